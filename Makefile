@@ -1,0 +1,61 @@
+# make demo     the default experiment, from nothing to its report
+# make test     all tests
+# make lint     style, types, the workflow's own linter
+# make install  only the environment, which the others make when they need it
+# make clean    remove results and the environment
+
+PYTHON ?= python3
+CORES ?= 2
+
+venv := .venv
+bin := $(venv)/bin
+# The lock's digest is in the stamp's name: a changed lock installs anew, a touched one does not.
+digest = $(shell cat $(1) | cksum | cut -d' ' -f1)
+env := $(venv)/matcg-$(call digest,requirements/cpu.lock pyproject.toml)
+dev := $(venv)/matcg-dev-$(call digest,requirements/cpu.lock requirements/dev.lock pyproject.toml)
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_ROOT_USER_ACTION = ignore
+pip = $(bin)/python -m pip install -qq --no-deps
+
+define no_python
+matcg needs Python 3.11 or newer; $(PYTHON) is older or missing. Name another: make PYTHON=python3.11
+endef
+define no_install
+Installation failed. If pip finds no torch of version 2.13.0+cpu: this CPU build is not on PyPI. Set
+PIP_EXTRA_INDEX_URL to PyTorch's wheel index for CPU builds and call make again.
+endef
+export no_install
+
+.PHONY: demo install test lint clean
+
+demo: $(env)
+	@$(bin)/snakemake --cores $(CORES) --logger matcg
+
+install: $(env)
+
+test: $(dev)
+	@$(bin)/python -m pytest tests/unit tests/workflow
+
+lint: $(dev)
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+	@$(bin)/mypy
+	@$(bin)/snakefmt --check Snakefile workflow/Snakefile rules
+	@$(bin)/snakemake --lint
+
+clean:
+	rm -rf results logs .snakemake $(venv) workflow/*.egg-info
+
+$(env):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "$(strip $(no_python))" >&2; exit 1; }
+	@echo "Installing the locked packages into $(venv), once; this takes some minutes."
+	@test -x $(bin)/python || $(PYTHON) -m venv $(venv)
+	@$(pip) -r requirements/cpu.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
+	@$(pip) --no-build-isolation -e .
+	@touch $@
+
+$(dev): $(env)
+	@echo "Installing the packages that tests and linters need."
+	@$(pip) -r requirements/dev.lock
+	@touch $@
