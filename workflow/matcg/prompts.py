@@ -1,0 +1,49 @@
+"""What a model is asked and how its letter is read: the same bytes in training and in evaluation."""
+
+from typing import Any
+
+from PIL import Image
+
+from matcg.config import Backbone
+from matcg.errors import ConfigError
+from matcg.images import decode, fit
+from matcg.samples import LETTERS, Sample, question_text
+
+
+def prompt_of(sample: Sample, backbone: Backbone) -> str:
+    """Return the whole text before the answer."""
+    return backbone.prompt.replace("{question}", question_text(sample.question, sample.options))
+
+
+def picture_of(sample: Sample, backbone: Backbone) -> Image.Image:
+    """Return the image as the backbone sees it: a square of its size in its geometry.
+
+    Raises:
+        DataError: the image cannot be decoded.
+    """
+    where = f"{sample.subset}, sample {sample.sample_id}"
+    return fit(decode(sample.image, where), backbone.image.size, backbone.image.geometry)
+
+
+def letter_tokens(tokenizer: Any, backbone: Backbone, options: int) -> list[int]:
+    """Return the token of each of the first `options` letters, as it follows the prompt.
+
+    In context "A" may be another token than alone ("_A" after a colon for SentencePiece), so it is
+    read off the tokenised prompt.
+
+    Raises:
+        ConfigError: a letter is not exactly one token there, so it can be neither trained on nor
+            scored as one.
+    """
+    stem = tokenizer(backbone.prompt, add_special_tokens=False)["input_ids"]
+    gap = "" if backbone.prompt[-1].isspace() else " "
+    found = []
+    for letter in LETTERS[:options]:
+        ids = tokenizer(f"{backbone.prompt}{gap}{letter}", add_special_tokens=False)["input_ids"]
+        if ids[:-1] != stem:
+            raise ConfigError(
+                f"backbone {backbone.name}: letter {letter} after the prompt is not one token; "
+                "change the end of `prompt`"
+            )
+        found.append(ids[-1])
+    return found

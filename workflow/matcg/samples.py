@@ -1,0 +1,80 @@
+"""Canonical samples: the one form in which every source's questions reach the rest of the workflow."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from string import ascii_uppercase as LETTERS
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = ["LETTERS", "SCHEMA", "Sample", "question_text", "read_samples", "write_samples"]
+
+# Samples held in memory at once while writing: photographs may take megabytes each.
+GROUP = 256
+INSTRUCTION = "Answer with the option's letter from the given choices directly."
+
+SCHEMA = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("subset", pa.string()),
+        ("image", pa.binary()),
+        ("digest", pa.string()),
+        ("origin", pa.string()),
+        ("question", pa.string()),
+        ("options", pa.list_(pa.string())),
+        ("answer", pa.int8()),
+        ("label", pa.string()),
+        ("dataset", pa.string()),
+        ("group", pa.string()),
+        ("boxes", pa.list_(pa.list_(pa.float32()))),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image with one multiple-choice question.
+
+    `image` holds the encoded file, `digest` the SHA-256 of its decoded pixels, `origin` its path
+    below the data folder, `group` the patient or sequence ("" where unknown), `boxes` rows of
+    x, y, width, height in pixels (none for classification).
+    """
+
+    sample_id: str
+    subset: str
+    image: bytes
+    digest: str
+    origin: str
+    question: str
+    options: tuple[str, ...]
+    answer: int
+    label: str
+    dataset: str
+    group: str = ""
+    boxes: tuple[tuple[float, ...], ...] = ()
+
+
+def question_text(question: str, options: Iterable[str]) -> str:
+    """Return the paper's template: the question, an option a line, the instruction (its figure 8)."""
+    lines = [f"{letter}: {option}" for letter, option in zip(LETTERS, options, strict=False)]
+    return "\n".join([question, *lines, INSTRUCTION])
+
+
+def write_samples(path: Path, samples: Iterable[Sample]) -> None:
+    """Write samples in the given order, a group at a time; the same samples give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rest = iter(samples)
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        while group := [asdict(sample) for sample in islice(rest, GROUP)]:
+            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """Return the samples of one file in their order."""
+    rows = pq.read_table(path, schema=SCHEMA).to_pylist()
+    for row in rows:
+        row["options"] = tuple(row["options"])
+        row["boxes"] = tuple(tuple(box) for box in row["boxes"])
+    return [Sample(**row) for row in rows]

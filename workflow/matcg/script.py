@@ -1,0 +1,44 @@
+"""What every Snakemake script needs: its output in a log, and errors that speak to the user."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from matcg.errors import MatcgError
+
+
+@contextmanager
+def logged(log: str) -> Iterator[None]:
+    """Send all output, that of subprocesses too, to `log` while the body runs.
+
+    A `MatcgError` ends the process with one line on stderr and in the log; any other exception is
+    written to the log with its traceback and raised.
+    """
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.dup(2)
+    with Path(log).open("w", encoding="utf-8", buffering=1) as stream:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        screen = os.dup(1)
+        # By descriptor, not by `sys.stdout`: engines write from C++ and from child processes.
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+        try:
+            yield
+        except MatcgError as error:
+            os.write(2, f"error: {error}\n".encode())
+            os.write(terminal, f"matcg: {error} (log: {log})\n".encode())
+            raise SystemExit(1) from None
+        except Exception:
+            traceback.print_exc()
+            raise
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(screen, 1)
+            os.dup2(terminal, 2)
+            os.close(screen)
+            os.close(terminal)

@@ -1,0 +1,10 @@
+"""Seeds derived from a base seed and the parts that must differ, the same on every machine."""
+
+import hashlib
+import json
+
+
+def derive(base: int, *parts: str | int) -> int:
+    """Return a 63-bit seed for `parts`; leave out the arm where two arms must share a draw."""
+    spec = json.dumps([base, *parts], ensure_ascii=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(spec.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,15 @@
+"""Versions of the steps: Snakemake sees no edits of imported modules, so these say when to rerun.
+
+Raise a step's number when its results change for the same input; it and all below it run again.
+"""
+
+PREPARE = 1
+MIX = 1
+AUDIT = 1
+FINETUNE = 1
+PREDICT = 1
+COMPARE = 1
+FIGURES = 1
+WORLD = 1
+REPORT = 1
+BACKBONE = 1
