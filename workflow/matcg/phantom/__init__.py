@@ -1,0 +1,1 @@
+"""A synthetic medical world whose truth is known."""
