@@ -1,0 +1,1 @@
+"""From source files to canonical samples, splits, mixes and leak audits."""

@@ -1,0 +1,158 @@
+"""Training sets: which samples of which subsets, in which order, trained on which answer.
+
+A mix names samples, it copies none. The draw depends on data seed, subset and sample id only, not
+on the arm: a larger draw of a subset begins with the smaller one, and shuffled labels keep it.
+"""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from matcg.data.split import balanced_order
+from matcg.errors import DataError
+from matcg.samples import Sample
+from matcg.seeds import derive
+
+SCHEMA = pa.schema(
+    [
+        ("position", pa.int32()),
+        ("subset", pa.string()),
+        ("sample_id", pa.string()),
+        ("answer", pa.int8()),
+    ]
+)
+
+
+class MixSpec(Protocol):
+    """What of a planned mix is needed here."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def labels(self) -> Literal["true", "shuffled"]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One training sample with the index of the option that it is trained on."""
+
+    sample: Sample
+    answer: int
+
+
+def make_mix(
+    mix: MixSpec, folders: Mapping[str, Path], forbidden: Sequence[str], out: Path
+) -> None:
+    """Write the samples of `mix` to the Parquet file `out`.
+
+    `folders` leads from a subset to its prepared data, `forbidden` are the targets that are held
+    out wherever this mix is used. The file's metadata say what was checked.
+
+    Raises:
+        DataError: a part is a held-out target, is smaller than asked, or is given twice.
+    """
+    _check(mix, forbidden)
+    drawn: list[Drawn] = []
+    for subset, n in mix.parts:
+        chosen = draw(mix, subset, n, folders[subset])
+        drawn += shuffle_labels(chosen, mix.seed) if mix.labels == "shuffled" else chosen
+    asked = sum(n for _, n in mix.parts)
+    found = {each.sample.subset for each in drawn}
+    if len(drawn) != asked or found & set(forbidden):
+        raise DataError(f"mix {mix.id}: {len(drawn)} samples of {sorted(found)}, not as asked")
+    drawn.sort(
+        key=lambda each: derive(mix.seed, "order", each.sample.subset, each.sample.sample_id)
+    )
+    _write(out, drawn, mix, forbidden)
+
+
+def _check(mix: MixSpec, forbidden: Sequence[str]) -> None:
+    subsets = [subset for subset, _ in mix.parts]
+    for subset, n in mix.parts:
+        if subset in forbidden:
+            raise DataError(
+                f"mix {mix.id}: subset {subset} is the held-out target of a run on this mix; "
+                "its data must not be trained on, mend the rule that chose it"
+            )
+        if n < 1 or subsets.count(subset) > 1:
+            raise DataError(
+                f"mix {mix.id}: subset {subset} asked {n} samples, named "
+                f"{subsets.count(subset)} times; name it once with one sample or more"
+            )
+
+
+def draw(mix: MixSpec, subset: str, n: int, folder: Path) -> list[Drawn]:
+    """Return `n` training samples of one subset with their true answers, balanced by label.
+
+    Raises:
+        DataError: the subset has fewer.
+    """
+    samples = read_metadata(folder / "train.parquet")
+    if len(samples) < n:
+        raise DataError(
+            f"mix {mix.id}: subset {subset} has {len(samples)} training samples, {n} were asked; "
+            "lower the experiment's samples or raise the catalog's split.train"
+        )
+    ordered = balanced_order(samples, derive(mix.seed, "mix", subset))
+    return [Drawn(sample, sample.answer) for sample in ordered[:n]]
+
+
+def read_metadata(path: Path) -> list[Sample]:
+    """Return the samples of a Parquet file without their images."""
+    columns = [name for name in pq.read_schema(path).names if name not in ("image", "boxes")]
+    rows = pq.read_table(path, columns=columns).to_pylist()
+    return [Sample(**{**row, "options": tuple(row["options"]), "image": b""}) for row in rows]
+
+
+def shuffle_labels(drawn: Sequence[Drawn], seed: int) -> list[Drawn]:
+    """Return the samples of one subset, each with the answer of another one drawn at random.
+
+    The answers are permuted, so every one is as frequent as before. Where a sample does not offer
+    the answer it is dealt, a random option of its own takes the place.
+    """
+    if not drawn:
+        return []
+    subset = drawn[0].sample.subset
+    dealt = sorted(drawn, key=lambda each: derive(seed, "labels", subset, each.sample.sample_id))
+    texts = [each.sample.options[each.answer] for each in dealt]
+    return [
+        Drawn(each.sample, _index(each.sample, text, seed))
+        for each, text in zip(drawn, texts, strict=True)
+    ]
+
+
+def _index(sample: Sample, text: str, seed: int) -> int:
+    if text in sample.options:
+        return sample.options.index(text)
+    chance = random.Random(derive(seed, "option", sample.subset, sample.sample_id))
+    return chance.randrange(len(sample.options))
+
+
+def _write(out: Path, drawn: Sequence[Drawn], mix: MixSpec, forbidden: Sequence[str]) -> None:
+    columns = [
+        list(range(len(drawn))),
+        [each.sample.subset for each in drawn],
+        [each.sample.sample_id for each in drawn],
+        [each.answer for each in drawn],
+    ]
+    checked = {
+        "mix": mix.id,
+        "parts": mix.parts,
+        "seed": mix.seed,
+        "labels": mix.labels,
+        "forbidden": sorted(set(forbidden)),
+    }
+    arrays = [pa.array(values, each.type) for values, each in zip(columns, SCHEMA, strict=True)]
+    table = pa.table(arrays, schema=SCHEMA.with_metadata({"matcg": json.dumps(checked)}))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, out, compression="zstd")
