@@ -1,0 +1,38 @@
+# Compositional generalization of multimodal LLMs on medical images: the contents page.
+#
+# results/plan/{experiments,mixes,runs,evaluations,excluded}.tsv  summary.md
+# results/data/{catalog}/{subset}/{train,test}.parquet  quarantine.tsv  summary.json
+# results/data/{summary,quarantine,audit}.tsv
+# results/mixes/{mix}.parquet
+# results/runs/{backbone}/{recipe}/{mix}/seed{seed}/weights/  metrics.jsonl  provenance.json
+# results/predictions/{backbone}/{catalog}/{subset}.parquet
+# results/experiments/{experiment}/{tables,figures}/  headline.json
+# results/figures/world.png  results/report.html  results/benchmarks/  logs/
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/plan/summary.md",
+        "results/report.html",
+
+
+onstart:
+    require_data()
+
+
+onsuccess:
+    print(headlines())

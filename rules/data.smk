@@ -1,0 +1,106 @@
+# From source files to canonical samples, and from these to training mixes.
+
+
+rule plan:
+    output:
+        tables=expand(
+            "results/plan/{name}.tsv",
+            name=["experiments", "mixes", "runs", "evaluations", "excluded"],
+        ),
+        summary="results/plan/summary.md",
+    log:
+        "logs/plan.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        digest=digest(TABLES),
+        # A function of `input` is no part of a job's identity; the digest above is.
+        tables=lambda wildcards, input: json.dumps(TABLES),
+    script:
+        "../workflow/scripts/plan.py"
+
+
+rule prepare:
+    output:
+        train="results/data/{catalog}/{subset}/train.parquet",
+        test="results/data/{catalog}/{subset}/test.parquet",
+        quarantine="results/data/{catalog}/{subset}/quarantine.tsv",
+        summary="results/data/{catalog}/{subset}/summary.json",
+    log:
+        "logs/prepare/{catalog}/{subset}.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        catalog=lambda wildcards: planned(CATALOGS, wildcards.catalog)
+        .only(wildcards.subset)
+        .canonical(),
+        root=lambda wildcards, input: PROJECT.roots[wildcards.catalog],
+        version=versions.PREPARE,
+    script:
+        "../workflow/scripts/prepare.py"
+
+
+rule summarise:
+    input:
+        summaries=data_files("summary.json"),
+        quarantines=data_files("quarantine.tsv"),
+    output:
+        summary="results/data/summary.tsv",
+        quarantine="results/data/quarantine.tsv",
+    log:
+        "logs/summarise.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        version=versions.PREPARE,
+    script:
+        "../workflow/scripts/summarise.py"
+
+
+rule mix:
+    input:
+        train=train_files,
+    output:
+        "results/mixes/{mix}.parquet",
+    log:
+        "logs/mix/{mix}.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        parts=lambda wildcards: json.dumps(planned(MIXES, wildcards.mix).parts),
+        seed=lambda wildcards: MIXES[wildcards.mix].seed,
+        labels=lambda wildcards: MIXES[wildcards.mix].labels,
+        # Another experiment that uses this mix adds to the list and changes no sample.
+        forbidden=lambda wildcards, input: list(PLAN.forbidden[wildcards.mix]),
+        version=versions.MIX,
+    script:
+        "../workflow/scripts/mix.py"
+
+
+rule audit:
+    input:
+        mixes=expand("results/mixes/{mix}.parquet", mix=MIXES),
+        train=data_files("train.parquet"),
+        test=data_files("test.parquet"),
+    output:
+        "results/data/audit.tsv",
+    log:
+        "logs/audit.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        uses=audited(),
+        version=versions.AUDIT,
+    script:
+        "../workflow/scripts/audit.py"

@@ -1,0 +1,90 @@
+# Comparison of the arms, figures, and the page that shows them.
+
+
+rule compare:
+    input:
+        plan="results/plan/experiments.tsv",
+        predictions=predictions,
+    output:
+        tables=report(
+            directory("results/experiments/{experiment}/tables"),
+            patterns=["{name}.csv"],
+            category="Tables",
+            subcategory="{experiment}",
+        ),
+        headline="results/experiments/{experiment}/headline.json",
+    log:
+        "logs/compare/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        version=versions.COMPARE,
+    script:
+        "../workflow/scripts/compare.py"
+
+
+rule figures:
+    input:
+        tables="results/experiments/{experiment}/tables",
+        metrics=metrics,
+    output:
+        figures=report(
+            directory("results/experiments/{experiment}/figures"),
+            patterns=["{name}.svg"],
+            category="Figures",
+            subcategory="{experiment}",
+        ),
+    log:
+        "logs/figures/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        elements=target_elements,
+        version=versions.FIGURES,
+    script:
+        "../workflow/scripts/figures.py"
+
+
+rule world:
+    output:
+        sheet=report("results/figures/world.png", category="Data"),
+    log:
+        "logs/world.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        catalog=lambda wildcards: CATALOGS[PHANTOMS[0]].canonical(),
+        version=versions.WORLD,
+    script:
+        "../workflow/scripts/world.py"
+
+
+rule report:
+    input:
+        plan="results/plan/summary.md",
+        data=expand("results/data/{name}.tsv", name=["summary", "quarantine", "audit"]),
+        headlines=expand("results/experiments/{name}/headline.json", name=EXPERIMENTS),
+        figures=expand("results/experiments/{name}/figures", name=EXPERIMENTS),
+        world=["results/figures/world.png"] if PHANTOMS else [],
+    output:
+        "results/report.html",
+    log:
+        "logs/report.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        experiments=EXPERIMENTS,
+        config=lambda wildcards, input: PROJECT.config.canonical(),
+        version=versions.REPORT,
+    script:
+        "../workflow/scripts/report.py"

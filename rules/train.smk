@@ -1,0 +1,52 @@
+# Fine-tuning, and the small backbone that the default experiment starts from.
+
+
+rule finetune:
+    input:
+        mix="results/mixes/{mix}.parquet",
+        train=train_files,
+    output:
+        weights=directory("results/runs/{backbone}/{recipe}/{mix}/seed{seed}/weights"),
+        metrics="results/runs/{backbone}/{recipe}/{mix}/seed{seed}/metrics.jsonl",
+        provenance="results/runs/{backbone}/{recipe}/{mix}/seed{seed}/provenance.json",
+    log:
+        "logs/finetune/{backbone}/{recipe}/{mix}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/finetune/{backbone}/{recipe}/{mix}/seed{seed}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: needs("threads")
+    resources:
+        gpu=needs("gpu"),
+        mem_mb=needs("mem_mb", grows=True),
+        runtime=needs("runtime", grows=True),
+    params:
+        identity=lambda wildcards: planned(BACKBONES, wildcards.backbone).identity(),
+        recipe=lambda wildcards: planned(
+            BACKBONES[wildcards.backbone].recipes, wildcards.recipe
+        ).canonical(),
+        # Where the weights lie is no part of what they are.
+        backbone=lambda wildcards, input: BACKBONES[wildcards.backbone].canonical(),
+        version=versions.FINETUNE,
+    script:
+        "../workflow/scripts/finetune.py"
+
+
+rule backbone:
+    output:
+        directory("results/backbones/tiny-llava"),
+    log:
+        "logs/backbone.log",
+    benchmark:
+        "results/benchmarks/backbone.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        seed=0,
+        version=versions.BACKBONE,
+    script:
+        "../workflow/scripts/backbone.py"

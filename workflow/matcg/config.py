@@ -1,0 +1,792 @@
+"""Typed, closed models of every YAML file a user writes, and a loader that explains what is wrong.
+
+Config, catalogs, combination rules, backbones and experiments are read here and nowhere else. A
+file may name another by its name (`phantom`, searched in the folder of its kind) or by a path that
+ends in `.yaml`, relative to the file that names it.
+"""
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
+
+from matcg.errors import ConfigError, nearest
+
+# One file a thing, in one folder a kind, below the repository.
+FOLDERS = {
+    "experiment": "experiments",
+    "catalog": "catalogs",
+    "rule": "combinations",
+    "backbone": "backbones",
+}
+RESERVED = frozenset(
+    {"id", "name", "kind", "role", "datasets", "elements", "options", "python", "description"}
+)
+SMALL_WEIGHTS = 64_000_000  # bytes up to which weights are digested by content
+
+Kind = Literal["classification", "detection", "segmentation"]
+Relation = Literal["same", "other", "any"]
+
+
+def _number(value: object) -> object:
+    """Read `1e-4`, which YAML 1.1 takes for a string, as the number its author meant."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+def _listed(value: object) -> object:
+    """Let one value stand for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+# Strict: YAML's `true` is no number and its `"3"` no integer, whatever pydantic would make of them.
+Float = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
+Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
+Text = Annotated[str, Field(min_length=1)]
+Words = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+Positive = Annotated[int, Field(strict=True, gt=0)]
+Natural = Annotated[int, Field(strict=True, ge=0)]
+Fraction = Annotated[Float, Field(ge=0, lt=1)]
+
+
+class Model(BaseModel):
+    """A closed, immutable, strictly typed record; `_file` is where it was read from, for errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    _file: str = ""
+
+    @property
+    def where(self) -> str:
+        """Name the record in an error: its file where it came from one."""
+        return self._file or f"{type(self).__name__.lower()} '{getattr(self, 'name', '')}'"
+
+    def canonical(self, exclude: set[str] | None = None) -> str:
+        """Return JSON with sorted keys: equal records give equal text."""
+        data = self.model_dump(mode="json", exclude=exclude)
+        return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+
+class Split(Model):
+    """How many samples of a subset train and test may hold; tests are strictly label-balanced."""
+
+    train: Positive = Field(default=3000, description="cap on a subset's training samples")
+    test: Positive = Field(default=1000, description="cap on a subset's test questions")
+    test_fraction: Fraction = Field(
+        default=0.1, description="share of a source without its own test split"
+    )
+    seed: Natural = 42
+
+
+class SubsetSpec(Model):
+    """The unit that is held out: samples that share the values of the catalog's elements."""
+
+    id: Slug
+    name: str = ""
+    kind: Kind = "classification"
+    role: Literal["id", "ood"] | None = None
+    datasets: Words = ()
+    elements: dict[str, Words] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict, description="override the reader's")
+
+    def values(self, element: str) -> frozenset[str]:
+        """Return what the subset has of an element; `kind` and `role` can be asked for as well."""
+        if element == "kind":
+            return frozenset({self.kind})
+        if element == "role":
+            return frozenset({self.role} if self.role else ())
+        return frozenset(self.elements[element])
+
+
+class Catalog(Model):
+    """A table of subsets and where their samples come from."""
+
+    name: Name
+    description: str = ""
+    reader: Literal["phantom", "medmat"]
+    options: dict[str, Any] = Field(default_factory=dict, description="settings of the reader")
+    elements: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    split: Split = Field(default=Split())
+    subsets: Annotated[tuple[SubsetSpec, ...], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_elements(cls, data: Any) -> Any:
+        """Move each subset's element keys, flat in the file, below `elements`."""
+        if not isinstance(data, dict) or not isinstance(data.get("elements"), list | tuple):
+            return data
+        names = [name for name in data["elements"] if isinstance(name, str)]
+        subsets = data.get("subsets")
+        if not isinstance(subsets, list | tuple):
+            return data
+        return {**data, "subsets": [_gathered(subset, names) for subset in subsets]}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Catalog":
+        for element in self.elements:
+            if element in RESERVED or self.elements.count(element) > 1:
+                raise ValueError(f"elements: '{element}' is reserved or stands twice; rename it")
+        seen: set[str] = set()
+        for position, subset in enumerate(self.subsets):
+            if subset.id.casefold() in seen:
+                raise ValueError(f"subsets[{position}].id: '{subset.id}' stands twice; rename one")
+            seen.add(subset.id.casefold())
+            for element in self.elements:
+                if not subset.elements.get(element):
+                    raise ValueError(
+                        f"subsets[{position}] ('{subset.id}'): no value for element '{element}';"
+                        f" add `{element}: ...`"
+                    )
+        return self
+
+    def subset(self, name: str) -> SubsetSpec:
+        """Return one subset by id.
+
+        Raises:
+            ConfigError: no subset has that id.
+        """
+        for subset in self.subsets:
+            if subset.id == name:
+                return subset
+        ids = [subset.id for subset in self.subsets]
+        raise ConfigError(f"catalog '{self.name}' has no subset '{name}'.{nearest(name, ids)}")
+
+    def only(self, name: str) -> "Catalog":
+        """Return the catalog with one subset: all that the subset's samples depend on."""
+        return self.model_copy(update={"subsets": (self.subset(name),), "description": ""})
+
+
+def _gathered(subset: Any, names: Sequence[str]) -> Any:
+    if not isinstance(subset, dict) or "elements" in subset:
+        return subset
+    rest = {key: value for key, value in subset.items() if key not in names}
+    return {**rest, "elements": {key: subset[key] for key in names if key in subset}}
+
+
+class Rule(Model):
+    """A combination rule: which subsets train for a target.
+
+    A pattern gives, for an element or for several taken as one (`[modality, area]`), how a source
+    stands to the target: `same` shares a value, `other` shares none, `any` (as an element left out)
+    does not matter. Sources are of the target's kind unless the pattern names `kind`.
+    """
+
+    name: Name
+    description: str = ""
+    sources: tuple[dict[str, Relation], ...] = Field(default=(), description="one pattern a source")
+    select: Literal["each", "all"] = Field(
+        default="each",
+        description="each: every choice of one subset a pattern; all: every match together",
+    )
+    exclude: tuple[dict[str, Relation], ...] = Field(default=(), description="never a source")
+    python: str | None = Field(default=None, description="file.py:function, instead of patterns")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Rule":
+        if bool(self.sources) == bool(self.python):
+            raise ValueError("give either `sources` (patterns) or `python` (file.py:function)")
+        if self.python and not re.fullmatch(r".+\.py:[A-Za-z_]\w*", self.python):
+            raise ValueError(f"python: '{self.python}' is not of the form file.py:function")
+        return self
+
+
+class Image(Model):
+    """How a picture reaches the vision tower."""
+
+    size: Positive = Field(description="edge in pixels")
+    geometry: Literal["squash", "pad", "crop"] = "squash"
+
+
+class Recipe(Model):
+    """How to fine-tune."""
+
+    method: Literal["full", "lora"] = "full"
+    learning_rate: Annotated[Float, Field(gt=0)]
+    epochs: Positive
+    batch_size: Positive
+    warmup: Fraction = Field(
+        default=0.0, description="share of all steps with a rising learning rate"
+    )
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    weight_decay: Annotated[Float, Field(ge=0)] = 0.0
+    trains: tuple[Literal["llm", "projector", "tower"], ...] = ("llm", "projector", "tower")
+    rank: Positive | None = Field(default=None, description="LoRA only")
+    alpha: Annotated[Float, Field(gt=0)] | None = Field(default=None, description="LoRA only")
+
+    @model_validator(mode="after")
+    def _lora(self) -> "Recipe":
+        given = self.rank is not None or self.alpha is not None
+        if (self.method == "lora") != (self.rank is not None) or (given and self.method == "full"):
+            raise ValueError("`rank` and `alpha` belong to method lora, which needs `rank`")
+        return self
+
+
+class Resources(Model):
+    """Where a backbone's jobs run; changes no result and reruns nothing."""
+
+    gpu: Natural = 0
+    threads: Positive = 1
+    mem_mb: Positive = 4000
+    runtime: Positive = Field(default=60, description="minutes of the first try; retries get more")
+    micro_batch: Positive | None = Field(
+        default=None, description="samples at a time on the device"
+    )
+    samples_per_second: Annotated[Float, Field(gt=0)] | None = Field(
+        default=None, description="measured fine-tuning speed, for the plan's estimate"
+    )
+    weights_mb: Positive | None = Field(
+        default=None, description="disk that one fine-tuned copy takes"
+    )
+
+
+class Backbone(Model):
+    """A base model: its weights, how it is asked, its recipes."""
+
+    name: Name
+    description: str = ""
+    weights: Text = Field(description="folder relative to this file, or a hub name org/model")
+    revision: str | None = Field(
+        default=None, description="commit on the hub; needed for a hub name"
+    )
+    trust_remote_code: StrictBool = False
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    image: Image
+    prompt: Text = Field(description="holds {question}, and <image> where the picture goes")
+    recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
+    resources: Resources = Field(default=Resources())
+
+    _digest: str = ""
+
+    @model_validator(mode="after")
+    def _askable(self) -> "Backbone":
+        if "{question}" not in self.prompt:
+            raise ValueError("prompt: has no {question}, where the question and its options go")
+        return self
+
+    def identity(self) -> str:
+        """Return canonical JSON of what decides this model's answers, wherever its files lie."""
+        if not self._digest:
+            folder = Path(self.weights)
+            found = digest_weights(folder) if folder.is_dir() else ""
+            self._digest = found or f"{self.weights}@{self.revision}"
+        hidden = {"description", "recipes", "resources", "weights"}
+        return json.dumps(
+            {**json.loads(self.canonical(hidden)), "weights": self._digest},
+            sort_keys=True,
+            separators=(",", ":"),
+        )
+
+
+class Choose(Model):
+    """Which of a rule's combinations are run for a target."""
+
+    n: Positive | None = Field(default=1, description="how many; null takes all")
+    seed: Natural = 42
+
+
+class Arm(Model):
+    """One way to train for the comparison. `baseline` and `cg` have no settings of their own."""
+
+    rule: str | None = Field(default=None, description="where its sources come from")
+    labels: Literal["true", "shuffled"] = "true"
+    target: Natural = Field(
+        default=0, description="so many of the samples are the target's training data"
+    )
+
+
+class Experiment(Model):
+    """A named question: targets, rules, arms, backbones, seeds."""
+
+    name: Name
+    question: str = ""
+    catalog: Text
+    targets: Annotated[tuple[str | dict[str, Words], ...], Field(min_length=1)]
+    rules: Annotated[tuple[Text, ...], Field(min_length=1)]
+    choose: Choose = Field(default=Choose())
+    samples: Positive = Field(description="size of every training mix")
+    arms: dict[Slug, Arm]
+    backbones: Annotated[tuple[Text, ...], Field(min_length=1)]
+    recipe: Name = "full"
+    seeds: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0,)
+    data_seed: Natural = Field(default=0, description="seed of the draw from each subset")
+
+    @model_validator(mode="after")
+    def _arms_make_sense(self) -> "Experiment":
+        for name, arm in self.arms.items():
+            if name in ("baseline", "cg") and arm != Arm():
+                raise ValueError(f"arms.{name}: takes no settings; write `{name}: {{}}`")
+            if name not in ("baseline", "cg") and not arm.rule:
+                raise ValueError(f"arms.{name}: needs `rule:`, which names its sources")
+            if name in ("control", "floor") and arm.target:
+                raise ValueError(f"arms.{name}.target: this arm must not see the target's data")
+            if arm.target > self.samples:
+                raise ValueError(
+                    f"arms.{name}.target: {arm.target} exceed `samples: {self.samples}`"
+                )
+        if "cg" not in self.arms:
+            raise ValueError("arms: 'cg', the arm under test, is missing; add `cg: {}`")
+        return self
+
+
+class Engine(Model):
+    """Settings of the prediction engine; they change how fast it answers, not what."""
+
+    gpu_memory_utilization: Annotated[Float, Field(gt=0, le=1)] | None = None
+    kv_cache_mb: Positive | None = Field(
+        default=None, description="memory for attention keys on a CPU"
+    )
+    max_num_seqs: Positive | None = Field(default=None, description="questions answered at once")
+    enforce_eager: StrictBool = True
+
+
+class Config(Model):
+    """The file that says what to run: `config.yaml`."""
+
+    experiments: Annotated[Words, Field(min_length=1)]
+    data: dict[str, str | None] = Field(
+        default_factory=dict, description="a catalog's folder of images, by the catalog's name"
+    )
+    engine: Engine = Field(default=Engine())
+
+
+@dataclass(frozen=True)
+class Project:
+    """All that a config names, read and checked; what `make_plan` enumerates from."""
+
+    config: Config
+    experiments: tuple[Experiment, ...]
+    catalogs: Mapping[str, Catalog]
+    rules: Mapping[str, Rule]
+    backbones: Mapping[str, Backbone]
+    roots: Mapping[str, Path | None]
+
+
+M = TypeVar("M", bound=Model)
+TYPES: dict[str, type[Model]] = {
+    "experiment": Experiment,
+    "catalog": Catalog,
+    "rule": Rule,
+    "backbone": Backbone,
+}
+
+
+# --- YAML ----------------------------------------------------------------------------------------
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses duplicated keys and joins list keys: `[modality, area]: other`."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    pairs: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if isinstance(key, list):
+            key = "+".join(str(part) for part in key)
+        if not isinstance(key, str):
+            shown = key_node.value if isinstance(key_node, yaml.ScalarNode) else str(key)
+            raise yaml.MarkedYAMLError(
+                problem=f"key {shown} must be text; put it in quotes",
+                problem_mark=key_node.start_mark,
+            )
+        if key in pairs:
+            raise yaml.MarkedYAMLError(
+                problem=f"key '{key}' stands twice; remove one", problem_mark=key_node.start_mark
+            )
+        pairs[key] = loader.construct_object(value_node, deep=True)
+    return pairs
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises:
+        ConfigError: missing, not YAML, a key twice, or not a mapping.
+    """
+    try:
+        with path.open(encoding="utf-8") as stream:
+            data = yaml.load(stream, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{shown(path)}{line}: {error.problem or error.context}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or "not a YAML text file"
+        raise ConfigError(f"{shown(path)}: cannot be read ({reason})") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{shown(path)}: holds no `key: value` pairs")
+    return data
+
+
+def shown(path: Path) -> str:
+    """Return a path as a user would type it: relative to the working folder where it is below."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)
+
+
+# --- Validation ----------------------------------------------------------------------------------
+
+
+def validate(model: type[M], data: Mapping[str, Any], file: str) -> M:
+    """Return `data` as a `model`; `file` names it in errors.
+
+    Raises:
+        ConfigError: one line with the file, the key's path, what is wrong and a valid key.
+    """
+    try:
+        record = model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{file}: {_explain(model, data, error)}") from None
+    record._file = file
+    return record
+
+
+def _explain(model: type[Model], data: Mapping[str, Any], error: ValidationError) -> str:
+    """Return the first finding in words; one is enough to mend before the next look."""
+    found = error.errors(include_url=False)
+    # A misspelt key is missing as well, and a union reports once a branch: the first says the most.
+    order = ["extra_forbidden", "missing"]
+    first = min(found, key=lambda e: order.index(e["type"]) if e["type"] in order else len(order))
+    path, last = _key_path(first["loc"]), str(first["loc"][-1]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        return f"{path}: unknown key.{nearest(last, _valid_keys(model, data, first['loc'][:-1]))}"
+    if first["type"] == "missing":
+        return f"{path}: is missing; add `{last}: ...`"
+    if first["type"] == "value_error":
+        message = str(first["ctx"]["error"])
+        return f"{path}: {message}" if path else message
+    return f"{path}: {_sentence(first)}{_yaml_hint(first['input'], first['type'])}"
+
+
+def _sentence(finding: Any) -> str:
+    """Return pydantic's message with the value it is about."""
+    message = str(finding["msg"]).replace("Input should be", "must be").replace("String", "text")
+    message = message.replace("a valid tuple", "a list").replace("a valid dictionary", "a mapping")
+    value = finding["input"]
+    if finding["type"] == "literal_error" and isinstance(value, str):
+        valid = re.findall(r"'([^']+)'", message)
+        return f"'{value}' {message}.{nearest(value, valid)}"
+    if isinstance(value, str | int | float | bool):
+        return f"{value!r} {message}"
+    return message
+
+
+def _yaml_hint(value: object, kind: str) -> str:
+    if kind not in ("string_type", "literal_error", "float_type", "int_type", "tuple_type"):
+        return ""
+    if isinstance(value, bool) and kind not in ("float_type", "int_type"):
+        return "; YAML reads yes, no, on and off as truth values: put the word in quotes"
+    if isinstance(value, int | float) and kind not in ("float_type", "int_type"):
+        return "; YAML reads it as a number: put it in quotes"
+    if isinstance(value, str) and kind in ("float_type", "int_type"):
+        return "; write a plain number without quotes, such as 0.0001 or 1.0e-4"
+    return ""
+
+
+def _key_path(loc: Iterable[int | str]) -> str:
+    """Return `arms.control.rule` or `subsets[3].task`, without the names of union branches."""
+    path = ""
+    for part in loc:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in ("[key]", "str") and "[" not in part:
+            path += f".{part}" if path else part
+    return path
+
+
+def _valid_keys(model: type[Model], data: Mapping[str, Any], loc: Sequence[int | str]) -> set[str]:
+    """Return the keys allowed where `loc` points, a catalog's elements in its subsets included."""
+    kind: Any = model
+    for part in loc:
+        kind = _inside(kind, part)
+    if kind is SubsetSpec:
+        return (set(SubsetSpec.model_fields) - {"elements"}) | set(data.get("elements", ()))
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return set(kind.model_fields)
+    return set()
+
+
+def _inside(kind: Any, part: int | str) -> Any:
+    """Return the type found below key or index `part` of `kind`."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(part))
+        return _bare(field.annotation) if field else None
+    arguments = [_bare(argument) for argument in get_args(kind)]
+    origin = get_origin(kind)
+    if origin is dict and len(arguments) == 2:
+        return arguments[1]
+    return arguments[0] if origin is tuple and arguments else None
+
+
+def _bare(kind: Any) -> Any:
+    """Strip `Annotated` and `| None` off a type."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        rest = [part for part in get_args(kind) if part is not type(None)]
+        return _bare(rest[0]) if len(rest) == 1 else kind
+    return kind
+
+
+# --- References ----------------------------------------------------------------------------------
+
+
+class Library:
+    """Finds the files that names stand for, and reads each once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._read: dict[Path, Model] = {}
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names that can be used for a kind, from the repository's folder."""
+        folder = self.root / FOLDERS[kind]
+        found = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
+        return sorted(path.as_posix() for path in found)
+
+    def find(self, kind: str, reference: str, file: Path, key: str) -> Path:
+        """Return the file that `reference`, written under `key` of `file`, stands for.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if reference.endswith((".yaml", ".yml")):
+            path = (file.parent / reference).resolve()
+            if not path.is_file():
+                raise ConfigError(f"{shown(file)}: {key}: no file {shown(path)}")
+            return path
+        if reference not in (names := self.names(kind)):
+            raise ConfigError(
+                f"{shown(file)}: {key}: no {kind} '{reference}' in {FOLDERS[kind]}/."
+                f"{nearest(reference, names)}"
+            )
+        return (self.root / FOLDERS[kind] / f"{reference}.yaml").resolve()
+
+    def load(self, kind: str, reference: str, file: Path, key: str) -> Any:
+        """Return the record a reference stands for, of the type in `TYPES`."""
+        path = self.find(kind, reference, file, key)
+        if path not in self._read:
+            self._read[path] = load(kind, path)
+        return self._read[path]
+
+
+def load(kind: str, path: Path) -> Any:
+    """Return one file as the record of its kind; a backbone's weights are looked for."""
+    record = validate(TYPES[kind], read_yaml(path), shown(path))
+    if isinstance(record, Backbone):
+        return _located(record, path)
+    if isinstance(record, Rule) and record.python:
+        script, function = record.python.rsplit(":", 1)
+        absolute = (path.parent / script).resolve()
+        return record.model_copy(update={"python": f"{absolute}:{function}"})
+    return record
+
+
+def _located(backbone: Backbone, path: Path) -> Backbone:
+    """Return the backbone with its weights' absolute folder, or a hub name with its revision.
+
+    Raises:
+        ConfigError: neither a folder nor a hub name; a hub name without revision.
+    """
+    folder = (path.parent / Path(backbone.weights).expanduser()).resolve()
+    if folder.is_dir():
+        return backbone.model_copy(update={"weights": str(folder)})
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", backbone.weights):
+        raise ConfigError(
+            f"{shown(path)}: weights: no folder {shown(folder)}, and '{backbone.weights}' is not a"
+            " hub name (org/model); give one of the two"
+        )
+    if not backbone.revision:
+        raise ConfigError(
+            f"{shown(path)}: revision: is missing; a hub name needs the commit it stands for"
+        )
+    return backbone
+
+
+def digest_weights(folder: Path) -> str:
+    """Return a digest of a weights folder: of the bytes where they are few, else of the sizes."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
+    whole = sum(path.stat().st_size for path in files) <= SMALL_WEIGHTS
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name} {path.stat().st_size} ".encode())
+        if whole or path.suffix == ".json":
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def load_project(
+    config: Mapping[str, Any], root: Path, origins: Mapping[str, Path] | None = None
+) -> Project:
+    """Read everything a config names.
+
+    Args:
+        config: the merged config.
+        root: the repository, which holds `catalogs/` and its siblings.
+        origins: the file that gave each top-level key of `config`, for relative paths and errors;
+            `config.yaml` in `root` where not said.
+
+    Raises:
+        ConfigError: one line, see `validate` and `Library`.
+    """
+    default = root / "config.yaml"
+    origins = origins or {}
+    unknown = next((key for key in config if key not in Config.model_fields), None)
+    first = origins.get(unknown or "experiments", default)
+    checked = validate(Config, config, shown(first))
+    library = Library(root)
+    file = origins.get("experiments", default)
+    experiments = [
+        library.load("experiment", name, file, f"experiments[{i}]")
+        for i, name in enumerate(checked.experiments)
+    ]
+    parts: dict[str, dict[str, Any]] = {"catalog": {}, "rule": {}, "backbone": {}}
+    renamed = []
+    for i, name in enumerate(checked.experiments):
+        path = library.find("experiment", name, file, f"experiments[{i}]")
+        renamed.append(_resolve(experiments[i], path, library, parts))
+    _distinct(experiments)
+    return Project(
+        config=checked,
+        experiments=tuple(sorted(renamed, key=lambda experiment: experiment.name)),
+        catalogs=parts["catalog"],
+        rules=parts["rule"],
+        backbones=parts["backbone"],
+        roots=_roots(checked, origins.get("data", default), parts["catalog"], library),
+    )
+
+
+def _distinct(experiments: Sequence[Experiment]) -> None:
+    names = [experiment.name for experiment in experiments]
+    for experiment in experiments:
+        if names.count(experiment.name) > 1:
+            raise ConfigError(
+                f"{experiment.where}: name: experiment '{experiment.name}' is listed twice;"
+                " rename or remove one"
+            )
+
+
+def _resolve(
+    experiment: Experiment, path: Path, library: Library, parts: dict[str, dict[str, Any]]
+) -> Experiment:
+    """Return the experiment with plain names, and put what they stand for into `parts`."""
+
+    def take(kind: str, reference: str, key: str) -> str:
+        record = library.load(kind, reference, path, key)
+        known = parts[kind].setdefault(record.name, record)
+        if known is not record:
+            raise ConfigError(
+                f"{record.where}: name: '{record.name}' is also the name of {known.where};"
+                " rename one"
+            )
+        return str(record.name)
+
+    arms = {
+        name: arm.model_copy(update={"rule": take("rule", arm.rule, f"arms.{name}.rule")})
+        if arm.rule
+        else arm
+        for name, arm in experiment.arms.items()
+    }
+    return experiment.model_copy(
+        update={
+            "catalog": take("catalog", experiment.catalog, "catalog"),
+            "rules": tuple(take("rule", n, f"rules[{i}]") for i, n in enumerate(experiment.rules)),
+            "backbones": tuple(
+                take("backbone", n, f"backbones[{i}]") for i, n in enumerate(experiment.backbones)
+            ),
+            "arms": arms,
+        }
+    )
+
+
+def _roots(
+    config: Config, file: Path, catalogs: Mapping[str, Catalog], library: Library
+) -> dict[str, Path | None]:
+    """Return each planned catalog's data folder, None where the config gives none."""
+    valid = {*catalogs, *library.names("catalog")}
+    roots: dict[str, Path | None] = dict.fromkeys(catalogs)
+    for name, folder in config.data.items():
+        if name not in valid:
+            raise ConfigError(f"{shown(file)}: data.{name}: no such catalog.{nearest(name, valid)}")
+        if folder is None or name not in catalogs:
+            continue
+        roots[name] = (file.parent / Path(folder).expanduser()).resolve()
+        if not roots[name].is_dir():  # type: ignore[union-attr]
+            raise ConfigError(f"{shown(file)}: data.{name}: no folder {folder}")
+    return roots
+
+
+def find_origins(
+    files: Iterable[Path | str], overrides: Iterable[Path | str], given: Iterable[str]
+) -> dict[str, Path]:
+    """Return which file gave each top-level key of a merged config.
+
+    Args:
+        files: all config files.
+        overrides: those among them that were laid on top, in order (`--configfile`).
+        given: keys from the command line (`--config`); their paths start at the working folder.
+    """
+    last = [Path(path).resolve() for path in overrides]
+    first = [path for path in (Path(file).resolve() for file in files) if path not in last]
+    origins = {key: path for path in [*first, *last] for key in read_yaml(path)}
+    return origins | {key: Path.cwd() / "--config" for key in given}
+
+
+# --- Schemas -------------------------------------------------------------------------------------
+
+
+def schemas() -> Iterator[tuple[str, str]]:
+    """Yield the file name and text of each kind's JSON schema."""
+    kinds: dict[str, type[Model]] = {"config": Config, **TYPES}
+    for kind, model in kinds.items():
+        schema = model.model_json_schema()
+        _open_subsets(schema)
+        yield f"{kind}.schema.json", json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _open_subsets(schema: dict[str, Any]) -> None:
+    """Describe subsets as they are written: with the catalog's own elements as flat keys."""
+    subset = schema.get("$defs", {}).get("SubsetSpec")
+    if subset:
+        elements = subset["properties"].pop("elements")
+        subset["additionalProperties"] = elements["additionalProperties"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write `schemas/*.schema.json`: `python -m matcg.config --schema [folder]`."""
+    if not arguments or arguments[0] != "--schema" or len(arguments) > 2:
+        print("usage: python -m matcg.config --schema [folder]", file=sys.stderr)
+        return 2
+    folder = Path(arguments[1] if len(arguments) == 2 else "schemas")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in schemas():
+        (folder / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,13 @@
+"""Make the tiny backbone from plain shapes."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
+
+from matcg.script import logged
+
+with logged(snakemake.log[0]):
+    from matcg.train.backbone import make
+
+    make(Path(snakemake.output[0]), snakemake.params.seed, snakemake.threads)

@@ -1,0 +1,18 @@
+"""Compare the arms of one experiment."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
+
+from matcg.script import logged
+
+with logged(snakemake.log[0]):
+    from matcg.report.tables import compare
+
+    compare(
+        Path(snakemake.input.plan),
+        Path("results/predictions"),
+        snakemake.wildcards.experiment,
+        Path(snakemake.output.headline).parent,
+    )

@@ -1,0 +1,23 @@
+"""Fine-tune a backbone on one mix."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
+
+from matcg.script import logged
+
+with logged(snakemake.log[0]):
+    from matcg.config import Backbone
+    from matcg.train.finetune import finetune
+
+    backbone = Backbone.model_validate_json(snakemake.params.backbone)
+    finetune(
+        mix=Path(snakemake.input.mix),
+        data=Path(snakemake.input.train[0]).parent.parent,
+        backbone=backbone,
+        recipe=backbone.recipes[snakemake.wildcards.recipe],
+        seed=int(snakemake.wildcards.seed),
+        out=Path(snakemake.output.metrics).parent,
+        threads=snakemake.threads,
+    )
