@@ -1,0 +1,185 @@
+"""What an experiment's evaluations answered: the plan's rows joined with the prediction files."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from matcg.errors import DataError, nearest
+
+__all__ = ["BASELINE", "Answers", "Key", "PlanRow", "read_answers", "read_plan", "read_tsv"]
+
+BASELINE = "baseline"
+COLUMNS = (
+    *("experiment", "catalog", "target", "rule", "combination", "arm"),
+    *("backbone", "recipe", "seed", "mix", "run", "n_train"),
+)
+ANSWER_COLUMNS = ["run", "sample_id", "n_options", "answer", "predicted", "strict", "mass"]
+# An error stays one readable line however much is missing.
+NAMED = 10
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One row of experiments.tsv.
+
+    Where nothing was trained, `recipe` is empty, `seed` None and `n_train` 0.
+    """
+
+    experiment: str
+    catalog: str
+    target: str
+    rule: str
+    combination: str
+    arm: str
+    backbone: str
+    recipe: str
+    seed: int | None
+    mix: str
+    run: str
+    n_train: int
+
+    @property
+    def key(self) -> Key:
+        """Return what names the evaluation: backbone, catalog, target, run."""
+        return (self.backbone, self.catalog, self.target, self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """One run's answers to one target's questions, each array in order of `sample_id`."""
+
+    sample_id: npt.NDArray[np.str_]
+    n_options: npt.NDArray[np.int64]
+    answer: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    strict: npt.NDArray[np.bool_]
+    mass: npt.NDArray[np.float64]
+
+    @property
+    def correct(self) -> npt.NDArray[np.float64]:
+        """Return 1.0 where the most probable letter is the answer, else 0.0."""
+        right: npt.NDArray[np.float64] = (self.predicted == self.answer).astype(np.float64)
+        return right
+
+
+def read_tsv(path: Path) -> list[dict[str, str]]:
+    """Return a tab-separated file's rows as text."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def read_plan(path: Path, experiment: str) -> list[PlanRow]:
+    """Return the rows of one experiment in the plan's order.
+
+    Raises:
+        DataError: a column is absent, a number is not one, or the experiment has no rows.
+    """
+    rows = read_tsv(path)
+    absent = [name for name in COLUMNS if rows and name not in rows[0]]
+    if absent:
+        raise DataError(f"{path}: column {', '.join(absent)} is absent; write the plan again")
+    chosen = [_plan_row(path, row) for row in rows if row["experiment"] == experiment]
+    if not chosen:
+        names = {row["experiment"] for row in rows}
+        raise DataError(
+            f"{path}: no rows of experiment '{experiment}'.{nearest(experiment, names)}"
+        )
+    return chosen
+
+
+def _plan_row(path: Path, row: Mapping[str, str]) -> PlanRow:
+    values: dict[str, Any] = {name: row[name] for name in COLUMNS}
+    try:
+        values["seed"] = int(row["seed"]) if row["seed"] else None
+        values["n_train"] = int(row["n_train"] or 0)
+    except ValueError:
+        where = f"{path}: target {row['target']}, run {row['run']}"
+        raise DataError(f"{where}: seed and n_train must be whole numbers or empty") from None
+    if row["run"] == BASELINE:
+        values |= {"recipe": "", "seed": None, "n_train": 0}
+    return PlanRow(**values)
+
+
+def read_answers(folder: Path, rows: Iterable[PlanRow]) -> dict[Key, Answers]:
+    """Return the answers of every planned evaluation; `folder` is results/predictions.
+
+    Raises:
+        DataError: an evaluation is missing, or runs were asked different questions.
+    """
+    wanted: dict[Key, list[Key]] = defaultdict(list)
+    for row in dict.fromkeys(row.key for row in rows):
+        wanted[(*row[:3], "")].append(row)
+    found: dict[Key, Answers] = {}
+    missing: list[Key] = []
+    for (backbone, catalog, target, _), keys in wanted.items():
+        runs = _read_file(folder / backbone / catalog / f"{target}.parquet")
+        missing += [key for key in keys if key[3] not in runs]
+        found |= {key: runs[key[3]] for key in keys if key[3] in runs}
+    if missing:
+        raise DataError(_missing_text(folder, missing))
+    return found
+
+
+def _missing_text(folder: Path, missing: Sequence[Key]) -> str:
+    named = [f"{run} on {target} ({backbone})" for backbone, _, target, run in missing[:NAMED]]
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    return (
+        f"{folder}: {len(missing)} planned evaluations have no answers: "
+        f"{', '.join(named)}{more}; run their predictions again"
+    )
+
+
+def _read_file(path: Path) -> dict[str, Answers]:
+    """Return the answers of each run in a prediction file; none where there is no file."""
+    if not path.exists():
+        return {}
+    try:
+        table = pq.read_table(path, columns=ANSWER_COLUMNS)
+    except (pa.ArrowException, KeyError) as error:
+        raise DataError(f"{path}: not a prediction file ({error}); predict again") from None
+    columns = {name: table[name].to_numpy() for name in ANSWER_COLUMNS}
+    order = np.lexsort((columns["sample_id"].astype(str), columns["run"].astype(str)))
+    columns = {name: values[order] for name, values in columns.items()}
+    names, starts = np.unique(columns["run"].astype(str), return_index=True)
+    parts = np.split(np.arange(len(order)), starts[1:])
+    runs = {
+        str(name): _answers({column: values[part] for column, values in columns.items()})
+        for name, part in zip(names, parts, strict=True)
+    }
+    _check_same_questions(path, runs)
+    return runs
+
+
+def _answers(columns: Mapping[str, npt.NDArray[Any]]) -> Answers:
+    return Answers(
+        sample_id=columns["sample_id"].astype(str),
+        n_options=columns["n_options"].astype(np.int64),
+        answer=columns["answer"].astype(np.int64),
+        predicted=columns["predicted"].astype(np.int64),
+        strict=columns["strict"].astype(bool),
+        mass=columns["mass"].astype(np.float64),
+    )
+
+
+def _check_same_questions(path: Path, runs: Mapping[str, Answers]) -> None:
+    """Pairing is by position, so every run must have answered the same questions once."""
+    first_run, first = next(iter(runs.items()))
+    if np.unique(first.sample_id).size != first.sample_id.size:
+        raise DataError(f"{path}: run {first_run} answers a question twice; predict again")
+    for run, answers in runs.items():
+        same = np.array_equal(answers.sample_id, first.sample_id)
+        if not same or not np.array_equal(answers.answer, first.answer):
+            raise DataError(
+                f"{path}: runs {first_run} and {run} differ in questions or in right answers; "
+                "remove the file and predict again"
+            )

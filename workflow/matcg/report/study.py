@@ -1,0 +1,128 @@
+"""An experiment's evaluations, and which run is compared with which.
+
+Arms are paired question by question: every run with the control of its target, seed and training
+size. Means weigh every target alike and, within one, every rule alike.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from matcg.errors import DataError
+from matcg.report.answers import BASELINE, Answers, Key, PlanRow
+
+__all__ = [
+    "CG",
+    "CONTROL",
+    "SETTING",
+    "Array",
+    "Setting",
+    "Study",
+    "arm_order",
+    "per_target",
+    "setting_of",
+]
+
+CG = "cg"
+CONTROL = "control"
+# The order in which arms are listed; any other follows by name.
+ARMS = (CG, CONTROL, BASELINE, "floor", "ceiling")
+
+Array = npt.NDArray[np.float64]
+Setting = tuple[str, str, int]
+SETTING = ("backbone", "recipe", "n_train")
+
+
+class Study:
+    """An experiment's evaluations and the pairing between its arms.
+
+    Every run is paired with the reference run of its target, backbone, recipe, seed and size.
+    The reference is the control arm, or the baseline in an experiment without control.
+    """
+
+    def __init__(self, rows: Sequence[PlanRow], answers: Mapping[Key, Answers]) -> None:
+        self.rows = rows
+        self.answers = answers
+        arms = {row.arm for row in rows}
+        self.reference = CONTROL if CONTROL in arms else BASELINE
+        self._references: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
+        for row in rows:
+            if row.arm == self.reference:
+                self._references[row.backbone, row.catalog, row.target].append(row)
+
+    def settings(self) -> list[Setting]:
+        """Return backbone, recipe and training size of every group that is summarised alone."""
+        trained = {setting_of(row) for row in self.rows if row.run != BASELINE}
+        backbones = {backbone for backbone, _, _ in trained}
+        untrained = {setting_of(row) for row in self.rows if row.backbone not in backbones}
+        return sorted(trained | untrained)
+
+    def arm(self, setting: Setting, arm: str) -> list[PlanRow]:
+        """Return an arm's rows in a setting; untrained rows belong to all of their backbone."""
+        return [
+            row
+            for row in self.rows
+            if row.arm == arm
+            and (setting_of(row) == setting or (row.run == BASELINE and row.backbone == setting[0]))
+        ]
+
+    def correct(self, row: PlanRow) -> Array:
+        """Return 1.0 for a right, 0.0 for a wrong answer to each question."""
+        return self.answers[row.key].correct
+
+    def minus_chance(self, row: PlanRow) -> Array:
+        """Return right answers less what blind guessing would get on each question."""
+        return self.correct(row) - 1.0 / self.answers[row.key].n_options
+
+    def references(self, row: PlanRow, setting: Setting) -> list[PlanRow]:
+        """Return the reference runs that `row` is compared with; none where the target has none.
+
+        Raises:
+            DataError: the target has reference runs, yet none of the row's seed and size.
+        """
+        candidates = self._references[row.backbone, row.catalog, row.target]
+        matching = [
+            other
+            for other in candidates
+            if other.run == BASELINE
+            or (setting_of(other) == setting and row.seed in (None, other.seed))
+        ]
+        if candidates and not matching:
+            raise DataError(
+                f"experiment {row.experiment}: {row.arm} run {row.run} on {row.target} has no "
+                f"{self.reference} run of its seed and size; plan one"
+            )
+        return matching
+
+    def minus_reference(self, row: PlanRow, setting: Setting) -> Array | None:
+        """Return per-question differences from the reference, None where there is none."""
+        references = self.references(row, setting)
+        if not references:
+            return None
+        mean: Array = np.mean([self.correct(other) for other in references], axis=0)
+        return self.correct(row) - mean
+
+
+def setting_of(row: PlanRow) -> Setting:
+    """Return backbone, recipe and training size: what runs share that may be compared."""
+    return (row.backbone, row.recipe, row.n_train)
+
+
+def arm_order(arm: str) -> tuple[int, str]:
+    """Return the sort key that puts CG first, its control second."""
+    return (ARMS.index(arm) if arm in ARMS else len(ARMS), arm)
+
+
+def per_target(rows: Iterable[PlanRow], score: Callable[[PlanRow], Array | None]) -> list[Array]:
+    """Return each target's mean scores: over the runs of a rule, then over rules."""
+    groups: dict[tuple[str, str], dict[str, list[Array]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        scores = score(row)
+        if scores is not None:
+            groups[row.catalog, row.target][row.rule].append(scores)
+    return [
+        np.mean([np.mean(runs, axis=0) for runs in rules.values()], axis=0)
+        for rules in groups.values()
+    ]
