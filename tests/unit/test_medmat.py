@@ -1,0 +1,187 @@
+"""The Med-MAT reader: good rows are read, every bad one is set aside with its reason."""
+
+import json
+import socket
+from collections import Counter
+
+import pytest
+from data_makers import REALMAT, needs_realmat, picture, release, row, spec
+
+from matcg.data.medmat import read
+from matcg.errors import ConfigError, DataError
+
+# Each with the beginning of its reason; every row is number 3 of a file with four rows.
+BAD_ROWS = {
+    "no object": (["id", 2], "not an object"),
+    "null": (None, "not an object"),
+    "no answer": (row(2, Answer=None), "no answer"),
+    "empty answer": (row(2, Answer=" "), "no answer"),
+    "no letter": (row(2, **{"Answer-choice": None}), "no answer"),
+    "answer not offered": (row(2, Answer="cow"), "answer not among its options: cow"),
+    "letter disagrees": (row(2, **{"Answer-choice": "B"}), "letter disagrees with answer: B and"),
+    "letter's text disagrees": (row(2, **{"Answer-choice": "A: dog"}), "letter disagrees"),
+    "letter not offered": (row(2, **{"Answer-choice": "D"}), "letter disagrees"),
+    "letter unreadable": (row(2, **{"Answer-choice": "cat"}), "letter unreadable"),
+    "no image key": (row(2, image=None), "key missing: image"),
+    "no question": (row(2, Question=""), "key missing: Question"),
+    "no id": (row(2, id=None), "key missing: id"),
+    "no dataset": (row(2, **{"data-no": None}), "key missing: data-no"),
+    "image is a list": (row(2, image=["a"]), "wrong type: image"),
+    "id is a list": (row(2, id=[2]), "wrong type: id"),
+    "half a character": (row(2, Question="\ud800"), "wrong type: half a character"),
+    "no options": (row(2, **{"Question-choice": "What is it?"}), "options unreadable"),
+    "duplicate id": (row(0), "duplicate id: the one of row 1"),
+    "missing image": (row(2, image="med-mat/none.png"), "image missing"),
+    "a folder": (row(2, image="med-mat"), "image missing"),
+    "a socket": (row(2, image="med-mat/socket"), "image missing"),
+    "truncated image": (row(2, image="med-mat/cut.png"), "image damaged"),
+    "no image": (row(2, image="med-mat/page.png"), "not an image"),
+    "empty file": (row(2, image="med-mat/empty.png"), "not an image"),
+    "climbing path": (row(2, image="../secret.png"), "image outside its data folder"),
+    "climbing back": (row(2, image="med-mat/../med-mat/2.png"), "image outside its data folder"),
+    "absolute path": (row(2, image="/etc/hostname"), "image outside its data folder"),
+    "drive": (row(2, image="C:\\secret.png"), "image outside its data folder"),
+    "link out": (row(2, image="med-mat/out.png"), "image outside its data folder"),
+    "linked folder out": (row(2, image="med-mat/up/secret.png"), "image outside its data folder"),
+    "link to itself": (row(2, image="med-mat/loop.png"), "image missing"),
+    "null byte": (row(2, image="med-mat/\0.png"), "image missing"),
+    "long name": (row(2, image="x" * 5000), "image missing"),
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Return a data folder beside a file that must not be read, with traps inside."""
+    (tmp_path / "secret.png").write_bytes(picture(99))
+    folder = release(tmp_path / "data", [row(n) for n in range(40)])
+    images = folder / "med-mat"
+    (images / "cut.png").write_bytes(picture(1)[:50])
+    (images / "page.png").write_text("<html>404</html>")
+    (images / "empty.png").touch()
+    (images / "out.png").symlink_to(tmp_path / "secret.png")
+    (images / "up").symlink_to(tmp_path)
+    (images / "loop.png").symlink_to("loop.png")
+    return folder
+
+
+@pytest.mark.parametrize("case", BAD_ROWS)
+def test_a_bad_row_is_set_aside_with_file_row_and_reason(root, case, monkeypatch):
+    bad, reason = BAD_ROWS[case]
+    # Relative, because a socket's path may not be long.
+    monkeypatch.chdir(root / "med-mat")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        release(root, [row(0), row(1), bad, row(3)])
+        source = read(spec(), {}, root)
+    assert [sample.origin for sample in source.samples] == [f"med-mat/{n}.png" for n in (0, 1, 3)]
+    (set_aside,) = source.quarantined
+    assert (set_aside.file, set_aside.row) == ("Aggregated_Subsets/Subset--30-train.json", "3")
+    assert set_aside.reason.startswith(reason)
+    assert source.rows == 4
+
+
+def test_reasons_are_the_same_each_time(root):
+    release(root, [bad for bad, _ in BAD_ROWS.values()])
+    first, second = (read(spec(), {}, root).quarantined for _ in range(2))
+    assert first == second
+
+
+def test_good_rows_become_samples(root):
+    release(root, [row(1), row(4, **{"Answer-choice": "A: cat"}, id="x4")])
+    one, four = read(spec(), {}, root).samples
+    assert (one.sample_id, four.sample_id) == ("30-5-1", "30-5-x4")
+    assert (one.options, one.answer, one.label) == (("cat", "dog"), 1, "dog")
+    assert (one.question, one.dataset, one.group) == ("What is it?", "5", "")
+
+
+def test_ids_may_start_anew_in_every_source_dataset(root):
+    release(root, [row(1), row(3, id=1, **{"data-no": 6})])
+    source = read(spec(), {}, root)
+    assert len(source.samples) == 2
+    assert not source.quarantined
+
+
+def test_images_are_fetched_as_original_bytes_only_when_asked_for(root):
+    source = read(spec(), {}, root)
+    assert not any(sample.image for sample in source.samples)
+    assert source.load(source.samples[7]).image == picture(7)
+    (root / "med-mat" / "7.png").unlink()
+    with pytest.raises(DataError, match=r"med-mat/7.png: changed while it was read"):
+        source.load(source.samples[7])
+
+
+def test_equal_pictures_in_other_files_have_equal_digests(root):
+    (root / "med-mat" / "1.png").write_bytes(picture(0, "BMP"))
+    digests = [sample.digest for sample in read(spec(), {}, root).samples]
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Aggregated_Subsets/Subset--30-train.json",
+        "Aggregated_Subsets/Subset-30-train.json",
+        "Subset--30-train.json",
+        "Subset-30-train.json",
+    ],
+)
+def test_every_place_that_the_release_used_is_found(root, name):
+    (root / "Aggregated_Subsets/Subset--30-train.json").unlink()
+    (root / name).write_text(json.dumps([row(1)]))
+    assert read(spec(), {}, root).files == (name,)
+
+
+def test_options_choose_file_group_and_label(root):
+    (root / "mine.json").write_text(json.dumps([row(1), row(2, image="med-mat/12.png")]))
+    options = {"files": "mine.json", "group_by": r"/(\d)(\d)\.", "labels": {"cat": "pet"}}
+    one, twelve = read(spec(), options, root).samples
+    assert (one.group, one.label) == ("", "dog")
+    assert (twelve.group, twelve.label, twelve.options) == ("1/2", "pet", ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"group_py": "x"}, "unknown option 'group_py'. Did you mean 'group_by'"),
+        ({"group_by": "(x"}, "no regular expression"),
+    ],
+)
+def test_a_wrong_option_is_named(root, options, match):
+    with pytest.raises(ConfigError, match=match):
+        read(spec(), options, root)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[{", b'{"id": 1}', b"\xff\xfe[]", b"[" * 100_000], ids=range(5)
+)
+def test_a_file_that_is_no_json_list_is_one_line(root, content):
+    (root / "Aggregated_Subsets/Subset--30-train.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"^Aggregated_Subsets/.*fetch the file again$"):
+        read(spec(), {}, root)
+
+
+def test_a_missing_file_or_folder_says_what_to_do(root):
+    with pytest.raises(DataError, match=r"subset 31: none of .*Subset--31-train.json"):
+        read(spec("31"), {}, root)
+    with pytest.raises(DataError, match="name it in the config under 'data:'"):
+        read(spec(), {}, None)
+    with pytest.raises(DataError, match="does not exist; mend the config"):
+        read(spec(), {}, root / "elsewhere")
+
+
+def test_a_data_folder_that_is_itself_a_link_is_fine(root, tmp_path):
+    (tmp_path / "link").symlink_to(root)
+    assert len(read(spec(), {}, tmp_path / "link").samples) == 40
+
+
+@needs_realmat
+@pytest.mark.parametrize(
+    ("name", "labels", "each"), [("18", 3, 120), ("22", 4, 120), ("30", 2, 200)]
+)
+def test_real_files_are_read_whole(name, labels, each):
+    source = read(spec(name), {"group_by": r"BloodImage_(\d+)"}, REALMAT)
+    assert not source.quarantined
+    counts = Counter(sample.label for sample in source.samples)
+    assert sorted(counts.values()) == [each] * labels
+    assert all(sample.options[sample.answer] == sample.label for sample in source.samples)
+    assert all(bool(sample.group) == (name == "18") for sample in source.samples)

@@ -1,0 +1,160 @@
+"""The HTML report: complete, self-contained, and deaf to what hostile files put into it."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import pyarrow.parquet as pq
+import pytest
+from matcg.errors import DataError
+from matcg.report import figures, html
+from matcg.report.questions import ImageBudget
+from matcg.report.tables import compare
+from PIL import Image
+from synthetic import World, make, write_tsv
+
+HOSTILE = '<script>alert("x")</script>'
+SMALL = {"questions": 24, "targets": ("ct-brain-state", "mri-lung-side")}
+
+
+def report(results, world, drawn=False, **options):
+    make(results, world)
+    out = results / "experiments/demo"
+    compare(results / "plan/experiments.tsv", results / "predictions", "demo", out)
+    if drawn:
+        (out / "figures").mkdir()
+        for name in figures.NAMES:
+            (out / f"figures/{name}.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    html.write(results, ["demo"], results / "report.html", **options)
+    return (results / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Collects tags with attributes and the text outside of style and script."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.tags, self.text, self._inside = [], [], ""
+        self.feed(source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, _):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside not in ("style", "script"):
+            self.text.append(data)
+
+    def all(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    results = tmp_path_factory.mktemp("demo")
+    source = report(results, World(**SMALL), drawn=True, config={"experiments": ["demo"]})
+    return results, source, Page(source)
+
+
+def test_headline_comes_first(demo):
+    results, source, _ = demo
+    headline = json.loads((results / "experiments/demo/headline.json").read_text())["headline"]
+    assert headline in source
+    assert source.index(headline) < source.index("<table")
+
+
+def test_nothing_is_loaded_from_elsewhere(demo):
+    _, source, page = demo
+    for tag, attributes in page.tags:
+        for name in ("src", "srcset", "data", "poster", "action"):
+            value = attributes.get(name) or "data:"
+            assert value.startswith("data:"), f"<{tag} {name}={value[:60]}>"
+        assert not re.match(r"(https?:)?//", attributes.get("href") or "")
+    assert "http://" not in source
+    assert "https://" not in source
+    assert "url(" not in source
+    assert "@import" not in source
+
+
+def test_all_figures_tables_and_data_are_in_it(demo):
+    _, source, page = demo
+    drawn = [image["alt"] for image in page.all("img") if image["alt"].startswith("demo: ")]
+    assert drawn == [f"demo: {name}" for name in figures.NAMES]
+    for text in ("3 rows", "is not among the options", "2 of 3 not chosen", "Digest of the code"):
+        assert text in source or text.replace("'", "&#39;") in source
+
+
+def test_every_target_shows_questions_of_each_kind_with_all_arms(demo):
+    _, source, page = demo
+    kinds = [card["data-kind"] for card in page.all("article")]
+    assert {"gain", "both"} <= set(kinds)
+    assert all(kinds.count(kind) <= 2 * 2 for kind in set(kinds))
+    card = source[source.index("<article") : source.index("</article>")]
+    for arm in ("cg: fixed-task", "cg: fixed-modality", "control", "baseline", "floor", "ceiling"):
+        assert f"<td>{arm}</td>" in card
+
+
+def test_the_same_results_give_the_same_page(demo, tmp_path):
+    results, source, _ = demo
+    html.write(results, ["demo"], tmp_path / "again.html", config={"experiments": ["demo"]})
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == source
+
+
+def test_hostile_labels_stay_text(tmp_path):
+    world = World(**SMALL, options=(HOSTILE, "b", "c", "d"), question=f"{HOSTILE}?")
+    report(tmp_path, world)
+    row = dict.fromkeys(("catalog", "subset", "file", "row", "image"), HOSTILE)
+    columns = ("catalog", "subset", "file", "row", "reason", "image")
+    reason = '"><img src=x onerror=alert(1)>'
+    write_tsv(tmp_path / "data/quarantine.tsv", columns, [{**row, "reason": reason}])
+    (tmp_path / "plan/summary.md").write_text(f"# {HOSTILE}\n\n| {HOSTILE} |\n|---|\n| a |\n")
+    html.write(tmp_path, ["demo"], tmp_path / "report.html", config={"name": HOSTILE})
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(source)
+    assert len(page.all("script")) == 1
+    assert HOSTILE not in source
+    assert HOSTILE in "".join(page.text)
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert all(image["src"].startswith("data:") for image in page.all("img"))
+
+
+def test_long_quarantine_is_bounded_with_its_count_and_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "ROWS", 2)
+    source = report(tmp_path, World(**SMALL))
+    assert "3 rows" in source
+    assert "The first 2 rows; all are in data/quarantine.tsv." in source
+
+
+def test_pictures_stop_at_their_budget():
+    budget = ImageBudget(limit=10)
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
+    png = buffer.getvalue()
+    assert budget.uri(png, "here") == ""
+    assert budget.left_out == 1
+    assert ImageBudget(limit=10_000).uri(png, "here").startswith("data:image/png;base64,")
+
+
+def test_an_experiment_without_tables_is_named(tmp_path):
+    make(tmp_path, World(**SMALL))
+    with pytest.raises(DataError, match=r"headline\.json: not found; compare experiment 'demo'"):
+        html.write(tmp_path, ["demo"], tmp_path / "report.html")
+
+
+def test_answers_to_unknown_questions_are_refused(tmp_path):
+    world = World(**SMALL)
+    report(tmp_path, world)
+    path = tmp_path / "data/cat/mri-lung-side/test.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(DataError, match=r"test\.parquet: no question"):
+        html.write(tmp_path, ["demo"], tmp_path / "report.html")
+
+
+def test_several_backbones_are_all_in_the_headline(tmp_path):
+    source = report(tmp_path, World(**SMALL, backbones=("small", "tiny")))
+    assert source.count('<p class="headline">') == 2
+    assert "Shown: small, full, 600." in source

@@ -1,0 +1,38 @@
+"""Canonical samples survive their file and make the paper's question."""
+
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+from data_makers import sample
+
+from matcg.samples import SCHEMA, question_text, read_samples, write_samples
+
+
+def test_samples_come_back_as_written_in_their_order(tmp_path):
+    written = [
+        replace(sample(2), boxes=((1.0, 2.0, 3.5, 4.0), (0.0, 0.0, 1.0, 1.0)), group="p1"),
+        replace(sample(1, "no"), question="Größe der Läsion?"),
+    ]
+    write_samples(tmp_path / "deep" / "a.parquet", written)
+    assert read_samples(tmp_path / "deep" / "a.parquet") == written
+
+
+def test_same_samples_give_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_samples(tmp_path / name, [sample(n) for n in range(5)])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_file_without_samples_keeps_its_columns(tmp_path):
+    write_samples(tmp_path / "none", [])
+    assert read_samples(tmp_path / "none") == []
+    assert pq.read_schema(tmp_path / "none").names == SCHEMA.names
+
+
+def test_question_text_gives_an_option_a_line_and_asks_for_a_letter():
+    assert question_text("What?", ["x", "y y"]).splitlines() == [
+        "What?",
+        "A: x",
+        "B: y y",
+        "Answer with the option's letter from the given choices directly.",
+    ]

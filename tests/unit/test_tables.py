@@ -1,0 +1,291 @@
+"""Tables from invented answers whose accuracies and pairing are known."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from matcg.errors import DataError
+from matcg.report.render import Column, Field, Table, latex_escaped, read_csv, shown, write_table
+from matcg.report.tables import ACCURACY, COMPARISON, SUMMARY, compare
+from synthetic import PLAN_COLUMNS, World, make, plan_rows, write_tsv
+
+ONE = {"targets": ("ct-brain-state",), "rules": ("fixed-task",)}
+
+
+def run(results):
+    out = results / "experiments/demo"
+    compare(results / "plan/experiments.tsv", results / "predictions", "demo", out)
+    return out
+
+
+def rows(folder, table):
+    return read_csv(folder / f"tables/{table.stem}.csv", table.fields)
+
+
+def only(cells, **wanted):
+    found = [row for row in cells if all(row[name] == value for name, value in wanted.items())]
+    assert len(found) == 1, f"{wanted} found {len(found)} times"
+    return found[0]
+
+
+def predictions(results, target, backbone="tiny"):
+    path = results / f"predictions/{backbone}/cat/{target}.parquet"
+    return path, pq.read_table(path)
+
+
+def score(table, arm, seed=None):
+    """Return right answers of the runs of an arm, shape (runs, questions)."""
+    table = table.sort_by([("run", "ascending"), ("sample_id", "ascending")])
+    names = sorted(set(table["run"].to_pylist()))
+    chosen = [n for n in names if arm in n and (seed is None or n.endswith(f"seed{seed}"))]
+    return np.array(
+        [table.filter(pc.equal(table["run"], name))["correct"].to_numpy() for name in chosen],
+        dtype=float,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    results = tmp_path_factory.mktemp("demo")
+    make(results, World())
+    return results, run(results)
+
+
+def test_accuracy_has_every_evaluation_with_its_own_counts(demo):
+    results, folder = demo
+    cells = rows(folder, ACCURACY)
+    assert len(cells) == len(plan_rows(World()))
+    _, table = predictions(results, "ct-brain-state")
+    row = only(cells, target="ct-brain-state", arm="control")
+    right = table.filter(pc.match_substring(table["run"], "control"))
+    assert row["correct"] == sum(right["correct"].to_pylist())
+    assert row["accuracy"] == pytest.approx(row["correct"] / 60, abs=1e-6)
+    assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
+    assert row["strict"] == pytest.approx(np.mean(right["strict"].to_numpy()), abs=1e-6)
+    assert row["mass"] == pytest.approx(np.mean(right["mass"].to_numpy()), abs=1e-6)
+    assert row["chance"] == 0.25
+
+
+def test_comparison_pairs_by_question(demo):
+    results, folder = demo
+    _, table = predictions(results, "mri-lung-side")
+    difference = score(table, "cg-fixed-task")[0] - score(table, "control")[0]
+    row = only(rows(folder, COMPARISON), target="mri-lung-side", rule="fixed-task")
+    assert row["difference"] == pytest.approx(difference.mean(), abs=1e-6)
+    assert (row["better"], row["worse"]) == ((difference > 0).sum(), (difference < 0).sum())
+    assert row["difference_low"] < row["difference"] < row["difference_high"]
+    assert row["p_mcnemar"] <= row["p_holm"]
+    assert row["verdict"] == "helps"
+
+
+def test_summary_means_weigh_targets_alike_and_headline_says_the_same(demo):
+    _, folder = demo
+    comparison, summary = rows(folder, COMPARISON), rows(folder, SUMMARY)
+    row = only(summary, arm="cg", rule="")
+    mean = np.mean([cell["difference"] for cell in comparison])
+    assert row["minus_reference"] == pytest.approx(mean, abs=1e-6)
+    assert (row["targets"], row["runs"], row["comparisons"]) == (3, 6, 6)
+    line = json.loads((folder / "headline.json").read_text())["headline"]
+    found = re.fullmatch(
+        r"CG (\S+) % against control (\S+) %, difference (\S+) points \[(\S+), (\S+)\], 3 targets",
+        line,
+    )
+    assert found, line
+    numbers = [float(text) for text in found.groups()]
+    assert numbers[2] == pytest.approx(100 * mean, abs=0.051)
+    assert numbers[0] - numbers[1] == pytest.approx(numbers[2], abs=0.11)
+    assert numbers[3] < numbers[2] < numbers[4]
+
+
+def test_floor_and_ceiling_are_measured_against_chance(demo):
+    summary = rows(demo[1], SUMMARY)
+    floor, ceiling = only(summary, arm="floor"), only(summary, arm="ceiling")
+    assert floor["minus_chance_low"] < 0 < floor["minus_chance_high"]
+    assert ceiling["minus_chance_low"] > 0
+    assert only(summary, arm="control")["minus_reference"] is None
+    assert only(summary, arm="baseline")["n_train"] == 600, "stands beside the arms it belongs to"
+
+
+def test_the_same_input_gives_the_same_bytes(demo, tmp_path):
+    results, folder = demo
+    again = tmp_path / "again"
+    compare(results / "plan/experiments.tsv", results / "predictions", "demo", again)
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*.*"))
+    assert len(files) == 10
+    for file in files:
+        assert (folder / file).read_bytes() == (again / file).read_bytes(), file
+
+
+def test_the_order_of_prediction_rows_does_not_matter(demo, tmp_path):
+    _, folder = demo
+    make(tmp_path, World())
+    for target in World().targets:
+        path, table = predictions(tmp_path, target)
+        order = np.random.default_rng(0).permutation(table.num_rows)
+        pq.write_table(table.take(pa.array(order)), path)
+    shuffled = run(tmp_path)
+    for name in ("accuracy.csv", "comparison.csv", "summary.csv"):
+        assert (shuffled / "tables" / name).read_bytes() == (folder / "tables" / name).read_bytes()
+
+
+def test_seeds_and_sizes_are_paired_with_their_own_control(tmp_path):
+    make(tmp_path, World(**ONE, seeds=(0, 1), sizes=(300, 600)))
+    folder = run(tmp_path)
+    _, table = predictions(tmp_path, "ct-brain-state")
+    row = only(rows(folder, COMPARISON), rule="fixed-task", n_train=300)
+    parts = [
+        score(table, "cg-fixed-task-ct-brain-state.300", seed)
+        - score(table, "control--ct-brain-state.300", seed)
+        for seed in (0, 1)
+    ]
+    mean = np.mean(parts, axis=0)[0]
+    assert row["seeds"] == 2
+    assert row["difference"] == pytest.approx(mean.mean(), abs=1e-6)
+    assert row["better"] == (mean > 0).sum()
+    result = json.loads((folder / "headline.json").read_text())
+    assert [part["n_train"] for part in result["results"]] == [300, 600]
+    assert result["headline"].count("1 target") == 2
+
+
+def test_each_backbone_has_its_own_rows(tmp_path):
+    make(tmp_path, World(**ONE, backbones=("small", "tiny")))
+    folder = run(tmp_path)
+    for backbone in ("small", "tiny"):
+        only(rows(folder, SUMMARY), backbone=backbone, arm="cg", rule="")
+        only(rows(folder, SUMMARY), backbone=backbone, arm="baseline")
+    assert "small, full, 600 samples: CG" in (folder / "headline.json").read_text()
+
+
+def test_rules_weigh_alike_whatever_their_number_of_combinations(tmp_path):
+    world = World(targets=("ct-brain-state",))
+    plan = make(tmp_path, world)
+    cg = next(row for row in plan if row["rule"] == "fixed-task")
+    plan += [{**cg, "combination": f"other {index}"} for index in range(5)]
+    write_tsv(tmp_path / "plan/experiments.tsv", PLAN_COLUMNS, plan)
+    summary = rows(run(tmp_path), SUMMARY)
+    rules = [only(summary, rule=rule)["accuracy"] for rule in world.rules]
+    assert only(summary, arm="cg", rule="")["accuracy"] == pytest.approx(np.mean(rules), abs=1e-6)
+
+
+def test_missing_evaluations_are_named(tmp_path):
+    make(tmp_path, World())
+    (tmp_path / "predictions/tiny/cat/xray-knee-level.parquet").unlink()
+    path, table = predictions(tmp_path, "mri-lung-side")
+    pq.write_table(table.filter(pc.invert(pc.match_substring(table["run"], "floor"))), path)
+    with pytest.raises(DataError, match="7 planned evaluations") as error:
+        run(tmp_path)
+    assert "floor--mri-lung-side" in str(error.value)
+    assert "baseline on xray-knee-level (tiny)" in str(error.value)
+
+
+def test_runs_that_answered_other_questions_are_refused(tmp_path):
+    make(tmp_path, World())
+    path, table = predictions(tmp_path, "mri-lung-side")
+    pq.write_table(table.slice(1), path)
+    with pytest.raises(DataError, match="differ in questions"):
+        run(tmp_path)
+
+
+def test_a_question_answered_twice_is_refused(tmp_path):
+    make(tmp_path, World())
+    path, table = predictions(tmp_path, "mri-lung-side")
+    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)
+    with pytest.raises(DataError, match=r"twice|differ in questions"):
+        run(tmp_path)
+
+
+def test_a_file_that_is_no_prediction_file_is_named(tmp_path):
+    make(tmp_path, World())
+    path, _ = predictions(tmp_path, "mri-lung-side")
+    path.write_bytes(b"not parquet")
+    with pytest.raises(DataError, match=r"mri-lung-side\.parquet"):
+        run(tmp_path)
+
+
+def test_an_unknown_experiment_gets_the_nearest_name(tmp_path):
+    make(tmp_path, World())
+    with pytest.raises(DataError, match="Did you mean 'demo'"):
+        compare(tmp_path / "plan/experiments.tsv", tmp_path / "predictions", "demos", tmp_path)
+
+
+def test_a_seed_without_its_control_is_an_error(tmp_path):
+    plan = make(tmp_path, World(seeds=(0, 1)))
+    plan = [row for row in plan if (row["arm"], row["seed"]) != ("control", "1")]
+    write_tsv(tmp_path / "plan/experiments.tsv", PLAN_COLUMNS, plan)
+    with pytest.raises(DataError, match="no control run of its seed and size"):
+        run(tmp_path)
+
+
+def test_a_target_without_control_is_listed_and_said_in_the_headline(tmp_path):
+    plan = make(tmp_path, World())
+    plan = [row for row in plan if (row["arm"], row["target"]) != ("control", "mri-lung-side")]
+    write_tsv(tmp_path / "plan/experiments.tsv", PLAN_COLUMNS, plan)
+    folder = run(tmp_path)
+    row = only(rows(folder, COMPARISON), target="mri-lung-side", rule="fixed-task")
+    assert (row["verdict"], row["difference"], row["control"]) == ("no control", None, None)
+    line = json.loads((folder / "headline.json").read_text())["headline"]
+    assert line.endswith("2 targets (1 more without control)")
+
+
+def test_without_a_control_arm_the_baseline_is_the_reference(tmp_path):
+    make(tmp_path, World(**ONE, accuracy={"baseline": 0.3, "cg": 0.8}))
+    folder = run(tmp_path)
+    assert only(rows(folder, SUMMARY), arm="cg", rule="")["reference"] == "baseline"
+    assert "against baseline" in (folder / "headline.json").read_text()
+
+
+def test_equal_arms_are_not_called_an_effect(tmp_path):
+    accuracy = {"baseline": 0.25, "cg": 0.5, "control": 0.5}
+    make(tmp_path, World(rules=("fixed-task",), accuracy=accuracy, questions=200))
+    folder = run(tmp_path)
+    assert {row["verdict"] for row in rows(folder, COMPARISON)} <= {
+        "no evidence",
+        "not detectable at this n",
+    }
+    row = only(rows(folder, SUMMARY), arm="cg", rule="")
+    assert row["minus_reference_low"] < 0 < row["minus_reference_high"]
+
+
+def test_few_questions_are_called_too_few(tmp_path):
+    accuracy = {"baseline": 0.25, "cg": 0.5, "control": 0.5}
+    make(tmp_path, World(**ONE, questions=5, accuracy=accuracy))
+    verdicts = {row["verdict"] for row in rows(run(tmp_path), COMPARISON)}
+    assert verdicts == {"not detectable at this n"}
+
+
+def test_hostile_names_do_not_break_the_tables(tmp_path):
+    plan = make(tmp_path, World(**ONE))
+    hostile = 'a_b & 50% | <script>, "x" \\ {y}~^\nnew'
+    plan = [{**row, "combination": row["combination"] and hostile} for row in plan]
+    write_tsv(tmp_path / "plan/experiments.tsv", PLAN_COLUMNS, plan)
+    folder = run(tmp_path)
+    assert rows(folder, COMPARISON)[0]["combination"] == hostile
+    lines = (folder / "tables/comparison.md").read_text().splitlines()
+    pipes = {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")}
+    assert len(pipes) == 1
+    tex = (folder / "tables/comparison.tex").read_text()
+    assert r"a\_b \& 50\% \textbar{} \textless{}script\textgreater{}" in tex
+
+
+def test_csv_has_fixed_decimals_and_no_negative_zero(tmp_path):
+    table = Table(
+        "t",
+        "title",
+        (Field("name"), Field("x", "fraction"), Field("p", "p")),
+        (Column("X", "x", "points"), Column("P", "p", "p")),
+    )
+    cells = [{"name": "a", "x": -1e-9, "p": 1e-7}, {"name": "b", "x": None, "p": 0.5}]
+    write_table(tmp_path, table, cells, "demo")
+    with (tmp_path / "t.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [["a", "0.000000", "1e-07"], ["b", "", "0.5"]]
+    assert [shown(cells[0], column) for column in table.columns] == ["0.0", "< 0.001"]
+    assert [shown(cells[1], column) for column in table.columns] == ["", "0.500"]
+
+
+def test_latex_compiles_what_would_be_an_option():
+    assert latex_escaped("[0.1, 0.2]") == "{}[0.1, 0.2]"

@@ -1,0 +1,190 @@
+"""What a user types and what the workflow says: commands, mistakes, what makes it run again."""
+
+from collections.abc import Callable
+
+import pytest
+from workspace import Workspace
+
+RULES = {
+    "all", "audit", "backbone", "compare", "figures", "finetune", "mix", "plan", "predict",
+    "prepare", "report", "summarise", "world",
+}  # fmt: skip
+DONE = "Nothing to be done"
+
+
+def test_list_names_the_rules(workspace: Workspace) -> None:
+    done = workspace.snakemake("--list")
+    assert set(done.stdout.split()) >= RULES, done.stdout
+
+
+def test_lint_finds_nothing(workspace: Workspace) -> None:
+    done = workspace.snakemake("--lint")
+    assert done.returncode == 0, done.stdout
+    assert "good condition" in done.stdout
+
+
+def test_a_dry_run_shows_the_whole_plan(workspace: Workspace) -> None:
+    done = workspace.snakemake("-n", "--quiet", "rules")
+    assert done.returncode == 0, done.stdout
+    counts = {
+        parts[0]: parts[1] for line in done.stdout.splitlines() if len(parts := line.split()) == 2
+    }
+    wanted = {"prepare": "4", "mix": "2", "finetune": "2", "predict": "1", "compare": "1"}
+    assert wanted.items() <= counts.items()
+    assert not (workspace.root / "results").exists()
+
+
+def test_the_catalogs_entry_point_gives_the_same_workflow(workspace: Workspace) -> None:
+    done = workspace.snakemake("-s", "workflow/Snakefile", "-n", "--quiet", "rules")
+    assert done.returncode == 0, done.stdout
+    assert "finetune" in done.stdout
+
+
+MISTAKES = [
+    ("config.yaml", "engine:", "engin:", "config.yaml: engin: unknown key. Did you mean 'engine'?"),
+    ("config.yaml", "[toy]", "[tyo]", "no experiment 'tyo' in experiments/. Did you mean 'toy'?"),
+    ("experiments/toy.yaml", "ct-brain-state", "ct-brain-stat", "Did you mean 'ct-brain-state'?"),
+    ("experiments/toy.yaml", "[fixed-task]", "[fixed-taks]", "Did you mean 'fixed-task'?"),
+    ("combinations/fixed-task.yaml", "modality:", "modalty:", "Did you mean 'modality'?"),
+    ("backbones/toy.yaml", "weights: toy", "weights: tyo", "weights: no folder backbones/tyo"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "old", "new", "message"), MISTAKES)
+def test_a_mistake_is_one_line(
+    workspace: Workspace, path: str, old: str, new: str, message: str
+) -> None:
+    before = (workspace.root / path).read_text()
+    workspace.edit(path, old, new)
+    done = workspace.snakemake("-n")
+    workspace.write(path, before)
+    assert done.returncode == 1
+    assert one_line(done.stdout, message)
+
+
+def one_line(text: str, message: str) -> bool:
+    """Tell whether Snakemake said nothing but that line, which starts with our name."""
+    lines = [line for line in text.splitlines() if not line.startswith("Using workflow specific")]
+    assert len(lines) == 1, text
+    return lines[0].startswith("matcg: ") and message in lines[0]
+
+
+def test_a_rule_that_matches_nothing_is_one_line(workspace: Workspace) -> None:
+    workspace.write(
+        "combinations/none.yaml", "name: none\nsources: [{modality: same, kind: other}]\n"
+    )
+    workspace.write("none.yaml", "experiments: [none-experiment.yaml]\n")
+    experiment = (workspace.root / "experiments/toy.yaml").read_text()
+    workspace.write("none-experiment.yaml", experiment.replace("fixed-task", "none"))
+    done = workspace.snakemake("-n", "--configfile", "none.yaml")
+    assert done.returncode == 1
+    assert (
+        "matcg: none-experiment.yaml: rule 'none' (arm 'cg') matches no combination" in done.stdout
+    )
+    assert "Traceback" not in done.stdout
+
+
+def test_another_config_replaces_lists(workspace: Workspace) -> None:
+    experiment = (workspace.root / "experiments/toy.yaml").read_text()
+    workspace.write("other/mine.yaml", experiment.replace("name: toy", "name: mine"))
+    workspace.write("other/config.yaml", "experiments: [mine.yaml]\n")
+    done = workspace.snakemake("-n", "--configfile", "other/config.yaml")
+    assert done.returncode == 0, done.stdout
+    assert "results/experiments/mine/headline.json" in done.stdout
+    assert "results/experiments/toy" not in done.stdout
+
+
+def test_missing_data_stops_before_the_first_job(workspaces: Callable[[str], Workspace]) -> None:
+    mine = workspaces("rootless")
+    mine.edit("catalogs/toy.yaml", "reader: phantom", "reader: medmat")
+    assert mine.snakemake("-n").returncode == 0
+    done = mine.snakemake("--cores", "1")
+    assert done.returncode == 1
+    assert "data.toy is not set" in done.stdout
+    assert not (mine.root / "results/data").exists()
+
+
+# --- Running -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ran(workspaces: Callable[[str], Workspace]) -> Workspace:
+    """Return a workspace in which everything has run."""
+    mine = workspaces("ran")
+    done = mine.snakemake("--cores", "2")
+    assert done.returncode == 0, done.stdout
+    assert "CG against control" in done.stdout
+    assert "Report: results/report.html" in done.stdout
+    return mine
+
+
+def jobs(mine: Workspace) -> dict[str, int]:
+    """Return how many jobs of each rule a call would run."""
+    done = mine.snakemake("-n", "--quiet", "rules")
+    assert done.returncode == 0, done.stdout
+    if DONE in done.stdout:
+        return {}
+    table = done.stdout.split("Job stats:")[1].split("total")[0]
+    rows = (line.split() for line in table.splitlines()[3:])
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2}
+
+
+def test_a_second_call_has_nothing_to_do(ran: Workspace) -> None:
+    done = ran.snakemake("--cores", "2")
+    assert done.returncode == 0
+    assert DONE in done.stdout
+
+
+def test_a_report_of_snakemake_can_be_made(ran: Workspace) -> None:
+    done = ran.snakemake("--report", "snakemake-report.html")
+    assert done.returncode == 0, done.stdout
+    assert (ran.root / "snakemake-report.html").stat().st_size > 0
+
+
+CHANGES = [
+    # How and where it runs: nothing.
+    ("backbones/toy.yaml", "mem_mb: 100, threads: 1", "mem_mb: 200, threads: 1, runtime: 5", set()),
+    ("config.yaml", "enforce_eager: true", "enforce_eager: false", set()),
+    ("backbones/toy.yaml", "no weights worth the name", "described anew", set()),
+    # A recipe nobody uses: nothing. The one in use: its runs and what follows from them.
+    ("backbones/toy.yaml", "1.0e-4", "2.0e-4", set()),
+    ("backbones/toy.yaml", "1.0e-3", "2.0e-3", {"finetune", "predict"}),
+    ("backbones/toy/config.json", "{}", '{"a": 1}', {"finetune", "predict"}),
+    ("catalogs/toy.yaml", "test: 10", "test: 9", {"prepare"}),
+    ("workflow/matcg/versions.py", "PREDICT = 1", "PREDICT = 2", {"predict"}),
+]
+
+
+@pytest.mark.parametrize(("path", "old", "new", "rules"), CHANGES)
+def test_what_a_change_runs_again(
+    ran: Workspace, path: str, old: str, new: str, rules: set[str]
+) -> None:
+    before = (ran.root / path).read_text()
+    ran.edit(path, old, new)
+    found = jobs(ran)
+    (ran.root / path).write_text(before)
+    assert bool(found) == bool(rules)
+    assert rules <= set(found)
+    if rules and "prepare" not in rules:
+        assert not {"prepare", "mix"} & set(found)
+
+
+def test_another_experiment_adds_its_own_runs_only(ran: Workspace) -> None:
+    text = (ran.root / "experiments/toy.yaml").read_text()
+    # That target's combination is the mix which is there already: it too must be forbidden in it.
+    more = text.replace("name: toy", "name: more").replace("ct-brain-state", "us-lung-state")
+    ran.write("experiments/more.yaml", more)
+    ran.edit("config.yaml", "[toy]", "[toy, more]")
+    found = jobs(ran)
+    ran.edit("config.yaml", "[toy, more]", "[toy]")
+    assert (found["mix"], found["finetune"], found["predict"]) == (1, 1, 1)
+
+
+def test_a_failing_step_tells_the_user_in_a_line(workspaces: Callable[[str], Workspace]) -> None:
+    mine = workspaces("failing")
+    body = "from matcg.errors import DataError\n\n\ndef prepare(*_):\n"
+    mine.write("workflow/matcg/data/prepare.py", body + "    raise DataError('a.png: truncated')\n")
+    done = mine.snakemake("--cores", "1")
+    assert done.returncode == 1
+    assert "matcg: a.png: truncated (log: logs/prepare/toy/" in done.stdout
+    assert "Traceback" not in done.stdout

@@ -1,0 +1,63 @@
+"""The examples of docs/extending.md, word for word, added to the workflow and planned with."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from workspace import REPO, Workspace
+
+EXAMPLE = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FOLDERS = ("combinations", "catalogs", "backbones", "experiments")
+
+
+def examples() -> dict[str, str]:
+    """Return the text of each file that the page shows, by its path."""
+    page = (REPO / "docs/extending.md").read_text(encoding="utf-8")
+    return dict(EXAMPLE.findall(page))
+
+
+@pytest.fixture(scope="module")
+def extended(workspaces: Callable[[str], Workspace]) -> Workspace:
+    """Return a workspace with every example in it."""
+    mine = workspaces("extended")
+    for path, text in examples().items():
+        assert path == "config.yaml" or not (mine.root / path).exists()
+        mine.write(path, text)
+    return mine
+
+
+def plan(workspace: Workspace, *arguments: str) -> str:
+    done = workspace.snakemake("-n", *arguments)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_page_shows_one_of_each() -> None:
+    assert {Path(path).parts[0] for path in examples()} == {*FOLDERS, "config.yaml"}
+
+
+def test_catalog_backbone_and_experiment_are_planned(extended: Workspace) -> None:
+    text = plan(extended)
+    assert "results/data/clinic/xray-chest-child/train.parquet" in text
+    assert "results/predictions/llava-interleave/clinic/xray-chest-adult.parquet" in text
+    assert "results/predictions/llava-interleave/clinic/xray-chest-child.parquet" in text
+    assert re.search(r"results/runs/llava-interleave/adapters/.*/seed2/weights", text)
+    assert "results/experiments/clinic/headline.json" in text
+
+
+def test_the_rules_are_planned(extended: Workspace) -> None:
+    experiment = (extended.root / "experiments/toy.yaml").read_text()
+    for rule in ("task-elsewhere", "same-source"):
+        extended.write(
+            f"experiments/{rule}.yaml",
+            experiment.replace("name: toy", f"name: {rule}").replace("fixed-task", rule),
+        )
+    # Two tasks and two of everything else give one subset elsewhere: two are needed.
+    catalog = (extended.root / "catalogs/toy.yaml").read_text()
+    catalog += "  - {id: mri-knee-state, modality: mri, area: knee, task: state, datasets: [a]}\n"
+    catalog = catalog.replace("{id: ct-brain-state,", "{id: ct-brain-state, datasets: [a],")
+    extended.write("catalogs/toy.yaml", catalog)
+    text = plan(extended, "--config", "experiments=[task-elsewhere,same-source]")
+    assert "mri-knee-state.10+us-lung-state.10-s0-" in text
+    assert "mri-knee-state.20-s0-" in text

@@ -1,0 +1,158 @@
+"""A small workspace: this workflow with a catalog, a backbone and steps of toy size."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPO = Path(__file__).parents[2]
+COPIED = ("Snakefile", "config.yaml", "rules", "workflow", "combinations", "schemas", "slurm")
+ENVS = ("data", "train", "vllm", "report")
+
+CATALOG = """\
+name: toy
+reader: phantom
+elements: [modality, area, task]
+split: {train: 50, test: 10}
+subsets:
+"""
+BACKBONE = """\
+name: toy
+description: no weights worth the name
+weights: toy
+image: {size: 8}
+prompt: "{question}"
+recipes:
+  full: {learning_rate: 1.0e-3, epochs: 1, batch_size: 8}
+  slow: {learning_rate: 1.0e-4, epochs: 1, batch_size: 8}
+resources: {mem_mb: 100, threads: 1}
+"""
+EXPERIMENT = """\
+name: toy
+catalog: toy
+targets: [ct-brain-state]
+rules: [fixed-task]
+samples: 20
+arms: {baseline: {}, cg: {}, control: {rule: unrelated}}
+backbones: [toy]
+recipe: full
+"""
+
+# Steps that take no time and write what the rules declare; the real ones have tests of their own.
+STEPS = {
+    "data/prepare.py": """
+        def prepare(catalog, subset, root, out):
+            out.mkdir(parents=True, exist_ok=True)
+            for name in ("train.parquet", "test.parquet", "quarantine.tsv", "summary.json"):
+                (out / name).write_text(f"{catalog.canonical()} {subset.id}")
+
+        def summarise(folders, out):
+            for name in ("summary.tsv", "quarantine.tsv"):
+                (out / name).write_text(" ".join(folder.name for folder in folders))
+        """,
+    "data/mix.py": """
+        def make_mix(mix, folders, forbidden, out):
+            assert set(folders) == {name for name, _ in mix.parts}
+            assert not set(forbidden) & set(folders) and forbidden
+            out.write_text(repr(mix.parts))
+        """,
+    "data/audit.py": """
+        def audit(uses, mixes, data, out):
+            for catalog, mix, target in uses:
+                assert (mixes / f"{mix}.parquet").exists()
+                assert (data / catalog / target / "test.parquet").exists()
+            out.write_text(repr(uses))
+        """,
+    "train/finetune.py": """
+        def finetune(mix, data, backbone, recipe, seed, out, threads):
+            from pathlib import Path
+            assert Path(backbone.weights).is_dir() and data.is_dir() and threads >= 1
+            (out / "weights").mkdir(parents=True, exist_ok=True)
+            (out / "weights/w").write_text(f"{recipe.canonical()} {seed}")
+            (out / "metrics.jsonl").write_text(mix.read_text())
+            (out / "provenance.json").write_text("{}")
+        """,
+    "evaluate/predict.py": """
+        def predict(runs, test, backbone, engine, out, store):
+            assert list(runs)[0] == "baseline" and test.exists()
+            for key, weights in runs.items():
+                assert weights.is_dir() and (key == "baseline" or key in str(weights))
+            out.write_text(repr(sorted(runs)))
+        """,
+    "report/tables.py": """
+        def compare(plan, predictions, experiment, out):
+            (out / "tables").mkdir(parents=True, exist_ok=True)
+            (out / "tables/arms.csv").write_text("arm\\n")
+            (out / "headline.json").write_text('{"headline": "CG against control"}')
+        """,
+    "report/figures.py": """
+        def draw(tables, runs, out, elements):
+            assert set(elements) == {"ct-brain-state"}
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "arms.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+        """,
+    "report/html.py": """
+        def write(results, experiments, out, config):
+            out.write_text("<html/>")
+        """,
+    "phantom/sheet.py": """
+        def draw(catalog, out):
+            out.write_text("")
+        """,
+}
+
+
+class Workspace:
+    """A folder with a workflow in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake and return what it said; stdout and stderr are one text."""
+        # Without the variables of a Snakemake that runs these tests.
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.root,
+            env=clean,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace text of a file, which must hold it."""
+        text = (self.root / path).read_text()
+        assert old in text
+        (self.root / path).write_text(text.replace(old, new))
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file and the folders above it."""
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_text(text)
+
+
+def build(root: Path) -> Workspace:
+    """Return a new workspace in `root`."""
+    workspace = Workspace(root)
+    for name in COPIED:
+        copy = shutil.copytree if (REPO / name).is_dir() else shutil.copy2
+        copy(REPO / name, root / name)
+    for name, text in STEPS.items():
+        lines = [line.removeprefix(" " * 8) for line in text.splitlines()[1:]]
+        workspace.write(f"workflow/matcg/{name}", "\n".join(lines))
+    for name in ENVS:
+        workspace.write(f"envs/{name}.yaml", "dependencies: [python]\n")
+    triplets = [
+        (m, a, t) for m in ("ct", "us") for a in ("brain", "lung") for t in ("state", "side")
+    ]
+    rows = [f"  - {{id: {m}-{a}-{t}, modality: {m}, area: {a}, task: {t}}}" for m, a, t in triplets]
+    workspace.write("catalogs/toy.yaml", CATALOG + "\n".join(rows) + "\n")
+    workspace.write("backbones/toy.yaml", BACKBONE)
+    workspace.write("backbones/toy/config.json", "{}")
+    workspace.write("experiments/toy.yaml", EXPERIMENT)
+    workspace.write("config.yaml", "experiments: [toy]\nengine: {enforce_eager: true}\n")
+    return workspace
