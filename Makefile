@@ -16,7 +16,9 @@ dev := $(venv)/matcg-dev-$(call digest,requirements/cpu.lock requirements/dev.lo
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
-pip = $(bin)/python -m pip install -qq --no-deps
+# Compiled afterwards on all cores, which pip does on one; a few files are templates and fail.
+pip = $(bin)/python -m pip install -qq --no-deps --no-compile
+compile = $(bin)/python -m compileall -qq -j $(CORES) $(venv)/lib >/dev/null 2>&1 || true
 
 define no_python
 matcg needs Python 3.11 or newer; $(PYTHON) is older or missing. Name another: make PYTHON=python3.11
@@ -53,9 +55,11 @@ $(env):
 	@test -x $(bin)/python || $(PYTHON) -m venv $(venv)
 	@$(pip) -r requirements/cpu.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
 	@$(pip) --no-build-isolation -e .
+	@$(compile)
 	@touch $@
 
 $(dev): $(env)
 	@echo "Installing the packages that tests and linters need."
-	@$(pip) -r requirements/dev.lock
+	@$(pip) -r requirements/dev.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
+	@$(compile)
 	@touch $@

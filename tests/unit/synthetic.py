@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
+
 from matcg import seeds
 from matcg.images import pixel_digest
 from matcg.samples import Sample, write_samples
-from PIL import Image
 
 PLAN_COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),

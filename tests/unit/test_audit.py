@@ -4,11 +4,11 @@ import csv
 from dataclasses import replace
 
 import pytest
-from data_makers import folder, sample
-from test_mix import Mix
 
+from data_makers import folder, sample
 from matcg.data.audit import audit
 from matcg.data.mix import make_mix
+from test_mix import Mix
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+
 from matcg.combinations import Combination, combine
 from matcg.config import Catalog, Rule, load, validate
 from matcg.errors import ConfigError

@@ -4,6 +4,7 @@ import difflib
 from pathlib import Path
 
 import pytest
+
 from matcg.config import (
     Backbone,
     Catalog,

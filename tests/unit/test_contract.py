@@ -6,6 +6,7 @@ A new file is tested by being there; nothing has to be registered.
 from pathlib import Path
 
 import pytest
+
 from matcg.combinations import check_elements, combine
 from matcg.config import FOLDERS, load, load_project
 from matcg.plan import make_plan

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from PIL import Image
+
 from matcg.errors import DataError
 from matcg.report import figures
 from matcg.report.tables import compare
-from PIL import Image
 from synthetic import World, make
 
 

@@ -5,9 +5,9 @@ import struct
 import zlib
 
 import pytest
-from data_makers import picture
 from PIL import Image
 
+from data_makers import picture
 from matcg.errors import DataError
 from matcg.images import MAX_PIXELS, decode, fit, pixel_digest
 

@@ -5,8 +5,8 @@ import socket
 from collections import Counter
 
 import pytest
-from data_makers import REALMAT, needs_realmat, picture, release, row, spec
 
+from data_makers import REALMAT, needs_realmat, picture, release, row, spec
 from matcg.data.medmat import read
 from matcg.errors import ConfigError, DataError
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 import pytest
-from data_makers import folder, sample
 
+from data_makers import folder, sample
 from matcg.data.mix import make_mix
 from matcg.errors import DataError
 

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from matcg.config import Catalog, load
 from matcg.errors import ConfigError
 from matcg.images import decode, pixel_digest

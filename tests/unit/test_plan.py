@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from pydantic import BaseModel
+
 from matcg.config import Backbone, Catalog, Experiment, Model, Project, Rule, validate
 from matcg.errors import ConfigError, MatcgError
 from matcg.plan import Plan, digest, make_mix, make_plan, render, spread
-from pydantic import BaseModel
 
 MODALITIES, AREAS, TASKS = (
     ("ct", "mri", "us"),

@@ -4,6 +4,7 @@ import io
 import json
 
 import pytest
+
 from snakemake_logger_plugin_matcg import answers, last_lines
 from snakemake_logger_plugin_matcg.progress import Progress, Running, duration
 from snakemake_logger_plugin_matcg.screen import Screen

@@ -7,11 +7,12 @@ from html.parser import HTMLParser
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+
 from matcg.errors import DataError
 from matcg.report import figures, html
 from matcg.report.questions import ImageBudget
 from matcg.report.tables import compare
-from PIL import Image
 from synthetic import World, make, write_tsv
 
 HOSTILE = '<script>alert("x")</script>'

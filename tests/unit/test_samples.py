@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pyarrow.parquet as pq
-from data_makers import sample
 
+from data_makers import sample
 from matcg.samples import SCHEMA, question_text, read_samples, write_samples
 
 

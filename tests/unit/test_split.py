@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from data_makers import sample
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_makers import sample
 from matcg.data.split import balanced_order, by_fraction, clashes, clusters, strictly_balanced
 from matcg.errors import DataError
 from matcg.samples import Sample

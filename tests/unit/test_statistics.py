@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from matcg import statistics
 from scipy.stats import bootstrap
+
+from matcg import statistics
 
 
 def discordant(better: int, worse: int, ties: int = 0) -> np.ndarray:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+
 from matcg.errors import DataError
 from matcg.report.render import Column, Field, Table, latex_escaped, read_csv, shown, write_table
 from matcg.report.tables import ACCURACY, COMPARISON, SUMMARY, compare

@@ -1,1 +1,1 @@
-"""Compositional generalization of multimodal LLMs on medical images: the library behind the workflow."""
+"""Compositional generalization of multimodal LLMs on medical images: the library."""

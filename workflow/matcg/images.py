@@ -32,16 +32,20 @@ def decode(data: bytes, where: str) -> Image.Image:
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         known = ", ".join(FORMATS)
-        raise DataError(f"{where}: not an image of a known format ({known})") from None
+        raise DataError(
+            f"{where}: not an image of a known format ({known}); replace the file"
+        ) from None
     except (DataError, MemoryError):
         raise
     # Damaged files make the decoders raise nearly anything, RuntimeError and SyntaxError included.
     except Exception as error:
-        raise DataError(f"{where}: cannot be read as an image ({error}); replace the file") from None
+        raise DataError(
+            f"{where}: cannot be read as an image ({error}); replace the file"
+        ) from None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return `image` in RGB; 16-bit grey is scaled, where plain conversion would clip it to white."""
+    """Return `image` in RGB; 16-bit grey is scaled: plain conversion would clip it to white."""
     if image.mode.startswith(("I", "F")):
         low, high = image.getextrema()
         scale = 255 / max(1, float(high) - float(low))

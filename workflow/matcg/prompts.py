@@ -1,4 +1,4 @@
-"""What a model is asked and how its letter is read: the same bytes in training and in evaluation."""
+"""What a model is asked and how its letter is read: the same in training and evaluation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What made an artifact: versions, code digest, platform. Written beside it, never compared with it."""
+"""What made an artifact (versions, code digest, platform): written beside it, never compared."""
 
 import hashlib
 import platform

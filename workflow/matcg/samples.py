@@ -1,10 +1,10 @@
-"""Canonical samples: the one form in which every source's questions reach the rest of the workflow."""
+"""Canonical samples: the one form in which every source's questions reach the later steps."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from string import ascii_uppercase as LETTERS
+from string import ascii_uppercase
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +13,7 @@ __all__ = ["LETTERS", "SCHEMA", "Sample", "question_text", "read_samples", "writ
 
 # Samples held in memory at once while writing: photographs may take megabytes each.
 GROUP = 256
+LETTERS = ascii_uppercase
 INSTRUCTION = "Answer with the option's letter from the given choices directly."
 
 SCHEMA = pa.schema(
@@ -57,7 +58,7 @@ class Sample:
 
 
 def question_text(question: str, options: Iterable[str]) -> str:
-    """Return the paper's template: the question, an option a line, the instruction (its figure 8)."""
+    """Return the paper's template (its figure 8): question, an option a line, instruction."""
     lines = [f"{letter}: {option}" for letter, option in zip(LETTERS, options, strict=False)]
     return "\n".join([question, *lines, INSTRUCTION])
 

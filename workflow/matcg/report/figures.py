@@ -141,12 +141,14 @@ def difference_figure(comparison: Sequence[Row]) -> Figure:
     for panel, (setting, group) in zip(panels, groups.items(), strict=True):
         _differences(panel, group, styles)
         panel.set_title(_title(setting))
-        panel.set_xlabel(f"CG minus {group[0]['reference']} (points); filled: Holm p < 0.05")
+        panel.set_xlabel(f"CG minus {group[0]['reference']} (points)")
     handles = [
         Line2D([], [], color=color, marker=marker, lw=1, ms=4, label=rule)
         for rule, (color, marker) in styles.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(rules), 5))
+    title = "filled: Holm p < 0.05"
+    columns = min(len(rules), 5)
+    figure.legend(handles=handles, title=title, loc="outside lower center", ncols=columns)
     return figure
 
 

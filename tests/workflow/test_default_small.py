@@ -1,0 +1,150 @@
+"""The real workflow end to end: real fine-tuning, real vLLM, two targets, 64 samples a run."""
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+pytest.importorskip("vllm")
+
+ROOT = Path(__file__).parents[2]
+LEFT_OUT = (
+    ".git",
+    ".venv",
+    ".*_cache",
+    ".snakemake",
+    "results",
+    "logs",
+    "__pycache__",
+    "*.egg-info",
+)
+SAMPLES = 64
+
+pytestmark = pytest.mark.slow
+
+
+def snakemake(folder: Path) -> str:
+    """Run the small config in a copy of the repository and return what Snakemake said."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
+    command += ["--configfile", "tests/configs/small.yaml", "--logger", "matcg"]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def fresh_copy(folder: Path) -> Path:
+    """Copy the repository without anything that was made in it."""
+    copy = folder / "matcg"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which everything has run."""
+    folder = fresh_copy(tmp_path_factory.mktemp("first"))
+    said = snakemake(folder)
+    assert "CG " in said
+    assert "Report: results/report.html" in said
+    return folder
+
+
+def read_plan(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / "results" / "plan" / f"{name}.tsv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def trained(folder: Path) -> list[dict[str, str]]:
+    """Return the planned rows that have a training set."""
+    rows = [row for row in read_plan(folder, "experiments") if row["mix"]]
+    assert {row["arm"] for row in rows} == {"cg", "control"}
+    return rows
+
+
+def read_mix(folder: Path, mix: str) -> dict[str, list[object]]:
+    columns: dict[str, list[object]] = pq.read_table(
+        folder / "results" / "mixes" / f"{mix}.parquet"
+    ).to_pydict()
+    return columns
+
+
+def made(folder: Path) -> dict[str, bytes]:
+    """Return the content of every table and headline by its path."""
+    below = folder / "results" / "experiments"
+    paths = [*below.glob("*/tables/[!.]*"), *below.glob("*/headline.json")]
+    return {str(path.relative_to(below)): path.read_bytes() for path in paths}
+
+
+def test_tables_figures_and_report_are_made(ran: Path) -> None:
+    suffixes = {Path(name).suffix for name in made(ran)}
+    assert suffixes >= {".csv", ".md", ".tex", ".json"}
+    assert all(made(ran).values())
+    assert list((ran / "results/experiments/small/figures").glob("*.svg"))
+    assert (ran / "results/report.html").stat().st_size > 10_000
+
+
+def test_both_arms_train_on_equally_many_samples(ran: Path) -> None:
+    for row in trained(ran):
+        assert int(row["n_train"]) == SAMPLES
+        assert len(read_mix(ran, row["mix"])["sample_id"]) == SAMPLES
+
+
+def test_no_target_is_in_a_mix_that_it_is_tested_on(ran: Path) -> None:
+    for row in trained(ran):
+        assert row["target"] not in read_mix(ran, row["mix"])["subset"], row["mix"]
+
+
+def test_no_test_image_is_in_a_mix(ran: Path) -> None:
+    for row in trained(ran):
+        folder = ran / "results" / "data" / row["catalog"]
+        test = pq.read_table(folder / row["target"] / "test.parquet", columns=["digest"])
+        digests = set(test.column("digest").to_pylist())
+        mix = read_mix(ran, row["mix"])
+        for subset in set(mix["subset"]):
+            rows = pq.read_table(folder / str(subset) / "train.parquet").to_pylist()
+            used = {r["digest"] for r in rows if r["sample_id"] in set(mix["sample_id"])}
+            assert not used & digests
+
+
+def test_every_planned_run_answers_every_question_of_its_target(ran: Path) -> None:
+    for row in read_plan(ran, "experiments"):
+        target = row["target"]
+        asked = pq.read_table(ran / "results/data" / row["catalog"] / target / "test.parquet")
+        answers = pq.read_table(
+            ran / "results/predictions" / row["backbone"] / row["catalog"] / f"{target}.parquet"
+        ).to_pylist()
+        mine = [answer["sample_id"] for answer in answers if answer["run"] == row["run"]]
+        assert sorted(mine) == sorted(asked.column("sample_id").to_pylist())
+
+
+def test_probabilities_are_those_of_a_choice(ran: Path) -> None:
+    for path in (ran / "results/predictions").glob("*/*/*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            shares = row["probabilities"]
+            assert len(shares) == row["n_options"]
+            assert sum(shares) == pytest.approx(1, abs=1e-4)
+            assert shares[row["predicted"]] == max(shares)
+            assert row["correct"] == (row["predicted"] == row["answer"])
+
+
+def test_a_second_call_has_nothing_to_do(ran: Path) -> None:
+    assert "Nothing to be done" in snakemake(ran)
+
+
+def test_another_folder_gives_the_same_tables(
+    ran: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    again = fresh_copy(tmp_path_factory.mktemp("again"))
+    snakemake(again)
+    assert made(again) == made(ran)

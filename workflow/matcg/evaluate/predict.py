@@ -1,0 +1,132 @@
+"""Answers of all runs of one backbone to one target's test questions.
+
+Answers are kept per run in a store that Snakemake does not know, so that a run added later, or a
+job killed halfway, recomputes no answer that is still valid.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from matcg import versions
+from matcg.config import Backbone
+from matcg.evaluate.engine import Engine, Reply
+from matcg.samples import Sample, read_samples
+
+SCHEMA = pa.schema(
+    [
+        ("run", pa.string()),
+        ("sample_id", pa.string()),
+        ("n_options", pa.int8()),
+        ("answer", pa.int8()),
+        ("predicted", pa.int8()),
+        ("strict", pa.bool_()),
+        ("mass", pa.float64()),
+        ("probabilities", pa.list_(pa.float64())),
+        ("correct", pa.bool_()),
+    ]
+)
+
+
+def predict(
+    runs: Mapping[str, Path],
+    test: Path,
+    backbone: Backbone,
+    engine: Mapping[str, Any],
+    out: Path,
+    store: Path,
+) -> None:
+    """Answer `test` with every run's weights; write one row a run and question to `out`.
+
+    `runs` maps run keys to weight folders; "baseline" is the backbone itself.
+    """
+    samples = read_samples(test)
+    digests = {key: answer_digest(key, weights, test, backbone) for key, weights in runs.items()}
+    kept = {key: _stored(store, key, digests[key]) for key in runs}
+    missing = [key for key in runs if kept[key] is None]
+    running = Engine(_first(runs, missing), backbone, engine) if missing else None
+    for number, key in enumerate(missing):
+        assert running is not None
+        if number:
+            running.load(runs[key])
+        table = score(key, samples, running.ask(samples), running.letters)
+        _keep(store, key, digests[key], table)
+        kept[key] = table
+        print(f"{key}: {len(samples)} questions answered", flush=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Without the stores' metadata: the same answers give the same bytes wherever they were made.
+    tables = [table.replace_schema_metadata(None) for table in kept.values() if table is not None]
+    pq.write_table(pa.concat_tables(tables), out, compression="zstd")
+
+
+def score(
+    run: str, samples: Sequence[Sample], replies: Sequence[Reply], letters: Sequence[int]
+) -> pa.Table:
+    """Return one row a question (`SCHEMA`): the likeliest letter, and how sure the model was of it.
+
+    `strict` says that the model, left free, would have said just that letter; `mass` is the
+    probability it gives to valid letters; `probabilities` are over the options only.
+    """
+    rows = []
+    for sample, reply in zip(samples, replies, strict=True):
+        probabilities = np.exp(np.array(reply.logprobs))
+        predicted = int(np.argmax(probabilities))
+        mass = float(probabilities.sum())
+        rows.append(
+            {
+                "run": run,
+                "sample_id": sample.sample_id,
+                "n_options": len(sample.options),
+                "answer": sample.answer,
+                "predicted": predicted,
+                "strict": reply.free == letters[predicted],
+                "mass": mass,
+                "probabilities": [float(p) for p in probabilities / mass],
+                "correct": predicted == sample.answer,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def answer_digest(key: str, weights: Path, test: Path, backbone: Backbone) -> str:
+    """Return what a run's answers depend on: weights, questions, how they are asked."""
+    digest = hashlib.sha256(f"{versions.PREDICT} {key} {backbone.identity()}".encode())
+    for file in [*sorted(weights.glob("*.safetensors")), test]:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _first(runs: Mapping[str, Path], missing: Sequence[str]) -> Path | str:
+    """Return the weights to start the engine with: those of the first run that has no answers."""
+    return runs[missing[0]]
+
+
+def _file(store: Path, key: str) -> Path:
+    return store / (key.replace("/", "__") + ".parquet")
+
+
+def _stored(store: Path, key: str, digest: str) -> pa.Table | None:
+    """Return a run's kept answers where they are still valid."""
+    file = _file(store, key)
+    if not file.is_file():
+        return None
+    table = pq.read_table(file)
+    record = json.loads((table.schema.metadata or {}).get(b"matcg", b"{}"))
+    return table if record.get("digest") == digest else None
+
+
+def _keep(store: Path, key: str, digest: str, table: pa.Table) -> None:
+    """Write a run's answers so that they are there whole or not at all."""
+    store.mkdir(parents=True, exist_ok=True)
+    file = _file(store, key)
+    part = file.with_suffix(".part")
+    labelled = table.replace_schema_metadata({"matcg": json.dumps({"digest": digest})})
+    pq.write_table(labelled, part, compression="zstd")
+    part.replace(file)

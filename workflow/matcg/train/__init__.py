@@ -1,0 +1,1 @@
+"""Making the tiny backbone and fine-tuning any backbone."""

@@ -1,0 +1,411 @@
+"""Makes the tiny backbone: letter binding on text, then seeing, then both together.
+
+Option letters are not learnt from pictures in one stage: a model of this size stays at chance. In
+stages every step is easy. Source of the pictures and words: `matcg.train.shapes` alone.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+
+from matcg.provenance import describe
+from matcg.samples import INSTRUCTION, LETTERS
+from matcg.seeds import derive
+from matcg.train.shapes import ATTRIBUTES, SIZE, draw
+from matcg.train.tiny import PATCH, make_model, make_processor, make_tokenizer
+
+IGNORE = -100
+IMAGE_TOKENS = (SIZE // PATCH) ** 2
+OPTIONS = 4
+QUERIES = 8
+BANK = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage's length and speed."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+
+
+BIND = Stage(steps=400, batch=48, learning_rate=1.5e-3)
+SEE = Stage(steps=1400, batch=128, learning_rate=1.5e-3)
+# Of the word scores in stage 2: unit embeddings of 128 numbers are far apart.
+SHARPNESS = 4.0
+ANSWER = Stage(steps=1200, batch=64, learning_rate=1e-3)
+
+
+Report = Callable[[int, float], None]
+
+
+class Lexicon:
+    """Token ids of every piece that sequences are put together from.
+
+    White space is no token, so the ids of a text are those of its pieces, one after another.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        def ids(text: str) -> list[int]:
+            return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        self.letters = [ids(letter) for letter in LETTERS[:OPTIONS]]
+        if any(len(letter) != 1 for letter in self.letters):
+            raise ValueError("every option letter must be one token")
+        self.colon = ids(":")
+        self.user = ids("USER:")
+        self.assistant = ids("ASSISTANT:")
+        self.instruction = ids(INSTRUCTION)
+        self.image = [tokenizer.convert_tokens_to_ids("<image>")] * IMAGE_TOKENS
+        self.pad = int(tokenizer.pad_token_id)
+        self.questions = {n: [ids(q) for q in a.questions] for n, a in ATTRIBUTES.items()}
+        self.words = {n: [ids(w) for w in a.words] for n, a in ATTRIBUTES.items()}
+        reserved = {i for letter in self.letters for i in letter} | set(range(4))
+        self.any = np.array([i for i in range(len(tokenizer)) if i not in reserved])
+
+    def options(self, options: list[list[int]]) -> list[int]:
+        """Return the tokens of an option list, a letter and a colon before each."""
+        rows = zip(self.letters, options, strict=False)
+        return [i for letter, option in rows for i in (*letter, *self.colon, *option)]
+
+
+class Sequence:
+    """Tokens with the places at which an answer is to be given."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.labels: list[int] = []
+
+    def say(self, *pieces: list[int]) -> None:
+        """Add tokens that are given."""
+        for piece in pieces:
+            self.ids += piece
+            self.labels += [IGNORE] * len(piece)
+
+    def answer(self, piece: list[int]) -> None:
+        """Add tokens that are to be predicted, each from the token before it."""
+        self.labels[-1:] = [piece[0]]
+        self.ids += piece
+        self.labels += [*piece[1:], IGNORE]
+
+
+def bind(rng: np.random.Generator, lexicon: Lexicon, longest: int) -> Sequence:
+    """Return options of random tokens, then asked for by their words."""
+    sequence = Sequence()
+    options = _random_options(rng, lexicon, longest)
+    sequence.say(lexicon.user, lexicon.options(options), lexicon.instruction)
+    for i in rng.integers(len(options), size=QUERIES):
+        sequence.say(options[i], lexicon.assistant)
+        sequence.answer(lexicon.letters[i])
+    return sequence
+
+
+def _random_options(rng: np.random.Generator, lexicon: Lexicon, longest: int) -> list[list[int]]:
+    """Return 2 to 4 different options of random tokens, some sharing tokens as real labels do."""
+    found: list[list[int]] = []
+    target = int(rng.integers(2, OPTIONS + 1))
+    while len(found) < target:
+        places = rng.integers(len(lexicon.any), size=int(rng.integers(1, longest + 1)))
+        option = [int(i) for i in lexicon.any[places]]
+        if longest > 1 and found and rng.random() < 0.2:
+            shared = found[int(rng.integers(len(found)))]
+            option = [*option[:1], *shared] if rng.random() < 0.5 else [*shared[:1], *option]
+        if option not in found:
+            found.append(option)
+    return found
+
+
+def ask(
+    rng: np.random.Generator,
+    lexicon: Lexicon,
+    values: dict[str, int],
+    turns: int,
+    free: float,
+    only: str | None = None,
+) -> Sequence:
+    """Return a picture with several questions on it; the share `free` is answered in words."""
+    sequence = Sequence()
+    names = [only] if only else [n for n in values if n == "presence" or values["presence"] == 0]
+    for turn in range(turns):
+        name = names[int(rng.integers(len(names)))]
+        questions = lexicon.questions[name]
+        sequence.say(lexicon.user, lexicon.image if turn == 0 else [])
+        sequence.say(questions[int(rng.integers(len(questions)))])
+        truth, words = values[name], lexicon.words[name]
+        if rng.random() < free:
+            sequence.say(lexicon.assistant)
+            sequence.answer(words[truth])
+            continue
+        others = [i for i in rng.permutation(len(words)) if i != truth][: OPTIONS - 1]
+        shown = [int(i) for i in rng.permutation([truth, *others])]
+        sequence.say(lexicon.options([words[i] for i in shown]), lexicon.instruction)
+        sequence.say(lexicon.assistant)
+        sequence.answer(lexicon.letters[shown.index(truth)])
+    return sequence
+
+
+def pad(sequences: list[Sequence], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ids, mask and labels (n, longest), padded on the right."""
+    longest = max(len(s.ids) for s in sequences)
+    ids = torch.full((len(sequences), longest), pad_id)
+    labels = torch.full((len(sequences), longest), IGNORE)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
+        labels[row, : len(sequence.ids)] = torch.tensor(sequence.labels)
+    return ids, (ids != pad_id).long(), labels
+
+
+def pixels(images: NDArray[np.uint8]) -> Tensor:
+    """Return grey images (n, 48, 48) as the processor would give them: (n, 3, 48, 48)."""
+    values = (torch.from_numpy(images).float() / 255 - 0.5) / 0.25
+    return values[:, None].expand(-1, 3, -1, -1)
+
+
+def answer_loss(model: LlavaForConditionalGeneration, batch: dict[str, Tensor]) -> Tensor:
+    """Return the mean cross-entropy over answer tokens; logits are made at those places only."""
+    labels = batch.pop("labels")
+    hidden = model.model(**batch, use_cache=False).last_hidden_state
+    chosen = labels != IGNORE
+    return functional.cross_entropy(model.lm_head(hidden[chosen]), labels[chosen])
+
+
+def train(
+    parameters: list[nn.Parameter],
+    stage: Stage,
+    loss_at: Callable[[], Tensor],
+    report: Report,
+) -> None:
+    """Minimise `loss_at` with AdamW, warm-up over 5 % and a cosine to a tenth."""
+    optimiser = torch.optim.AdamW(
+        parameters, lr=stage.learning_rate, weight_decay=0.01, betas=(0.9, 0.98)
+    )
+    for step in range(stage.steps):
+        warm = min(1.0, (step + 1) / (0.05 * stage.steps))
+        cosine = 0.55 + 0.45 * math.cos(math.pi * step / stage.steps)
+        optimiser.param_groups[0]["lr"] = stage.learning_rate * warm * cosine
+        loss = loss_at()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        if step % 50 == 0 or step == stage.steps - 1:
+            report(step, loss.item())
+
+
+class Bank:
+    """Pictures drawn once and shown in ever new order; the last ones are held out."""
+
+    HELD_OUT = 2000
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None:
+        parts = [draw(rng, 1000) for _ in range(size // 1000)]
+        self.images = np.concatenate([images for images, _ in parts])
+        self.values = {n: np.concatenate([values[n] for _, values in parts]) for n in ATTRIBUTES}
+
+    def pick(
+        self, rng: np.random.Generator, n: int
+    ) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.int64]]]:
+        """Return `n` pictures to learn from, mirrored, turned and inverted at random.
+
+        The words that hold change with the picture: mirrored, west becomes east.
+        """
+        places = rng.integers(len(self.images) - self.HELD_OUT, size=n)
+        images = self.images[places]
+        values = {name: given[places] for name, given in self.values.items()}
+        mirrored, flipped, turned, inverted = rng.random((4, n)) < 0.5
+        images[mirrored] = images[mirrored][:, :, ::-1]
+        images[flipped] = images[flipped][:, ::-1]
+        images[turned] = images[turned].transpose(0, 2, 1)
+        images[inverted] = 255 - images[inverted]
+        column, row = values["column"] ^ mirrored, values["row"] ^ flipped
+        values["column"] = np.where(turned, row, column)
+        values["row"] = np.where(turned, column, row)
+        values["shade"] = values["shade"] ^ inverted
+        return images, values
+
+    def truth(self, place: int) -> dict[str, int]:
+        """Return the attributes of one picture."""
+        return {name: int(values[place]) for name, values in self.values.items()}
+
+
+def learn_letters(
+    model: LlavaForConditionalGeneration, lexicon: Lexicon, rng: np.random.Generator, report: Report
+) -> None:
+    """Stage 1, on text alone: options of one token first, then of up to three."""
+    step = 0
+
+    def loss() -> Tensor:
+        nonlocal step
+        step += 1
+        longest = 1 if step < BIND.steps * 0.15 else 3
+        return answer_loss(
+            model, collate([bind(rng, lexicon, longest) for _ in range(BIND.batch)], lexicon)
+        )
+
+    train(language(model), BIND, loss, report)
+
+
+def learn_to_see(
+    model: LlavaForConditionalGeneration,
+    lexicon: Lexicon,
+    rng: np.random.Generator,
+    bank: Bank,
+    report: Report,
+) -> None:
+    """Stage 2: the mean image token comes to lie near the embeddings of the words that hold."""
+    table = model.get_input_embeddings().weight.detach()
+    words = {n: word_vectors(table, ids) for n, ids in lexicon.words.items()}
+
+    def loss() -> Tensor:
+        return sight_loss(model, words, *bank.pick(rng, SEE.batch))
+
+    train(sight(model), SEE, loss, report)
+
+
+def word_vectors(table: Tensor, words: list[list[int]]) -> Tensor:
+    """Return the sum of each word's token embeddings (words, width)."""
+    return torch.stack([table[ids].sum(dim=0) for ids in words])
+
+
+def sight_loss(
+    model: LlavaForConditionalGeneration,
+    words: dict[str, Tensor],
+    images: NDArray[np.uint8],
+    values: dict[str, NDArray[np.int64]],
+) -> Tensor:
+    """Return the mean cross-entropy of telling each attribute's word from the mean image token."""
+    features = image_tokens(model, pixels(images)).mean(dim=1)
+    seen = torch.from_numpy(values["presence"] == 0)
+    losses = []
+    for name, vectors in words.items():
+        scores = features @ vectors.T / SHARPNESS
+        truth = torch.from_numpy(values[name])
+        rows = slice(None) if name == "presence" else seen
+        losses.append(functional.cross_entropy(scores[rows], truth[rows]))
+    return torch.stack(losses).mean()
+
+
+def image_tokens(model: LlavaForConditionalGeneration, images: Tensor) -> Tensor:
+    """Return the projected image tokens (n, 16, width)."""
+    features = model.model.get_image_features(pixel_values=images, return_dict=True)
+    return torch.stack(list(features.pooler_output))
+
+
+def learn_to_answer(
+    model: LlavaForConditionalGeneration,
+    lexicon: Lexicon,
+    rng: np.random.Generator,
+    bank: Bank,
+    report: Report,
+) -> None:
+    """Stage 3: several questions a picture, by letter and in words, with text mixed in."""
+
+    def loss() -> Tensor:
+        images, values = bank.pick(rng, ANSWER.batch)
+        truths = [{n: int(given[i]) for n, given in values.items()} for i in range(len(images))]
+        asked = [ask(rng, lexicon, truth, turns=3, free=0.25) for truth in truths]
+        seen = collate(asked, lexicon) | {"pixel_values": pixels(images)}
+        read = collate([bind(rng, lexicon, longest=3) for _ in range(ANSWER.batch // 4)], lexicon)
+        return answer_loss(model, seen) + 0.3 * answer_loss(model, read)
+
+    train(list(model.parameters()), ANSWER, loss, report)
+
+
+def language(model: LlavaForConditionalGeneration) -> list[nn.Parameter]:
+    """Return the parameters of the language model and its head."""
+    head = model.get_output_embeddings()
+    return [*model.model.language_model.parameters(), *head.parameters()]
+
+
+def sight(model: LlavaForConditionalGeneration) -> list[nn.Parameter]:
+    """Return the parameters of the vision tower and the projector."""
+    parts = (model.model.vision_tower, model.model.multi_modal_projector)
+    return [parameter for part in parts for parameter in part.parameters()]
+
+
+def collate(sequences: list[Sequence], lexicon: Lexicon) -> dict[str, Tensor]:
+    """Return a batch for `answer_loss`."""
+    ids, mask, labels = pad(sequences, lexicon.pad)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+@torch.no_grad()
+def accuracy(
+    model: LlavaForConditionalGeneration, lexicon: Lexicon, bank: Bank, seed: int
+) -> dict[str, float]:
+    """Return the share of right letters to one question a held-out picture, by attribute."""
+    rng = np.random.default_rng(seed)
+    right: dict[str, list[bool]] = {name: [] for name in ATTRIBUTES}
+    for place in range(len(bank.images) - bank.HELD_OUT, len(bank.images)):
+        truth = bank.truth(place)
+        name = str(rng.choice([n for n in truth if n == "presence" or truth["presence"] == 0]))
+        values = {name: truth[name], "presence": truth["presence"]}
+        sequence = ask(rng, lexicon, values, turns=1, free=0.0, only=name)
+        batch = collate([sequence], lexicon) | {"pixel_values": pixels(bank.images[[place]])}
+        labels = batch.pop("labels")
+        logits = model(**batch).logits
+        chosen = labels != IGNORE
+        right[name].append(bool((logits[chosen].argmax(-1) == labels[chosen]).all()))
+    rates = {name: float(np.mean(values)) for name, values in right.items()}
+    return rates | {"all": float(np.mean([v for values in right.values() for v in values]))}
+
+
+def save(
+    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path
+) -> None:
+    """Write weights and processor to `out`, under the names that vLLM reads.
+
+    A model born from random weights names its tower `vision_tower.x`; published checkpoints, and
+    vLLM with them, say `vision_tower.vision_model.x`. Once renamed, loading and saving keep it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(out)
+    make_processor(tokenizer).save_pretrained(out)
+    file = out / "model.safetensors"
+    old, new = "vision_tower.", "vision_tower.vision_model."
+    weights = {
+        name if new in name else name.replace(old, new): value
+        for name, value in load_file(file).items()
+    }
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+def make(out: Path, seed: int, threads: int) -> None:
+    """Make the tiny backbone from nothing; write weights, processor and training.json to `out`."""
+    torch.set_num_threads(threads)
+    start = time.perf_counter()
+    rng = np.random.default_rng(derive(seed, "backbone"))
+    tokenizer = make_tokenizer()
+    lexicon = Lexicon(tokenizer)
+    model = make_model(tokenizer, seed)
+    bank = Bank(rng, BANK)
+    rows: list[dict[str, float | str]] = []
+
+    def report(stage: str) -> Report:
+        def note(step: int, loss: float) -> None:
+            seconds = round(time.perf_counter() - start)
+            rows.append({"stage": stage, "step": step, "loss": loss, "seconds": seconds})
+            print(f"{seconds:5d} s  {stage} step {step}: loss {loss:.3f}", flush=True)
+
+        return note
+
+    learn_letters(model, lexicon, rng, report("letters"))
+    learn_to_see(model, lexicon, rng, bank, report("sight"))
+    learn_to_answer(model, lexicon, rng, bank, report("answers"))
+    rates = accuracy(model, lexicon, bank, seed)
+    print(f"held-out accuracy: {rates}", flush=True)
+    save(model, tokenizer, out)
+    record = describe(step="backbone", seed=seed, accuracy=rates, loss=rows)
+    (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -1,0 +1,121 @@
+"""Plain shapes on textured backgrounds, and questions about them: all that the tiny backbone knows.
+
+The words are chosen so that none answers a question of the phantom world: what carries over to it
+is seeing (form, size, place) and answering by letter, never a medical word.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIZE = 48
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """Something a shape has: the words for its values and the ways to ask for it."""
+
+    words: tuple[str, ...]
+    questions: tuple[str, ...]
+
+
+ATTRIBUTES: Mapping[str, Attribute] = {
+    "form": Attribute(
+        ("disc", "ring", "cross", "bar"),
+        ("Which form is drawn here?", "Name the form in the drawing.", "What has been drawn?"),
+    ),
+    "scale": Attribute(
+        ("tiny", "medium", "huge"),
+        ("How big is the form?", "Which size has the drawing?", "Tell the size of the form."),
+    ),
+    "column": Attribute(
+        ("west", "east"),
+        ("In which half is the form, west or east?", "Where along the width is the form?"),
+    ),
+    "row": Attribute(
+        ("north", "south"),
+        ("In which half is the form, north or south?", "Where along the height is the form?"),
+    ),
+    "shade": Attribute(
+        ("pale", "dark"),
+        ("Which shade has the form?", "Is the form paler or darker than its ground?"),
+    ),
+    "presence": Attribute(
+        ("something", "nothing"),
+        ("Has anything been drawn?", "Is there a form on this ground at all?"),
+    ),
+}
+FORMS = ATTRIBUTES["form"].words
+RADII = (5.0, 8.0, 12.0)
+
+
+def draw(rng: np.random.Generator, n: int) -> tuple[NDArray[np.uint8], dict[str, Integers]]:
+    """Return `n` grey images (n, 48, 48) and the index of each attribute's word (n,).
+
+    Where `presence` says nothing, the other attributes describe no visible form.
+    """
+    values = {name: rng.integers(len(a.words), size=n) for name, a in ATTRIBUTES.items()}
+    values["presence"] = (rng.random(n) < 0.15).astype(np.int64)
+    radius = np.take(RADII, values["scale"]) * rng.uniform(0.85, 1.15, n)
+    centre_x = _centre(rng, values["column"], radius)
+    centre_y = _centre(rng, values["row"], radius)
+    mask = _mask(rng, values["form"], radius, centre_x, centre_y)
+    ground = _ground(rng, n)
+    sign = 1.0 - 2.0 * values["shade"]
+    contrast = rng.uniform(0.2, 0.55, n) * sign * (1 - values["presence"])
+    picture = ground + mask * contrast[:, None, None]
+    picture += rng.normal(0, 1, picture.shape) * rng.uniform(0.0, 0.06, (n, 1, 1))
+    return (np.clip(picture, 0, 1) * 255).astype(np.uint8), values
+
+
+def _centre(rng: np.random.Generator, side: Integers, radius: Floats) -> Floats:
+    """Return coordinates inside the chosen half, off the midline, mostly inside the picture."""
+    half = SIZE / 2
+    offset = 3 + rng.random(len(side)) * np.maximum(half - 4 - 0.8 * radius, 2)
+    return half + np.where(side == 0, -offset, offset)  # type: ignore[no-any-return]
+
+
+def _mask(
+    rng: np.random.Generator, form: Integers, radius: Floats, x: Floats, y: Floats
+) -> NDArray[np.float64]:
+    """Return soft-edged masks (n, 48, 48) of rotated forms of about equal extent."""
+    grid = np.arange(SIZE) + 0.5
+    u = (grid[None, None, :] - x[:, None, None]) / radius[:, None, None]
+    v = (grid[None, :, None] - y[:, None, None]) / radius[:, None, None]
+    angle = rng.uniform(-np.pi, np.pi, len(form))[:, None, None]
+    p = u * np.cos(angle) + v * np.sin(angle)
+    q = v * np.cos(angle) - u * np.sin(angle)
+    distance = np.sqrt(p**2 + q**2)
+    arm = np.maximum(np.abs(p) - 1, np.abs(q) - 0.28)
+    fields = {
+        "disc": distance - 0.9,
+        "ring": np.abs(distance - 0.75) - 0.22,
+        "cross": np.minimum(arm, np.maximum(np.abs(q) - 1, np.abs(p) - 0.28)),
+        "bar": np.maximum(np.abs(p) - 1.1, np.abs(q) - 0.3),
+    }
+    signed = np.choose(form[:, None, None], [fields[name] for name in FORMS])
+    return np.clip(0.5 - signed * radius[:, None, None], 0, 1)  # type: ignore[no-any-return]
+
+
+def _ground(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+    """Return backgrounds (n, 48, 48): slope, stripes, soft patches, grain in random strengths."""
+    grid = np.linspace(-1, 1, SIZE)
+    x, y = grid[None, None, :], grid[None, :, None]
+    slope_x, slope_y = rng.uniform(-0.2, 0.2, (2, n, 1, 1))
+    ground = rng.uniform(0.3, 0.7, (n, 1, 1)) + slope_x * x + slope_y * y
+    wave_x, wave_y = rng.uniform(-14, 14, (2, n, 1, 1))
+    stripes = np.sin(wave_x * x + wave_y * y + rng.uniform(0, 6.3, (n, 1, 1)))
+    ground = ground + stripes * rng.uniform(0, 0.06, (n, 1, 1))
+    for _ in range(3):
+        px, py = rng.uniform(-1, 1, (2, n, 1, 1))
+        wide, high = rng.uniform(0.25, 1.0, (2, n, 1, 1))
+        reach = 1 - ((x - px) / wide) ** 2 - ((y - py) / high) ** 2
+        patch = np.clip(reach * rng.uniform(0.8, 1.6, (n, 1, 1)), 0, 1)
+        ground = ground + patch * rng.uniform(-0.25, 0.25, (n, 1, 1))
+    coarse = rng.normal(0, 1, (n, SIZE // 4, SIZE // 4)).repeat(4, axis=1).repeat(4, axis=2)
+    return ground + coarse * rng.uniform(0, 0.04, (n, 1, 1))

@@ -1,0 +1,156 @@
+"""Snakemake's messages in short: `snakemake --logger matcg`.
+
+One status says what runs, how many jobs remain and about how long. A failed job shows the last
+lines of its log and where the log is. Snakemake finds the module by its name.
+"""
+
+import csv
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from snakemake_logger_plugin_matcg.progress import Progress, Running, duration
+from snakemake_logger_plugin_matcg.screen import Screen
+
+__all__ = ["LogHandler"]
+
+# Of the messages that carry no event these alone tell a user something.
+WORTH_SAYING = ("Nothing to be done", "Creating conda environment", "Complete log(s)")
+LINES_OF_A_LOG = 3
+
+
+class LogHandler(LogHandlerBase):
+    """Turns Snakemake's log records into a status and the lines above it."""
+
+    writes_to_stream = True
+    writes_to_file = False
+    has_filter = True
+    has_formatter = True
+    needs_rulegraph = False
+
+    def __post_init__(self) -> None:
+        """Start with nothing planned."""
+        self.progress = Progress()
+        self.screen = Screen()
+        self.began = time.time()
+        self.held = ""
+        self.events = {
+            LogEvent.RESOURCES_INFO: self._resources,
+            LogEvent.RUN_INFO: self._planned,
+            LogEvent.JOB_INFO: self._started,
+            LogEvent.JOB_FINISHED: self._finished,
+            LogEvent.JOB_ERROR: self._failed,
+            LogEvent.ERROR: self._error,
+        }
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one record, or keep it for the status."""
+        event = getattr(record, "event", None)
+        if event in self.events:
+            self.events[event](record.__dict__)
+        elif event is None and self._worth_saying(record):
+            self._say(record)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self.screen.close()
+        super().close()
+
+    def _worth_saying(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING or self.common_settings.dryrun:
+            return True
+        text = record.getMessage()
+        return text.startswith(WORTH_SAYING) and (
+            self.progress.failed > 0 or not text.startswith("Complete")
+        )
+
+    def _say(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        self.screen.print(text)
+        if text.startswith("Nothing to be done"):
+            for line in answers(Path("results")):
+                self.screen.print(line)
+
+    def _resources(self, record: dict[str, Any]) -> None:
+        for name, remote in (("cores", False), ("nodes", True)):
+            if record.get(name):
+                self.progress.capacity, self.progress.remote = record[name], remote
+
+    def _planned(self, record: dict[str, Any]) -> None:
+        if self.progress.left:  # a dry run tells its jobs twice
+            return
+        self.progress.plan(record["stats"])
+        self.began = time.time()
+        counts = ", ".join(f"{n} {rule}" for rule, n in self.progress.left.items())
+        self.screen.print(f"{self.progress.total} jobs: {counts}")
+        if not self.common_settings.dryrun:
+            self.screen.follow(lambda: self.progress.line(time.time()))
+
+    def _started(self, record: dict[str, Any]) -> None:
+        title = " ".join([record["rule_name"], *map(str, dict(record["wildcards"]).values())])
+        if self.common_settings.dryrun:
+            self.screen.print(f"  {title}")
+            return
+        job = Running(record["rule_name"], title, record["threads"], record["created"])
+        self.progress.start(record["jobid"], job)
+        self.screen.refresh()
+
+    def _finished(self, record: dict[str, Any]) -> None:
+        self.progress.finish(record["job_id"], record["created"])
+        self.screen.refresh()
+        if not any(self.progress.left.values()) and self.progress.done:
+            self.screen.unfollow()
+            spent = duration(record["created"] - self.began)
+            self.screen.print(f"{self.progress.done} jobs done in {spent}.")
+            self.progress.done = 0
+
+    def _error(self, record: dict[str, Any]) -> None:
+        # What a job died of stands in its log, and the job's own record follows with its path.
+        if record.get("exception") == "RuleException":
+            self.held = record["message"]
+        else:
+            self.screen.print(record["message"])
+
+    def _failed(self, record: dict[str, Any]) -> None:
+        job = self.progress.fail(record["jobid"])
+        self.screen.print(f"Failed: {job.title if job else record['rule_name']}")
+        lines = last_lines(record["log"]) or (record["rule_msg"] or self.held).splitlines()
+        for line in lines:
+            self.screen.print(f"  {line}")
+        for path in record["log"]:
+            self.screen.print(f"  log: {path}")
+        self.held = ""
+
+
+def last_lines(logs: list[str]) -> list[str]:
+    """Return what a failed job said last: its one-line error, or the log's last lines."""
+    for path in map(Path, logs):
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+        told = any(line.startswith("Traceback (") for line in lines) or (
+            bool(lines) and lines[-1].startswith("error:")
+        )
+        return lines[-1:] if told else lines[-LINES_OF_A_LOG:]
+    return []
+
+
+def answers(results: Path) -> list[str]:
+    """Return the headline of each planned experiment and where the report is, as far as made."""
+    plan = results / "plan" / "experiments.tsv"
+    if not plan.is_file():
+        return []
+    with plan.open(encoding="utf-8", newline="") as stream:
+        names = dict.fromkeys(row["experiment"] for row in csv.DictReader(stream, delimiter="\t"))
+    files = [results / "experiments" / name / "headline.json" for name in names]
+    lines = [
+        json.loads(path.read_text(encoding="utf-8"))["headline"] for path in files if path.is_file()
+    ]
+    page = results / "report.html"
+    return [*lines, f"Report: {page}"] if page.is_file() else lines
