@@ -3,6 +3,7 @@
 import hashlib
 import io
 import warnings
+from typing import cast
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -47,7 +48,7 @@ def decode(data: bytes, where: str) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Return `image` in RGB; 16-bit grey is scaled: plain conversion would clip it to white."""
     if image.mode.startswith(("I", "F")):
-        low, high = image.getextrema()
+        low, high = cast(tuple[float, float], image.getextrema())  # one band, one pair
         scale = 255 / max(1, float(high) - float(low))
         image = image.convert("F").point(lambda value: (value - float(low)) * scale)
     return image.convert("L").convert("RGB") if image.mode == "F" else image.convert("RGB")

@@ -42,7 +42,7 @@ class Stage:
 
 
 BIND = Stage(steps=400, batch=48, learning_rate=1.5e-3)
-SEE = Stage(steps=1400, batch=128, learning_rate=1.5e-3)
+SEE = Stage(steps=3500, batch=128, learning_rate=2e-3)
 # Of the word scores in stage 2: unit embeddings of 128 numbers are far apart.
 SHARPNESS = 4.0
 ANSWER = Stage(steps=1200, batch=64, learning_rate=1e-3)
@@ -137,7 +137,7 @@ def ask(
 ) -> Sequence:
     """Return a picture with several questions on it; the share `free` is answered in words."""
     sequence = Sequence()
-    names = [only] if only else [n for n in values if n == "presence" or values["presence"] == 0]
+    names = [only] if only else askable(values)
     for turn in range(turns):
         name = names[int(rng.integers(len(names)))]
         questions = lexicon.questions[name]
@@ -154,6 +154,13 @@ def ask(
         sequence.say(lexicon.assistant)
         sequence.answer(lexicon.letters[shown.index(truth)])
     return sequence
+
+
+def askable(values: dict[str, int]) -> list[str]:
+    """Return the attributes that a picture can be asked for, the hard ones several times."""
+    if values["presence"] != 0:
+        return ["presence"]
+    return [*values, "form", "form", "form", "scale"]
 
 
 def pad(sequences: list[Sequence], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,7 +204,7 @@ def train(
         optimiser.param_groups[0]["lr"] = stage.learning_rate * warm * cosine
         loss = loss_at()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         if step % 50 == 0 or step == stage.steps - 1:

@@ -114,7 +114,8 @@ def _with_adapters(model: nn.Module, chosen: set[str], recipe: Recipe) -> nn.Mod
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha or recipe.rank, target_modules=layers
     )
-    return get_peft_model(model, config)
+    adapted: nn.Module = get_peft_model(model, config)
+    return adapted
 
 
 def rate_at(step: int, steps: int, recipe: Recipe) -> float:
@@ -170,11 +171,14 @@ def last_logits(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
 
     At 32 prompts of 650 tokens the full logits of a 7B model would take gigabytes.
     """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base: Any = model
+    if hasattr(base, "get_base_model"):
+        base = base.get_base_model()
     hidden = base.model(**inputs, use_cache=False).last_hidden_state
     last = inputs["attention_mask"].sum(dim=1) - 1
     rows = torch.arange(len(last), device=last.device)
-    return base.get_output_embeddings()(hidden[rows, last]).float()  # type: ignore[no-any-return]
+    logits: Tensor = base.get_output_embeddings()(hidden[rows, last]).float()
+    return logits
 
 
 def step_loss(
@@ -190,7 +194,7 @@ def step_loss(
         part = batch[start : start + micro]
         logits = last_logits(model, reader.inputs([task.sample for task in part]))
         loss = functional.cross_entropy(logits, reader.targets(part), reduction="sum") / len(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += loss.item()
     if not math.isfinite(total):
         ids = ", ".join(task.sample.sample_id for task in batch)
@@ -229,11 +233,12 @@ def save(model: nn.Module, processor: Any, out: Path, layout: set[str]) -> None:
         DataError: the weights' names differ from `layout`, the base checkpoint's, so that an
             engine that could read the base could not read them.
     """
-    if hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
+    whole: Any = model
+    if hasattr(whole, "merge_and_unload"):
+        whole = whole.merge_and_unload()
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    model.save_pretrained(part)  # type: ignore[operator]
+    whole.save_pretrained(part)
     processor.save_pretrained(part)
     written = weight_names(part)
     if layout and written != layout:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 SIZE = 48
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
@@ -77,12 +77,10 @@ def _centre(rng: np.random.Generator, side: Integers, radius: Floats) -> Floats:
     """Return coordinates inside the chosen half, off the midline, mostly inside the picture."""
     half = SIZE / 2
     offset = 3 + rng.random(len(side)) * np.maximum(half - 4 - 0.8 * radius, 2)
-    return half + np.where(side == 0, -offset, offset)  # type: ignore[no-any-return]
+    return half + np.where(side == 0, -offset, offset)
 
 
-def _mask(
-    rng: np.random.Generator, form: Integers, radius: Floats, x: Floats, y: Floats
-) -> NDArray[np.float64]:
+def _mask(rng: np.random.Generator, form: Integers, radius: Floats, x: Floats, y: Floats) -> Floats:
     """Return soft-edged masks (n, 48, 48) of rotated forms of about equal extent."""
     grid = np.arange(SIZE) + 0.5
     u = (grid[None, None, :] - x[:, None, None]) / radius[:, None, None]
@@ -99,15 +97,15 @@ def _mask(
         "bar": np.maximum(np.abs(p) - 1.1, np.abs(q) - 0.3),
     }
     signed = np.choose(form[:, None, None], [fields[name] for name in FORMS])
-    return np.clip(0.5 - signed * radius[:, None, None], 0, 1)  # type: ignore[no-any-return]
+    return np.clip(0.5 - signed * radius[:, None, None], 0, 1)
 
 
-def _ground(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+def _ground(rng: np.random.Generator, n: int) -> Floats:
     """Return backgrounds (n, 48, 48): slope, stripes, soft patches, grain in random strengths."""
     grid = np.linspace(-1, 1, SIZE)
     x, y = grid[None, None, :], grid[None, :, None]
     slope_x, slope_y = rng.uniform(-0.2, 0.2, (2, n, 1, 1))
-    ground = rng.uniform(0.3, 0.7, (n, 1, 1)) + slope_x * x + slope_y * y
+    ground: Floats = rng.uniform(0.3, 0.7, (n, 1, 1)) + slope_x * x + slope_y * y
     wave_x, wave_y = rng.uniform(-14, 14, (2, n, 1, 1))
     stripes = np.sin(wave_x * x + wave_y * y + rng.uniform(0, 6.3, (n, 1, 1)))
     ground = ground + stripes * rng.uniform(0, 0.06, (n, 1, 1))

@@ -4,10 +4,10 @@ A real `LlavaForConditionalGeneration` (CLIP tower, projector, Llama) of about a
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
-from torch import nn
 from transformers import (
     CLIPImageProcessorPil,
     CLIPVisionConfig,
@@ -171,7 +171,7 @@ def _wire(model: LlavaForConditionalGeneration) -> None:
     _move(third, parts[0], parts[3], parts[1])
 
 
-def _look_back(attention: nn.Module, head: slice, back: int) -> None:
+def _look_back(attention: Any, head: slice, back: int) -> None:
     """Make a head attend `back` tokens before, by biases that rotary positions turn into a peak."""
     half = (head.stop - head.start) // 2
     angle = back * ROPE_BASE ** (-torch.arange(half) / half)
@@ -183,7 +183,7 @@ def _look_back(attention: nn.Module, head: slice, back: int) -> None:
     attention.k_proj.bias[head] = strength.repeat(2) * turned
 
 
-def _move(attention: nn.Module, head: slice, source: slice, goal: slice) -> None:
+def _move(attention: Any, head: slice, source: slice, goal: slice) -> None:
     """Make a head copy one part of the residual stream of where it looks into another part."""
     unit = torch.eye(head.stop - head.start)
     attention.v_proj.weight[head] = 0

@@ -1,0 +1,339 @@
+"""Fine-tuning: the same seed gives the same bytes, and just what the recipe names is trained."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from data_makers import folder
+from matcg.config import Recipe, load
+from matcg.data.mix import SCHEMA
+from matcg.errors import DataError
+from matcg.phantom.world import read
+from matcg.prompts import letter_tokens
+from matcg.samples import LETTERS, read_samples
+from matcg.train import finetune
+from matcg.train.finetune import (
+    Reader,
+    Task,
+    batches,
+    choose_parameters,
+    last_logits,
+    rate_at,
+    read_mix,
+    step_loss,
+    weight_names,
+)
+
+ROOT = Path(__file__).parents[2]
+SUBSETS = ("ct-brain-state", "us-knee-diseases")
+CPU = torch.device("cpu")
+
+
+def recipe(**changes):
+    return Recipe(**{"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, **changes})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Return prepared data: eight training samples each of two subsets."""
+    root = tmp_path_factory.mktemp("data")
+    catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
+    for name in SUBSETS:
+        folder(root, name, list(read(catalog.subset(name), {"seed": 0}, "train", 8)))
+    return root
+
+
+@pytest.fixture(scope="module")
+def samples(data):
+    return [s for name in SUBSETS for s in read_samples(data / name / "train.parquet")]
+
+
+@pytest.fixture
+def mix(tmp_path):
+    """Return a function that writes a mix of samples, trained on `shift` options further."""
+
+    def write(samples, shift=0):
+        rows = [
+            {
+                "position": position,
+                "subset": sample.subset,
+                "sample_id": sample.sample_id,
+                "answer": (sample.answer + shift) % len(sample.options),
+            }
+            for position, sample in enumerate(samples)
+        ]
+        path = tmp_path / "mix.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def train(mix, data, samples, tiny, tmp_path):
+    """Return a function that fine-tunes the tiny backbone and returns the folder written."""
+
+    def run(recipe, seed=0, chosen=None, shift=0, backbone=tiny, out="run"):
+        path = mix(samples if chosen is None else chosen, shift)
+        folder = tmp_path / out
+        folder.mkdir(exist_ok=True)
+        finetune.finetune(path, data, backbone, recipe, seed, folder, threads=1)
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def started(tiny):
+    """Return a function that loads the tiny backbone: its model and a reader for it."""
+    torch.set_num_threads(1)
+
+    def start(weights=tiny.weights):
+        model, processor = finetune.load(str(weights), tiny)
+        letters = letter_tokens(processor.tokenizer, tiny, len(LETTERS))
+        return model, Reader(processor, tiny, letters, CPU)
+
+    return start
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def changed(before, after):
+    """Return the names of the weights that differ."""
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def losses(folder):
+    return [
+        json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
+
+
+def test_the_seed_decides_every_byte(train):
+    first, again, other = (
+        (train(recipe(), seed, out=name) / "weights" / "model.safetensors").read_bytes()
+        for name, seed in (("first", 0), ("again", 0), ("other", 1))
+    )
+    assert first == again
+    assert first != other
+
+
+def test_everything_is_trained_and_recorded(train, tiny, samples):
+    out = train(recipe(epochs=2, batch_size=6))
+    before, after = weights(Path(tiny.weights)), weights(out / "weights")
+    assert before.keys() == after.keys()
+    still = before.keys() - changed(before, after)
+    # What no answer depends on: the tower's last norm, behind the layer that is read.
+    assert all("post_layernorm" in name for name in still)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(6))
+    assert [row["lr"] for row in rows] == [rate_at(n, 6, recipe()) for n in range(6)]
+    record = json.loads((out / "provenance.json").read_text())
+    assert record["samples"] == len(samples)
+    assert record["recipe"]["batch_size"] == 6
+    assert json.dumps(record["backbone"]) == json.dumps(json.loads(tiny.identity()))
+    assert not list(out.glob("*.part"))
+
+
+def test_a_fine_tuned_copy_can_be_fine_tuned_again(train, tiny):
+    first = train(recipe(), out="first")
+    again = tiny.model_copy(update={"weights": str(first / "weights"), "_digest": ""})
+    second = train(recipe(), backbone=again, out="second")
+    assert weight_names(first / "weights") == weight_names(second / "weights")
+
+
+def test_the_answers_of_the_mix_are_learnt_even_where_they_are_wrong(train, started, samples):
+    chosen = samples[8:]
+    out = train(recipe(epochs=25, schedule="constant"), chosen=chosen, shift=1)
+    course = losses(out)
+    assert course[-1] < 0.2 < course[0] / 2
+    model, reader = started(out / "weights")
+    with torch.no_grad():
+        logits = last_logits(model.eval(), reader.inputs(chosen))
+    said = [reader.letters.index(int(token)) for token in logits.argmax(dim=1)]
+    assert said == [(sample.answer + 1) % len(sample.options) for sample in chosen]
+
+
+def test_a_mix_gives_its_own_order_and_answers(mix, data, samples):
+    order = samples[::-1]
+    tasks = read_mix(mix(order, shift=1), data)
+    assert [task.sample for task in tasks] == order
+    assert [task.answer for task in tasks] == [(s.answer + 1) % len(s.options) for s in order]
+
+
+def test_targets_are_the_letters_of_the_tasks_answers(started, samples):
+    _, reader = started()
+    tasks = [Task(samples[0], answer) for answer in (1, 0, 3)]
+    tokens = reader.processor.tokenizer.convert_ids_to_tokens(reader.targets(tasks).tolist())
+    assert tokens == ["B", "A", "D"]
+
+
+def test_only_the_parts_of_the_recipe_change(train, tiny):
+    out = train(recipe(trains=("projector",), weight_decay=0.1))
+    before, after = weights(Path(tiny.weights)), weights(out / "weights")
+    projector = {name for name in before if "multi_modal_projector" in name}
+    assert len(projector) == 4
+    assert changed(before, after) == projector
+
+
+def test_adapters_are_merged_into_the_base_layout(train, tiny):
+    out = train(recipe(method="lora", rank=4, alpha=8.0, trains=("llm",)))
+    before, after = weights(Path(tiny.weights)), weights(out / "weights")
+    assert {n: (w.shape, w.dtype) for n, w in before.items()} == {
+        n: (w.shape, w.dtype) for n, w in after.items()
+    }
+    moved = changed(before, after)
+    layers = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    assert moved
+    assert all("language_model" in name and name.split(".")[-2] in layers for name in moved)
+    assert {name.split(".")[-2] for name in moved} == set(layers)
+    assert not list((out / "weights").glob("adapter*"))
+
+
+def test_the_same_seed_gives_the_same_adapters(train):
+    plan = recipe(method="lora", rank=2)
+    first, again = (
+        (train(plan, out=name) / "weights" / "model.safetensors").read_bytes()
+        for name in ("first", "again")
+    )
+    assert first == again
+
+
+def test_a_loss_that_is_no_number_names_step_and_samples(train, samples, tmp_path):
+    with pytest.raises(DataError, match=r"loss is (nan|inf) at step \d+ .*lower the") as caught:
+        train(recipe(learning_rate=1e30, batch_size=4, schedule="constant", epochs=3))
+    named = [sample for sample in samples if sample.sample_id in str(caught.value)]
+    assert len(named) == 4
+    assert not (tmp_path / "run" / "weights").exists()
+
+
+def test_broken_weights_are_noticed_at_the_first_step(train, tiny, samples, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny.weights, broken)
+    tensors = weights(broken)
+    tensors["language_model.lm_head.weight"][0, 0] = math.nan
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    backbone = tiny.model_copy(update={"weights": str(broken), "_digest": ""})
+    with pytest.raises(DataError, match="loss is nan at step 0"):
+        train(recipe(), chosen=samples[:2], backbone=backbone)
+
+
+def test_a_sample_that_is_not_there_is_named(mix, data, samples):
+    path = mix(samples)
+    table = pq.read_table(path).to_pylist()
+    table[3]["sample_id"] = "elsewhere"
+    pq.write_table(pa.Table.from_pylist(table, schema=SCHEMA), path)
+    with pytest.raises(
+        DataError, match="sample elsewhere is not in .*ct-brain-state/train.parquet"
+    ):
+        read_mix(path, data)
+
+
+def test_a_part_that_the_model_lacks_is_named():
+    text_only = torch.nn.ModuleDict({"language_model": torch.nn.Linear(2, 2)})
+    with pytest.raises(DataError, match="trains 'tower', but this model has no such part"):
+        choose_parameters(text_only, recipe(trains=("llm", "tower")))
+
+
+def test_changed_weight_names_are_refused(started, tmp_path):
+    model, reader = started()
+    with pytest.raises(DataError, match="weight names changed on saving .*foreign"):
+        finetune.save(model, reader.processor, tmp_path / "weights", {"foreign"})
+    assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_micro_batches_give_the_gradient_of_the_whole_batch(started, samples, method):
+    tasks = [Task(sample, sample.answer) for sample in samples[4:12]]
+    plan = recipe(method=method, rank=2 if method == "lora" else None)
+    gradients, totals = [], []
+    for micro in (8, 3):
+        torch.manual_seed(0)
+        model, reader = started()
+        model = choose_parameters(model, plan)
+        totals.append(step_loss(model, reader, tasks, micro, 0))
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    assert totals[0] == pytest.approx(totals[1], abs=1e-5)
+    whole, pieces = gradients
+    assert whole.keys() == pieces.keys()
+    assert max(float(gradient.abs().max()) for gradient in whole.values()) > 1e-3
+    for name, gradient in whole.items():
+        assert float((gradient - pieces[name]).abs().max()) < 1e-5, name
+
+
+def test_padding_changes_no_answer(started, samples):
+    model, reader = started()
+    with torch.no_grad():
+        together = last_logits(model.eval(), reader.inputs(samples))
+        alone = torch.cat([last_logits(model, reader.inputs([sample])) for sample in samples])
+        inputs = reader.inputs(samples[:1])
+        full = model(**inputs).logits[:, -1]
+    assert float((together - alone).abs().max()) < 1e-4
+    assert float((alone[:1] - full).abs().max()) < 1e-4
+
+
+@given(
+    count=st.integers(1, 40), size=st.integers(1, 12), epochs=st.integers(1, 3), seed=st.integers(0)
+)
+def test_every_epoch_sees_every_sample_once(count, size, epochs, seed):
+    tasks = [Task(None, number) for number in range(count)]
+    plan = recipe(epochs=epochs, batch_size=size)
+    found = list(batches(tasks, plan, seed))
+    per_epoch = math.ceil(count / size)
+    assert len(found) == epochs * per_epoch
+    assert {len(batch) for batch in found} <= {size, count % size or size}
+    for epoch in range(epochs):
+        part = found[epoch * per_epoch : (epoch + 1) * per_epoch]
+        assert sorted(task.answer for batch in part for task in batch) == list(range(count))
+    assert found == list(batches(tasks, plan, seed))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    tasks = [Task(None, number) for number in range(50)]
+    orders = [
+        [task.answer for task in batch]
+        for seed in (0, 1)
+        for batch in batches(tasks, recipe(epochs=2, batch_size=50), seed)
+    ]
+    assert len({tuple(order) for order in orders}) == 4
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]),
+        ("linear", [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1.0, 1.0, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
+    ],
+)
+def test_rates_rise_then_follow_the_schedule(schedule, rates):
+    plan = recipe(learning_rate=2.0, warmup=0.2, schedule=schedule)
+    found = [rate_at(step, 10, plan) / 2 for step in (0, 1, 2, 4, 6, 8)]
+    assert found == pytest.approx(rates)
+
+
+def test_without_warm_up_the_first_rate_is_the_full_one():
+    assert rate_at(0, 10, recipe(learning_rate=3.0)) == 3.0
+
+
+@given(
+    steps=st.integers(1, 300),
+    warmup=st.floats(0, 0.99),
+    schedule=st.sampled_from(["constant", "linear", "cosine"]),
+)
+def test_rates_stay_above_zero_and_at_most_the_recipes(steps, warmup, schedule):
+    plan = recipe(learning_rate=1.0, warmup=warmup, schedule=schedule)
+    rates = [rate_at(step, steps, plan) for step in range(steps)]
+    assert min(rates) > 0
+    assert max(rates) <= 1 + 1e-9

@@ -1,0 +1,153 @@
+"""Shapes: visibly what their words say, and nothing of the phantom world in them."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import matcg
+from matcg.config import load
+from matcg.images import decode
+from matcg.phantom.world import TASKS, read
+from matcg.samples import LETTERS
+from matcg.train.shapes import ATTRIBUTES, SIZE, draw
+
+SOURCE = Path(matcg.__file__).parent
+ROOT = Path(__file__).parents[2]
+N = 4000
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return draw(np.random.default_rng(1), N)
+
+
+def words(texts):
+    """Return all words of some texts."""
+    return {word for text in texts for word in "".join(map(spaced, text)).split()}
+
+
+def spaced(character):
+    return character.lower() if character.isalpha() else " "
+
+
+def forms(drawn, **wanted):
+    """Return the mean picture of chosen words, pale forms less dark ones: grounds cancel out."""
+    images, values = drawn
+    chosen = values["presence"] == ATTRIBUTES["presence"].words.index(
+        wanted.pop("presence", "something")
+    )
+    for name, word in wanted.items():
+        chosen &= values[name] == ATTRIBUTES[name].words.index(word)
+    pale = images[chosen & (values["shade"] == 0)].mean(axis=0)
+    return pale - images[chosen & (values["shade"] == 1)].mean(axis=0)
+
+
+def test_pictures_are_grey_squares_with_all_words_in_use(drawn):
+    images, values = drawn
+    assert images.shape == (N, SIZE, SIZE)
+    assert images.dtype == np.uint8
+    assert set(values) == set(ATTRIBUTES)
+    for name, attribute in ATTRIBUTES.items():
+        shares = np.bincount(values[name]) / N
+        assert len(shares) == len(attribute.words) <= len(LETTERS)
+        expected = (0.85, 0.15) if name == "presence" else 1 / len(shares)
+        assert shares == pytest.approx(np.broadcast_to(expected, len(shares)), abs=0.04)
+
+
+def test_pale_forms_are_brighter_than_their_ground_and_dark_ones_darker(drawn):
+    images, values = drawn
+    present = values["presence"] == 0
+    for word, sign in ((0, 1), (1, -1)):
+        shown = images[present & (values["shade"] == word)].mean()
+        bare = images[~present].mean()
+        assert sign * (shown - bare) > 3
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "axis"),
+    [("column", "west", "east", 1), ("row", "north", "south", 0)],
+)
+def test_places_are_where_their_words_say(drawn, name, first, second, axis):
+    for word, side in ((first, 0), (second, 1)):
+        halves = np.split(forms(drawn, **{name: word}), 2, axis=axis)
+        assert halves[side].mean() > 4 * abs(halves[1 - side].mean())
+
+
+def test_scales_grow_with_their_words(drawn):
+    tiny, medium, huge = (forms(drawn, scale=word).mean() for word in ATTRIBUTES["scale"].words)
+    assert 0 < 1.5 * tiny < medium < huge / 1.5
+
+
+def test_forms_fill_what_their_words_say(drawn):
+    mass = {word: forms(drawn, form=word).mean() for word in ATTRIBUTES["form"].words}
+    assert mass["disc"] > mass["ring"] > mass["bar"]
+    assert mass["disc"] > mass["cross"] > mass["bar"]
+
+
+def test_nothing_leaves_the_ground_alone(drawn):
+    bare = np.abs(forms(drawn, presence="nothing").mean())
+    assert bare < forms(drawn).mean() / 5
+
+
+def test_the_seed_decides_every_pixel_and_word():
+    first, again, other = (draw(np.random.default_rng(seed), 20) for seed in (3, 3, 4))
+    assert first[0].tobytes() == again[0].tobytes()
+    assert all((first[1][name] == again[1][name]).all() for name in ATTRIBUTES)
+    assert not (first[0] == other[0]).all(axis=(1, 2)).any()
+
+
+def test_no_word_or_question_is_of_the_phantom_world():
+    labels = words(label for task in TASKS.values() for label in task.labels)
+    asked = words(question for task in TASKS.values() for question in task.questions)
+    answers = words(word for a in ATTRIBUTES.values() for word in a.words)
+    questions = words(question for a in ATTRIBUTES.values() for question in a.questions)
+    assert len(labels) == 11
+    assert not labels & (answers | questions)
+    assert not answers & asked
+    ours = {question for a in ATTRIBUTES.values() for question in a.questions}
+    theirs = {question for task in TASKS.values() for question in task.questions}
+    assert not ours & theirs
+    assert not [label for label in labels for question in ours if label in question.lower()]
+
+
+def test_no_shape_is_a_phantom_picture(drawn):
+    catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
+    images = drawn[0][:500].reshape(500, -1).astype(np.float32)
+    for subset in catalog.subsets:
+        for sample in read(subset, {"seed": 0}, "train", 2):
+            picture = decode(sample.image, sample.sample_id).convert("L")
+            pixels = np.asarray(picture, dtype=np.float32).reshape(-1)
+            assert pixels.size == SIZE * SIZE
+            assert np.abs(images - pixels).mean(axis=1).min() > 8, sample.sample_id
+
+
+def imported(module):
+    """Return the modules of this library that a file imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse((SOURCE / module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        paths = [
+            name.replace(".", "/").removeprefix("matcg/") for name in names if name[:5] == "matcg"
+        ]
+        found |= {f"{path}.py" for path in paths if (SOURCE / f"{path}.py").is_file()}
+        found |= {f"{path}/__init__.py" for path in paths if (SOURCE / path).is_dir()}
+    return found
+
+
+def test_training_knows_nothing_of_the_phantom_world():
+    todo = {f"train/{file.name}" for file in (SOURCE / "train").glob("*.py")}
+    assert {"train/shapes.py", "train/backbone.py", "train/finetune.py"} <= todo
+    seen = set()
+    while todo:
+        seen |= todo
+        todo = set().union(*map(imported, todo)) - seen
+    assert "samples.py" in seen
+    assert not [module for module in seen if module.startswith("phantom")]
