@@ -5,6 +5,7 @@ The same functions serve training and evaluation; what is tested here holds for 
 
 import io
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_every_letter_is_one_token_the_same_in_options_and_answers(tokenizer):
     question = prompt_of(sample(0, "option 0", options=options), LLAVA)
     ids = tokenizer(question, add_special_tokens=False)["input_ids"]
     (colon,) = tokenizer(":", add_special_tokens=False)["input_ids"]
-    marks = [first for first, second in zip(ids, ids[1:], strict=False) if second == colon]
+    marks = [first for first, second in pairwise(ids) if second == colon]
     assert marks == letters
 
 
