@@ -22,8 +22,6 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "TORCHDYNAMO_DISABLE": "1",
 }
-# Room for the question; the picture's tokens come on top.
-TEXT_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)

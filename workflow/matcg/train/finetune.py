@@ -90,7 +90,9 @@ def choose_parameters(model: nn.Module, recipe: Recipe) -> nn.Module:
         return _with_adapters(model, chosen, recipe)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in chosen)
-    return model
+    # At the paper's rates most steps are smaller than bfloat16 can add to a weight: updates are
+    # made in float32, and only the arithmetic runs in the backbone's own type.
+    return model.float()
 
 
 def part_of(name: str) -> str:
@@ -122,7 +124,7 @@ def rate_at(step: int, steps: int, recipe: Recipe) -> float:
     """Return the learning rate of a step: linear warm-up, then the recipe's schedule."""
     warm = recipe.warmup * steps
     if step < warm:
-        return recipe.learning_rate * (step + 1) / max(1.0, warm)
+        return recipe.learning_rate * min(1.0, (step + 1) / warm)
     progress = (step - warm) / max(1.0, steps - warm)
     shape = {
         "constant": 1.0,
@@ -190,9 +192,11 @@ def step_loss(
         DataError: the loss is no number; names the step and the samples.
     """
     total = 0.0
+    low = getattr(torch, reader.backbone.dtype)
     for start in range(0, len(batch), micro):
         part = batch[start : start + micro]
-        logits = last_logits(model, reader.inputs([task.sample for task in part]))
+        with torch.autocast(reader.device.type, low, enabled=low != torch.float32):
+            logits = last_logits(model, reader.inputs([task.sample for task in part]))
         loss = functional.cross_entropy(logits, reader.targets(part), reduction="sum") / len(batch)
         loss.backward()
         total += loss.item()
@@ -276,6 +280,7 @@ def finetune(
     letters = letter_tokens(processor.tokenizer, backbone, len(LETTERS))
     reader = Reader(processor, backbone, letters, device)
     rows = train(model, reader, tasks, recipe, seed)
+    model = model.to(getattr(torch, backbone.dtype))
     save(model, processor, out / "weights", weight_names(Path(backbone.weights)))
     (out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     record = describe(
