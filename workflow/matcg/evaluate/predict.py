@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
         ("predicted", pa.int8()),
         ("strict", pa.bool_()),
         ("mass", pa.float64()),
-        ("probabilities", pa.list_(pa.float64())),
+        ("probabilities", pa.list_(pa.field("element", pa.float64()))),
         ("correct", pa.bool_()),
     ]
 )
@@ -60,7 +60,7 @@ def predict(
         kept[key] = table
         print(f"{key}: {len(samples)} questions answered", flush=True)
     out.parent.mkdir(parents=True, exist_ok=True)
-    # A kept table has metadata and a field name of its own: the same answers, the same bytes.
+    # A kept table carries metadata: without it the same answers give the same bytes.
     tables = [table.cast(SCHEMA) for table in kept.values() if table is not None]
     pq.write_table(pa.concat_tables(tables), out, compression="zstd")
 
