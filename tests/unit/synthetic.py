@@ -13,25 +13,13 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from matcg import seeds
+from matcg.evaluate.predict import SCHEMA
 from matcg.images import pixel_digest
 from matcg.samples import Sample, write_samples
 
 PLAN_COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
     *("backbone", "recipe", "seed", "mix", "run", "n_train"),
-)
-SCHEMA = pa.schema(
-    [
-        ("run", pa.string()),
-        ("sample_id", pa.string()),
-        ("n_options", pa.int8()),
-        ("answer", pa.int8()),
-        ("predicted", pa.int8()),
-        ("strict", pa.bool_()),
-        ("mass", pa.float32()),
-        ("probabilities", pa.list_(pa.float32())),
-        ("correct", pa.bool_()),
-    ]
 )
 OPTIONS = ("normal", "mass", "fluid", "fracture")
 
