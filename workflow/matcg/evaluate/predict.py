@@ -50,7 +50,7 @@ def predict(
     digests = {key: answer_digest(key, weights, test, backbone) for key, weights in runs.items()}
     kept = {key: _stored(store, key, digests[key]) for key in runs}
     missing = [key for key in runs if kept[key] is None]
-    running = Engine(_first(runs, missing), backbone, engine) if missing else None
+    running = Engine(runs[missing[0]], backbone, engine) if missing else None
     for number, key in enumerate(missing):
         assert running is not None
         if number:
@@ -101,11 +101,6 @@ def answer_digest(key: str, weights: Path, test: Path, backbone: Backbone) -> st
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
-
-
-def _first(runs: Mapping[str, Path], missing: Sequence[str]) -> Path | str:
-    """Return the weights to start the engine with: those of the first run that has no answers."""
-    return runs[missing[0]]
 
 
 def _file(store: Path, key: str) -> Path:
