@@ -15,34 +15,40 @@ MAX_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
 
 
+class ImageError(DataError):
+    """A file that cannot be used as an image; `kind` is the countable part of the reason."""
+
+    def __init__(self, kind: str, where: str, detail: str) -> None:
+        super().__init__(f"{where}: {kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+
 def decode(data: bytes, where: str) -> Image.Image:
     """Return the RGB image in `data`; `where` names it in errors.
 
     Raises:
-        DataError: not an image, truncated, or above `MAX_PIXELS`.
+        ImageError: not an image, truncated, or above `MAX_PIXELS`.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             if image.width * image.height > MAX_PIXELS:
-                raise DataError(
-                    f"{where}: {image.width} x {image.height} pixels exceed the limit of "
-                    f"{MAX_PIXELS}; scale the image down"
-                )
+                size = f"{image.width} x {image.height} pixels exceed the limit of {MAX_PIXELS}"
+                raise ImageError("image too large", where, f"{size}; scale the image down")
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
-        known = ", ".join(FORMATS)
-        raise DataError(
-            f"{where}: not an image of a known format ({known}); replace the file"
-        ) from None
-    except (DataError, MemoryError):
+        detail = f"its format is none of {', '.join(FORMATS)}; replace the file"
+        raise ImageError("not an image", where, detail) from None
+    except Image.DecompressionBombError as error:
+        raise ImageError("image too large", where, f"{error}; scale the image down") from None
+    except (ImageError, MemoryError):
         raise
     # Damaged files make the decoders raise nearly anything, RuntimeError and SyntaxError included.
     except Exception as error:
-        raise DataError(
-            f"{where}: cannot be read as an image ({error}); replace the file"
-        ) from None
+        detail = f"{error}; replace the file"
+        raise ImageError("image damaged", where, detail) from None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from matcg.data.questions import parse_letter, parse_options, tidy
 from matcg.data.source import Quarantined, Source
 from matcg.errors import ConfigError, DataError, nearest
-from matcg.images import decode, pixel_digest
+from matcg.images import ImageError, decode, pixel_digest
 from matcg.samples import Sample
 
 if TYPE_CHECKING:
@@ -230,14 +230,8 @@ def _digest(folder: Path, origin: str) -> str:
     data = _bytes(folder, origin)
     try:
         return pixel_digest(decode(data, origin))
-    # A bad row must not stop the others, and decoders of rare formats raise errors of any kind.
-    except Exception as error:
-        text = str(error).removeprefix(f"{origin}: ")
-        if "cannot identify image file" in text:
-            raise BadRowError("not an image: its format is not known") from None
-        if "exceed" in text:
-            raise BadRowError(f"image too large: {text}") from None
-        raise BadRowError(f"image damaged: {text}") from None
+    except ImageError as error:
+        raise BadRowError(f"{error.kind}: {error.detail}") from None
 
 
 def _bytes(folder: Path, origin: str) -> bytes:
