@@ -1,60 +1,32 @@
 """The real workflow end to end: real fine-tuning, real vLLM, two targets, 64 samples a run."""
 
 import csv
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from repository import fresh_copy, snakemake
 
 pytest.importorskip("vllm")
 
-ROOT = Path(__file__).parents[2]
-LEFT_OUT = (
-    ".git",
-    ".venv",
-    ".*_cache",
-    ".snakemake",
-    "results",
-    "logs",
-    "__pycache__",
-    "*.egg-info",
-)
 SAMPLES = 64
 
 pytestmark = pytest.mark.slow
 
 
-def snakemake(folder: Path) -> str:
+def run(folder: Path) -> str:
     """Run the small config in a copy of the repository and return what Snakemake said."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
-    command += ["--configfile", "tests/configs/small.yaml", "--logger", "matcg"]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    config = ("--configfile", "tests/configs/small.yaml")
+    done = snakemake(folder, "--cores", "2", *config, "--logger", "matcg")
     assert done.returncode == 0, done.stdout
     return done.stdout
-
-
-def fresh_copy(folder: Path) -> Path:
-    """Copy the repository without anything that was made in it."""
-    copy = folder / "matcg"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
-    return copy
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which everything has run."""
     folder = fresh_copy(tmp_path_factory.mktemp("first"))
-    said = snakemake(folder)
+    said = run(folder)
     assert "CG " in said
     assert "Report: results/report.html" in said
     return folder
@@ -139,12 +111,12 @@ def test_probabilities_are_those_of_a_choice(ran: Path) -> None:
 
 
 def test_a_second_call_has_nothing_to_do(ran: Path) -> None:
-    assert "Nothing to be done" in snakemake(ran)
+    assert "Nothing to be done" in run(ran)
 
 
 def test_another_folder_gives_the_same_tables(
     ran: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     again = fresh_copy(tmp_path_factory.mktemp("again"))
-    snakemake(again)
+    run(again)
     assert made(again) == made(ran)

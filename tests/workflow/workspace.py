@@ -1,12 +1,12 @@
 """A small workspace: this workflow with a catalog, a backbone and steps of toy size."""
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-REPO = Path(__file__).parents[2]
+from repository import ROOT as REPO
+from repository import snakemake
+
 COPIED = ("Snakefile", "config.yaml", "rules", "workflow", "combinations", "schemas", "slurm")
 ENVS = ("data", "train", "vllm", "report")
 
@@ -111,17 +111,7 @@ class Workspace:
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and return what it said; stdout and stderr are one text."""
-        # Without the variables of a Snakemake that runs these tests.
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
-        return subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
-            cwd=self.root,
-            env=clean,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        return snakemake(self.root, *arguments)
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace text of a file, which must hold it."""

@@ -45,8 +45,10 @@ HOUNSFIELD = {
 
 # Level and width of the display window, in Hounsfield units.
 WINDOW = {
-    "Brain": (40.0, 90.0), "Lung": (-250.0, 1500.0), "Breast": (20.0, 340.0), "Knee": (190.0, 800.0)
+    "Brain": (40.0, 90.0), "Lung": (0.0, 1800.0), "Breast": (20.0, 340.0), "Knee": (190.0, 800.0)
 }  # fmt: skip
+
+ENHANCED = 1.0  # of the window: what contrast agent makes of a lesion
 
 # Proton density, T1 and T2 in ms; fat and marrow as left by fat suppression.
 RELAXATION = {
@@ -96,8 +98,9 @@ def ct(area: str, lesion: Floats, seeds: Seeds) -> Floats:
     """Return a windowed section with noise, rings of the detector and streaks."""
     level, width = WINDOW[area]
     table = {t: (hu - level) / width + 0.42 for t, hu in HOUNSFIELD.items()}
-    # Contrast agent stands out of the brightest bone too: the window leaves room above it.
-    shown = clip(_section(area, seeds, table), 0.0, 0.7) * _grain(seeds) + lesion
+    # A lesion takes up contrast agent and replaces its tissue; the window leaves room above bone.
+    shown = clip(_section(area, seeds, table), 0.0, 0.7) * _grain(seeds)
+    shown = shown + (np.float32(ENHANCED) - shown) * lesion
     return shown + _rings(seeds) + noise(seeds, "counts", SIZE) * np.float32(STRENGTH.ct_noise)
 
 

@@ -7,7 +7,7 @@ SIZE = 48
 
 
 def _contrast() -> Mapping[str, float]:
-    return {"X-ray": 0.9, "CT": 0.42, "MRI": 0.85, "US": 0.8}
+    return {"X-ray": 0.9, "CT": 0.85, "MRI": 0.85, "US": 0.8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Strength:
     aspect: float = 0.12  # largest relative stretch of one axis
     edge: float = 1.5  # pixels over which a lesion's rim fades
     midline_gap: float = 1.0  # pixels between the midline and a lesion
-    # X-ray: added optical depth; CT: added share of the window; MRI: share of the lesion's own
-    # signal; ultrasound: share of the echo that is lost.
+    # X-ray: added optical depth; CT and MRI: share of the lesion's own signal; ultrasound: share of
+    # the echo that is lost.
     contrast: Mapping[str, float] = field(default_factory=_contrast)
     contrast_jitter: float = 0.12  # relative
 

@@ -29,7 +29,7 @@ IGNORE = -100
 IMAGE_TOKENS = (SIZE // PATCH) ** 2
 OPTIONS = 4
 QUERIES = 8
-BANK = 30_000
+BANK = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Stage:
 
 
 BIND = Stage(steps=400, batch=48, learning_rate=1.5e-3)
-SEE = Stage(steps=3500, batch=128, learning_rate=2e-3)
+SEE = Stage(steps=9000, batch=128, learning_rate=2e-3)
 # Of the word scores in stage 2: unit embeddings of 128 numbers are far apart.
 SHARPNESS = 4.0
-ANSWER = Stage(steps=1200, batch=64, learning_rate=1e-3)
+ANSWER = Stage(steps=2400, batch=64, learning_rate=1e-3)
 
 
 Report = Callable[[int, float], None]

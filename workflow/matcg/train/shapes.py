@@ -61,16 +61,23 @@ def draw(rng: np.random.Generator, n: int) -> tuple[NDArray[np.uint8], dict[str,
     """
     values = {name: rng.integers(len(a.words), size=n) for name, a in ATTRIBUTES.items()}
     values["presence"] = (rng.random(n) < 0.15).astype(np.int64)
+    picture = paint(rng, values, _ground(rng, n))
+    # Grain that is the same everywhere, and in half of the pictures as strong as they are bright.
+    picture += rng.normal(0, 1, picture.shape) * rng.uniform(0.0, 0.06, (n, 1, 1))
+    picture *= 1 + rng.normal(0, 1, picture.shape) * rng.choice([0, 0, 0.12, 0.25], (n, 1, 1))
+    return (np.clip(picture, 0, 1) * 255).astype(np.uint8), values
+
+
+def paint(rng: np.random.Generator, values: Mapping[str, Integers], ground: Floats) -> Floats:
+    """Return grounds (n, 48, 48) in [0, 1] with the forms that `values` describe on them."""
+    n = len(ground)
     radius = np.take(RADII, values["scale"]) * rng.uniform(0.85, 1.15, n)
     centre_x = _centre(rng, values["column"], radius)
     centre_y = _centre(rng, values["row"], radius)
     mask = _mask(rng, values["form"], radius, centre_x, centre_y)
-    ground = _ground(rng, n)
-    sign = 1.0 - 2.0 * values["shade"]
-    contrast = rng.uniform(0.2, 0.55, n) * sign * (1 - values["presence"])
-    picture = ground + mask * contrast[:, None, None]
-    picture += rng.normal(0, 1, picture.shape) * rng.uniform(0.0, 0.06, (n, 1, 1))
-    return (np.clip(picture, 0, 1) * 255).astype(np.uint8), values
+    tone = 1.0 - values["shade"]
+    opacity = rng.uniform(0.4, 0.85, n) * (1 - values["presence"])
+    return ground + mask * opacity[:, None, None] * (tone[:, None, None] - ground)
 
 
 def _centre(rng: np.random.Generator, side: Integers, radius: Floats) -> Floats:
@@ -101,11 +108,15 @@ def _mask(rng: np.random.Generator, form: Integers, radius: Floats, x: Floats, y
 
 
 def _ground(rng: np.random.Generator, n: int) -> Floats:
-    """Return backgrounds (n, 48, 48): slope, stripes, soft patches, grain in random strengths."""
+    """Return backgrounds (n, 48, 48): slope, stripes, patches, slabs and lines, grain.
+
+    A form in real pictures stands among edges that are none of its own. Slabs are larger than any
+    form and lines are thinner, so that neither can be taken for one.
+    """
     grid = np.linspace(-1, 1, SIZE)
     x, y = grid[None, None, :], grid[None, :, None]
     slope_x, slope_y = rng.uniform(-0.2, 0.2, (2, n, 1, 1))
-    ground: Floats = rng.uniform(0.3, 0.7, (n, 1, 1)) + slope_x * x + slope_y * y
+    ground: Floats = rng.uniform(0.25, 0.65, (n, 1, 1)) + slope_x * x + slope_y * y
     wave_x, wave_y = rng.uniform(-14, 14, (2, n, 1, 1))
     stripes = np.sin(wave_x * x + wave_y * y + rng.uniform(0, 6.3, (n, 1, 1)))
     ground = ground + stripes * rng.uniform(0, 0.06, (n, 1, 1))
@@ -115,5 +126,39 @@ def _ground(rng: np.random.Generator, n: int) -> Floats:
         reach = 1 - ((x - px) / wide) ** 2 - ((y - py) / high) ** 2
         patch = np.clip(reach * rng.uniform(0.8, 1.6, (n, 1, 1)), 0, 1)
         ground = ground + patch * rng.uniform(-0.25, 0.25, (n, 1, 1))
+    for _ in range(3):
+        ground = _step(ground, rng, _slab(rng, n, x, y), 0.35)
+    for _ in range(2):
+        ground = _step(ground, rng, _line(rng, n, x, y), 0.25)
     coarse = rng.normal(0, 1, (n, SIZE // 4, SIZE // 4)).repeat(4, axis=1).repeat(4, axis=2)
-    return ground + coarse * rng.uniform(0, 0.04, (n, 1, 1))
+    ground = ground + coarse * rng.uniform(0, 0.04, (n, 1, 1))
+    # Neither black nor white, on which a dark or a pale form could not be seen.
+    return np.clip(ground, 0.12, 0.82)
+
+
+def _step(ground: Floats, rng: np.random.Generator, mask: Floats, height: float) -> Floats:
+    """Add a mask to about every second ground, brighter or darker by at most `height`."""
+    n = len(ground)
+    strength = rng.uniform(-height, height, n) * (rng.random(n) < 0.5)
+    return ground + mask * strength[:, None, None]
+
+
+def _slab(rng: np.random.Generator, n: int, x: Floats, y: Floats) -> Floats:
+    """Return sharp-edged ellipses and rounded rectangles, most of which leave the picture."""
+    px, py = rng.uniform(-1, 1, (2, n, 1, 1))
+    wide, high = rng.uniform(0.7, 1.6, (2, n, 1, 1))
+    power = rng.choice([2, 4], size=(n, 1, 1))
+    rim = 1 - np.abs((x - px) / wide) ** power - np.abs((y - py) / high) ** power
+    outward = rng.random((n, 1, 1)) < 0.5
+    mask = np.clip(rim * SIZE / 4 + 0.5, 0, 1)
+    return np.where(outward, 1 - mask, mask)
+
+
+def _line(rng: np.random.Generator, n: int, x: Floats, y: Floats) -> Floats:
+    """Return straight or bent lines, one or two pixels wide, across the whole picture."""
+    angle = rng.uniform(-np.pi, np.pi, (n, 1, 1))
+    bend, offset = rng.uniform(-0.7, 0.7, (2, n, 1, 1))
+    along = x * np.cos(angle) + y * np.sin(angle)
+    across = y * np.cos(angle) - x * np.sin(angle) - offset - bend * along**2
+    width = rng.uniform(0.5, 1.0, (n, 1, 1))
+    return np.clip(width + 0.5 - np.abs(across) * SIZE / 2, 0, 1)

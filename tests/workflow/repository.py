@@ -1,0 +1,34 @@
+"""A copy of the repository in which a real run of the whole workflow takes place."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LEFT_OUT = (
+    ".git", ".venv", ".*_cache", ".snakemake", "results", "logs", "__pycache__", "*.egg-info",
+)  # fmt: skip
+
+
+def fresh_copy(folder: Path) -> Path:
+    """Copy the repository without anything that was made in it."""
+    copy = folder / "matcg"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    return copy
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake and return what it said; stdout and stderr are one text."""
+    # Without the variables of a Snakemake that runs these tests.
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=folder,
+        env=clean,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
