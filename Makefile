@@ -1,5 +1,6 @@
 # make demo     the default experiment, from nothing to its report
 # make test     all tests
+# make promise  whether the results of `make demo` show what they are meant to show
 # make lint     style, types, the workflow's own linter
 # make install  only the environment, which the others make when they need it
 # make clean    remove results and the environment
@@ -29,7 +30,7 @@ PIP_EXTRA_INDEX_URL to PyTorch's wheel index for CPU builds and call make again.
 endef
 export no_install
 
-.PHONY: demo install test lint clean
+.PHONY: demo install test promise lint clean
 
 demo: $(env)
 	@$(bin)/snakemake --cores $(CORES) --logger matcg
@@ -38,6 +39,9 @@ install: $(env)
 
 test: $(dev)
 	@$(bin)/python -m pytest tests/unit tests/workflow
+
+promise: $(dev)
+	@$(bin)/python -m pytest tests/default
 
 lint: $(dev)
 	@$(bin)/ruff check .

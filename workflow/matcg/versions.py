@@ -3,13 +3,13 @@
 Raise a step's number when its results change for the same input; it and all below it run again.
 """
 
-PREPARE = 1
+PREPARE = 2
 MIX = 1
 AUDIT = 1
 FINETUNE = 1
 PREDICT = 1
 COMPARE = 1
 FIGURES = 1
-WORLD = 1
+WORLD = 2
 REPORT = 1
-BACKBONE = 1
+BACKBONE = 2

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
+from matcg.errors import DataError
 from matcg.provenance import describe
 from matcg.samples import INSTRUCTION, LETTERS
 from matcg.seeds import derive
@@ -46,7 +47,8 @@ SEE = Stage(steps=9000, batch=128, learning_rate=2e-3)
 # Of the word scores in stage 2: unit embeddings of 128 numbers are far apart.
 SHARPNESS = 4.0
 ANSWER = Stage(steps=2400, batch=64, learning_rate=1e-3)
-
+# Held-out accuracy below which a backbone is not worth shipping.
+QUALITY = 0.9
 
 Report = Callable[[int, float], None]
 
@@ -390,7 +392,11 @@ def save(
 
 
 def make(out: Path, seed: int, threads: int) -> None:
-    """Make the tiny backbone from nothing; write weights, processor and training.json to `out`."""
+    """Make the tiny backbone from nothing; write weights, processor and training.json to `out`.
+
+    Raises:
+        DataError: it answers fewer than `QUALITY` of the held-out questions.
+    """
     torch.set_num_threads(threads)
     start = time.perf_counter()
     rng = np.random.default_rng(derive(seed, "backbone"))
@@ -413,6 +419,11 @@ def make(out: Path, seed: int, threads: int) -> None:
     learn_to_answer(model, lexicon, rng, bank, report("answers"))
     rates = accuracy(model, lexicon, bank, seed)
     print(f"held-out accuracy: {rates}", flush=True)
+    if rates["all"] < QUALITY:
+        raise DataError(
+            f"the backbone answers {rates['all']:.1%} of held-out questions, less than "
+            f"{QUALITY:.0%}; give the stages of {Path(__file__).name} more steps"
+        )
     save(model, tokenizer, out)
     record = describe(step="backbone", seed=seed, accuracy=rates, loss=rows)
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -161,4 +161,5 @@ def _line(rng: np.random.Generator, n: int, x: Floats, y: Floats) -> Floats:
     along = x * np.cos(angle) + y * np.sin(angle)
     across = y * np.cos(angle) - x * np.sin(angle) - offset - bend * along**2
     width = rng.uniform(0.5, 1.0, (n, 1, 1))
-    return np.clip(width + 0.5 - np.abs(across) * SIZE / 2, 0, 1)
+    mask: Floats = np.clip(width + 0.5 - np.abs(across) * SIZE / 2, 0, 1)
+    return mask

@@ -1,0 +1,164 @@
+"""How the tiny backbone is made: what is asked, what is right, and that the whole of it runs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from matcg.errors import DataError
+from matcg.samples import LETTERS
+from matcg.train import backbone
+from matcg.train.backbone import IGNORE, Bank, Lexicon, Sequence, ask, bind, collate
+from matcg.train.shapes import ATTRIBUTES, SIZE
+from matcg.train.tiny import make_model
+
+
+@pytest.fixture(scope="module")
+def lexicon(tokenizer):
+    return Lexicon(tokenizer)
+
+
+def told(sequence: Sequence) -> list[tuple[int, int]]:
+    """Return place and token of everything that is to be predicted from the token there."""
+    return [(at, label) for at, label in enumerate(sequence.labels) if label != IGNORE]
+
+
+def shown(ids: list[int], lexicon: Lexicon) -> dict[int, list[int]]:
+    """Return the words after each letter of the last list of options."""
+    letters = [letter[0] for letter in lexicon.letters]
+    starts = [
+        at
+        for at, token in enumerate(ids)
+        if token in letters and ids[at + 1 : at + 2] == lexicon.colon
+    ]
+    starts = starts[max(at for at, start in enumerate(starts) if ids[start] == letters[0]) :]
+    end = ids.index(lexicon.instruction[0], starts[-1])
+    edges = zip(starts, [*starts[1:], end], strict=True)
+    return {ids[start]: ids[start + 2 : stop] for start, stop in edges}
+
+
+def test_an_answer_is_predicted_from_the_token_before_it():
+    sequence = Sequence()
+    sequence.say([5, 6])
+    sequence.answer([7, 8])
+    sequence.say([9])
+    assert sequence.ids == [5, 6, 7, 8, 9]
+    assert told(sequence) == [(1, 7), (2, 8)]
+
+
+@pytest.mark.parametrize("longest", [1, 3])
+def test_the_letter_is_that_of_the_words_asked_for(lexicon, longest):
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        sequence = bind(rng, lexicon, longest)
+        options = shown(sequence.ids, lexicon)
+        assert len({tuple(words) for words in options.values()}) == len(options) >= 2
+        assert len(told(sequence)) == backbone.QUERIES
+        for at, letter in told(sequence):
+            before = sequence.ids[: at + 1 - len(lexicon.assistant)]
+            assert before[-len(options[letter]) :] == options[letter]
+
+
+def test_the_letter_is_that_of_what_the_picture_shows(lexicon):
+    rng = np.random.default_rng(0)
+    asked = set()
+    for _ in range(200):
+        values = {name: int(rng.integers(len(a.words))) for name, a in ATTRIBUTES.items()}
+        values["presence"] = 0
+        sequence = ask(rng, lexicon, values, turns=1, free=0.0)
+        ((_, letter),) = told(sequence)
+        words = shown(sequence.ids, lexicon)[letter]
+        right = [name for name, value in values.items() if lexicon.words[name][value] == words]
+        assert len(right) == 1
+        asked.add(right[0])
+        assert sequence.ids.count(lexicon.image[0]) == len(lexicon.image)
+    assert asked == set(ATTRIBUTES)
+
+
+def test_where_nothing_is_drawn_nothing_else_is_asked(lexicon):
+    rng = np.random.default_rng(0)
+    values = dict.fromkeys(ATTRIBUTES, 0) | {"presence": 1}
+    for _ in range(20):
+        sequence = ask(rng, lexicon, values, turns=3, free=1.0)
+        assert [token for _, token in told(sequence)] == 3 * lexicon.words["presence"][1]
+
+
+def test_words_follow_the_picture_when_it_is_mirrored_turned_or_inverted():
+    bank = object.__new__(Bank)
+    n = 2 * Bank.HELD_OUT
+    bank.images = np.full((n, SIZE, SIZE), 100, dtype=np.uint8)
+    bank.images[:, 5, 40] = 255  # a pale dot in the north-east, the picture's only one
+    bank.images[-Bank.HELD_OUT :] = 0
+    words = {"column": 1, "row": 0, "shade": 0}
+    bank.values = {name: np.full(n, words.get(name, 0)) for name in ATTRIBUTES}
+    images, values = bank.pick(np.random.default_rng(0), 400)
+    seen = set()
+    for at, image in enumerate(images):
+        dark = image[24, 24] > 128
+        row, column = np.argwhere(image == (0 if dark else 255))[0]
+        place = (int(column > SIZE / 2), int(row > SIZE / 2), int(dark))
+        assert place == tuple(int(values[name][at]) for name in ("column", "row", "shade"))
+        seen.add(place)
+    assert len(seen) == 8
+
+
+def test_the_loss_counts_answers_only(lexicon, tokenizer):
+    model = make_model(tokenizer, 0).eval()
+    rng = np.random.default_rng(0)
+    sequences = [bind(rng, lexicon, 3) for _ in range(3)]
+    batch = collate(sequences, lexicon)
+    with torch.no_grad():
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        found = backbone.answer_loss(model, dict(batch))
+    losses = [
+        -logits[row, at].log_softmax(-1)[token]
+        for row, sequence in enumerate(sequences)
+        for at, token in told(sequence)
+    ]
+    assert float(found) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-4)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave three steps of each stage and few pictures."""
+    for name in ("BIND", "SEE", "ANSWER"):
+        short = replace(getattr(backbone, name), steps=3, batch=4)
+        monkeypatch.setattr(backbone, name, short)
+    monkeypatch.setattr(Bank, "HELD_OUT", 40)
+    monkeypatch.setattr(backbone, "BANK", 1000)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_backbone_that_answers_badly_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match=r"answers \d+\.\d% of held-out questions, less than 90%"):
+        backbone.make(tmp_path / "bad", 0, 1)
+    assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_seed_decides_all_weights_under_the_names_that_vllm_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backbone, "QUALITY", 0.0)
+    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+        backbone.make(tmp_path / name, seed, 1)
+    one, two, three = (
+        load_file(tmp_path / n / "model.safetensors") for n in ("one", "two", "three")
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not all(torch.equal(one[name], three[name]) for name in one)
+    towers = [name for name in one if "vision_tower" in name]
+    assert towers
+    assert all("vision_tower.vision_model." in name for name in towers)
+    record = json.loads((tmp_path / "one" / "training.json").read_text())
+    assert {row["stage"] for row in record["loss"]} == {"letters", "sight", "answers"}
+    assert set(record["accuracy"]) == {*ATTRIBUTES, "all"}
+
+
+def test_every_letter_of_the_options_is_one_token(lexicon):
+    assert [len(letter) for letter in lexicon.letters] == [1] * backbone.OPTIONS
+    assert len({letter[0] for letter in lexicon.letters}) == backbone.OPTIONS <= len(LETTERS)
