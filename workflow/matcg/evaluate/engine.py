@@ -18,7 +18,8 @@ from matcg.samples import LETTERS, Sample
 # token an answer never earns back a compilation.
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    # At level WARNING each picture adds a line on thread binding: a log of thousands of lines.
+    "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
     "TORCHDYNAMO_DISABLE": "1",
 }
