@@ -30,6 +30,8 @@ CATALOGS = PROJECT.catalogs
 BACKBONES = PROJECT.backbones
 EXPERIMENTS = [experiment.name for experiment in PROJECT.experiments]
 MIXES = {mix.id: mix for mix in PLAN.mixes}
+SAMPLES = {experiment.name: experiment.samples for experiment in PROJECT.experiments}
+SIZES = {row.mix: SAMPLES[row.experiment] for row in PLAN.rows if row.mix}
 EVALUATIONS = {(e.backbone, e.catalog, e.target): e for e in PLAN.evaluations}
 PHANTOMS = sorted(name for name in CATALOGS if CATALOGS[name].reader == "phantom")
 

@@ -78,6 +78,7 @@ rule mix:
         parts=lambda wildcards: json.dumps(planned(MIXES, wildcards.mix).parts),
         seed=lambda wildcards: MIXES[wildcards.mix].seed,
         labels=lambda wildcards: MIXES[wildcards.mix].labels,
+        size=lambda wildcards: SIZES[wildcards.mix],
         # Another experiment that uses this mix adds to the list and changes no sample.
         forbidden=lambda wildcards, input: list(PLAN.forbidden[wildcards.mix]),
         version=versions.MIX,

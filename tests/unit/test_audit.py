@@ -23,8 +23,8 @@ def rows(tmp_path):
         # A training image of the target's own is no leak.
         "t": folder(data, "t", [sample(50, subset="t")], test),
     }
-    make_mix(Mix((("s", 3), ("u", 5))), parts, ("t",), tmp_path / "mixes" / "both.parquet")
-    make_mix(Mix((("u", 5), ("t", 1))), parts, (), tmp_path / "mixes" / "clean.parquet")
+    make_mix(Mix((("s", 3), ("u", 5))), parts, ("t",), 8, tmp_path / "mixes" / "both.parquet")
+    make_mix(Mix((("u", 5), ("t", 1))), parts, (), 6, tmp_path / "mixes" / "clean.parquet")
     uses = [("tiny", "clean", "t"), ("tiny", "both", "t"), ("tiny", "both", "t")]
     audit(uses, tmp_path / "mixes", tmp_path / "data", tmp_path / "audit.tsv")
     with (tmp_path / "audit.tsv").open(newline="") as file:

@@ -19,6 +19,10 @@ class Mix:
     labels: str = "true"
     id: str = "some-mix"
 
+    @property
+    def total(self):
+        return sum(n for _, n in self.parts)
+
 
 @pytest.fixture
 def folders(tmp_path):
@@ -39,8 +43,8 @@ def folders(tmp_path):
 def make(folders, tmp_path):
     """Return a function that makes a mix and returns its rows."""
 
-    def run(mix, forbidden=("t",)):
-        make_mix(mix, folders, forbidden, tmp_path / "mix.parquet")
+    def run(mix, forbidden=("t",), size=None):
+        make_mix(mix, folders, forbidden, size or mix.total, tmp_path / "mix.parquet")
         return pq.read_table(tmp_path / "mix.parquet").to_pylist()
 
     return run
@@ -84,7 +88,7 @@ def test_the_seed_decides_the_draw_and_the_order(make):
 
 def test_the_same_mix_is_the_same_bytes(folders, tmp_path):
     for name in ("x", "y"):
-        make_mix(Mix((("a", 9), ("b", 9))), folders, ("t", "u"), tmp_path / name)
+        make_mix(Mix((("a", 9), ("b", 9))), folders, ("t", "u"), 18, tmp_path / name)
     assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
 
 
@@ -99,7 +103,7 @@ def test_shuffled_labels_keep_samples_and_order_and_label_counts(make):
 def test_a_dealt_label_that_is_not_offered_becomes_a_random_option(tmp_path):
     samples = [sample(n, f"l{n % 5}", options=(f"l{n % 5}", f"l{(n + 1) % 5}")) for n in range(50)]
     where = {"s": folder(tmp_path, "s", samples)}
-    make_mix(Mix((("s", 50),), labels="shuffled"), where, (), tmp_path / "mix")
+    make_mix(Mix((("s", 50),), labels="shuffled"), where, (), 50, tmp_path / "mix")
     answers = pq.read_table(tmp_path / "mix").column("answer").to_pylist()
     assert set(answers) == {0, 1}
     assert 12 <= sum(answers) <= 38
@@ -114,10 +118,10 @@ def test_the_held_out_target_is_refused(make):
 def test_the_target_s_samples_are_refused_in_another_s_folder_too(tmp_path, claimed):
     where = {"s": folder(tmp_path, "s", [sample(n, subset=claimed) for n in range(9)])}
     if claimed == "s":
-        make_mix(Mix((("s", 5),)), where, ("t",), tmp_path / "mix")
+        make_mix(Mix((("s", 5),)), where, ("t",), 5, tmp_path / "mix")
         return
     with pytest.raises(DataError, match="not as asked"):
-        make_mix(Mix((("s", 5),)), where, ("t",), tmp_path / "mix")
+        make_mix(Mix((("s", 5),)), where, ("t",), 5, tmp_path / "mix")
 
 
 def test_a_subset_smaller_than_asked_says_how_much_there_is(make):
@@ -136,3 +140,10 @@ def test_the_file_says_what_was_checked(make, tmp_path):
     kept = json.loads(pq.read_schema(tmp_path / "mix.parquet").metadata[b"matcg"])
     assert kept["forbidden"] == ["t", "u"]
     assert kept["seed"] == 3
+
+
+def test_a_mix_of_another_size_than_the_other_arms_is_refused(make):
+    with pytest.raises(
+        DataError, match=r"18 samples of a, b, not as asked: 20 in every arm, none of t;"
+    ):
+        make(Mix((("a", 9), ("b", 9))), size=20)

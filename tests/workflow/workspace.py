@@ -52,7 +52,8 @@ STEPS = {
                 (out / name).write_text(" ".join(folder.name for folder in folders))
         """,
     "data/mix.py": """
-        def make_mix(mix, folders, forbidden, out):
+        def make_mix(mix, folders, forbidden, size, out):
+            assert size == sum(n for _, n in mix.parts)
             assert set(folders) == {name for name, _ in mix.parts}
             assert not set(forbidden) & set(folders) and forbidden
             out.write_text(repr(mix.parts))

@@ -19,5 +19,6 @@ with logged(snakemake.log[0]):
         Mix(snakemake.wildcards.mix, catalog.name, parts, params.seed, params.labels),
         {name: catalog / name for name, _ in parts},
         params.forbidden,
+        params.size,
         Path(snakemake.output[0]),
     )

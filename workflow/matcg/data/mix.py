@@ -51,25 +51,28 @@ class Drawn:
 
 
 def make_mix(
-    mix: MixSpec, folders: Mapping[str, Path], forbidden: Sequence[str], out: Path
+    mix: MixSpec, folders: Mapping[str, Path], forbidden: Sequence[str], size: int, out: Path
 ) -> None:
     """Write the samples of `mix` to the Parquet file `out`.
 
     `folders` leads from a subset to its prepared data, `forbidden` are the targets that are held
-    out wherever this mix is used. The file's metadata say what was checked.
+    out wherever this mix is used, `size` is the number of samples of every trained arm of the
+    experiments that use it. The file's metadata say what was checked.
 
     Raises:
-        DataError: a part is a held-out target, is smaller than asked, or is given twice.
+        DataError: a part is a held-out target, is smaller than asked, or is given twice, or the
+            whole is not of the size that the other arms have.
     """
     _check(mix, forbidden)
     drawn: list[Drawn] = []
     for subset, n in mix.parts:
         chosen = draw(mix, subset, n, folders[subset])
         drawn += shuffle_labels(chosen, mix.seed) if mix.labels == "shuffled" else chosen
-    asked = sum(n for _, n in mix.parts)
     found = {each.sample.subset for each in drawn}
-    if len(drawn) != asked or found & set(forbidden):
-        raise DataError(f"mix {mix.id}: {len(drawn)} samples of {sorted(found)}, not as asked")
+    if len(drawn) != size or found & set(forbidden):
+        held = f"{len(drawn)} samples of {', '.join(sorted(found))}"
+        asked = f"{size} in every arm, none of {', '.join(sorted(forbidden))}"
+        raise DataError(f"mix {mix.id}: {held}, not as asked: {asked}; mend the rule that chose it")
     drawn.sort(
         key=lambda each: derive(mix.seed, "order", each.sample.subset, each.sample.sample_id)
     )
