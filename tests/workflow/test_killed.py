@@ -1,0 +1,77 @@
+"""What is lost when a job or Snakemake itself is killed: that job's work, and no other."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from repository import fresh_copy, snakemake
+
+pytestmark = pytest.mark.slow
+
+CONFIG = ("--configfile", "tests/configs/small.yaml")
+LIMIT = 180.0
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """Start the small config, up to its fine-tuned weights."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *CONFIG, "--until", "finetune"]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def fine_tuning(process: subprocess.Popen[str], folder: Path) -> psutil.Process:
+    """Wait until a run is finished and the next one is being trained; return its process."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end and process.poll() is None:
+        last = max(finished(folder).values(), default=None)
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                later = last is not None and child.create_time() * 1e9 > last
+                if later and any("finetune.py" in word for word in child.cmdline()):
+                    return child
+        time.sleep(0.1)
+    raise AssertionError(process.communicate()[0])
+
+
+def finished(folder: Path) -> dict[Path, int]:
+    """Return when each run's record was written, in nanoseconds."""
+    found = folder.glob("results/runs/*/*/*/*/provenance.json")
+    return {path: path.stat().st_mtime_ns for path in found}
+
+
+def test_a_killed_job_fails_alone_and_is_made_again(tmp_path: Path) -> None:
+    folder = fresh_copy(tmp_path)
+    process = start(folder)
+    fine_tuning(process, folder).kill()
+    said, _ = process.communicate()
+    assert process.returncode == 1
+    assert "logs/finetune/tiny-llava/full/" in said
+    kept = finished(folder)
+    assert kept
+
+    # Snakemake has no time to tidy up when it is killed itself.
+    process = start(folder)
+    fine_tuning(process, folder)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    locked = snakemake(folder, "--cores", "1", *CONFIG, "--until", "finetune")
+    assert locked.returncode == 1
+    assert "--unlock" in locked.stdout
+    assert snakemake(folder, *CONFIG, "--unlock").returncode == 0
+    done = snakemake(folder, "--cores", "2", *CONFIG, "--until", "finetune")
+    assert done.returncode == 0, done.stdout
+    now = finished(folder)
+    assert len(now) == 6 > len(kept)
+    assert {path: now[path] for path in kept} == kept
