@@ -8,8 +8,8 @@ __all__ = ["Progress", "duration"]
 
 # Seconds of a job whose rule has not finished one yet, measured with the tiny backbone on one core
 # of a small server. One finished job replaces the guess.
-PRIOR = {"finetune": 15.0, "predict": 25.0, "backbone": 1500.0}
-OTHERWISE = 3.0
+PRIOR = {"finetune": 11.0, "predict": 23.0, "backbone": 1200.0}
+OTHERWISE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
