@@ -19,14 +19,22 @@ def fresh_copy(folder: Path) -> Path:
     return copy
 
 
+def command(*arguments: str) -> list[str]:
+    """Return the command line of Snakemake in this environment."""
+    return [sys.executable, "-m", "snakemake", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment without the variables of a Snakemake that runs these tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
+
+
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Snakemake and return what it said; stdout and stderr are one text."""
-    # Without the variables of a Snakemake that runs these tests.
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
+        command(*arguments),
         cwd=folder,
-        env=clean,
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -3,14 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from repository import fresh_copy, snakemake
+from repository import command, environment, fresh_copy, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -20,10 +19,10 @@ LIMIT = 180.0
 
 def start(folder: Path) -> subprocess.Popen[str]:
     """Start the small config, up to its fine-tuned weights."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", *CONFIG, "--until", "finetune"]
     return subprocess.Popen(
-        command,
+        command("--cores", "1", *CONFIG, "--until", "finetune"),
         cwd=folder,
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
