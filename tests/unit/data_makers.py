@@ -6,17 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from PIL import Image
 
 from matcg.images import pixel_digest
 from matcg.samples import Sample, write_samples
-
-REALMAT = Path(__file__).parents[2].parent / "shared" / "realmat"
-needs_realmat = pytest.mark.skipif(
-    not REALMAT.is_dir(),
-    reason="no real images: ../shared/realmat, relative to the repository, does not exist",
-)
 
 
 def picture(number: int, form: str = "PNG") -> bytes:

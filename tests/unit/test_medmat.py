@@ -5,8 +5,9 @@ import socket
 from collections import Counter
 
 import pytest
+from realmat import REALMAT, needs_realmat
 
-from data_makers import REALMAT, needs_realmat, picture, release, row, spec
+from data_makers import picture, release, row, spec
 from matcg.data.medmat import read
 from matcg.errors import ConfigError, DataError
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from realmat import REALMAT, needs_realmat
 
-from data_makers import REALMAT, catalog, needs_realmat, picture, release, row, sample, spec
+from data_makers import catalog, picture, release, row, sample, spec
 from matcg.config import load
 from matcg.data.prepare import READERS, prepare, summarise
 from matcg.data.source import Quarantined, Source

@@ -52,6 +52,17 @@ def forms(painted, **wanted):
     return np.abs(change[chosen]).mean(axis=0)
 
 
+def differences(drawn, **wanted):
+    """Return the mean drawing of chosen words, pale forms less dark ones: clutter cancels out."""
+    images, values = drawn
+    chosen = values["presence"] == 0
+    for name, word in wanted.items():
+        chosen &= values[name] == ATTRIBUTES[name].words.index(word)
+    relative = images - np.median(images, axis=(1, 2), keepdims=True)
+    pale = relative[chosen & (values["shade"] == 0)].mean(axis=0)
+    return pale - relative[chosen & (values["shade"] == 1)].mean(axis=0)
+
+
 def test_pictures_are_grey_squares_with_all_words_in_use(drawn):
     images, values = drawn
     assert images.shape == (N, SIZE, SIZE)
@@ -79,8 +90,10 @@ def test_pale_forms_are_brighter_than_their_ground_and_dark_ones_darker(painted)
     ("name", "first", "second", "axis"),
     [("column", "west", "east", 1), ("row", "north", "south", 0)],
 )
-def test_places_are_where_their_words_say(painted, name, first, second, axis):
+def test_places_are_where_their_words_say(drawn, painted, name, first, second, axis):
     for word, side in ((first, 0), (second, 1)):
+        halves = np.split(differences(drawn, **{name: word}), 2, axis=axis)
+        assert halves[side].mean() > halves[1 - side].mean() + 10
         halves = np.split(forms(painted, **{name: word}), 2, axis=axis)
         assert halves[side].mean() > 5 * halves[1 - side].mean()
 
@@ -94,6 +107,13 @@ def test_forms_fill_what_their_words_say(painted):
     mass = {word: forms(painted, form=word).mean() for word in ATTRIBUTES["form"].words}
     assert mass["disc"] > mass["ring"] > 1.1 * mass["bar"]
     assert mass["disc"] > mass["cross"] > 1.1 * mass["bar"]
+
+
+def test_nothing_leaves_the_ground_alone(drawn):
+    images, values = drawn
+    spread = images.std(axis=(1, 2))
+    shown, bare = (spread[values["presence"] == word].mean() for word in (0, 1))
+    assert shown > 1.1 * bare
 
 
 def test_the_seed_decides_every_pixel_and_word():

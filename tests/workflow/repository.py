@@ -19,24 +19,23 @@ def fresh_copy(folder: Path) -> Path:
     return copy
 
 
-def command(*arguments: str) -> list[str]:
-    """Return the command line of Snakemake in this environment."""
-    return [sys.executable, "-m", "snakemake", *arguments]
-
-
-def environment() -> dict[str, str]:
-    """Return the environment without the variables of a Snakemake that runs these tests."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
-
-
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake and return what it said; stdout and stderr are one text."""
-    return subprocess.run(
-        command(*arguments),
+def start(folder: Path, *arguments: str, session: bool = False) -> subprocess.Popen[str]:
+    """Start Snakemake, its stdout and stderr one text; in a session of its own where asked."""
+    # Without the variables of a Snakemake that runs these tests.
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *arguments],
         cwd=folder,
-        env=environment(),
+        env=clean,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        start_new_session=session,
     )
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake and return what it said."""
+    with start(folder, *arguments) as process:
+        said, _ = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, said)

@@ -9,25 +9,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from repository import command, environment, fresh_copy, snakemake
+from repository import fresh_copy, snakemake, start
 
 pytestmark = pytest.mark.slow
 
 CONFIG = ("--configfile", "tests/configs/small.yaml")
+TRAINED = (*CONFIG, "--until", "finetune")
 LIMIT = 180.0
-
-
-def start(folder: Path) -> subprocess.Popen[str]:
-    """Start the small config, up to its fine-tuned weights."""
-    return subprocess.Popen(
-        command("--cores", "1", *CONFIG, "--until", "finetune"),
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def fine_tuning(process: subprocess.Popen[str], folder: Path) -> psutil.Process:
@@ -52,7 +40,7 @@ def finished(folder: Path) -> dict[Path, int]:
 
 def test_a_killed_job_fails_alone_and_is_made_again(tmp_path: Path) -> None:
     folder = fresh_copy(tmp_path)
-    process = start(folder)
+    process = start(folder, "--cores", "1", *TRAINED, session=True)
     fine_tuning(process, folder).kill()
     said, _ = process.communicate()
     assert process.returncode == 1
@@ -61,15 +49,15 @@ def test_a_killed_job_fails_alone_and_is_made_again(tmp_path: Path) -> None:
     assert kept
 
     # Snakemake has no time to tidy up when it is killed itself.
-    process = start(folder)
+    process = start(folder, "--cores", "1", *TRAINED, session=True)
     fine_tuning(process, folder)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    locked = snakemake(folder, "--cores", "1", *CONFIG, "--until", "finetune")
+    locked = snakemake(folder, "--cores", "1", *TRAINED)
     assert locked.returncode == 1
     assert "--unlock" in locked.stdout
     assert snakemake(folder, *CONFIG, "--unlock").returncode == 0
-    done = snakemake(folder, "--cores", "2", *CONFIG, "--until", "finetune")
+    done = snakemake(folder, "--cores", "2", *TRAINED)
     assert done.returncode == 0, done.stdout
     now = finished(folder)
     assert len(now) == 6 > len(kept)

@@ -9,19 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from realmat import REALMAT, needs_realmat
 from repository import fresh_copy, snakemake
 
 pytest.importorskip("vllm")
 
-REALMAT = Path(__file__).parents[3] / "shared" / "realmat"
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not REALMAT.is_dir(),
-        reason="no real images: ../shared/realmat, relative to the repository, does not exist",
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_realmat]
 TABLE = "Aggregated_Subsets/Subset--30-train.json"
 Rows = list[dict[str, Any]]
 

@@ -48,7 +48,8 @@ WINDOW = {
     "Brain": (40.0, 90.0), "Lung": (0.0, 1800.0), "Breast": (20.0, 340.0), "Knee": (190.0, 800.0)
 }  # fmt: skip
 
-ENHANCED = 1.0  # of the window: what contrast agent makes of a lesion
+# Share of the window that contrast agent lifts a lesion to.
+ENHANCED = 1.0
 
 # Proton density, T1 and T2 in ms; fat and marrow as left by fat suppression.
 RELAXATION = {
