@@ -1,6 +1,7 @@
 # Compositional generalization of multimodal LLMs on medical images: the contents page.
 #
-# results/plan/{experiments,mixes,runs,evaluations,excluded}.tsv  summary.md
+# results/plan/{experiments,mixes,runs,evaluations,excluded,unused}.tsv  summary.md
+# results/throughput.tsv
 # results/data/{catalog}/{subset}/{train,test}.parquet  quarantine.tsv  summary.json
 # results/data/{summary,quarantine,audit}.tsv
 # results/mixes/{mix}.parquet
@@ -30,9 +31,20 @@ rule all:
         "results/report.html",
 
 
+# All experiments of experiments/paper: every table and figure of the paper on classification.
+rule paper:
+    input:
+        rules.all.input,
+
+
 onstart:
-    require_data()
+    check_launch()
 
 
 onsuccess:
+    note_throughput()
     print(headlines())
+
+
+onerror:
+    note_throughput()

@@ -2,21 +2,40 @@
 
 import json
 import sys
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from matcg import versions
+from matcg import price, throughput, versions
 from matcg.config import find_origins, load_project
 from matcg.errors import MatcgError
-from matcg.plan import digest, make_plan, render
+from matcg.plan import make_plan
+from matcg.plan_tables import digest, read_tests, render, summarise
+
+COLLECTIONS = ("paper",)
+
+
+def choose_collection():
+    """Let `snakemake paper` stand for `snakemake --config experiments=[paper]`.
+
+    The words of the command are looked at, since Snakemake tells targets after it has read the
+    rules. Said as if by --config, the choice also reaches the processes that run jobs elsewhere.
+    """
+    for name in COLLECTIONS:
+        if name in sys.argv[1:]:
+            config["experiments"] = [name]
+            settings = workflow.config_settings
+            settings.config_args = [*(settings.config_args or []), f"experiments=[{name}]"]
 
 
 def read_plan():
     """Return project and plan; a user's mistake ends Snakemake with one line."""
     settings = workflow.config_settings
     try:
+        choose_collection()
         origins = find_origins(workflow.configfiles, settings.configfiles, settings.config)
         project = load_project(config, ROOT, origins)
         return project, make_plan(project)
@@ -25,13 +44,13 @@ def read_plan():
 
 
 PROJECT, PLAN = read_plan()
-TABLES = render(PLAN, PROJECT)
 CATALOGS = PROJECT.catalogs
 BACKBONES = PROJECT.backbones
+IDENTITIES = {name: backbone.identity() for name, backbone in BACKBONES.items()}
+SETTINGS = {name: backbone.canonical() for name, backbone in BACKBONES.items()}
 EXPERIMENTS = [experiment.name for experiment in PROJECT.experiments]
 MIXES = {mix.id: mix for mix in PLAN.mixes}
-SAMPLES = {experiment.name: experiment.samples for experiment in PROJECT.experiments}
-SIZES = {row.mix: SAMPLES[row.experiment] for row in PLAN.rows if row.mix}
+SIZES = {row.mix: row.n_train for row in PLAN.rows if row.mix}
 EVALUATIONS = {(e.backbone, e.catalog, e.target): e for e in PLAN.evaluations}
 PHANTOMS = sorted(name for name in CATALOGS if CATALOGS[name].reader == "phantom")
 
@@ -81,10 +100,37 @@ def run_keys(wildcards):
     return json.dumps(planned(EVALUATIONS, place).runs)
 
 
+@cache
+def rows_by_experiment():
+    """Return the plan's rows of each experiment."""
+    found = defaultdict(list)
+    for row in PLAN.rows:
+        found[row.experiment].append(row)
+    return dict(found)
+
+
 def experiment_rows(wildcards):
     """Return the plan's rows of an experiment."""
-    planned(dict.fromkeys(EXPERIMENTS), wildcards.experiment)
-    return [row for row in PLAN.rows if row.experiment == wildcards.experiment]
+    return planned(rows_by_experiment(), wildcards.experiment)
+
+
+@cache
+def costs():
+    """Return what the plan takes, by what finished jobs have measured."""
+    return price.price(PLAN, PROJECT, throughput.read(), known_tests())
+
+
+@cache
+def known_tests():
+    """Return how many test questions prepared subsets have."""
+    return read_tests(Path("results/data/summary.tsv"))
+
+
+@cache
+def tables():
+    """Return the plan's tables and summary as canonical JSON."""
+    summary = summarise(PLAN, PROJECT, costs(), known_tests())
+    return json.dumps(render(PLAN) | {"summary.md": summary})
 
 
 def predictions(wildcards):
@@ -101,10 +147,11 @@ def metrics(wildcards):
     return sorted({f"results/runs/{r.backbone}/{r.run}/metrics.jsonl" for r in rows if r.mix})
 
 
-def target_elements(wildcards):
-    """Return the element values of an experiment's targets as canonical JSON."""
-    subsets = [CATALOGS[r.catalog].subset(r.target) for r in experiment_rows(wildcards)]
-    return json.dumps({s.id: s.elements for s in subsets}, sort_keys=True)
+def catalog_elements(wildcards):
+    """Return the elements of an experiment's catalog and of each subset as canonical JSON."""
+    catalog = CATALOGS[experiment_rows(wildcards)[0].catalog]
+    subsets = {s.id: {"kind": s.kind, "elements": s.elements} for s in catalog.subsets}
+    return json.dumps({"elements": catalog.elements, "subsets": subsets})
 
 
 def needs(name, grows=False):
@@ -117,8 +164,26 @@ def needs(name, grows=False):
     return amount
 
 
+def launched():
+    """Return the rules that have jobs to run."""
+    return {job.rule.name for job in workflow.dag.needrun_jobs()}
+
+
+def check_launch():
+    """Stop before the first job where images are not at hand or the plan is above its budget."""
+    rules = launched()
+    if "prepare" in rules:
+        require_data()
+    refused = price.over_budget(costs(), PROJECT.config.budget)
+    if refused and rules & {"finetune", "predict"}:
+        raise WorkflowError(
+            f"Not launched: {'; '.join(refused)}. `snakemake plan` shows what takes how much; plan"
+            " less, or raise the budget in the config."
+        )
+
+
 def require_data():
-    """Stop before the first job where a catalog's folder of images is not configured."""
+    """Refuse where a catalog's folder of images is not configured."""
     for name, root in PROJECT.roots.items():
         if root is None and CATALOGS[name].reader != "phantom":
             raise WorkflowError(
@@ -126,9 +191,19 @@ def require_data():
             )
 
 
+def note_throughput():
+    """Keep how fast the finished jobs were, for the price of the next plan."""
+    throughput.write(throughput.collect(PLAN, Path("results")))
+
+
 def headlines():
-    """Return each experiment's headline and where the report is, as far as they exist."""
+    """Return each experiment's headline and where the report is, where they have been made."""
+    if "report" not in launched():
+        return ""
     found = [Path(f"results/experiments/{name}/headline.json") for name in EXPERIMENTS]
     lines = [json.loads(path.read_text())["headline"] for path in found if path.exists()]
     page = Path("results/report.html")
     return "\n".join(lines + ([f"Report: {page}"] if page.exists() else []))
+
+
+target_elements = catalog_elements

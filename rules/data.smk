@@ -1,22 +1,37 @@
 # From source files to canonical samples, and from these to training mixes.
 
 
-rule plan:
+rule enumerate:
     output:
         tables=expand(
             "results/plan/{name}.tsv",
-            name=["experiments", "mixes", "runs", "evaluations", "excluded"],
+            name=["experiments", "mixes", "runs", "evaluations", "excluded", "unused"],
         ),
         summary="results/plan/summary.md",
+    log:
+        "logs/enumerate.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        digest=lambda wildcards: digest(PLAN),
+        # A function of `input` is no part of a job's identity; the digest above is.
+        tables=lambda wildcards, input: tables(),
+    script:
+        "../workflow/scripts/enumerate.py"
+
+
+# Without output, so that it runs whenever it is asked for: finished jobs change the price.
+rule plan:
+    input:
+        rules.enumerate.output.tables,
     log:
         "logs/plan.log",
     localrule: True
     conda:
         "../envs/data.yaml"
     params:
-        digest=digest(TABLES),
-        # A function of `input` is no part of a job's identity; the digest above is.
-        tables=lambda wildcards, input: json.dumps(TABLES),
+        tables=lambda wildcards, input: tables(),
     script:
         "../workflow/scripts/plan.py"
 
@@ -78,6 +93,7 @@ rule mix:
         parts=lambda wildcards: json.dumps(planned(MIXES, wildcards.mix).parts),
         seed=lambda wildcards: MIXES[wildcards.mix].seed,
         labels=lambda wildcards: MIXES[wildcards.mix].labels,
+        repeat=lambda wildcards: MIXES[wildcards.mix].repeat,
         size=lambda wildcards: SIZES[wildcards.mix],
         # Another experiment that uses this mix adds to the list and changes no sample.
         forbidden=lambda wildcards, input: list(PLAN.forbidden[wildcards.mix]),

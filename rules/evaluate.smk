@@ -19,9 +19,9 @@ rule predict:
         mem_mb=needs("mem_mb", grows=True),
         runtime=needs("runtime", grows=True),
     params:
-        identity=lambda wildcards: planned(BACKBONES, wildcards.backbone).identity(),
+        identity=lambda wildcards: planned(IDENTITIES, wildcards.backbone),
         runs=run_keys,
-        backbone=lambda wildcards, input: BACKBONES[wildcards.backbone].canonical(),
+        backbone=lambda wildcards, input: SETTINGS[wildcards.backbone],
         engine=lambda wildcards, input: PROJECT.config.engine.canonical(),
         # Answers per run, kept between tries: Snakemake deletes what is declared.
         store=lambda wildcards, output: output[0].removesuffix(".parquet") + ".parts",

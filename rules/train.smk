@@ -21,12 +21,12 @@ rule finetune:
         mem_mb=needs("mem_mb", grows=True),
         runtime=needs("runtime", grows=True),
     params:
-        identity=lambda wildcards: planned(BACKBONES, wildcards.backbone).identity(),
+        identity=lambda wildcards: planned(IDENTITIES, wildcards.backbone),
         recipe=lambda wildcards: planned(
             BACKBONES[wildcards.backbone].recipes, wildcards.recipe
         ).canonical(),
         # Where the weights lie is no part of what they are.
-        backbone=lambda wildcards, input: BACKBONES[wildcards.backbone].canonical(),
+        backbone=lambda wildcards, input: SETTINGS[wildcards.backbone],
         version=versions.FINETUNE,
     script:
         "../workflow/scripts/finetune.py"

@@ -19,7 +19,7 @@ from matcg.samples import Sample, write_samples
 
 PLAN_COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
-    *("backbone", "recipe", "seed", "mix", "run", "n_train"),
+    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label"),
 )
 OPTIONS = ("normal", "mass", "fluid", "fracture")
 
@@ -102,6 +102,8 @@ def _plan_row(
         "mix": mix,
         "run": f"full/{mix}/seed{seed}" if mix else "baseline",
         "n_train": str(size),
+        "mixed_in": "0",
+        "label": "",
     }
 
 

@@ -1,6 +1,7 @@
 """Combination rules: the relations, and the published tables as the oracle."""
 
 import csv
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
@@ -106,6 +107,106 @@ def test_a_python_rule_is_checked(tmp_path: Path, body: str, message: str) -> No
         sources(python_rule(tmp_path, body))
 
 
+def test_sizes_and_kinds_bound_what_a_rule_may_take() -> None:
+    subsets = [
+        s.model_copy(update={"covid": {"train": 20}, "far": {"role": "ood"}}.get(s.id, {}))
+        for s in WORLD.subsets
+    ]
+    sized = WORLD.model_copy(update={"subsets": tuple(subsets)})
+    assert sources(rule({}, select="all", min_size=20), sized) == [("covid", "same-place", "state")]
+    assert sources(rule({}, select="all", min_size=21), sized) == [("same-place", "state")]
+    target = sized.subset("target")
+    by_experiment = combine(rule({}, select="all", min_size=5), sized, target, 21)
+    assert [c.sources for c in by_experiment] == [("same-place", "state")]
+    other = [s.model_copy(update={"kind": "detection"} if s.id == "far" else {}) for s in subsets]
+    mixed = WORLD.model_copy(update={"subsets": tuple(other)})
+    assert sources(rule({"task": "other"}), mixed) == [("same-place",)]
+    assert sources(rule({"task": "other"}, kinds=["detection"]), mixed) == [("far",)]
+    both = rule({"task": "other"}, kinds=["classification", "detection"])
+    assert sources(both, mixed) == [("far",), ("same-place",)]
+
+
+def test_quotas_are_divided_among_what_a_pattern_matches() -> None:
+    both = rule({"area": "same"}, {"area": "other"}, select="all", quotas=[1, 3])
+    (found,) = combine(both, WORLD, WORLD.subset("target"))
+    half, most = Fraction(1, 2), Fraction(3, 2)
+    assert found.weights == {"covid": half, "same-place": half, "far": most, "state": most}
+    each = rule({"area": "same"}, {"area": "other"}, quotas=[1, 3])
+    assert combine(each, WORLD, WORLD.subset("target"))[0].weights == {"covid": 1, "far": 3}
+    with pytest.raises(ConfigError, match="quotas: 1 for 2 patterns"):
+        rule({}, {}, quotas=[1])
+
+
+def test_a_quota_without_any_source_gives_no_combination() -> None:
+    nothing = {"modality": "same", "area": "other", "task": "other"}
+    assert sources(rule({"area": "same"}, nothing, select="all", quotas=[1, 1])) == []
+
+
+def test_listed_combinations_bear_their_label_and_the_rule_they_exemplify() -> None:
+    rows = [
+        {"target": "target", "sources": ["state", "covid"], "label": "7", "rule": "fixed-task"},
+        {"target": "far", "sources": ["state"]},
+    ]
+    listed = validate(Rule, {"name": "r", "listed": rows}, "r.yaml")
+    assert combine(listed, WORLD, WORLD.subset("target")) == [
+        Combination("target", "fixed-task", ("state", "covid"), label="7")
+    ]
+    assert combine(listed, WORLD, WORLD.subset("far")) == [Combination("far", "r", ("state",))]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"target": "fra", "sources": ["state"]}, r"listed\[0\]: .*'fra'.*Did you mean 'far'"),
+        ({"target": "far", "sources": ["far"]}, "a source is the target"),
+        ({"target": "far", "sources": ["state", "state"]}, "stands twice"),
+    ],
+)
+def test_listed_combinations_are_checked(row: dict[str, object], message: str) -> None:
+    listed = validate(Rule, {"name": "r", "listed": [row]}, "r.yaml")
+    with pytest.raises(ConfigError, match=message):
+        combine(listed, WORLD, WORLD.subset("far"))
+
+
+def test_a_rule_may_include_the_target_only_when_it_says_so() -> None:
+    assert sources(rule({"task": "same"}, select="all", target="included")) == [
+        ("covid", "state", "target")
+    ]
+    assert sources(validate(Rule, {"name": "r", "target": "alone"}, "r.yaml")) == [("target",)]
+    with pytest.raises(ConfigError, match="'included' needs `sources` with `select: all`"):
+        rule({}, target="included")
+
+
+def test_several_combinations_of_many_sources_have_names_of_their_own() -> None:
+    many = toy({"t": ("a", "b", "c"), **{f"s{n}": ("d", f"e{n}", "f") for n in range(9)}})
+    found = combine(rule(*[{"area": "other"}] * 7), many, many.subset("t"))
+    assert len(found) == 36
+    assert len({c.readable for c in found}) == 36
+    (one,) = combine(rule({"area": "other"}, select="all"), many, many.subset("t"))
+    assert one.readable == "9 subsets"
+
+
+def test_a_fourth_element_is_matched_like_the_others() -> None:
+    elements = ["modality", "area", "task", "population"]
+    values = {
+        "target": ("X-ray", "lung", "State", "adult"),
+        "child": ("X-ray", "lung", "State", "child"),
+        "ct": ("CT", "lung", "State", "adult"),
+        "far": ("US", "skin", "Level", "any"),
+        "old": ("US", "skin", "Level", "adult"),
+    }
+    rows = [{"id": n, **dict(zip(elements, v, strict=True))} for n, v in values.items()]
+    data = {"name": "four", "reader": "phantom", "elements": elements, "subsets": rows}
+    four = validate(Catalog, data, "four.yaml")
+    place = {"modality+area+task": "same", "population": "other"}
+    found = rule(place, {"modality": "other", "area": "same", "population": "same"})
+    assert sources(found, four) == [("child", "ct")]
+    unrelated = rule(dict.fromkeys(elements, "other"), select="all")
+    assert sources(unrelated, four) == [("far",)]
+    # A rule that does not name it leaves it open.
+    assert sources(rule({"modality": "other", "area": "other"}), four) == [("far",), ("old",)]
+
+
 # --- The published tables ------------------------------------------------------------------------
 
 
@@ -132,6 +233,50 @@ def yielded(name: str, catalog: Catalog) -> set[tuple[str, frozenset[str]]]:
 )
 def test_counts_over_the_classification_subsets(paper: Catalog, name: str, count: int) -> None:
     assert len(yielded(name, paper)) == count
+
+
+def test_the_shipped_catalog_says_what_the_paper_prints(paper: Catalog) -> None:
+    shipped = load("catalog", REPO / "catalogs/medmat.yaml")
+    own = {s.id: s.elements for s in shipped.subsets if s.kind == "classification"}
+    assert own == {s.id: s.elements for s in paper.subsets}
+
+
+def test_the_listed_rows_are_among_what_each_printed_row_may_mean(paper: Catalog) -> None:
+    """The first subset declared `id` of those that fit, else the first; none twice in a row."""
+    listed = {
+        row.label: row for row in load("rule", REPO / "combinations/paper/table3.yaml").listed
+    }
+    with (PAPER / "table3.csv").open() as stream:
+        rows = {row["row"]: row for row in csv.DictReader(stream)}
+    with (PAPER / "subsets.csv").open() as stream:
+        large = {row["subset"] for row in csv.DictReader(stream) if row["role"] == "id"}
+    assert listed.keys() == rows.keys()
+    for label, row in rows.items():
+        mine = listed[label]
+        fixed = row["fixed"]
+        assert mine.rule == (fixed if fixed == "modality-area" else f"fixed-{fixed}")
+        assert mine.target == row["target_subset"]
+        for source, fits in zip(
+            mine.sources, (row["source_1_subsets"], row["source_2_subsets"]), strict=True
+        ):
+            candidates = fits.split()
+            first = next((c for c in candidates if c in large), candidates[0])
+            # Row 17 would else be row 16 once more.
+            assert source == ("04" if (label, first) == ("17", "03") else first), label
+        assert (mine.target, frozenset(mine.sources)) in yielded(mine.rule, paper)
+    sets = [(row.target, frozenset(row.sources)) for row in listed.values()]
+    assert len(set(sets)) == 43
+
+
+def test_the_listed_triples_are_the_printed_ones() -> None:
+    with (PAPER / "table10_three_sources.csv").open() as stream:
+        printed = [
+            (r["target_subset"], (r["modality_from"], r["area_from"], r["task_from"]))
+            for r in csv.DictReader(stream)
+        ]
+    listed = load("rule", REPO / "combinations/paper/table10.yaml").listed
+    assert [(row.target, row.sources) for row in listed] == printed
+    assert {row.rule for row in listed} == {"three-source"}
 
 
 def test_every_published_pair_is_found(paper: Catalog) -> None:

@@ -111,7 +111,7 @@ MISTAKES = [
     ("experiment", "targets: [a]", "targets: [1]", r"targets\[0\]"),
     ("rule", "task: same", "task: smae", r"sources\[0\].task: 'smae' .*Did you mean 'same'"),
     ("rule", "sources: [{task: same}]", "python: x", "python: 'x' is not of the form"),
-    ("rule", "sources: [{task: same}]", "", "either `sources` .* or `python`"),
+    ("rule", "sources: [{task: same}]", "", "give one of `sources` .*, `listed` .* and `python`"),
 ]  # fmt: skip
 
 

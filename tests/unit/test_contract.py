@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from matcg.combinations import check_elements, combine
-from matcg.config import FOLDERS, load, load_project
+from matcg.combinations import Combination, combine
+from matcg.config import FOLDERS, Catalog, Rule, load, load_project
 from matcg.plan import make_plan
 
 REPO = Path(__file__).parents[2]
@@ -36,15 +36,24 @@ def test_the_file_is_valid_and_says_what_it_is(kind: str, path: Path) -> None:
 def test_a_rule_fits_a_shipped_catalog(path: Path) -> None:
     rule = load("rule", path)
     catalogs = [load("catalog", p) for p in sorted((REPO / "catalogs").glob("*.yaml"))]
-    fitting = []
-    for catalog in catalogs:
-        elements = {name for pattern in rule.sources for key in pattern for name in key.split("+")}
-        if elements <= {*catalog.elements, "kind", "role"}:
-            check_elements(rule, catalog)
-            fitting += [c for s in catalog.subsets for c in combine(rule, catalog, s)]
-    assert fitting, f"{path}: matches nothing in any catalog; mend its patterns"
+    fitting = [c for catalog in catalogs if fits(rule, catalog) for c in every(rule, catalog)]
+    assert fitting, f"{path}: matches nothing in any catalog; mend its patterns or its list"
     for combination in fitting:
-        assert combination.target not in combination.sources
+        held_out = combination.target not in combination.sources
+        assert held_out == (rule.target == "held-out"), f"{path}: say `target: included` or `alone`"
+
+
+def fits(rule: Rule, catalog: Catalog) -> bool:
+    """Tell whether a catalog has what a rule names: elements, or the subsets of a list."""
+    patterns = (*rule.sources, *rule.exclude)
+    elements = {name for pattern in patterns for key in pattern for name in key.split("+")}
+    named = {name for row in rule.listed for name in (row.target, *row.sources)}
+    known = {subset.id for subset in catalog.subsets}
+    return elements <= {*catalog.elements, "kind", "role"} and named <= known
+
+
+def every(rule: Rule, catalog: Catalog) -> list[Combination]:
+    return [c for subset in catalog.subsets for c in combine(rule, catalog, subset)]
 
 
 @pytest.mark.parametrize("path", of("catalog"))
@@ -67,7 +76,7 @@ def test_a_backbone_says_what_its_jobs_need(path: Path) -> None:
 @pytest.mark.parametrize("path", of("experiment"))
 def test_an_experiment_can_be_planned(path: Path) -> None:
     plan = make_plan(load_project({"experiments": [str(path)]}, REPO))
-    assert {row.arm for row in plan.rows} >= {"cg", "control"}, (
-        f"{path}: compare `cg` with a `control` arm"
-    )
+    arms = {row.arm for row in plan.rows}
+    assert "cg" not in arms or "control" in arms, f"{path}: compare `cg` with a `control` arm"
+    assert len(arms) > 1, f"{path}: one arm alone compares nothing; add `baseline: {{}}`"
     assert len(set(plan.rows)) == len(plan.rows)

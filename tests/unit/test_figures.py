@@ -55,6 +55,7 @@ def comparison_row(target, difference, rule="r"):
         "backbone": "b",
         "recipe": "full",
         "n_train": 600,
+        "mixed_in": 0,
         "target": target,
         "rule": rule,
         "combination": "x + y",

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,7 @@ class Mix:
     parts: tuple[tuple[str, int], ...]
     seed: int = 0
     labels: str = "true"
+    repeat: bool = False
     id: str = "some-mix"
 
     @property
@@ -133,6 +135,19 @@ def test_a_subset_smaller_than_asked_says_how_much_there_is(make):
 def test_parts_that_make_no_sense_are_refused(make, parts):
     with pytest.raises(DataError, match="name it once with one sample or more"):
         make(Mix(parts))
+
+
+def test_a_mix_that_repeats_takes_a_small_subset_round_after_round(make):
+    once, more = make(Mix((("b", 36),))), make(Mix((("b", 80),), repeat=True))
+    ids = names(more, "b")
+    counts = Counter(ids)
+    assert set(counts) == set(names(once, "b"))
+    assert set(counts.values()) == {2, 3}
+    assert len(ids) == 80
+    answers = {(row["sample_id"], row["answer"]) for row in more}
+    assert answers == {(row["sample_id"], row["answer"]) for row in once}
+    neighbours = pairwise(ids)
+    assert sum(a == b for a, b in neighbours) < 10, "copies are shuffled apart"
 
 
 def test_the_file_says_what_was_checked(make, tmp_path):

@@ -1,13 +1,18 @@
 """The plan: counts, sharing, identity, and that no target's data is trained on."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from pydantic import BaseModel
 
+from matcg import arms
+from matcg.combinations import Combination
 from matcg.config import Backbone, Catalog, Experiment, Model, Project, Rule, validate
 from matcg.errors import ConfigError, MatcgError
-from matcg.plan import Plan, digest, make_mix, make_plan, render, spread
+from matcg.mixes import make_mix, spread
+from matcg.plan import Plan, make_plan
+from matcg.plan_tables import digest, render
 
 MODALITIES, AREAS, TASKS = (
     ("ct", "mri", "us"),
@@ -202,23 +207,33 @@ def test_a_rule_without_any_match_is_an_error_and_with_some_a_note() -> None:
         make_plan(project({"targets": ["x"], "arms": arms}, catalogs=grown))
     both = make_plan(project({"targets": ["x", "ct-brain-state"], "arms": arms}, catalogs=grown))
     reasons = {e.reason for e in both.excluded if e.target == "x"}
-    assert reasons == {f"rule '{name}' matches no combination" for name in ("pair", "related")}
+    assert reasons == {
+        *(f"rule '{name}' matches no combination" for name in ("pair", "related")),
+        "no combination, so no other arm is run",
+    }
     assert not any(row.target == "x" for row in both.rows)
 
 
 def test_a_target_in_training_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from matcg import plan as module
-
     leaked = "ct-brain-state"
-    monkeypatch.setattr(
-        module, "combine", lambda *_: [module.Combination(leaked, "pair", (leaked,))]
-    )
+    monkeypatch.setattr(arms, "combine", lambda *_: [Combination(leaked, "pair", (leaked,))])
     with pytest.raises(MatcgError, match="train on the target's own data"):
         make_plan(project({"targets": [leaked], "samples": 50, "arms": {"cg": {}}}))
 
 
 def test_the_budget_is_spread_to_the_last_sample() -> None:
-    assert spread(11, ["c", "a", "b"]) == {"a": 4, "b": 4, "c": 3}
+    one = Fraction(1)
+    assert spread(11, {"c": one, "a": one, "b": one}) == {"a": 4, "b": 4, "c": 3}
+    assert spread(10, {"a": Fraction(1, 3), "b": Fraction(2, 3)}) == {"a": 3, "b": 7}
+
+
+def test_what_a_source_has_not_the_others_give() -> None:
+    one = Fraction(1)
+    weights = {"a": one, "b": one, "c": one}
+    assert spread(12, weights, {"a": 1, "b": 5}) == {"a": 1, "b": 5, "c": 6}
+    assert spread(9, weights, {"a": 3, "b": 3, "c": 3}) == {"a": 3, "b": 3, "c": 3}
+    with pytest.raises(ValueError, match="more than all"):
+        spread(10, weights, {"a": 3, "b": 3, "c": 3})
 
 
 def test_a_slug_says_what_it_holds_and_stays_short() -> None:
@@ -246,8 +261,8 @@ def test_execution_settings_are_no_part_of_identity() -> None:
     before = with_backbone()
     moved = with_backbone(resources={"gpu": 4, "threads": 8, "runtime": 5}, description="moved")
     assert identities(make_plan(before), before) == identities(make_plan(moved), moved)
-    tables = [render(make_plan(p), p) for p in (before, moved)]
-    assert digest(tables[0]) == digest(tables[1])
+    assert render(make_plan(before)) == render(make_plan(moved))
+    assert digest(make_plan(before)) == digest(make_plan(moved))
 
 
 def test_a_learning_rate_changes_its_recipe_only() -> None:
@@ -264,8 +279,201 @@ def test_a_learning_rate_changes_its_recipe_only() -> None:
 
 
 def test_tables_have_a_row_a_record(plan: Plan) -> None:
-    tables = render(plan, project())
+    tables = render(plan)
     assert len(tables["experiments.tsv"].splitlines()) == len(plan.rows) + 1
     assert len(tables["runs.tsv"].splitlines()) == len(plan.runs) + 1
-    assert "| finetune | 24 |" in tables["summary.md"]
-    assert "24 distinct runs and 26 evaluations" in tables["summary.md"]
+
+
+# --- Sizes ---------------------------------------------------------------------------------------
+
+
+def parts_by_arm(made: Plan, **wanted: object) -> dict[str, set[tuple[tuple[str, int], ...]]]:
+    """Return the mixes' parts of the rows that are as wanted, by arm."""
+    parts = {mix.id: mix.parts for mix in made.mixes}
+    found: dict[str, set[tuple[tuple[str, int], ...]]] = {}
+    for row in made.rows:
+        if row.mix and all(getattr(row, key) == value for key, value in wanted.items()):
+            found.setdefault(row.arm, set()).add(parts[row.mix])
+    return found
+
+
+def test_a_sweep_trains_every_arm_at_every_size_and_the_baseline_once() -> None:
+    arms = {"baseline": {}, "cg": {}, "control": {"rule": "unrelated"}}
+    swept = make_plan(project({"samples": [0, 20, 40], "arms": arms, "rules": ["related"]}))
+    sizes = {(row.arm, row.n_train) for row in swept.rows}
+    assert sizes == {("baseline", 0), *((a, n) for a in ("cg", "control") for n in (20, 40))}
+    totals = {mix.id: mix.total for mix in swept.mixes}
+    assert all(totals[row.mix] == row.n_train for row in swept.rows if row.mix)
+    alone = make_plan(project({"samples": 40, "arms": arms, "rules": ["related"]}))
+    assert set(alone.mixes) < set(swept.mixes)
+
+
+def test_the_target_s_samples_are_added_to_every_arm_alike() -> None:
+    arms = {"baseline": {}, "cg": {}, "control": {"rule": "unrelated"}}
+    mixed = make_plan(project({"mixed_in": [0, 10], "arms": arms, "targets": ["us-knee-side"]}))
+    for n, total in ((0, 60), (10, 70)):
+        for found in parts_by_arm(mixed, mixed_in=n).values():
+            for parts in found:
+                assert dict(parts).get("us-knee-side", 0) == n
+                assert sum(count for _, count in parts) == total
+    assert {row.n_train for row in mixed.rows if row.mixed_in} == {70}
+    with_target = {row.mix for row in mixed.rows if row.mixed_in}
+    assert all(mixed.forbidden[name] == () for name in with_target)
+
+
+def test_an_arm_like_cg_has_the_sources_of_each_combination() -> None:
+    arms = {"cg": {}, "shuffled": {"like": "cg", "labels": "shuffled"}}
+    made = make_plan(project({"arms": arms}))
+    by = {
+        arm: {(r.target, r.rule, r.combination, r.seed) for r in made.rows if r.arm == arm}
+        for arm in arms
+    }
+    assert by["cg"] == by["shuffled"]
+    assert len(by["cg"]) == 12
+    assert parts_by_arm(made)["cg"] == parts_by_arm(made)["shuffled"]
+    labels = {mix.id: mix.labels for mix in made.mixes}
+    assert all((labels[r.mix] == "shuffled") == (r.arm == "shuffled") for r in made.rows)
+
+
+def sized(**train: int) -> dict[str, Catalog]:
+    """Return the world with fewer training samples in some subsets."""
+    subsets = [
+        s.model_copy(update={"train": train.get(s.id.replace("-", "_"))}) for s in world().subsets
+    ]
+    return {"world": world().model_copy(update={"subsets": tuple(subsets)})}
+
+
+PAIR_ONLY = {
+    "targets": ["ct-brain-state"],
+    "rules": ["pair"],
+    "arms": {"cg": {}},
+    "choose": {"n": None},
+}
+
+
+def test_a_source_that_has_too_few_samples_is_refused_or_filled_up() -> None:
+    few = sized(ct_lung_state=10)
+    with pytest.raises(ConfigError, match=r"asks 30 samples of 'ct-lung-state'.*at most 10"):
+        make_plan(project(PAIR_ONLY, catalogs=few))
+    others = make_plan(project({**PAIR_ONLY, "short": "others"}, catalogs=few))
+    pairs = [dict(mix.parts) for mix in others.mixes if "ct-lung-state" in dict(mix.parts)]
+    assert pairs
+    assert all(p.pop("ct-lung-state") == 10 and set(p.values()) == {50} for p in pairs)
+    assert not any(mix.repeat for mix in others.mixes)
+    repeat = make_plan(project({**PAIR_ONLY, "short": "repeat"}, catalogs=few))
+    for mix in repeat.mixes:
+        assert set(dict(mix.parts).values()) == {30}
+        assert mix.repeat == ("ct-lung-state" in dict(mix.parts))
+    enough = make_plan(project({**PAIR_ONLY, "short": "repeat"}))
+    assert enough.mixes == make_plan(project(PAIR_ONLY)).mixes
+
+
+def test_what_even_the_others_cannot_give_says_so() -> None:
+    few = sized(ct_lung_state=5, ct_knee_state=5, us_brain_state=5, mri_brain_state=5)
+    with pytest.raises(ConfigError, match="asks 60 samples of 2 sources that have 10 together"):
+        make_plan(project({**PAIR_ONLY, "short": "others"}, catalogs=few))
+
+
+def test_a_subset_declared_too_small_is_not_asked_for_all() -> None:
+    subsets = [s.model_copy(update={"role": "ood"}) for s in world().subsets]
+    small = {"world": world().model_copy(update={"subsets": tuple(subsets)})}
+    make_plan(project(PAIR_ONLY, catalogs=small))
+    with pytest.raises(ConfigError, match="declared `role: ood`"):
+        make_plan(project({**PAIR_ONLY, "samples": 100}, catalogs=small))
+    made = make_plan(project({**PAIR_ONLY, "samples": 100, "short": "repeat"}, catalogs=small))
+    assert all(mix.repeat for mix in made.mixes)
+
+
+def test_sources_too_small_for_the_experiment_are_listed_as_excluded() -> None:
+    few = sized(ct_lung_state=10)
+    made = make_plan(project({**PAIR_ONLY, "min_size": 20}, catalogs=few))
+    assert not any("ct-lung-state" in dict(mix.parts) for mix in made.mixes)
+    reasons = [e.reason for e in made.excluded]
+    assert reasons == ["1 subsets not known to give 20 samples: ct-lung-state"]
+
+
+# --- Which combinations --------------------------------------------------------------------------
+
+
+def test_a_choice_per_rule_is_over_all_targets_and_needs_no_other_target() -> None:
+    change = {"choose": {"n": 1, "per": "rule", "seed": 1}, "rules": ["pair"]}
+    made = make_plan(project(change))
+    assert len({(r.target, r.combination) for r in made.rows if r.arm == "cg"}) == 1
+    assert len({r.target for r in made.rows}) == 1
+    assert "no combination, so no other arm is run" in {e.reason for e in made.excluded}
+
+
+def listed() -> dict[str, Rule]:
+    rows = [
+        {"label": "1", "rule": "pair", "target": "ct-brain-state", "sources": ["ct-lung-state"]},
+        {"label": "2", "rule": "pair", "target": "us-knee-side", "sources": ["us-lung-side"]},
+        {"label": "3", "rule": "odd", "target": "us-knee-side", "sources": ["ct-knee-side"]},
+    ]
+    given = project().rules
+    return {**given, "table": validate(Rule, {"name": "table", "listed": rows}, "table.yaml")}
+
+
+LISTED = {"rules": ["table"], "targets": [], "arms": {"cg": {}}, "samples": 50}
+
+
+def test_listed_rows_name_their_targets_and_can_be_picked_by_label() -> None:
+    choose = {"n": None, "labels": ["1", "3"]}
+    made = make_plan(project({**LISTED, "choose": choose}, rules=listed()))
+    rows = {(r.label, r.target, r.rule, r.combination) for r in made.rows}
+    assert rows == {
+        ("1", "ct-brain-state", "pair", "ct-lung-state"),
+        ("3", "us-knee-side", "odd", "ct-knee-side"),
+    }
+    per_rule = {"n": 1, "per": "rule", "seed": 1}
+    one_each = make_plan(project({**LISTED, "choose": per_rule}, rules=listed()))
+    assert sorted(r.rule for r in one_each.rows if r.seed == 0) == ["odd", "pair"]
+    with pytest.raises(ConfigError, match=r"choose.labels: .*no rule lists a combination '4'"):
+        make_plan(project({**LISTED, "choose": {"n": 1, "labels": ["4"]}}, rules=listed()))
+
+
+def test_targets_left_out_without_a_list_are_an_error() -> None:
+    with pytest.raises(ConfigError, match="targets: is missing"):
+        make_plan(project({"targets": []}))
+
+
+# --- Arms that are no CG -------------------------------------------------------------------------
+
+
+def supervised() -> dict[str, Rule]:
+    alone = {"name": "single", "target": "alone"}
+    together = {"name": "multi", "sources": [{}], "select": "all", "target": "included"}
+    rules = (validate(Rule, data, "r.yaml") for data in (alone, together))
+    return {**project().rules, **{rule.name: rule for rule in rules}}
+
+
+def test_an_experiment_may_compare_arms_that_train_on_the_target() -> None:
+    arms = {"baseline": {}, "one": {"rule": "single"}, "all": {"rule": "multi", "samples": 540}}
+    change = {"arms": arms, "rules": [], "samples": 40}
+    made = make_plan(project(change, rules=supervised()))
+    own = parts_by_arm(made)
+    assert own["one"] == {(("ct-brain-state", 40),), (("us-knee-side", 40),)}
+    (everything,) = own["all"]
+    assert dict(everything) == {s.id: 20 for s in world().subsets}
+    assert len(made.runs) == 2 * 3, "the run on all subsets serves both targets"
+    assert all(forbidden == () for forbidden in made.forbidden.values())
+
+
+@pytest.mark.parametrize("place", ["cg", "control"])
+def test_a_rule_that_trains_on_the_target_gives_neither_cg_nor_control(place: str) -> None:
+    change = (
+        {"rules": ["multi"]} if place == "cg" else {"arms": {"cg": {}, place: {"rule": "multi"}}}
+    )
+    with pytest.raises(ConfigError, match="trains on the target itself"):
+        make_plan(project(change, rules=supervised()))
+
+
+# --- Adding and removing -------------------------------------------------------------------------
+
+
+def test_another_target_or_rule_adds_runs_and_changes_none() -> None:
+    one = {"targets": ["ct-brain-state"], "rules": ["pair"]}
+    before = make_plan(project(one))
+    for more in ({"targets": ["ct-brain-state", "us-knee-side"]}, {"rules": ["pair", "related"]}):
+        after = make_plan(project({**one, **more}))
+        assert set(before.runs) < set(after.runs)
+        assert set(before.mixes) < set(after.mixes)

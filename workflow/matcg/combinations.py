@@ -4,64 +4,160 @@ A source has a value of an element when the value is among its own; so a COVID s
 counts as State is a source for State. `same` asks for a shared value, `other` for none.
 """
 
+import hashlib
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from matcg.config import Catalog, Rule, SubsetSpec
+from matcg.config import Catalog, Listed, Rule, SubsetSpec
 from matcg.errors import ConfigError, nearest
+
+NAMED = 6  # sources that are listed by name
+Choice = tuple[tuple[str, ...], tuple[Fraction, ...]]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Combination:
-    """What a rule yields for one target: source subsets, in the order of the rule's patterns."""
+    """What a rule yields for one target: source subsets, in the order of the rule's patterns.
+
+    `shares` says how many parts of the samples each source gives; empty, all give alike.
+    """
 
     target: str
     rule: str
     sources: tuple[str, ...]
+    shares: tuple[Fraction, ...] = ()
+    label: str = ""
 
     @property
     def readable(self) -> str:
         """Name the sources for people."""
-        if len(self.sources) > 6:
-            return f"{len(self.sources)} subsets"
+        if len(self.sources) > NAMED:
+            return f"{len(self.sources)} subsets {self.label}".rstrip()
         return " + ".join(self.sources)
 
+    @property
+    def weights(self) -> dict[str, Fraction]:
+        """Return each source's share of the samples."""
+        shares = self.shares or (Fraction(1),) * len(self.sources)
+        return dict(zip(self.sources, shares, strict=True))
 
-def combine(rule: Rule, catalog: Catalog, target: SubsetSpec) -> list[Combination]:
+
+def combine(
+    rule: Rule, catalog: Catalog, target: SubsetSpec, min_size: int = 0
+) -> list[Combination]:
     """Return all combinations of a rule for a target, each set of sources once, sorted.
 
+    `min_size` leaves out sources that are not known to have so many training samples, as the
+    rule's own does.
+
     Raises:
-        ConfigError: a pattern names an element that the catalog has not, or a Python rule returns
-            the target, an unknown subset, or anything but lists of ids.
+        ConfigError: a pattern names an element that the catalog has not, a listed combination an
+            unknown subset, or a Python rule returns the target, an unknown subset, or anything but
+            lists of ids.
     """
-    others = sorted((s for s in catalog.subsets if s.id != target.id), key=lambda s: s.id)
-    if rule.python:
-        choices = _call(rule, catalog, target, others)
-    else:
-        choices = _match(rule, catalog, target, others)
-    found: dict[frozenset[str], tuple[str, ...]] = {}
-    for sources in sorted(choices):
-        found.setdefault(frozenset(sources), sources)
-    return [Combination(target.id, rule.name, sources) for sources in sorted(found.values())]
-
-
-def _match(
-    rule: Rule, catalog: Catalog, target: SubsetSpec, others: Sequence[SubsetSpec]
-) -> list[tuple[str, ...]]:
+    if rule.listed:
+        return _listed(rule, catalog, target)
+    if rule.target == "alone":
+        return [Combination(target.id, rule.name, (target.id,))]
     check_elements(rule, catalog)
-    others = [s for s in others if not any(fits(p, s, target) for p in rule.exclude)]
-    matches = [
-        [s.id for s in others if fits({"kind": "same", **pattern}, s, target)]
-        for pattern in rule.sources
+    offered, _ = offer(rule, catalog, target, min_size)
+    found: dict[frozenset[tuple[str, Fraction | None]], Choice] = {}
+    call = rule.python is not None
+    choices = _call(rule, catalog, target, offered) if call else _match(rule, target, offered)
+    for sources, shares in sorted(choices):
+        given = shares or (None,) * len(sources)
+        found.setdefault(frozenset(zip(sources, given, strict=True)), (sources, shares))
+    return [
+        Combination(target.id, rule.name, *choice, label=_label(choice[0], len(found)))
+        for choice in sorted(found.values())
     ]
+
+
+def _label(sources: Sequence[str], siblings: int) -> str:
+    """Return a name for one of several combinations whose sources are too many to be listed."""
+    if siblings == 1 or len(sources) <= NAMED:
+        return ""
+    return hashlib.sha256(" ".join(sorted(sources)).encode()).hexdigest()[:4]
+
+
+def offer(
+    rule: Rule, catalog: Catalog, target: SubsetSpec, min_size: int = 0
+) -> tuple[list[SubsetSpec], list[SubsetSpec]]:
+    """Return the subsets that a rule may choose from, sorted, and those too small for it.
+
+    The target is among them only for a rule that includes it.
+    """
+    subsets = sorted(catalog.subsets, key=lambda subset: subset.id)
+    if rule.target == "held-out":
+        subsets = [subset for subset in subsets if subset.id != target.id]
+    if rule.kinds:
+        subsets = [subset for subset in subsets if subset.kind in rule.kinds]
+    subsets = [s for s in subsets if not any(fits(p, s, target) for p in rule.exclude)]
+    size = max(min_size, rule.min_size)
+    small = [subset for subset in subsets if not catalog.gives(subset, size)]
+    return [subset for subset in subsets if catalog.gives(subset, size)], small
+
+
+def _match(rule: Rule, target: SubsetSpec, offered: Sequence[SubsetSpec]) -> list[Choice]:
+    usual = {} if rule.kinds else {"kind": "same"}
+    matches = [
+        [s.id for s in offered if fits({**usual, **pattern}, s, target)] for pattern in rule.sources
+    ]
+    quotas = tuple(Fraction(quota) for quota in rule.quotas)
     if rule.select == "all":
-        together = tuple(sorted({name for names in matches for name in names}))
-        return [together] if together else []
-    return [choice for choice in product(*matches) if len(set(choice)) == len(choice)]
+        return _together(matches, quotas)
+    return [(choice, quotas) for choice in product(*matches) if len(set(choice)) == len(choice)]
+
+
+def _together(matches: Sequence[Sequence[str]], quotas: Sequence[Fraction]) -> list[Choice]:
+    """Return the one choice of all matches; each belongs to the first pattern that it matches.
+
+    A pattern's quota is divided evenly among its sources. Where a pattern with a quota matches
+    nothing there is no choice: the rest would not be what the rule asks for.
+    """
+    owner: dict[str, int] = {}
+    for position, names in enumerate(matches):
+        for name in names:
+            owner.setdefault(name, position)
+    sources = tuple(sorted(owner))
+    positions = list(owner.values())
+    if not sources or (quotas and set(positions) != set(range(len(quotas)))):
+        return []
+    if not quotas:
+        return [(sources, ())]
+    return [(sources, tuple(quotas[owner[n]] / positions.count(owner[n]) for n in sources))]
+
+
+def _listed(rule: Rule, catalog: Catalog, target: SubsetSpec) -> list[Combination]:
+    """Return the combinations written out for a target, each under the rule it exemplifies."""
+    found = []
+    for position, row in enumerate(rule.listed):
+        _check_listed(rule, position, row, catalog)
+        if row.target == target.id:
+            found.append(
+                Combination(target.id, row.rule or rule.name, row.sources, label=row.label)
+            )
+    return sorted(found)
+
+
+def _check_listed(rule: Rule, position: int, row: Listed, catalog: Catalog) -> None:
+    """Raise ConfigError where a listed combination names no subset, or its target as a source."""
+    ids = [subset.id for subset in catalog.subsets]
+    for name in (row.target, *row.sources):
+        if name not in ids:
+            raise ConfigError(
+                f"{rule.where}: listed[{position}]: catalog '{catalog.name}' has no subset"
+                f" '{name}'.{nearest(name, ids)}"
+            )
+    if row.target in row.sources or len(set(row.sources)) < len(row.sources):
+        raise ConfigError(
+            f"{rule.where}: listed[{position}]: a source is the target or stands twice; remove it"
+        )
 
 
 def check_elements(rule: Rule, catalog: Catalog) -> None:
@@ -90,12 +186,12 @@ def fits(pattern: Mapping[str, str], source: SubsetSpec, target: SubsetSpec) -> 
 
 
 def _call(
-    rule: Rule, catalog: Catalog, target: SubsetSpec, others: Sequence[SubsetSpec]
-) -> list[tuple[str, ...]]:
+    rule: Rule, catalog: Catalog, target: SubsetSpec, offered: Sequence[SubsetSpec]
+) -> list[Choice]:
     """Return what a Python rule yields, checked."""
-    found = _function(rule)(target, tuple(others))
-    valid = [subset.id for subset in others]
-    choices = []
+    found = _function(rule)(target, tuple(offered))
+    valid = [subset.id for subset in offered]
+    choices: list[Choice] = []
     for sources in found:
         names = tuple(sources) if not isinstance(sources, str) else (sources,)
         for name in names:
@@ -107,7 +203,7 @@ def _call(
                     f" '{catalog.name}'.{nearest(str(name), valid)}"
                 )
         if names:
-            choices.append(tuple(dict.fromkeys(names)))
+            choices.append((tuple(dict.fromkeys(names)), ()))
     return choices
 
 

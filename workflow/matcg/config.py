@@ -36,7 +36,10 @@ FOLDERS = {
     "backbone": "backbones",
 }
 RESERVED = frozenset(
-    {"id", "name", "kind", "role", "datasets", "elements", "options", "python", "description"}
+    {
+        *("id", "name", "kind", "role", "datasets", "train", "test", "elements", "options"),
+        *("python", "description"),
+    }
 )
 SMALL_WEIGHTS = 64_000_000  # bytes up to which weights are digested by content
 
@@ -53,7 +56,7 @@ def _number(value: object) -> object:
 
 def _listed(value: object) -> object:
     """Let one value stand for a list of one."""
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str | int | float) else value
 
 
 # Strict: YAML's `true` is no number and its `"3"` no integer, whatever pydantic would make of them.
@@ -61,9 +64,16 @@ Float = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
 Text = Annotated[str, Field(min_length=1)]
-Words = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+Words = Annotated[
+    tuple[Text, ...], BeforeValidator(_listed, json_schema_input_type=str | tuple[Text, ...])
+]
 Positive = Annotated[int, Field(strict=True, gt=0)]
 Natural = Annotated[int, Field(strict=True, ge=0)]
+Sizes = Annotated[
+    tuple[Natural, ...],
+    BeforeValidator(_listed, json_schema_input_type=Natural | tuple[Natural, ...]),
+    Field(min_length=1),
+]
 Fraction = Annotated[Float, Field(ge=0, lt=1)]
 
 
@@ -104,6 +114,12 @@ class SubsetSpec(Model):
     kind: Kind = "classification"
     role: Literal["id", "ood"] | None = None
     datasets: Words = ()
+    train: Natural | None = Field(
+        default=None, description="training samples it has, where fewer than the split's cap"
+    )
+    test: Natural | None = Field(
+        default=None, description="test questions it has, where fewer than the split's cap"
+    )
     elements: dict[str, Words] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict, description="override the reader's")
 
@@ -171,7 +187,21 @@ class Catalog(Model):
 
     def only(self, name: str) -> "Catalog":
         """Return the catalog with one subset: all that the subset's samples depend on."""
-        return self.model_copy(update={"subsets": (self.subset(name),), "description": ""})
+        subset = self.subset(name).model_copy(update={"train": None, "test": None})
+        return self.model_copy(update={"subsets": (subset,), "description": ""})
+
+    def capacity(self, subset: SubsetSpec) -> int:
+        """Return how many training samples a subset gives at most, as far as the catalog knows."""
+        return self.split.train if subset.train is None else min(self.split.train, subset.train)
+
+    def gives(self, subset: SubsetSpec, n: int) -> bool:
+        """Tell whether a subset is known to give `n` training samples.
+
+        A subset with role `ood` is declared to have fewer than the cap, how many is not known
+        unless it says `train`.
+        """
+        unknown = subset.role == "ood" and subset.train is None
+        return n == 0 or (self.capacity(subset) >= n and not unknown)
 
 
 def _gathered(subset: Any, names: Sequence[str]) -> Any:
@@ -181,12 +211,22 @@ def _gathered(subset: Any, names: Sequence[str]) -> Any:
     return {**rest, "elements": {key: subset[key] for key in names if key in subset}}
 
 
+class Listed(Model):
+    """One combination written out, as a published table names it."""
+
+    target: Slug
+    sources: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    label: str = Field(default="", description="what the table calls it: its row")
+    rule: Name | None = Field(default=None, description="the rule that it is an example of")
+
+
 class Rule(Model):
     """A combination rule: which subsets train for a target.
 
     A pattern gives, for an element or for several taken as one (`[modality, area]`), how a source
     stands to the target: `same` shares a value, `other` shares none, `any` (as an element left out)
-    does not matter. Sources are of the target's kind unless the pattern names `kind`.
+    does not matter. Sources are of the target's kind unless the pattern names `kind`, or the rule
+    `kinds`.
     """
 
     name: Name
@@ -197,14 +237,44 @@ class Rule(Model):
         description="each: every choice of one subset a pattern; all: every match together",
     )
     exclude: tuple[dict[str, Relation], ...] = Field(default=(), description="never a source")
+    kinds: tuple[Kind, ...] = Field(
+        default=(), description="kinds that a source may be of, whatever the target's"
+    )
+    min_size: Natural = Field(
+        default=0, description="training samples that a source must be known to have"
+    )
+    quotas: tuple[Positive, ...] = Field(
+        default=(), description="how many parts of the samples each pattern's sources give"
+    )
+    target: Literal["held-out", "included", "alone"] = Field(
+        default="held-out",
+        description="included, alone: the target trains too; only for arms that are no CG",
+    )
+    listed: tuple[Listed, ...] = Field(default=(), description="combinations, instead of patterns")
     python: str | None = Field(default=None, description="file.py:function, instead of patterns")
 
     @model_validator(mode="after")
     def _one_way(self) -> "Rule":
-        if bool(self.sources) == bool(self.python):
-            raise ValueError("give either `sources` (patterns) or `python` (file.py:function)")
+        ways = sum(map(bool, (self.sources, self.listed, self.python)))
+        if ways != (self.target != "alone"):
+            raise ValueError(
+                "give one of `sources` (patterns), `listed` (combinations) and `python`"
+                " (file.py:function), or `target: alone`"
+            )
         if self.python and not re.fullmatch(r".+\.py:[A-Za-z_]\w*", self.python):
             raise ValueError(f"python: '{self.python}' is not of the form file.py:function")
+        return self
+
+    @model_validator(mode="after")
+    def _patterns_fit(self) -> "Rule":
+        if self.quotas and len(self.quotas) != len(self.sources):
+            raise ValueError(
+                f"quotas: {len(self.quotas)} for {len(self.sources)} patterns; give one a pattern"
+            )
+        if self.target == "included" and not (self.sources and self.select == "all"):
+            raise ValueError("target: 'included' needs `sources` with `select: all`")
+        if self.listed and (self.exclude or self.kinds or self.min_size):
+            raise ValueError("listed: takes no `exclude`, `kinds` or `min_size`; leave rows out")
         return self
 
 
@@ -250,11 +320,15 @@ class Resources(Model):
         default=None, description="samples at a time on the device"
     )
     samples_per_second: Annotated[Float, Field(gt=0)] | None = Field(
-        default=None, description="measured fine-tuning speed, for the plan's estimate"
+        default=None, description="fine-tuning speed of a job, until runs have been measured"
+    )
+    questions_per_second: Annotated[Float, Field(gt=0)] | None = Field(
+        default=None, description="prediction speed of a job, until some have been measured"
     )
     weights_mb: Positive | None = Field(
-        default=None, description="disk that one fine-tuned copy takes"
+        default=None, description="disk that one fully fine-tuned copy takes"
     )
+    adapter_mb: Positive | None = Field(default=None, description="disk that one LoRA run takes")
 
 
 class Backbone(Model):
@@ -296,19 +370,29 @@ class Backbone(Model):
 
 
 class Choose(Model):
-    """Which of a rule's combinations are run for a target."""
+    """Which of a rule's combinations are run."""
 
     n: Positive | None = Field(default=1, description="how many; null takes all")
+    per: Literal["target", "rule"] = Field(
+        default="target", description="target: n for each target; rule: n over all targets together"
+    )
     seed: Natural = 42
+    labels: Words = Field(default=(), description="only listed combinations of these labels")
 
 
 class Arm(Model):
     """One way to train for the comparison. `baseline` and `cg` have no settings of their own."""
 
     rule: str | None = Field(default=None, description="where its sources come from")
+    like: Literal["cg"] | None = Field(
+        default=None, description="the sources of each CG combination, instead of a rule's"
+    )
     labels: Literal["true", "shuffled"] = "true"
     target: Natural = Field(
         default=0, description="so many of the samples are the target's training data"
+    )
+    samples: Positive | None = Field(
+        default=None, description="size of this arm's mix, where it is not to be that of the others"
     )
 
 
@@ -318,32 +402,69 @@ class Experiment(Model):
     name: Name
     question: str = ""
     catalog: Text
-    targets: Annotated[tuple[str | dict[str, Words], ...], Field(min_length=1)]
-    rules: Annotated[tuple[Text, ...], Field(min_length=1)]
+    targets: tuple[str | dict[str, Words], ...] = Field(
+        default=(), description="ids or patterns; left out: the targets of the listed combinations"
+    )
+    rules: tuple[Text, ...] = Field(default=(), description="where the CG arm's sources come from")
     choose: Choose = Field(default=Choose())
-    samples: Positive = Field(description="size of every training mix")
-    arms: dict[Slug, Arm]
+    samples: Sizes = Field(description="size of every training mix; several: one after the other")
+    mixed_in: Sizes = Field(
+        default=(0,),
+        description="so many training samples of the target are added to every mix",
+    )
+    min_size: Natural = Field(
+        default=0, description="training samples that every source must be known to have"
+    )
+    short: Literal["refuse", "others", "repeat"] = Field(
+        default="refuse",
+        description="where a source has too few samples: an error; the others give more; its"
+        " samples are repeated",
+    )
+    arms: Annotated[dict[Slug, Arm], Field(min_length=1)]
     backbones: Annotated[tuple[Text, ...], Field(min_length=1)]
     recipe: Name = "full"
     seeds: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0,)
     data_seed: Natural = Field(default=0, description="seed of the draw from each subset")
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return the sizes that are trained; 0 among `samples` stands for the baseline."""
+        return tuple(sorted({n for n in self.samples if n}))
+
     @model_validator(mode="after")
     def _arms_make_sense(self) -> "Experiment":
         for name, arm in self.arms.items():
-            if name in ("baseline", "cg") and arm != Arm():
-                raise ValueError(f"arms.{name}: takes no settings; write `{name}: {{}}`")
-            if name not in ("baseline", "cg") and not arm.rule:
-                raise ValueError(f"arms.{name}: needs `rule:`, which names its sources")
-            if name in ("control", "floor") and arm.target:
-                raise ValueError(f"arms.{name}.target: this arm must not see the target's data")
-            if arm.target > self.samples:
-                raise ValueError(
-                    f"arms.{name}.target: {arm.target} exceed `samples: {self.samples}`"
-                )
-        if "cg" not in self.arms:
+            _check_arm(name, arm, self.sizes)
+        if self.rules and "cg" not in self.arms:
             raise ValueError("arms: 'cg', the arm under test, is missing; add `cg: {}`")
+        if not self.rules and any(n == "cg" or arm.like for n, arm in self.arms.items()):
+            raise ValueError("rules: is missing; the arm 'cg' takes its sources from rules")
         return self
+
+    @model_validator(mode="after")
+    def _sizes_make_sense(self) -> "Experiment":
+        if not self.sizes:
+            raise ValueError("samples: 0 alone trains nothing; add a size")
+        if 0 in self.samples and "baseline" not in self.arms:
+            raise ValueError("samples: 0 stands for the baseline; add `baseline: {}` to `arms`")
+        return self
+
+
+def _check_arm(name: str, arm: Arm, sizes: Sequence[int]) -> None:
+    """Raise ValueError where an arm's settings contradict its name or each other."""
+    if name in ("baseline", "cg"):
+        if arm != Arm():
+            raise ValueError(f"arms.{name}: takes no settings; write `{name}: {{}}`")
+        return
+    if bool(arm.rule) == bool(arm.like):
+        raise ValueError(f"arms.{name}: needs `rule:`, which names its sources, or `like: cg`")
+    if name in ("control", "floor") and arm.target:
+        raise ValueError(f"arms.{name}.target: this arm must not see the target's data")
+    if name in ("control", "floor") and arm.samples:
+        raise ValueError(f"arms.{name}.samples: this arm must be of the same size as 'cg'")
+    size = arm.samples or min(sizes, default=0)
+    if arm.target > size:
+        raise ValueError(f"arms.{name}.target: {arm.target} exceed `samples: {size}`")
 
 
 class Engine(Model):
@@ -357,6 +478,14 @@ class Engine(Model):
     enforce_eager: StrictBool = True
 
 
+class Budget(Model):
+    """What the whole plan may take; nothing is launched above it. Null: no bound."""
+
+    gpu_hours: Annotated[Float, Field(gt=0)] | None = None
+    cpu_hours: Annotated[Float, Field(gt=0)] | None = None
+    disk_gb: Annotated[Float, Field(gt=0)] | None = None
+
+
 class Config(Model):
     """The file that says what to run: `config.yaml`."""
 
@@ -364,6 +493,7 @@ class Config(Model):
     data: dict[str, str | None] = Field(
         default_factory=dict, description="a catalog's folder of images, by the catalog's name"
     )
+    budget: Budget = Field(default=Budget())
     engine: Engine = Field(default=Engine())
 
 
@@ -568,6 +698,15 @@ class Library:
         found = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
         return sorted(path.as_posix() for path in found)
 
+    def expand(self, references: Iterable[str]) -> list[str]:
+        """Return experiments by name, with a folder of `experiments/` as all that it holds."""
+        names = self.names("experiment")
+        found: list[str] = []
+        for reference in references:
+            inside = [name for name in names if name.startswith(f"{reference}/")]
+            found += inside if reference not in names and inside else [reference]
+        return found
+
     def find(self, kind: str, reference: str, file: Path, key: str) -> Path:
         """Return the file that `reference`, written under `key` of `file`, stands for.
 
@@ -660,14 +799,11 @@ def load_project(
     checked = validate(Config, config, shown(first))
     library = Library(root)
     file = origins.get("experiments", default)
-    experiments = [
-        library.load("experiment", name, file, f"experiments[{i}]")
-        for i, name in enumerate(checked.experiments)
-    ]
     parts: dict[str, dict[str, Any]] = {"catalog": {}, "rule": {}, "backbone": {}}
-    renamed = []
-    for i, name in enumerate(checked.experiments):
+    experiments, renamed = [], []
+    for i, name in enumerate(library.expand(checked.experiments)):
         path = library.find("experiment", name, file, f"experiments[{i}]")
+        experiments.append(library.load("experiment", name, file, f"experiments[{i}]"))
         renamed.append(_resolve(experiments[i], path, library, parts))
     _distinct(experiments)
     return Project(

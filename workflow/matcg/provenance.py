@@ -29,6 +29,13 @@ def installed() -> dict[str, str]:
     return found
 
 
+def device_name(wanted: bool = True) -> str:
+    """Return the name of the GPU that torch computes on; `cpu` without one or if none is wanted."""
+    import torch  # Not needed, and slow, where only versions are asked for.
+
+    return torch.cuda.get_device_name() if wanted and torch.cuda.is_available() else "cpu"
+
+
 def describe(**facts: Any) -> dict[str, Any]:
     """Return `facts` with the code digest, package versions and platform."""
     return {

@@ -10,13 +10,14 @@ from matcg.script import logged
 
 with logged(snakemake.log[0]):
     from matcg.data.mix import make_mix
-    from matcg.plan import Mix
+    from matcg.mixes import Mix
 
     params = snakemake.params
     parts = tuple((name, n) for name, n in json.loads(params.parts))
     catalog = Path(snakemake.input.train[0]).parent.parent
+    settings = (params.seed, params.labels, params.repeat)
     make_mix(
-        Mix(snakemake.wildcards.mix, catalog.name, parts, params.seed, params.labels),
+        Mix(snakemake.wildcards.mix, catalog.name, parts, *settings),
         {name: catalog / name for name, _ in parts},
         params.forbidden,
         params.size,

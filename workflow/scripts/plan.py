@@ -1,4 +1,4 @@
-"""Write the plan's tables."""
+"""Price the plan anew with what finished jobs have measured, and show it."""
 
 import json
 import sys
@@ -9,6 +9,8 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0]):
-    from matcg.plan import write
+    from matcg.plan_tables import write_summary
 
-    write(json.loads(snakemake.params.tables), Path(snakemake.output.summary).parent)
+    summary = write_summary(json.loads(snakemake.params.tables), Path(snakemake.input[0]).parent)
+
+print(summary)

@@ -45,12 +45,14 @@ class Options:
 
     `files`: patterns of the JSON file relative to the data folder, the first that exists is read.
     `group_by`: regular expression searched in the image path; what its groups (or else the whole
-    match) hold names the patient or sequence. `labels`: the label that an answer counts as.
+    match) hold names the patient or sequence. `labels`: the label that an answer counts as. `only`:
+    just the rows of these source datasets (`data-no`) are read, the others are another subset's.
     """
 
     files: tuple[str, ...] = FILES
     group_by: re.Pattern[str] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    only: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Options":
@@ -68,6 +70,7 @@ class Options:
             files=(files,) if isinstance(files, str) else tuple(files),
             group_by=_pattern(raw.get("group_by")),
             labels=dict(raw.get("labels") or {}),
+            only=frozenset(map(str, raw.get("only") or ())),
         )
 
 
@@ -98,7 +101,7 @@ def read(subset: "SubsetSpec", options: Mapping[str, Any], root: Path | None) ->
     return Source(
         samples=tuple(each for each in results if isinstance(each, Sample)),
         quarantined=tuple(each for each in results if isinstance(each, Quarantined)),
-        rows=len(rows),
+        rows=len(results),
         files=(name,),
         load=partial(_load, folder),
     )
@@ -145,6 +148,8 @@ def _samples(
     first_row: dict[str, int] = {}
     resolved = folder.resolve()
     for number, row in enumerate(rows, 1):
+        if options.only and _of_another(row, options.only):
+            continue
         image = row.get("image", "") if isinstance(row, dict) else ""
         try:
             sample = _sample(row, subset, options)
@@ -154,6 +159,12 @@ def _samples(
             yield replace(sample, digest=_digest(resolved, sample.origin))
         except BadRowError as error:
             yield Quarantined(file, str(number), str(error), str(image))
+
+
+def _of_another(row: Any, only: frozenset[str]) -> bool:
+    """Tell whether a row says that it is of another dataset; one that does not say is read."""
+    dataset = row.get("data-no") if isinstance(row, dict) else None
+    return _given(dataset) and str(dataset) not in only
 
 
 def _sample(row: Any, subset: str, options: Options) -> Sample:

@@ -7,7 +7,8 @@ on the arm: a larger draw of a subset begins with the smaller one, and shuffled 
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -40,14 +41,20 @@ class MixSpec(Protocol):
     def seed(self) -> int: ...
     @property
     def labels(self) -> Literal["true", "shuffled"]: ...
+    @property
+    def repeat(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One training sample with the index of the option that it is trained on."""
+    """One training sample with the index of the option that it is trained on.
+
+    `copy` numbers the times that a sample stands in a mix that repeats some.
+    """
 
     sample: Sample
     answer: int
+    copy: int = 0
 
 
 def make_mix(
@@ -73,9 +80,7 @@ def make_mix(
         held = f"{len(drawn)} samples of {', '.join(sorted(found))}"
         asked = f"{size} in every arm, none of {', '.join(sorted(forbidden))}"
         raise DataError(f"mix {mix.id}: {held}, not as asked: {asked}; mend the rule that chose it")
-    drawn.sort(
-        key=lambda each: derive(mix.seed, "order", each.sample.subset, each.sample.sample_id)
-    )
+    drawn.sort(key=lambda each: _place(each, mix.seed, "order"))
     _write(out, drawn, mix, forbidden)
 
 
@@ -97,17 +102,22 @@ def _check(mix: MixSpec, forbidden: Sequence[str]) -> None:
 def draw(mix: MixSpec, subset: str, n: int, folder: Path) -> list[Drawn]:
     """Return `n` training samples of one subset with their true answers, balanced by label.
 
+    Where the subset has fewer, a mix that repeats takes them round after round.
+
     Raises:
-        DataError: the subset has fewer.
+        DataError: the subset has fewer and the mix repeats none, or it has none at all.
     """
     samples = read_metadata(folder / "train.parquet")
-    if len(samples) < n:
+    if len(samples) < n and not (mix.repeat and samples):
         raise DataError(
             f"mix {mix.id}: subset {subset} has {len(samples)} training samples, {n} were asked; "
-            "lower the experiment's samples or raise the catalog's split.train"
+            "lower the experiment's samples, say `short: repeat`, or say `short: others` and how "
+            f"many it has in the catalog (`train: {len(samples)}`)"
         )
     ordered = balanced_order(samples, derive(mix.seed, "mix", subset))
-    return [Drawn(sample, sample.answer) for sample in ordered[:n]]
+    rounds = -(-n // len(ordered)) if n else 0
+    copies = ((sample, copy) for copy in range(rounds) for sample in ordered)
+    return [Drawn(sample, sample.answer, copy) for sample, copy in islice(copies, n)]
 
 
 def read_metadata(path: Path) -> list[Sample]:
@@ -123,15 +133,18 @@ def shuffle_labels(drawn: Sequence[Drawn], seed: int) -> list[Drawn]:
     The answers are permuted, so every one is as frequent as before. Where a sample does not offer
     the answer it is dealt, a random option of its own takes the place.
     """
-    if not drawn:
-        return []
-    subset = drawn[0].sample.subset
-    dealt = sorted(drawn, key=lambda each: derive(seed, "labels", subset, each.sample.sample_id))
+    dealt = sorted(drawn, key=lambda each: _place(each, seed, "labels"))
     texts = [each.sample.options[each.answer] for each in dealt]
     return [
-        Drawn(each.sample, _index(each.sample, text, seed))
+        replace(each, answer=_index(each.sample, text, seed))
         for each, text in zip(drawn, texts, strict=True)
     ]
+
+
+def _place(each: Drawn, seed: int, purpose: str) -> int:
+    """Return where a sample comes in an order that depends on nothing else in the mix."""
+    copy = (str(each.copy),) if each.copy else ()
+    return derive(seed, purpose, each.sample.subset, each.sample.sample_id, *copy)
 
 
 def _index(sample: Sample, text: str, seed: int) -> int:
@@ -153,6 +166,7 @@ def _write(out: Path, drawn: Sequence[Drawn], mix: MixSpec, forbidden: Sequence[
         "parts": mix.parts,
         "seed": mix.seed,
         "labels": mix.labels,
+        "repeat": mix.repeat,
         "forbidden": sorted(set(forbidden)),
     }
     arrays = [pa.array(values, each.type) for values, each in zip(columns, SCHEMA, strict=True)]

@@ -6,6 +6,7 @@ job killed halfway, recomputes no answer that is still valid.
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matcg import versions
+from matcg import throughput, versions
 from matcg.config import Backbone
 from matcg.evaluate.engine import Engine, Reply
+from matcg.provenance import device_name
 from matcg.samples import Sample, read_samples
 
 SCHEMA = pa.schema(
@@ -46,6 +48,7 @@ def predict(
 
     `runs` maps run keys to weight folders; "baseline" is the backbone itself.
     """
+    start = time.perf_counter()
     samples = read_samples(test)
     digests = {key: answer_digest(key, weights, test, backbone) for key, weights in runs.items()}
     kept = {key: _stored(store, key, digests[key]) for key in runs}
@@ -59,6 +62,9 @@ def predict(
         _keep(store, key, digests[key], table)
         kept[key] = table
         print(f"{key}: {len(samples)} questions answered", flush=True)
+    if missing:
+        seconds = time.perf_counter() - start
+        throughput.note(store, len(missing) * len(samples), seconds, device_name())
     out.parent.mkdir(parents=True, exist_ok=True)
     # A kept table carries metadata: without it the same answers give the same bytes.
     tables = [table.cast(SCHEMA) for table in kept.values() if table is not None]

@@ -19,7 +19,7 @@ __all__ = ["BASELINE", "Answers", "Key", "PlanRow", "read_answers", "read_plan",
 BASELINE = "baseline"
 COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
-    *("backbone", "recipe", "seed", "mix", "run", "n_train"),
+    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label"),
 )
 ANSWER_COLUMNS = ["run", "sample_id", "n_options", "answer", "predicted", "strict", "mass"]
 # An error stays one readable line however much is missing.
@@ -47,6 +47,8 @@ class PlanRow:
     mix: str
     run: str
     n_train: int
+    mixed_in: int = 0
+    label: str = ""
 
     @property
     def key(self) -> Key:
@@ -102,11 +104,14 @@ def _plan_row(path: Path, row: Mapping[str, str]) -> PlanRow:
     try:
         values["seed"] = int(row["seed"]) if row["seed"] else None
         values["n_train"] = int(row["n_train"] or 0)
+        values["mixed_in"] = int(row["mixed_in"] or 0)
     except ValueError:
         where = f"{path}: target {row['target']}, run {row['run']}"
-        raise DataError(f"{where}: seed and n_train must be whole numbers or empty") from None
+        raise DataError(
+            f"{where}: seed, n_train and mixed_in must be whole numbers or empty"
+        ) from None
     if row["run"] == BASELINE:
-        values |= {"recipe": "", "seed": None, "n_train": 0}
+        values |= {"recipe": "", "seed": None, "n_train": 0, "mixed_in": 0}
     return PlanRow(**values)
 
 

@@ -100,8 +100,9 @@ def _by_setting(rows: Iterable[Row]) -> dict[Setting, list[Row]]:
 
 
 def _title(setting: Setting) -> str:
-    backbone, recipe, n_train = setting
+    backbone, recipe, n_train, mixed_in = setting
     parts = [str(backbone), f"recipe {recipe}" if recipe else "", f"{n_train} samples"]
+    parts += [f"{mixed_in} of them the target's"] if mixed_in else []
     return ", ".join(part for part in parts if part)
 
 

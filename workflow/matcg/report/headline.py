@@ -24,7 +24,13 @@ def headline(study: Study, experiment: str, summary: Sequence[Row]) -> dict[str,
 
 
 def _name(result: Mapping[str, Any]) -> str:
-    parts = (result["backbone"], result["recipe"], f"{result['n_train']} samples")
+    mixed = result["mixed_in"]
+    parts = (
+        result["backbone"],
+        result["recipe"],
+        f"{result['n_train']} samples",
+        f"{mixed} of them the target's" if mixed else "",
+    )
     return ", ".join(part for part in parts if part)
 
 

@@ -162,13 +162,7 @@ def _add_questions(view: ExperimentView, results: Path, budget: ImageBudget) -> 
 def _table(results: Path, folder: Path, table: Table) -> Shown:
     path = folder / f"{table.stem}.csv"
     rows = read_csv(path, table.fields)
-    # Columns that say the same in every row only widen the table.
-    columns = [
-        column
-        for column in table.columns
-        if column.field not in ("backbone", "recipe", "n_train")
-        or len(_values(rows, column.field)) > 1
-    ]
+    columns = [column for column in table.columns if _tells(rows, column.field)]
     return Shown(
         header=[(column.header, column.numeric) for column in columns],
         rows=[
@@ -178,6 +172,13 @@ def _table(results: Path, folder: Path, table: Table) -> Shown:
         count=len(rows),
         source=path.relative_to(results).as_posix(),
     )
+
+
+def _tells(rows: Sequence[Row], name: str) -> bool:
+    """Tell whether a column says anything: one with the same in every row only widens the table."""
+    if name in ("mixed_in", "label"):
+        return bool(_values(rows, name) - {0, ""})
+    return name not in ("backbone", "recipe", "n_train") or len(_values(rows, name)) > 1
 
 
 def _values(rows: Iterable[Row], name: str) -> set[Cell]:

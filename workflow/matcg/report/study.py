@@ -1,7 +1,8 @@
 """An experiment's evaluations, and which run is compared with which.
 
 Arms are paired question by question: every run with the control of its target, seed and training
-size. Means weigh every target alike and, within one, every rule alike.
+size, and of its combination where the control has one each. Means weigh every target alike and,
+within one, every rule alike.
 """
 
 from collections import defaultdict
@@ -31,8 +32,8 @@ CONTROL = "control"
 ARMS = (CG, CONTROL, BASELINE, "floor", "ceiling")
 
 Array = npt.NDArray[np.float64]
-Setting = tuple[str, str, int]
-SETTING = ("backbone", "recipe", "n_train")
+Setting = tuple[str, str, int, int]
+SETTING = ("backbone", "recipe", "n_train", "mixed_in")
 
 
 class Study:
@@ -53,9 +54,9 @@ class Study:
                 self._references[row.backbone, row.catalog, row.target].append(row)
 
     def settings(self) -> list[Setting]:
-        """Return backbone, recipe and training size of every group that is summarised alone."""
+        """Return the setting of every group that is summarised alone."""
         trained = {setting_of(row) for row in self.rows if row.run != BASELINE}
-        backbones = {backbone for backbone, _, _ in trained}
+        backbones = {backbone for backbone, *_ in trained}
         untrained = {setting_of(row) for row in self.rows if row.backbone not in backbones}
         return sorted(trained | untrained)
 
@@ -89,6 +90,11 @@ class Study:
             if other.run == BASELINE
             or (setting_of(other) == setting and row.seed in (None, other.seed))
         ]
+        # A control with a run for each combination is compared with its own.
+        own = (row.rule, row.combination)
+        matching = [
+            other for other in matching if (other.rule, other.combination) in (("", ""), own)
+        ]
         if candidates and not matching:
             raise DataError(
                 f"experiment {row.experiment}: {row.arm} run {row.run} on {row.target} has no "
@@ -106,8 +112,8 @@ class Study:
 
 
 def setting_of(row: PlanRow) -> Setting:
-    """Return backbone, recipe and training size: what runs share that may be compared."""
-    return (row.backbone, row.recipe, row.n_train)
+    """Return backbone, recipe, training size and target samples: what compared runs share."""
+    return (row.backbone, row.recipe, row.n_train, row.mixed_in)
 
 
 def arm_order(arm: str) -> tuple[int, str]:

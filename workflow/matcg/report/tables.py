@@ -28,11 +28,17 @@ __all__ = ["ACCURACY", "COMPARISON", "SUMMARY", "compare"]
 
 SEED = 0
 
-SETTING_FIELDS = (Field("backbone"), Field("recipe"), Field("n_train", "count"))
+SETTING_FIELDS = (
+    Field("backbone"),
+    Field("recipe"),
+    Field("n_train", "count"),
+    Field("mixed_in", "count"),
+)
 SETTING_COLUMNS = (
     Column("Backbone", "backbone"),
     Column("Recipe", "recipe"),
     Column("Samples", "n_train", "count"),
+    Column("Target's", "mixed_in", "count"),
 )
 
 
@@ -49,7 +55,7 @@ ACCURACY = Table(
     "Accuracy of every evaluation (%, Wilson 95 % interval)",
     (
         *SETTING_FIELDS,
-        *(Field(name) for name in ("catalog", "target", "arm", "rule", "combination")),
+        *(Field(name) for name in ("catalog", "target", "arm", "rule", "combination", "label")),
         Field("seed", "count"),
         Field("run"),
         Field("n", "count"),
@@ -63,6 +69,7 @@ ACCURACY = Table(
         Column("Arm", "arm"),
         Column("Rule", "rule"),
         Column("Sources", "combination"),
+        Column("Row", "label"),
         Column("Seed", "seed", "count"),
         Column("Questions", "n", "count"),
         _estimate_column("Accuracy", "accuracy", "percent"),
@@ -77,7 +84,7 @@ COMPARISON = Table(
     "Every combination against the reference arm on the same questions (%, difference in points)",
     (
         *SETTING_FIELDS,
-        *(Field(name) for name in ("target", "rule", "combination", "reference")),
+        *(Field(name) for name in ("target", "rule", "combination", "label", "reference")),
         Field("seeds", "count"),
         Field("n", "count"),
         *(Field(name, "fraction") for name in ("chance", "cg", "control", "baseline")),
@@ -93,6 +100,7 @@ COMPARISON = Table(
         Column("Target", "target"),
         Column("Rule", "rule"),
         Column("Sources", "combination"),
+        Column("Row", "label"),
         Column("Baseline", "baseline", "percent"),
         Column("Control", "control", "percent"),
         Column("CG", "cg", "percent"),
@@ -184,6 +192,7 @@ def _accuracy_row(study: Study, row: PlanRow) -> Row:
         **_columns(setting_of(row)),
         **{name: getattr(row, name) for name in ("catalog", "target", "arm", "rule")},
         "combination": row.combination,
+        "label": row.label,
         "seed": row.seed,
         "run": row.run,
         "n": n,
@@ -245,7 +254,7 @@ def _comparison_row(study: Study, setting: Setting, rows: Sequence[PlanRow]) -> 
     n_options = study.answers[first.key].n_options
     return {
         **_columns(setting),
-        **{name: getattr(first, name) for name in ("target", "rule", "combination")},
+        **{name: getattr(first, name) for name in ("target", "rule", "combination", "label")},
         "reference": study.reference,
         "seeds": len(rows),
         "n": n_options.size,

@@ -21,7 +21,7 @@ from transformers.utils import logging
 from matcg.config import Backbone, Recipe
 from matcg.errors import DataError
 from matcg.prompts import letter_tokens, picture_of, prompt_of
-from matcg.provenance import describe
+from matcg.provenance import describe, device_name
 from matcg.samples import LETTERS, Sample, read_samples
 from matcg.seeds import derive
 
@@ -290,7 +290,7 @@ def finetune(
         seed=seed,
         mix={"file": mix.name, "sha256": hashlib.sha256(mix.read_bytes()).hexdigest()},
         samples=len(tasks),
-        device=str(device),
+        device=device_name(device.type == "cuda"),
         seconds=round(time.perf_counter() - start, 2),
     )
     (out / "provenance.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")

@@ -1,0 +1,225 @@
+"""What a plan is said to take: hours, disk, budget, the smallest effect, what is unused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from matcg import price, throughput, unused
+from matcg.config import Budget
+from matcg.errors import ConfigError
+from matcg.plan import Plan, make_plan
+from matcg.plan_tables import read_tests, render, smallest_effect, summarise, write_plan
+from matcg.statistics import mcnemar_p
+from matcg.throughput import Measured
+from test_plan import backbone, project
+
+RESOURCES = {
+    "gpu": 2,
+    "samples_per_second": 10,
+    "questions_per_second": 5,
+    "weights_mb": 500,
+    "adapter_mb": 20,
+}
+LORA = {"method": "lora", "rank": 4, "learning_rate": 0.001, "epochs": 3, "batch_size": 8}
+
+
+def priced(**resources: object) -> price.Project:
+    """Return a project of 24 runs of 60 samples and 2 epochs, 26 evaluations of 10 questions."""
+    return project(backbones={"tiny": backbone(resources={**RESOURCES, **resources})})
+
+
+def costs(given: price.Project, measured: tuple[Measured, ...] = ()) -> list[price.Cost]:
+    return price.price(make_plan(given), given, measured, {})
+
+
+def test_hours_and_disk_come_from_recipe_sizes_and_speed() -> None:
+    finetune, predict = costs(priced())
+    assert (finetune.units, predict.units) == (24 * 60 * 2, 26 * 10)
+    assert finetune.hours == pytest.approx(24 * 60 * 2 / 10 / 3600 * 2), "two GPUs a job"
+    assert predict.hours == pytest.approx(26 * 10 / 5 / 3600 * 2)
+    assert finetune.disk_gb == 12.0
+    assert {finetune.device, predict.device} == {"GPU"}
+    whole = price.total([finetune, predict])
+    assert whole.gpu_hours == pytest.approx((finetune.hours or 0) + (predict.hours or 0))
+    assert (whole.cpu_hours, whole.unknown) == (0, ())
+
+
+def test_cores_are_counted_where_no_gpu_is_used_and_adapters_are_small() -> None:
+    tiny = backbone(resources={**RESOURCES, "gpu": 0, "threads": 4}, recipes={"full": LORA})
+    finetune, _ = costs(project(backbones={"tiny": tiny}))
+    assert finetune.device == "CPU"
+    assert finetune.hours == pytest.approx(24 * 60 * 3 / 10 / 3600 * 4)
+    assert finetune.disk_gb == pytest.approx(24 * 0.02)
+
+
+def test_what_was_measured_replaces_what_the_backbone_says() -> None:
+    rows = (
+        Measured("finetune", "tiny", "full", "A100", 3, 600, 20.0),
+        Measured("finetune", "tiny", "full", "T4", 1, 600, 600.0),
+        Measured("finetune", "other", "full", "A100", 9, 9, 1.0),
+    )
+    finetune, predict = costs(priced(), rows)
+    assert finetune.hours == pytest.approx(24 * 60 * 2 / 30 / 3600 * 2)
+    assert finetune.basis == "measured, 3 jobs on A100"
+    assert predict.basis == "backbone's file"
+
+
+def test_known_test_sets_count_instead_of_the_cap() -> None:
+    given = priced()
+    known = {("world", "ct-brain-state"): 4}
+    _, predict = price.price(make_plan(given), given, (), known)
+    assert predict.units == 13 * 4 + 13 * 10
+
+
+@pytest.mark.parametrize(
+    ("budget", "resources", "reasons"),
+    [
+        ({}, {"samples_per_second": None}, []),
+        ({"gpu_hours": 1, "disk_gb": 12}, {}, []),
+        ({"gpu_hours": 0.1}, {}, ["the plan takes 0.2 GPU-hours, budget.gpu_hours is 0.1"]),
+        ({"disk_gb": 11}, {}, ["the plan takes 12.0 GB of weights, budget.disk_gb is 11"]),
+        ({"cpu_hours": 0.001}, {}, []),
+        (
+            {"gpu_hours": 9},
+            {"samples_per_second": None},
+            ["budget.gpu_hours is 9, and what finetune tiny takes is not known"],
+        ),
+    ],
+)
+def test_a_plan_above_its_budget_or_of_unknown_price_is_refused(
+    budget: dict[str, float], resources: dict[str, object], reasons: list[str]
+) -> None:
+    assert price.over_budget(costs(priced(**resources)), Budget(**budget)) == reasons
+
+
+def summary(given: price.Project) -> str:
+    given = replace(given, config=type("C", (), {"budget": Budget(gpu_hours=0.1)})())
+    return summarise(make_plan(given), given, costs(given), {("world", "ct-brain-state"): 10})
+
+
+def test_the_summary_says_jobs_price_power_and_what_is_left_out() -> None:
+    text = summary(priced())
+    assert "| finetune | 24 |" in text
+    assert "24 distinct runs and 26 evaluations (run x target), in place of 48 and 60" in text
+    assert "| finetune | tiny | full | 24 | 2880 samples seen | 0.16 GPU-hours | 12.0 GB |" in text
+    assert "Not launched: the plan takes 0.2 GPU-hours, budget.gpu_hours is 0.1." in text
+    assert "| world | ct-brain-state | 10 |" in text
+    assert "| world | us-knee-side | at most 10 | at least " in text
+    assert "| toy | pair | cg | 2 | ct-brain-state: 2 of 4 combinations not chosen" in text
+
+
+# --- The smallest effect -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [100, 400])
+def test_mcnemar_finds_the_smallest_effect_four_times_in_five(n: int) -> None:
+    effect, rng = smallest_effect(n), np.random.default_rng(n)
+    better, worse = (0.5 + effect) / 2, (0.5 - effect) / 2
+    drawn = rng.choice([1.0, -1.0, 0.0], p=[better, worse, 0.5], size=(400, n))
+    power = np.mean([mcnemar_p(differences) < 0.05 for differences in drawn])
+    # The exact test is a little stricter than the normal approximation of the formula.
+    assert 0.70 < power < 0.86
+
+
+def test_few_questions_show_nothing_and_more_show_smaller_effects() -> None:
+    assert smallest_effect(5) == 1.0
+    effects = [smallest_effect(n) for n in (20, 50, 200, 1000)]
+    assert effects == sorted(effects, reverse=True)
+
+
+# --- Throughput ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make_plan(project())
+
+
+def write_run(results: Path, plan: Plan, number: int, seconds: float, job: float | None) -> None:
+    run = plan.runs[number]
+    folder = results / "runs" / run.backbone / run.key
+    folder.mkdir(parents=True)
+    record = {"samples": 60, "recipe": {"epochs": 2}, "device": "A100", "seconds": seconds}
+    (folder / "provenance.json").write_text(json.dumps(record))
+    if job is not None:
+        path = results / "benchmarks/finetune" / run.backbone / f"{run.key}.tsv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"s\th:m:s\n{job}\t0:00:12\n")
+
+
+def test_finished_jobs_are_measured_with_all_their_time(plan: Plan, tmp_path: Path) -> None:
+    write_run(tmp_path, plan, 0, 10.0, 12.0)
+    write_run(tmp_path, plan, 1, 10.0, None)
+    store = tmp_path / "predictions/tiny/world/us-knee-side.parts"
+    store.mkdir(parents=True)
+    throughput.note(store, 100, 5.0, "A100")
+    throughput.note(store, 20, 1.0, "A100")
+    assert throughput.collect(plan, tmp_path) == (
+        Measured("finetune", "tiny", "full", "A100", 2, 240, 22.0),
+        Measured("predict", "tiny", "", "A100", 1, 120, 6.0),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"samples": "x"}'])
+def test_a_damaged_record_measures_nothing(plan: Plan, tmp_path: Path, text: str) -> None:
+    write_run(tmp_path, plan, 0, 10.0, None)
+    run = plan.runs[0]
+    (tmp_path / "runs" / run.backbone / run.key / "provenance.json").write_text(text)
+    assert throughput.collect(plan, tmp_path) == ()
+
+
+def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rows = (Measured("finetune", "tiny", "full", "A100 80GB", 2, 240, 22.0),)
+    throughput.write(rows, tmp_path / "results/t.tsv")
+    assert throughput.read(tmp_path / "results/t.tsv") == rows
+    assert throughput.read(tmp_path / "none.tsv") == ()
+
+
+@pytest.mark.parametrize("line", ["a\tb", "finetune\tb\tr\td\t1\t2\tx", "f\tb\tr\td\t1\t2\t0.0"])
+def test_a_damaged_table_names_its_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "t.tsv").write_text(f"header\n{line}\n")
+    with pytest.raises(ConfigError, match=r"t.tsv, line 2: no measurement; remove the file"):
+        throughput.read(tmp_path / "t.tsv")
+
+
+# --- Files ---------------------------------------------------------------------------------------
+
+
+def test_numbers_of_test_questions_are_those_of_the_prepared_data(tmp_path: Path) -> None:
+    assert read_tests(tmp_path / "summary.tsv") == {}
+    (tmp_path / "summary.tsv").write_text("catalog\tsubset\ttest\nworld\ta\t7\n")
+    assert read_tests(tmp_path / "summary.tsv") == {("world", "a"): 7}
+
+
+def test_what_no_plan_names_is_listed_and_left_where_it_is(tmp_path: Path) -> None:
+    both = make_plan(project({}, {"name": "more", "targets": ["mri-lung-level"]}))
+    for run in both.runs:
+        (tmp_path / "runs" / run.backbone / run.key).mkdir(parents=True)
+    for folder, names in (
+        ("mixes", {f"{mix.id}.parquet" for mix in both.mixes}),
+        ("predictions", {f"{e.backbone}/{e.catalog}/{e.target}.parquet" for e in both.evaluations}),
+        ("experiments", {"toy/x", "more/x"}),
+    ):
+        for name in names:
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).touch()
+    assert unused.find_unused(render(both), tmp_path) == []
+    one = make_plan(project())
+    found = unused.find_unused(render(one), tmp_path)
+    assert {kind for kind, _ in found} == {"run", "mix", "predictions", "experiment"}
+    assert {path for kind, path in found if kind == "run"} == {
+        (tmp_path / "runs" / run.backbone / run.key).as_posix()
+        for run in set(both.runs) - set(one.runs)
+    }
+    left = (tmp_path / "predictions/tiny/world/mri-lung-level.parquet").as_posix()
+    assert ("predictions", left) in found
+    write_plan({**render(one), "summary.md": "# Plan\n"}, tmp_path / "plan")
+    text = (tmp_path / "plan/summary.md").read_text()
+    assert f"run: {len(both.runs) - len(one.runs)}, mix:" in text
+    lines = (tmp_path / "plan/unused.tsv").read_text().splitlines()
+    assert lines[0] == "kind\tpath"
+    assert len(lines) == 1 + len(found)
+    assert all(Path(path).exists() for _, path in found)

@@ -1,0 +1,205 @@
+"""The plan as people and later steps read it: tables, a summary with its price, what is unused."""
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from math import sqrt
+from operator import attrgetter
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+from matcg import unused
+from matcg.config import Project
+from matcg.plan import Excluded, Plan, Row, Run
+from matcg.price import Cost, Tests, over_budget, questions, total
+
+# Two arms that know nothing of each other differ on half of their two-option questions.
+DISCORDANT = 0.5
+ALPHA, POWER = 0.05, 0.8
+SHOWN = 60  # lines of one table of the summary
+SUMMARY = "summary.md"
+
+
+def render(plan: Plan) -> dict[str, str]:
+    """Return the text of each table of `results/plan`, by file name."""
+    mixes = (
+        (m.id, m.catalog, name, n, m.seed, m.labels, m.repeat, " ".join(plan.forbidden[m.id]))
+        for m in plan.mixes
+        for name, n in m.parts
+    )
+    asked = ((e.backbone, e.catalog, e.target, run) for e in plan.evaluations for run in e.runs)
+    header = ("mix", "catalog", "subset", "n", "seed", "labels", "repeat", "forbidden")
+    return {
+        "experiments.tsv": _tsv(Row, plan.rows),
+        "mixes.tsv": _table(header, mixes),
+        "runs.tsv": _tsv(Run, plan.runs),
+        "evaluations.tsv": _table(("backbone", "catalog", "target", "run"), asked),
+        "excluded.tsv": _tsv(Excluded, plan.excluded),
+    }
+
+
+def _tsv(record: Any, rows: Iterable[Any]) -> str:
+    names = [field.name for field in fields(record)]
+    return _table(names, map(attrgetter(*names), rows))
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["\t".join(header), *("\t".join(map(str, row)) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def digest(plan: Plan) -> str:
+    """Return what identifies a plan: all that its tables say, and no estimate."""
+    everything = (plan.rows, plan.mixes, plan.runs, plan.evaluations, plan.excluded)
+    text = repr((*everything, sorted(plan.forbidden.items())))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def summarise(plan: Plan, project: Project, costs: Sequence[Cost], tests: Tests) -> str:
+    """Return the plan in a page of Markdown: jobs, what sharing saves, price, power, exclusions."""
+    parts = [
+        ["# Plan", "", *_jobs(plan, project)],
+        ["## Price", "", *_price(costs), "", *_budget(costs, project)],
+        ["## Smallest effect", "", *_power(plan, project, tests)],
+        ["## Left out", "", *_left_out(plan)],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def _markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    more = [f"| and {len(lines) - SHOWN} more |" + " |" * (len(header) - 1)]
+    return [
+        f"| {' | '.join(header)} |",
+        "|" + "---|" * len(header),
+        *lines[:SHOWN],
+        *(more if len(lines) > SHOWN else []),
+    ]
+
+
+def _jobs(plan: Plan, project: Project) -> list[str]:
+    jobs = {
+        "prepare": len(plan.subsets),
+        "mix": len(plan.mixes),
+        "finetune": len(plan.runs),
+        "predict": len(plan.evaluations),
+        "compare": len(project.experiments),
+    }
+    answered = sum(len(evaluation.runs) for evaluation in plan.evaluations)
+    return [
+        *_markdown(("step", "jobs"), jobs.items()),
+        "",
+        f"{len(plan.runs)} distinct runs and {answered} evaluations (run x target), in place of"
+        f" {plan.naive[0]} and {plan.naive[1]} if every combination had arms of its own.",
+    ]
+
+
+def _price(costs: Iterable[Cost]) -> list[str]:
+    header = ("step", "backbone", "recipe", "jobs", "units", "estimated time", "disk", "speed from")
+    rows = [
+        (
+            *(cost.step, cost.backbone, cost.recipe, cost.jobs),
+            f"{cost.units} {'samples seen' if cost.step == 'finetune' else 'questions'}",
+            "unknown" if cost.hours is None else f"{cost.hours:.2f} {cost.device}-hours",
+            "unknown" if cost.disk_gb is None else f"{cost.disk_gb:.1f} GB",
+            cost.basis,
+        )
+        for cost in costs
+    ]
+    return _markdown(header, rows)
+
+
+def _budget(costs: Sequence[Cost], project: Project) -> list[str]:
+    whole = total(costs)
+    unknown = f", without {', '.join(whole.unknown)}, unknown" if whole.unknown else ""
+    lines = [
+        f"In all {whole.gpu_hours:.1f} GPU-hours, {whole.cpu_hours:.1f} CPU-hours and"
+        f" {whole.disk_gb:.1f} GB of weights{unknown}; what is done already is counted too."
+    ]
+    refused = over_budget(costs, project.config.budget)
+    return lines + [f"Not launched: {'; '.join(refused)}." for _ in refused[:1]]
+
+
+def _power(plan: Plan, project: Project, tests: Tests) -> list[str]:
+    targets = sorted({(row.catalog, row.target) for row in plan.rows})
+    rows = []
+    for catalog, target in targets:
+        n = questions(project.catalogs[catalog], target, tests)
+        known = "" if (catalog, target) in tests else "at most "
+        least = "" if (catalog, target) in tests else "at least "
+        rows.append((catalog, target, f"{known}{n}", f"{least}{100 * smallest_effect(n):.0f}"))
+    return [
+        "The difference between two arms that a test set shows with 80 % power at two-sided 5 %, if"
+        " the arms differ on half of the questions (the most that unrelated answers to two-option"
+        " questions do); several seeds and targets together show smaller ones.",
+        "",
+        *_markdown(("catalog", "target", "questions", "points"), rows),
+    ]
+
+
+def smallest_effect(n: int, discordant: float = DISCORDANT) -> float:
+    """Return the smallest difference in accuracy that `n` paired questions show with 80 % power.
+
+    McNemar's test, two-sided 5 %, when a share `discordant` of the questions is answered right by
+    one arm only: the difference at which Connor's sample size is `n` (Biometrics 43, 1987, 207).
+    At most `discordant`; 1 where even that could not be shown.
+    """
+    normal = NormalDist()
+    alpha, power = normal.inv_cdf(1 - ALPHA / 2), normal.inv_cdf(POWER)
+    low, high = 0.0, discordant
+    for _ in range(40):
+        middle = (low + high) / 2
+        root = alpha * sqrt(discordant) + power * sqrt(discordant - middle**2)
+        low, high = (middle, high) if n * middle**2 < root**2 else (low, middle)
+    needed = (alpha * sqrt(discordant) + power * sqrt(discordant - high**2)) ** 2 / high**2
+    return high if n >= needed - 1e-6 else 1.0
+
+
+def _left_out(plan: Plan) -> list[str]:
+    groups: dict[tuple[str, str, str], list[Excluded]] = defaultdict(list)
+    for row in plan.excluded:
+        groups[row.experiment, row.rule, row.arm].append(row)
+    if not groups:
+        return ["Nothing: every combination of the rules is run."]
+    rows = [
+        (*key, len(found), f"{found[0].target}: {found[0].reason}")
+        for key, found in sorted(groups.items())
+    ]
+    return [
+        *_markdown(("experiment", "rule", "arm", "notes", "the first"), rows),
+        "",
+        "All are in results/plan/excluded.tsv.",
+    ]
+
+
+def read_tests(path: Path) -> dict[tuple[str, str], int]:
+    """Return how many test questions prepared subsets have; none before anything is prepared."""
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream, delimiter="\t")
+        return {(row["catalog"], row["subset"]): int(row["test"]) for row in rows}
+
+
+def write_plan(tables: Mapping[str, str], folder: Path) -> None:
+    """Write the rendered tables and the summary below `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in tables.items():
+        if name != SUMMARY:
+            (folder / name).write_text(text, encoding="utf-8")
+    write_summary(tables, folder)
+
+
+def write_summary(tables: Mapping[str, str], folder: Path) -> str:
+    """Write the summary and the table of what is no longer used, and return the summary.
+
+    What is unused is looked up here, where it costs no other call of Snakemake anything.
+    """
+    found = unused.find_unused(tables, folder.parent)
+    summary = tables[SUMMARY] + unused.describe(found)
+    (folder / SUMMARY).write_text(summary, encoding="utf-8")
+    (folder / unused.FILE).write_text(unused.render(found), encoding="utf-8")
+    return summary

@@ -1,0 +1,139 @@
+"""How fast jobs have been: measured from finished ones, kept in `results/throughput.tsv`.
+
+The table prices the next plan; it is no part of any artifact's identity and reruns nothing.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from matcg.errors import ConfigError
+from matcg.plan import Plan
+
+FILE = Path("results/throughput.tsv")
+
+Step = Literal["finetune", "predict"]
+Place = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Measured:
+    """What finished jobs of one step did: `units` are samples seen, or questions answered.
+
+    `seconds` is the jobs' time from start to end, loading included; `recipe` is empty for predict.
+    """
+
+    step: str
+    backbone: str
+    recipe: str
+    device: str
+    jobs: int
+    units: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Return units a second."""
+        return self.units / self.seconds
+
+
+def collect(plan: Plan, results: Path) -> tuple[Measured, ...]:
+    """Return what the plan's finished jobs have measured, pooled; unreadable records are skipped.
+
+    `results` is the results folder. A record that cannot be read measures nothing: whether the run
+    itself is whole is for the steps that use it to say.
+    """
+    sums: dict[Place, list[float]] = defaultdict(lambda: [0, 0, 0.0])
+    for place, units, seconds in (*_finetuned(plan, results), *_predicted(plan, results)):
+        for index, value in enumerate((1, units, seconds)):
+            sums[place][index] += value
+    found = [(*place, int(n), int(u), round(s, 2)) for place, (n, u, s) in sorted(sums.items())]
+    return tuple(Measured(*row) for row in found if row[5] and row[6])
+
+
+def _finetuned(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
+    for run in plan.runs:
+        folder = results / "runs" / run.backbone / run.key
+        record = _read(folder / "provenance.json")
+        seconds = _job_seconds(results / "benchmarks/finetune" / run.backbone / f"{run.key}.tsv")
+        try:
+            seen = int(record["samples"]) * int(record["recipe"]["epochs"])
+            place = ("finetune", run.backbone, run.recipe, str(record["device"]))
+            yield place, seen, seconds or float(record["seconds"])
+        except (KeyError, TypeError, ValueError):
+            continue
+
+
+def _predicted(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
+    for each in plan.evaluations:
+        folder = results / "predictions" / each.backbone / each.catalog / f"{each.target}.parts"
+        record = _read(folder / "timing.json")
+        try:
+            place = ("predict", each.backbone, "", str(record["device"]))
+            yield place, int(record["questions"]), float(record["seconds"])
+        except (KeyError, TypeError, ValueError):
+            continue
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _job_seconds(path: Path) -> float:
+    """Return the wall time in a Snakemake benchmark file, imports included; 0 without one."""
+    try:
+        return float(path.read_text(encoding="utf-8").splitlines()[1].split("\t")[0])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def write(rows: Iterable[Measured], path: Path = FILE) -> None:
+    """Write the table; nothing is written where nothing was measured."""
+    lines = ["\t".join(str(cell) for cell in astuple(row)) for row in rows]
+    if lines:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = "\t".join(field.name for field in fields(Measured))
+        path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+
+
+def read(path: Path = FILE) -> tuple[Measured, ...]:
+    """Return the table's rows, none where there is no table.
+
+    Raises:
+        ConfigError: a line is not of its form.
+    """
+    if not path.exists():
+        return ()
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
+        cells = line.split("\t")
+        try:
+            step, backbone, recipe, device, jobs, units, seconds = cells
+            row = Measured(step, backbone, recipe, device, int(jobs), int(units), float(seconds))
+            if row.seconds <= 0 or row.units <= 0:
+                raise ValueError
+        except ValueError:
+            raise ConfigError(
+                f"{path}, line {number}: no measurement; remove the file, it is made anew"
+            ) from None
+        rows.append(row)
+    return tuple(rows)
+
+
+def note(folder: Path, questions: int, seconds: float, device: str) -> None:
+    """Add a prediction job's time to the record in its store, `timing.json`."""
+    path = folder / "timing.json"
+    before = _read(path)
+    total = {
+        "questions": questions + int(before.get("questions", 0)),
+        "seconds": round(seconds + float(before.get("seconds", 0.0)), 2),
+        "device": device,
+    }
+    path.write_text(json.dumps(total) + "\n", encoding="utf-8")
