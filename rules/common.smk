@@ -52,6 +52,7 @@ EXPERIMENTS = [experiment.name for experiment in PROJECT.experiments]
 MIXES = {mix.id: mix for mix in PLAN.mixes}
 SIZES = {row.mix: row.n_train for row in PLAN.rows if row.mix}
 EVALUATIONS = {(e.backbone, e.catalog, e.target): e for e in PLAN.evaluations}
+LAUNCHED = set()  # rules with jobs in this call, once it has started
 PHANTOMS = sorted(name for name in CATALOGS if CATALOGS[name].reader == "phantom")
 
 
@@ -164,18 +165,13 @@ def needs(name, grows=False):
     return amount
 
 
-def launched():
-    """Return the rules that have jobs to run."""
-    return {job.rule.name for job in workflow.dag.needrun_jobs()}
-
-
 def check_launch():
     """Stop before the first job where images are not at hand or the plan is above its budget."""
-    rules = launched()
-    if "prepare" in rules:
+    LAUNCHED.update(job.rule.name for job in workflow.dag.needrun_jobs())
+    if "prepare" in LAUNCHED:
         require_data()
     refused = price.over_budget(costs(), PROJECT.config.budget)
-    if refused and rules & {"finetune", "predict"}:
+    if refused and LAUNCHED & {"finetune", "predict"}:
         raise WorkflowError(
             f"Not launched: {'; '.join(refused)}. `snakemake plan` shows what takes how much; plan"
             " less, or raise the budget in the config."
@@ -198,12 +194,9 @@ def note_throughput():
 
 def headlines():
     """Return each experiment's headline and where the report is, where they have been made."""
-    if "report" not in launched():
+    if "report" not in LAUNCHED:
         return ""
     found = [Path(f"results/experiments/{name}/headline.json") for name in EXPERIMENTS]
     lines = [json.loads(path.read_text())["headline"] for path in found if path.exists()]
     page = Path("results/report.html")
     return "\n".join(lines + ([f"Report: {page}"] if page.exists() else []))
-
-
-target_elements = catalog_elements

@@ -30,6 +30,7 @@ rule figures:
     input:
         tables="results/experiments/{experiment}/tables",
         metrics=metrics,
+        plan=["results/plan/experiments.tsv", "results/plan/mixes.tsv"],
     output:
         figures=report(
             directory("results/experiments/{experiment}/figures"),
@@ -45,7 +46,7 @@ rule figures:
         mem_mb=4000,
         runtime=30,
     params:
-        elements=target_elements,
+        subsets=catalog_elements,
         version=versions.FIGURES,
     script:
         "../workflow/scripts/figures.py"
@@ -70,7 +71,8 @@ rule world:
 
 rule report:
     input:
-        plan="results/plan/summary.md",
+        # Looked at again, the plan is priced again; that is no reason for another report.
+        plan=ancient("results/plan/summary.md"),
         data=expand("results/data/{name}.tsv", name=["summary", "quarantine", "audit"]),
         headlines=expand("results/experiments/{name}/headline.json", name=EXPERIMENTS),
         figures=expand("results/experiments/{name}/figures", name=EXPERIMENTS),

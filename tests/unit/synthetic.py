@@ -21,6 +21,11 @@ PLAN_COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
     *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label"),
 )
+ELEMENTS = {
+    "modality": ("ct", "mri", "xray"),
+    "area": ("brain", "lung", "knee"),
+    "task": ("state", "side", "level"),
+}
 OPTIONS = ("normal", "mass", "fluid", "fracture")
 
 
@@ -35,6 +40,7 @@ class World:
     sizes: tuple[int, ...] = (600,)
     questions: int = 60
     n_options: int = 4
+    own_controls: bool = False
     accuracy: dict[str, float] = field(
         default_factory=lambda: {
             "baseline": 0.25,
@@ -68,18 +74,46 @@ def make(results: Path, world: World) -> list[dict[str, str]]:
 
 def write_plan(folder: Path, rows: list[dict[str, str]]) -> None:
     write_tsv(folder / "experiments.tsv", PLAN_COLUMNS, rows)
+    mixes = {row["mix"]: row for row in rows if row["mix"]}
+    parts = [{"mix": mix, "subset": name} for mix, row in mixes.items() for name in sources_of(row)]
+    write_tsv(folder / "mixes.tsv", ("mix", "subset"), parts)
     columns = ("experiment", "catalog", "target", "rule", "arm", "reason")
     left_out = ("demo", "cat", "ct-brain-state", "fixed-task", "cg", "2 of 3 not chosen")
     write_tsv(folder / "excluded.tsv", columns, [dict(zip(columns, left_out, strict=True))])
     (folder / "summary.md").write_text("# Plan\n\n| step | jobs |\n|---|---|\n| mix | 7 |\n")
 
 
+def sources_of(row: dict[str, str]) -> list[str]:
+    """Return what a row trains on: for CG two subsets that share elements with the target."""
+    m, a, t = row["target"].split("-")
+    m2, a2, t2 = (
+        values[(values.index(value) + 1) % 3]
+        for value, values in zip((m, a, t), ELEMENTS.values(), strict=True)
+    )
+    if row["arm"] != "cg":
+        return [f"{m2}-{a2}-{t2}"]
+    return [f"{m}-{a2}-{t}", f"{m2}-{a}-{t}" if row["rule"] == "fixed-task" else f"{m}-{a}-{t2}"]
+
+
+def catalog() -> dict[str, object]:
+    """Return the elements of every subset there is, as the rule of the figures gives them."""
+    subsets = {
+        "-".join(values): {
+            "kind": "classification",
+            "elements": {name: [value] for name, value in zip(ELEMENTS, values, strict=True)},
+        }
+        for values in product(*ELEMENTS.values())
+    }
+    return {"elements": list(ELEMENTS), "subsets": subsets}
+
+
 def plan_rows(world: World) -> list[dict[str, str]]:
     """Return the plan of `world`: shared arms once a target, cg once a rule."""
+    own = ("control", world.own_controls)
     return [
         _plan_row(backbone, target, arm, rule, size, seed)
         for backbone, target, arm in product(world.backbones, world.targets, world.accuracy)
-        for rule in (world.rules if arm == "cg" else ("",))
+        for rule in (world.rules if arm == "cg" or (arm, True) == own else ("",))
         for size in ((0,) if arm == "baseline" else world.sizes)
         for seed in (world.seeds[:1] if arm == "baseline" else world.seeds)
     ]
@@ -94,7 +128,7 @@ def _plan_row(
         "catalog": "cat",
         "target": target,
         "rule": rule,
-        "combination": f"{target}-a + {target}-b ({rule})" if arm == "cg" else "",
+        "combination": f"{target}-a + {target}-b ({rule})" if rule else "",
         "arm": arm,
         "backbone": backbone,
         "recipe": "full",

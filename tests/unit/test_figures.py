@@ -8,7 +8,9 @@ from PIL import Image
 from matcg.errors import DataError
 from matcg.report import figures
 from matcg.report.tables import compare
-from synthetic import World, make
+from synthetic import World, catalog, make
+
+DRAWN = (*figures.NAMES, "grid-ct-brain-state")
 
 
 def prepared(results, world):
@@ -18,25 +20,29 @@ def prepared(results, world):
     return out / "tables"
 
 
+def draw(results, tables, out):
+    figures.draw(tables, results / "runs", results / "plan", out, "demo", catalog())
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     results = tmp_path_factory.mktemp("demo")
     tables = prepared(results, World(questions=20, targets=("ct-brain-state",)))
-    figures.draw(tables, results / "runs", results / "one")
+    draw(results, tables, results / "one")
     return results, tables
 
 
 def test_every_figure_is_written_as_svg_and_png(demo):
     results, _ = demo
-    for name in figures.NAMES:
+    for name in DRAWN:
         assert Image.open(results / f"one/{name}.png").width > 400
         assert (results / f"one/{name}.svg").read_text().rstrip().endswith("</svg>")
 
 
 def test_svg_is_the_same_each_time(demo):
     results, tables = demo
-    figures.draw(tables, results / "runs", results / "two")
-    for name in figures.NAMES:
+    draw(results, tables, results / "two")
+    for name in DRAWN:
         first, second = ((results / part / f"{name}.svg").read_bytes() for part in ("one", "two"))
         assert first == second
 
@@ -76,6 +82,20 @@ def test_heatmap_puts_targets_at_their_elements():
     with figures.mpl.rc_context(figures.STYLE):
         figure = figures.heatmap_figure(rows, elements)
     assert points(figure) == {"task Level": ["-10"], "task State": ["+30", "-10"]}
+
+
+def test_heatmap_has_the_first_element_in_rows_in_any_order_of_a_subset(demo, monkeypatch):
+    results, tables = demo
+    drawn = {}
+    monkeypatch.setattr(figures, "save", lambda figure, _, name: drawn.update({name: figure}))
+    shuffled = catalog()
+    for subset in shuffled["subsets"].values():
+        subset["elements"] = dict(sorted(subset["elements"].items()))
+    plan, out = results / "plan", results / "three"
+    figures.draw(tables, results / "runs", plan, out, "demo", shuffled)
+    axes = drawn["heatmap"].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ct"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["brain"]
 
 
 def test_heatmap_without_elements_shows_targets_by_rule():

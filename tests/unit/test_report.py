@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from matcg.errors import DataError
-from matcg.report import figures, html
+from matcg.report import figures, grid, html
 from matcg.report.questions import ImageBudget
 from matcg.report.tables import compare
 from synthetic import World, make, write_tsv
 
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 HOSTILE = '<script>alert("x")</script>'
 SMALL = {"questions": 24, "targets": ("ct-brain-state", "mri-lung-side")}
 
@@ -26,7 +27,9 @@ def report(results, world, drawn=False, **options):
     if drawn:
         (out / "figures").mkdir()
         for name in figures.NAMES:
-            (out / f"figures/{name}.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+            (out / f"figures/{name}.svg").write_text(SVG)
+        for target in world.targets:
+            (out / f"figures/grid-{target}.svg").write_text(SVG)
     html.write(results, ["demo"], results / "report.html", **options)
     return (results / "report.html").read_text(encoding="utf-8")
 
@@ -84,7 +87,8 @@ def test_nothing_is_loaded_from_elsewhere(demo):
 def test_all_figures_tables_and_data_are_in_it(demo):
     _, source, page = demo
     drawn = [image["alt"] for image in page.all("img") if image["alt"].startswith("demo: ")]
-    assert drawn == [f"demo: {name}" for name in figures.NAMES]
+    grids = [f"grid-{target}" for target in SMALL["targets"]]
+    assert drawn == [f"demo: {name}" for name in (*figures.NAMES, *grids)]
     for text in ("3 rows", "is not among the options", "2 of 3 not chosen", "Digest of the code"):
         assert text in source or text.replace("'", "&#39;") in source
 
@@ -128,6 +132,48 @@ def test_long_quarantine_is_bounded_with_its_count_and_file(tmp_path, monkeypatc
     source = report(tmp_path, World(**SMALL))
     assert "3 rows" in source
     assert "The first 2 rows; all are in data/quarantine.tsv." in source
+
+
+def section(source):
+    start = source.index("What was held out, what was learned from")
+    return source[start : source.index("Every evaluation", start)]
+
+
+def test_grids_stand_below_the_comparison_one_target_open(demo):
+    _, source, _ = demo
+    assert source.index("Every combination") < source.index("What was held out")
+    part = section(source)
+    titles = [f"<summary>{target}</summary>" for target in SMALL["targets"]]
+    assert re.findall(r"<details.*?</summary>", part) == [
+        f"<details open>{titles[0]}",
+        f"<details>{titles[1]}",
+    ]
+    assert "left out" not in part
+
+
+def test_first_grids_of_all_targets_come_before_further_ones_within_their_bound(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(grid, "PANELS", 1)
+    uri = len("data:image/svg+xml;base64,") + 4 * -(-len(SVG) // 3)
+    monkeypatch.setattr(html, "GRID_BYTES", 3 * uri)
+    source = report(tmp_path, World(**SMALL), drawn=True)
+    assert 'alt="demo: grid-ct-brain-state.2"' not in source
+    figures_folder = tmp_path / "experiments/demo/figures"
+    for target in SMALL["targets"]:
+        (figures_folder / f"grid-{target}.2.svg").write_text(SVG)
+    html.write(tmp_path, ["demo"], tmp_path / "report.html")
+    part = section((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert re.findall(r'alt="demo: grid-([^"]*)"', part) == [
+        "ct-brain-state",
+        "ct-brain-state.2",
+        "mri-lung-side",
+    ]
+    assert "1 figure left out to keep this page small: experiments/demo/figures has all" in part
+
+
+def test_no_grids_no_section(tmp_path):
+    assert "What was held out" not in report(tmp_path, World(**SMALL))
 
 
 def test_pictures_stop_at_their_budget():

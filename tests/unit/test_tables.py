@@ -57,6 +57,25 @@ def demo(tmp_path_factory):
     return results, run(results)
 
 
+def test_a_control_of_each_combination_is_compared_with_its_own(tmp_path):
+    target = "ct-brain-state"
+    make(tmp_path, World(targets=(target,), own_controls=True))
+    folder = run(tmp_path)
+    _, table = predictions(tmp_path, target)
+    means = {}
+    for rule in World().rules:
+        cg, control = (float(score(table, f"{arm}-{rule}").mean()) for arm in ("cg", "control"))
+        row = only(rows(folder, COMPARISON), rule=rule)
+        assert row["control"] == pytest.approx(control, abs=1e-6)
+        assert row["difference"] == pytest.approx(cg - control, abs=1e-6)
+        means[rule] = control
+    assert len(set(means.values())) == 2
+    # An arm that belongs to no combination is compared with all of them.
+    baseline = only(rows(folder, SUMMARY), arm="baseline")
+    gap = baseline["accuracy"] - sum(means.values()) / 2
+    assert baseline["minus_reference"] == pytest.approx(gap, abs=1e-6)
+
+
 def test_accuracy_has_every_evaluation_with_its_own_counts(demo):
     results, folder = demo
     cells = rows(folder, ACCURACY)

@@ -1,13 +1,15 @@
 """What a user types and what the workflow says: commands, mistakes, what makes it run again."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from workspace import Workspace
+from repository import fresh_copy, snakemake
+from workspace import REPO, Workspace
 
 RULES = {
-    "all", "audit", "backbone", "compare", "figures", "finetune", "mix", "plan", "predict",
-    "prepare", "report", "summarise", "world",
+    "all", "audit", "backbone", "compare", "enumerate", "figures", "finetune", "mix", "paper",
+    "plan", "predict", "prepare", "report", "summarise", "world",
 }  # fmt: skip
 DONE = "Nothing to be done"
 
@@ -178,6 +180,81 @@ def test_another_experiment_adds_its_own_runs_only(ran: Workspace) -> None:
     found = jobs(ran)
     ran.edit("config.yaml", "[toy, more]", "[toy]")
     assert (found["mix"], found["finetune"], found["predict"]) == (1, 1, 1)
+
+
+def test_removing_a_target_deletes_nothing_and_says_what_is_unused(
+    workspaces: Callable[[str], Workspace],
+) -> None:
+    mine = workspaces("less")
+    mine.edit("experiments/toy.yaml", "[ct-brain-state]", "[ct-brain-state, us-brain-side]")
+    assert mine.snakemake("--cores", "2").returncode == 0
+    before = made(mine)
+    mine.edit("experiments/toy.yaml", "[ct-brain-state, us-brain-side]", "[ct-brain-state]")
+    done = mine.snakemake("--cores", "2")
+    assert done.returncode == 0, done.stdout
+    assert "finetune" not in done.stdout, "nothing that stays is trained again"
+    assert before == made(mine)
+    unused = (mine.root / "results/plan/unused.tsv").read_text()
+    assert "predictions\tresults/predictions/toy/toy/us-brain-side.parquet" in unused
+    assert unused.count("\nrun\t") == 2
+    assert "run: 2, mix: 2, predictions: 1" in (mine.root / "results/plan/summary.md").read_text()
+
+
+def made(mine: Workspace) -> set[str]:
+    """Return the paths of all runs, mixes and predictions."""
+    folders = ("runs", "mixes", "predictions")
+    found = (path for folder in folders for path in (mine.root / "results" / folder).rglob("*"))
+    return {path.as_posix() for path in found}
+
+
+# --- What a plan costs ---------------------------------------------------------------------------
+
+
+def test_the_plan_is_shown_with_its_price_whenever_it_is_asked_for(
+    workspaces: Callable[[str], Workspace],
+) -> None:
+    mine = workspaces("priced")
+    mine.edit("catalogs/toy.yaml", "reader: phantom", "reader: medmat")
+    first = mine.snakemake("plan", "--cores", "1")
+    assert first.returncode == 0, first.stdout
+    assert "| finetune | toy | full | 2 | 40 samples seen | unknown |" in first.stdout
+    header = "step\tbackbone\trecipe\tdevice\tjobs\tunits\tseconds\n"
+    mine.write("results/throughput.tsv", header + "finetune\ttoy\tfull\tcpu\t2\t40\t3600\n")
+    again = mine.snakemake("plan", "--cores", "1").stdout
+    assert "| 1.00 CPU-hours | unknown | measured, 2 jobs on cpu |" in again
+    assert "1.00 CPU-hours" in (mine.root / "results/plan/summary.md").read_text()
+
+
+def test_looking_at_the_plan_makes_nothing_else_run_again(ran: Workspace) -> None:
+    assert ran.snakemake("plan", "--cores", "1").returncode == 0
+    assert jobs(ran) == {}
+
+
+def test_a_plan_above_its_budget_is_shown_and_not_launched(
+    workspaces: Callable[[str], Workspace],
+) -> None:
+    mine = workspaces("budget")
+    mine.edit("backbones/toy.yaml", "threads: 1", "threads: 1, weights_mb: 600")
+    mine.write("mine.yaml", "budget: {disk_gb: 1}\n")
+    refused = "the plan takes 1.2 GB of weights, budget.disk_gb is 1"
+    assert refused in mine.snakemake("plan", "--cores", "1", "--configfile", "mine.yaml").stdout
+    assert mine.snakemake("-n", "--configfile", "mine.yaml").returncode == 0
+    done = mine.snakemake("--cores", "1", "--configfile", "mine.yaml")
+    assert done.returncode == 1
+    assert f"Not launched: {refused}" in done.stdout
+    assert not (mine.root / "results/runs").exists()
+    mine.write("mine.yaml", "budget: {disk_gb: 2}\n")
+    assert mine.snakemake("--cores", "2", "--configfile", "mine.yaml").returncode == 0
+
+
+def test_the_paper_is_planned_by_one_word(tmp_path: Path) -> None:
+    done = snakemake(fresh_copy(tmp_path), "-n", "paper")
+    assert done.returncode == 0, done.stdout
+    names = [path.stem for path in (REPO / "experiments/paper").glob("*.yaml")]
+    assert len(names) == 14
+    for name in names:
+        assert f"results/experiments/paper-{name}/headline.json" in done.stdout
+    assert "results/experiments/phantom" not in done.stdout
 
 
 def test_a_failing_step_tells_the_user_in_a_line(workspaces: Callable[[str], Workspace]) -> None:

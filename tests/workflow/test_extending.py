@@ -1,12 +1,15 @@
 """The examples of docs/extending.md, word for word, added to the workflow and planned with."""
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from repository import fresh_copy, snakemake
 from workspace import REPO, Workspace
 
+BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FOLDERS = ("combinations", "catalogs", "backbones", "experiments")
 
@@ -61,3 +64,27 @@ def test_the_rules_are_planned(extended: Workspace) -> None:
     text = plan(extended, "--config", "experiments=[task-elsewhere,same-source]")
     assert "mri-knee-state.10+us-lung-state.10-s0-" in text
     assert "mri-knee-state.20-s0-" in text
+
+
+def test_a_combination_rule_is_added_as_the_page_says(tmp_path: Path) -> None:
+    """Do what the section says, from its files to the report, and compare what it shows."""
+    page = (REPO / "docs/extending.md").read_text(encoding="utf-8")
+    section = page.split("## Add a combination rule")[1].split("### What a rule can say")[0]
+    copy = fresh_copy(tmp_path)
+    for path, text in EXAMPLE.findall(section):
+        (copy / path).write_text(text, encoding="utf-8")
+    look, shown, run = BLOCK.findall(EXAMPLE.sub("", section))
+    said = follow(copy, look)
+    for line in shown.splitlines():
+        assert line in said
+    assert "task-elsewhere" in follow(copy, run)
+    assert (copy / "results/report.html").stat().st_size > 100_000
+
+
+def follow(folder: Path, command: str) -> str:
+    """Type a command of the page in a folder and return what it says."""
+    program, *arguments = shlex.split(command)
+    assert program == "snakemake"
+    done = snakemake(folder, *arguments)
+    assert done.returncode == 0, done.stdout
+    return done.stdout

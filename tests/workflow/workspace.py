@@ -88,8 +88,10 @@ STEPS = {
             (out / "headline.json").write_text('{"headline": "CG against control"}')
         """,
     "report/figures.py": """
-        def draw(tables, runs, out, elements):
-            assert set(elements) == {"ct-brain-state"}
+        def draw(tables, runs, plan, out, experiment, catalog):
+            assert (plan / "experiments.tsv").exists() and (plan / "mixes.tsv").exists()
+            assert experiment == "toy" and catalog["elements"] == ["modality", "area", "task"]
+            assert catalog["subsets"]["ct-brain-state"]["elements"]["area"] == ["brain"]
             out.mkdir(parents=True, exist_ok=True)
             (out / "arms.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         """,

@@ -11,6 +11,11 @@ from matcg.script import logged
 with logged(snakemake.log[0]):
     from matcg.report.figures import draw
 
-    elements = json.loads(snakemake.params.elements)
-    out = Path(snakemake.output.figures)
-    draw(Path(snakemake.input.tables), Path("results/runs"), out, elements)
+    draw(
+        tables=Path(snakemake.input.tables),
+        runs=Path("results/runs"),
+        plan=Path(snakemake.input.plan[0]).parent,
+        out=Path(snakemake.output.figures),
+        experiment=snakemake.wildcards.experiment,
+        catalog=json.loads(snakemake.params.subsets),
+    )

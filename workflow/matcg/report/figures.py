@@ -1,8 +1,4 @@
-"""Figures of an experiment, as SVG for print and PNG for slides, drawn from its tables.
-
-Colours are those of Okabe and Ito (Color Universal Design, 2008), told apart by readers with
-colour-blindness; shapes repeat what colours say, for print without colour.
-"""
+"""Figures of an experiment, as SVG for print and PNG for slides, drawn from its tables and plan."""
 
 import json
 import statistics
@@ -10,50 +6,49 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, product
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from matcg.errors import DataError
+from matcg.report import grid
 from matcg.report.answers import BASELINE
+from matcg.report.grid import CatalogElements
 from matcg.report.render import Cell, Row, read_csv
 from matcg.report.study import CG, CONTROL, SETTING, arm_order
+from matcg.report.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    MARKERS,
+    ORANGE,
+    PURPLE,
+    SKY,
+    STYLE,
+    VERMILLION,
+    clipped,
+    new_figure,
+    save,
+)
 from matcg.report.tables import ACCURACY, COMPARISON
 
 __all__ = ["NAMES", "draw"]
 
 NAMES = ("difference", "arms", "heatmap", "loss")
 
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
-    *("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
-)
-GREY = "#767676"
 # Yellow is too pale for lines on white and stays out of the cycle.
 CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 ARM_STYLES = {
     CG: (BLUE, "o"),
     CONTROL: (VERMILLION, "s"),
     BASELINE: (BLACK, "^"),
     "floor": (GREY, "v"),
     "ceiling": (GREEN, "D"),
-}
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "matcg",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
 }
 # Above this many rows labels are left out and rows become thin: the tables name them all.
 LABELLED = 90
@@ -63,14 +58,16 @@ Setting = tuple[Cell, ...]
 Elements = Mapping[str, Mapping[str, Sequence[str]]]
 
 
-def draw(tables: Path, runs: Path, out: Path, elements: Elements | None = None) -> None:
-    """Write every figure of `NAMES` to `out` as .svg and .png.
+def draw(
+    tables: Path, runs: Path, plan: Path, out: Path, experiment: str, catalog: CatalogElements
+) -> None:
+    """Write every figure of `NAMES`, and the grids of the targets, to `out` as .svg and .png.
 
-    `tables` is the folder that `compare` wrote, `runs` is results/runs. `elements` gives for each
-    target its values of every element of the catalog; without it the heatmap shows targets by rule.
+    `tables` is the folder that `compare` wrote, `runs` is results/runs, `plan` results/plan.
 
     Raises:
-        DataError: a run of the tables has no metrics.jsonl, or one without losses.
+        DataError: a run of the tables has no metrics.jsonl, or one without losses; or the plan
+            lacks the experiment.
     """
     accuracy = read_csv(tables / "accuracy.csv", ACCURACY.fields)
     comparison = read_csv(tables / "comparison.csv", COMPARISON.fields)
@@ -78,18 +75,21 @@ def draw(tables: Path, runs: Path, out: Path, elements: Elements | None = None) 
         figures = {
             "difference": difference_figure(comparison),
             "arms": arms_figure(accuracy),
-            "heatmap": heatmap_figure(comparison, elements),
+            "heatmap": heatmap_figure(comparison, _elements(catalog)),
             "loss": loss_figure(read_losses(accuracy, runs)),
         }
         out.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
-            figure.savefig(out / f"{name}.svg", metadata={"Date": None})
-            FigureCanvasAgg(figure)
-            figure.savefig(out / f"{name}.png", dpi=160)
+            save(figure, out, name)
+        grid.draw(grid.read_grids(plan, experiment), catalog, out)
 
 
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), layout="constrained")
+def _elements(catalog: CatalogElements) -> Elements:
+    """Return each subset's values in the order of the catalog's elements."""
+    return {
+        name: {element: subset["elements"][element] for element in catalog["elements"]}
+        for name, subset in catalog["subsets"].items()
+    }
 
 
 def _by_setting(rows: Iterable[Row]) -> dict[Setting, list[Row]]:
@@ -118,7 +118,7 @@ def _percent(cell: Cell) -> float:
 
 def _empty(text: str) -> Figure:
     """Say why there is nothing to see: a missing figure would look like a failure."""
-    figure = _figure(6, 1)
+    figure = new_figure(6, 1)
     figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
     return figure
 
@@ -135,7 +135,7 @@ def difference_figure(comparison: Sequence[Row]) -> Figure:
     groups = _by_setting(rows)
     longest = max(len(group) for group in groups.values())
     height = 1.2 + longest * (0.17 if longest <= LABELLED else 0.05)
-    figure = _figure(3.4 + 4 * len(groups), min(height, 40))
+    figure = new_figure(3.4 + 4 * len(groups), min(height, 40))
     panels = figure.subplots(1, len(groups), squeeze=False, sharex=True)[0]
     rules = _unique(rows, "rule")
     styles = dict(zip(sorted(rules), cycle(zip(CYCLE, MARKERS, strict=True)), strict=False))
@@ -166,7 +166,7 @@ def _differences(panel: Axes, rows: Sequence[Row], styles: Mapping[str, tuple[st
     panel.grid(axis="x", color="#dddddd", lw=0.5)
     panel.set_axisbelow(True)
     panel.set_ylim(-0.8, len(ordered) - 0.2)
-    labels = [_clipped(f"{row['target']}  ←  {row['combination']}") for row in ordered]
+    labels = [clipped(f"{row['target']}  ←  {row['combination']}") for row in ordered]
     if len(ordered) > LABELLED:
         panel.set_yticks([])
         panel.set_ylabel(f"{len(ordered)} combinations, sorted")
@@ -174,18 +174,12 @@ def _differences(panel: Axes, rows: Sequence[Row], styles: Mapping[str, tuple[st
         panel.set_yticks(range(len(ordered)), labels, fontsize=6)
 
 
-def _clipped(text: str, length: int = 70) -> str:
-    # A dollar sign would start a formula.
-    text = " ".join(text.split()).replace("$", r"\$")
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
 def arms_figure(accuracy: Sequence[Row]) -> Figure:
     """Draw the mean accuracy of every arm on each target, and its chance."""
     settings = _by_setting(row for row in accuracy if row["run"] != BASELINE)
     settings = settings or _by_setting(accuracy)
     longest = max(len(_unique(group, "target")) for group in settings.values())
-    figure = _figure(2.6 + 3.4 * len(settings), 1.3 + 0.28 * longest)
+    figure = new_figure(2.6 + 3.4 * len(settings), 1.3 + 0.28 * longest)
     panels = figure.subplots(1, len(settings), squeeze=False, sharex=True)[0]
     arms = sorted(_unique(accuracy, "arm"), key=arm_order)
     styles = _arm_styles(arms)
@@ -224,7 +218,7 @@ def _arms(panel: Axes, rows: Sequence[Row], styles: Mapping[str, tuple[str, str]
             low, high = min(values), max(values)
             panel.plot([low, high], [place, place], color=color, lw=1.5, alpha=0.6)
             panel.plot(statistics.fmean(values), place, marker, color=color, ms=5)
-    panel.set_yticks(range(len(targets)), [_clipped(target, 40) for target in targets])
+    panel.set_yticks(range(len(targets)), [clipped(target, 40) for target in targets])
     panel.set_ylim(-0.7, len(targets) - 0.3)
     panel.set_xlim(-2, 102)
     panel.set_xlabel("accuracy (%); bars: range over combinations and seeds")
@@ -249,13 +243,13 @@ def heatmap_figure(comparison: Sequence[Row], elements: Elements | None) -> Figu
     columns = min(len(grids), 4)
     lines = -(-len(grids) // columns)
     size = (1.6 + columns * (0.5 + 0.62 * len(xs)), 1.2 + lines * (0.6 + 0.36 * len(ys)))
-    figure = _figure(max(size[0], 4), max(size[1], 2))
+    figure = new_figure(max(size[0], 4), max(size[1], 2))
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat
     limit = max(5.0, *(abs(value) for cells in grids.values() for *_, value in cells))
     norm = TwoSlopeNorm(0, -limit, limit)
     for panel, (title, cells) in zip(panels, grids.items(), strict=False):
         image = _heat(panel, cells, ys, xs, norm)
-        panel.set_title(_clipped(title))
+        panel.set_title(clipped(title))
     for panel in list(panels)[len(grids) :]:
         panel.set_visible(False)
     label = f"CG minus {rows[0]['reference']} (points)"
@@ -304,12 +298,12 @@ def _heat(
             fontsize=7,
             color="white" if dark else BLACK,
         )
-    panel.set_xticks(range(len(xs)), [_clipped(x, 24) for x in xs])
+    panel.set_xticks(range(len(xs)), [clipped(x, 24) for x in xs])
     if max(map(len, xs)) > 7:
         panel.tick_params(axis="x", rotation=40)
         for label in panel.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    panel.set_yticks(range(len(ys)), [_clipped(y, 40) for y in ys])
+    panel.set_yticks(range(len(ys)), [clipped(y, 40) for y in ys])
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
     return image
@@ -349,7 +343,7 @@ def loss_figure(losses: Losses) -> Figure:
         return _empty("nothing was fine-tuned")
     arms = sorted(losses, key=arm_order)
     styles = _arm_styles(arms)
-    figure = _figure(1 + 2.2 * len(arms), 2.8)
+    figure = new_figure(1 + 2.2 * len(arms), 2.8)
     panels = figure.subplots(1, len(arms), squeeze=False, sharey=True, sharex=True)[0]
     for panel, arm in zip(panels, arms, strict=True):
         color = styles[arm][0]

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matcg.errors import DataError
 from matcg.report import figures, provenance
 from matcg.report.answers import BASELINE, read_answers, read_plan, read_tsv
+from matcg.report.grid import read_grids
 from matcg.report.questions import KINDS, ImageBudget, TargetQuestions, choose_questions
 from matcg.report.render import Cell, Row, Table, read_csv, shown
 from matcg.report.study import CG, Study
@@ -28,6 +29,7 @@ __all__ = ["write"]
 FOLDER = Path(__file__).parent
 IMAGE_BYTES = 8_000_000
 FIGURE_BYTES = 2_000_000
+GRID_BYTES = 6_000_000
 ROWS = 2000
 CAPTIONS = {
     "difference": "CG minus control of every combination, with 95 % bootstrap intervals.",
@@ -57,6 +59,8 @@ class ExperimentView:
     results: Sequence[Mapping[str, Any]]
     tables: Mapping[str, Shown]
     figures: Sequence[tuple[str, str, str]]
+    grids: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    grids_left_out: int = 0
     questions: Sequence[TargetQuestions] = field(default_factory=list)
     questions_of: str = ""
 
@@ -76,6 +80,8 @@ def write(
     """
     budget = ImageBudget(IMAGE_BYTES)
     views = [_experiment(results, name, budget) for name in experiments]
+    for view in views:
+        _add_grids(view, results, GRID_BYTES // len(views))
     style, script = (_source(name) for name in ("report.css", "report.js.j2"))
     page = (
         _environment()
@@ -159,6 +165,21 @@ def _add_questions(view: ExperimentView, results: Path, budget: ImageBudget) -> 
         view.questions_of = ", ".join(str(part) for part in setting if part)
 
 
+def _add_grids(view: ExperimentView, results: Path, limit: int) -> None:
+    """Show the first grid of every target before any further ones, until `limit` is spent."""
+    folder = results / "experiments" / view.name / "figures"
+    grids = {grid.target: list(grid.pages) for grid in read_grids(results / "plan", view.name)}
+    names = [(page, target, name) for target in grids for page, name in enumerate(grids[target])]
+    budget = ImageBudget(limit)
+    found: dict[str, list[tuple[str, str]]] = {target: [] for target in grids}
+    for _, target, name in sorted(names):
+        uri = budget.take(_figure(folder / f"{name}.svg"))
+        if uri:
+            found[target].append((f"{view.name}: {name}", uri))
+    view.grids = {target: shown for target, shown in found.items() if shown}
+    view.grids_left_out = budget.left_out
+
+
 def _table(results: Path, folder: Path, table: Table) -> Shown:
     path = folder / f"{table.stem}.csv"
     rows = read_csv(path, table.fields)
@@ -214,13 +235,17 @@ def _figures(folder: Path, name: str) -> list[tuple[str, str, str]]:
     """Return name, data URI and caption of every figure there is."""
     found = []
     for stem in figures.NAMES:
-        path = folder / f"{stem}.svg"
-        if path.exists() and path.stat().st_size > FIGURE_BYTES:
-            path = path.with_suffix(".png")
-        uri = _image(path)
+        uri = _figure(folder / f"{stem}.svg")
         if uri:
             found.append((f"{name}: {stem}", uri, CAPTIONS[stem]))
     return found
+
+
+def _figure(path: Path) -> str:
+    """Return a figure as a data URI: its .svg, or its .png where that is too large."""
+    if path.exists() and path.stat().st_size > FIGURE_BYTES:
+        path = path.with_suffix(".png")
+    return _image(path)
 
 
 def _image(path: Path) -> str:

@@ -77,11 +77,15 @@ class ImageBudget:
         # Small synthetic pictures must stay sharp; photographs of any size must stay small.
         kind, options = ("png", {}) if max(image.size) <= SMALL else ("jpeg", {"quality": 82})
         encoded = base64.b64encode(_encoded(image, kind, options)).decode()
-        if len(encoded) > self.left:
+        return self.take(f"data:image/{kind};base64,{encoded}")
+
+    def take(self, uri: str) -> str:
+        """Return a data URI as it is, or nothing once the budget is spent."""
+        if len(uri) > self.left:
             self.left_out += 1
             return ""
-        self.left -= len(encoded)
-        return f"data:image/{kind};base64,{encoded}"
+        self.left -= len(uri)
+        return uri
 
 
 def _encoded(image: Image.Image, kind: str, options: Mapping[str, int]) -> bytes:

@@ -90,11 +90,10 @@ class Study:
             if other.run == BASELINE
             or (setting_of(other) == setting and row.seed in (None, other.seed))
         ]
-        # A control with a run for each combination is compared with its own.
-        own = (row.rule, row.combination)
-        matching = [
-            other for other in matching if (other.rule, other.combination) in (("", ""), own)
-        ]
+        if row.rule:
+            # A control with a run for each combination is compared with its own.
+            own = (("", ""), (row.rule, row.combination))
+            matching = [other for other in matching if (other.rule, other.combination) in own]
         if candidates and not matching:
             raise DataError(
                 f"experiment {row.experiment}: {row.arm} run {row.run} on {row.target} has no "
