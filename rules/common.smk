@@ -1,5 +1,6 @@
 """The plan of this config, and the thin functions that lead from wildcards into it."""
 
+import gc
 import json
 import sys
 from collections import defaultdict
@@ -31,6 +32,11 @@ def choose_collection():
             settings.config_args = [*(settings.config_args or []), f"experiments=[{name}]"]
 
 
+# Jobs live as long as Snakemake does. Python's collector would look through all of them and all of the
+# plan again and again, and free hardly anything: a fifth of a large dry run (docs/benchmarks.md).
+gc.set_threshold(10_000)
+
+
 def read_plan():
     """Return project and plan; a user's mistake ends Snakemake with one line."""
     settings = workflow.config_settings
@@ -52,8 +58,14 @@ EXPERIMENTS = [experiment.name for experiment in PROJECT.experiments]
 MIXES = {mix.id: mix for mix in PLAN.mixes}
 SIZES = {row.mix: row.n_train for row in PLAN.rows if row.mix}
 EVALUATIONS = {(e.backbone, e.catalog, e.target): e for e in PLAN.evaluations}
+RECIPES = {
+    (name, recipe): settings.canonical()
+    for name, backbone in BACKBONES.items()
+    for recipe, settings in backbone.recipes.items()
+}
 LAUNCHED = set()  # rules with jobs in this call, once it has started
 PHANTOMS = sorted(name for name in CATALOGS if CATALOGS[name].reader == "phantom")
+gc.freeze()
 
 
 wildcard_constraints:

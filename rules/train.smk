@@ -22,9 +22,7 @@ rule finetune:
         runtime=needs("runtime", grows=True),
     params:
         identity=lambda wildcards: planned(IDENTITIES, wildcards.backbone),
-        recipe=lambda wildcards: planned(
-            BACKBONES[wildcards.backbone].recipes, wildcards.recipe
-        ).canonical(),
+        recipe=lambda wildcards: planned(RECIPES, (wildcards.backbone, wildcards.recipe)),
         # Where the weights lie is no part of what they are.
         backbone=lambda wildcards, input: SETTINGS[wildcards.backbone],
         version=versions.FINETUNE,

@@ -132,6 +132,19 @@ def test_every_place_that_the_release_used_is_found(root, name):
     assert read(spec(), {}, root).files == (name,)
 
 
+def test_a_subset_may_be_the_rows_of_some_source_datasets(root):
+    """Rows of others are another subset's; one that names no dataset stays and is set aside."""
+    rows = [row(0), row(1, **{"data-no": "7"}), row(2, **{"data-no": None}), row(3)]
+    release(root, [*rows, row(4, **{"data-no": 7}), row(5, Answer=None, **{"data-no": "7"})])
+    source = read(spec(), {"only": ["7"]}, root)
+    assert [sample.origin for sample in source.samples] == ["med-mat/1.png", "med-mat/4.png"]
+    assert [(each.row, each.reason) for each in source.quarantined] == [
+        ("3", "key missing: data-no"),
+        ("6", "no answer: Answer or Answer-choice is missing or empty"),
+    ]
+    assert source.rows == 4
+
+
 def test_options_choose_file_group_and_label(root):
     (root / "mine.json").write_text(json.dumps([row(1), row(2, image="med-mat/12.png")]))
     options = {"files": "mine.json", "group_by": r"/(\d)(\d)\.", "labels": {"cat": "pet"}}

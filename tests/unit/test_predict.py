@@ -208,8 +208,7 @@ def test_a_job_killed_halfway_keeps_what_it_had(desk):
 
 def test_a_half_written_store_is_not_believed(desk):
     first, _ = desk.predict("baseline")
-    (file,) = (desk.root / "store").iterdir()
-    assert file.suffix == ".parquet"
+    (file,) = (desk.root / "store").glob("*.parquet")
     plain = pq.read_table(file).replace_schema_metadata(None)
     pq.write_table(plain.slice(0, 1), file)
     assert desk.predict("baseline") == (first, [("start", "baseline")])
