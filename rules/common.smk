@@ -130,7 +130,10 @@ def experiment_rows(wildcards):
 @cache
 def costs():
     """Return what the plan takes, by what finished jobs have measured."""
-    return price.price(PLAN, PROJECT, throughput.read(), known_tests())
+    try:
+        return price.price(PLAN, PROJECT, throughput.read(), known_tests())
+    except MatcgError as error:
+        raise SystemExit(f"matcg: {error}")
 
 
 @cache

@@ -248,8 +248,17 @@ def test_a_plan_above_its_budget_is_shown_and_not_launched(
 
 
 def test_the_paper_is_planned_by_one_word(tmp_path: Path) -> None:
-    done = snakemake(fresh_copy(tmp_path), "-n", "paper")
+    copy = fresh_copy(tmp_path)
+    # What Snakemake would tell the processes that run single jobs on other machines.
+    (copy / "told.smk").write_text(
+        'include: "Snakefile"\n'
+        "from snakemake.spawn_jobs import SpawnedJobArgsFactory\n"
+        "told = SpawnedJobArgsFactory(workflow).workflow_property_to_arg\n"
+        "print(told('config_settings.config_args', flag='--config'))\n"
+    )
+    done = snakemake(copy, "-s", "told.smk", "-n", "paper")
     assert done.returncode == 0, done.stdout
+    assert "--config 'experiments=[paper]'" in done.stdout
     names = [path.stem for path in (REPO / "experiments/paper").glob("*.yaml")]
     assert len(names) == 14
     for name in names:
