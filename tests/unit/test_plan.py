@@ -390,6 +390,8 @@ def test_sources_too_small_for_the_experiment_are_listed_as_excluded() -> None:
     assert not any("ct-lung-state" in dict(mix.parts) for mix in made.mixes)
     reasons = [e.reason for e in made.excluded]
     assert reasons == ["1 subsets not known to give 20 samples: ct-lung-state"]
+    with pytest.raises(ConfigError, match=r"matches no combination .*not known to give 51 samples"):
+        make_plan(project({**PAIR_ONLY, "min_size": 51}))
 
 
 # --- Which combinations --------------------------------------------------------------------------

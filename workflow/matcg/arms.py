@@ -187,9 +187,11 @@ def _matches(
         for target in targets
     }
     if not any(found.values()):
+        small = sorted({each.reason for each in _too_small(scope, arm, name, targets)})
         raise ConfigError(
             f"{experiment.where}: rule '{name}' (arm '{arm}') matches no combination for any of"
             f" the {len(found)} targets; change the targets, the rule or the catalog"
+            + "".join(f" ({reason})" for reason in small[:1])
         )
     return found
 

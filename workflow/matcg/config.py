@@ -432,6 +432,14 @@ class Experiment(Model):
         return tuple(sorted({n for n in self.samples if n}))
 
     @model_validator(mode="after")
+    def _sizes_make_sense(self) -> "Experiment":
+        if not self.sizes:
+            raise ValueError("samples: 0 alone trains nothing; add a size")
+        if 0 in self.samples and "baseline" not in self.arms:
+            raise ValueError("samples: 0 stands for the baseline; add `baseline: {}` to `arms`")
+        return self
+
+    @model_validator(mode="after")
     def _arms_make_sense(self) -> "Experiment":
         for name, arm in self.arms.items():
             _check_arm(name, arm, self.sizes)
@@ -439,14 +447,6 @@ class Experiment(Model):
             raise ValueError("arms: 'cg', the arm under test, is missing; add `cg: {}`")
         if not self.rules and any(n == "cg" or arm.like for n, arm in self.arms.items()):
             raise ValueError("rules: is missing; the arm 'cg' takes its sources from rules")
-        return self
-
-    @model_validator(mode="after")
-    def _sizes_make_sense(self) -> "Experiment":
-        if not self.sizes:
-            raise ValueError("samples: 0 alone trains nothing; add a size")
-        if 0 in self.samples and "baseline" not in self.arms:
-            raise ValueError("samples: 0 stands for the baseline; add `baseline: {}` to `arms`")
         return self
 
 
@@ -616,6 +616,7 @@ def _sentence(finding: Any) -> str:
     """Return pydantic's message with the value it is about."""
     message = str(finding["msg"]).replace("Input should be", "must be").replace("String", "text")
     message = message.replace("a valid tuple", "a list").replace("a valid dictionary", "a mapping")
+    message = message.replace("Tuple", "the list").replace("Dictionary", "the mapping")
     value = finding["input"]
     if finding["type"] == "literal_error" and isinstance(value, str):
         valid = re.findall(r"'([^']+)'", message)
