@@ -31,10 +31,7 @@ rule all:
         "results/report.html",
 
 
-# All experiments of experiments/paper: every table and figure of the paper on classification.
-rule paper:
-    input:
-        rules.all.input,
+include: "rules/paper.smk"
 
 
 onstart:

@@ -4,6 +4,7 @@ import gc
 import json
 import sys
 from collections import defaultdict
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 
@@ -16,20 +17,22 @@ from matcg.errors import MatcgError
 from matcg.plan import make_plan
 from matcg.plan_tables import digest, read_tests, render, summarise
 
-COLLECTIONS = ("paper",)
+PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml"))
+COLLECTIONS = {"paper": "paper", **{name: f"paper/{name}" for name in PAPER}}
 
 
 def choose_collection():
-    """Let `snakemake paper` stand for `snakemake --config experiments=[paper]`.
+    """Let `snakemake table3` stand for `snakemake --config experiments=[paper/table3]`.
 
     The words of the command are looked at, since Snakemake tells targets after it has read the
     rules. Said as if by --config, the choice also reaches the processes that run jobs elsewhere.
     """
-    for name in COLLECTIONS:
-        if name in sys.argv[1:]:
-            config["experiments"] = [name]
-            settings = workflow.config_settings
-            settings.config_args = [*(settings.config_args or []), f"experiments=[{name}]"]
+    asked = [COLLECTIONS[word] for word in sys.argv[1:] if word in COLLECTIONS]
+    if asked:
+        config["experiments"] = asked
+        settings = workflow.config_settings
+        told = f"experiments=[{','.join(asked)}]"
+        settings.config_args = [*(settings.config_args or []), told]
 
 
 # Jobs live as long as Snakemake does. Python's collector would look through all of them and all of the
@@ -155,6 +158,13 @@ def predictions(wildcards):
     return sorted(
         {f"results/predictions/{r.backbone}/{r.catalog}/{r.target}.parquet" for r in rows}
     )
+
+
+def published(wildcards):
+    """Return what a paper prints for an experiment as canonical JSON, one list a number."""
+    planned(rows_by_experiment(), wildcards.experiment)
+    printed = PROJECT.published.get(wildcards.experiment, ())
+    return json.dumps([astuple(row) for row in printed])
 
 
 def metrics(wildcards):

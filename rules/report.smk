@@ -21,6 +21,7 @@ rule compare:
         mem_mb=4000,
         runtime=30,
     params:
+        published=published,
         version=versions.COMPARE,
     script:
         "../workflow/scripts/compare.py"

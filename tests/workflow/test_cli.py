@@ -1,5 +1,6 @@
 """What a user types and what the workflow says: commands, mistakes, what makes it run again."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -264,6 +265,12 @@ def test_the_paper_is_planned_by_one_word(tmp_path: Path) -> None:
     for name in names:
         assert f"results/experiments/paper-{name}/headline.json" in done.stdout
     assert "results/experiments/phantom" not in done.stdout
+    one = snakemake(copy, "-n", "table10", "figure4")
+    assert one.returncode == 0, one.stdout
+    assert set(re.findall(r"results/experiments/([\w-]+)/headline.json", one.stdout)) == {
+        "paper-table10",
+        "paper-figure4",
+    }
 
 
 def test_a_failing_step_tells_the_user_in_a_line(workspaces: Callable[[str], Workspace]) -> None:

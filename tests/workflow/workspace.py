@@ -82,7 +82,8 @@ STEPS = {
             out.write_text(repr(sorted(runs)))
         """,
     "report/tables.py": """
-        def compare(plan, predictions, experiment, out):
+        def compare(plan, predictions, experiment, out, printed):
+            assert printed == []
             (out / "tables").mkdir(parents=True, exist_ok=True)
             (out / "tables/arms.csv").write_text("arm\\n")
             (out / "headline.json").write_text('{"headline": "CG against control"}')

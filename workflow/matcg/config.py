@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from matcg.errors import ConfigError, nearest
+from matcg.published import Printed, read_published
 
 # One file a thing, in one folder a kind, below the repository.
 FOLDERS = {
@@ -425,6 +426,9 @@ class Experiment(Model):
     recipe: Name = "full"
     seeds: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0,)
     data_seed: Natural = Field(default=0, description="seed of the draw from each subset")
+    published: str | None = Field(
+        default=None, description="CSV file, relative to this one, of printed figures for it"
+    )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -437,6 +441,8 @@ class Experiment(Model):
             raise ValueError("samples: 0 alone trains nothing; add a size")
         if 0 in self.samples and "baseline" not in self.arms:
             raise ValueError("samples: 0 stands for the baseline; add `baseline: {}` to `arms`")
+        if self.published and (len(self.sizes) > 1 or len(set(self.mixed_in)) > 1):
+            raise ValueError("published: printed figures are of one size; give one of each")
         return self
 
     @model_validator(mode="after")
@@ -507,6 +513,7 @@ class Project:
     rules: Mapping[str, Rule]
     backbones: Mapping[str, Backbone]
     roots: Mapping[str, Path | None]
+    published: Mapping[str, tuple[Printed, ...]] = field(default_factory=dict)
 
 
 M = TypeVar("M", bound=Model)
@@ -801,11 +808,14 @@ def load_project(
     library = Library(root)
     file = origins.get("experiments", default)
     parts: dict[str, dict[str, Any]] = {"catalog": {}, "rule": {}, "backbone": {}}
+    published: dict[str, tuple[Printed, ...]] = {}
     experiments, renamed = [], []
     for i, name in enumerate(library.expand(checked.experiments)):
         path = library.find("experiment", name, file, f"experiments[{i}]")
         experiments.append(library.load("experiment", name, file, f"experiments[{i}]"))
         renamed.append(_resolve(experiments[i], path, library, parts))
+        if renamed[i].published:
+            published[renamed[i].name] = _published(renamed[i], path, parts["catalog"])
     _distinct(experiments)
     return Project(
         config=checked,
@@ -814,7 +824,17 @@ def load_project(
         rules=parts["rule"],
         backbones=parts["backbone"],
         roots=_roots(checked, origins.get("data", default), parts["catalog"], library),
+        published=published,
     )
+
+
+def _published(
+    experiment: Experiment, path: Path, catalogs: Mapping[str, Catalog]
+) -> tuple[Printed, ...]:
+    """Return the figures printed for an experiment, checked against its arms and catalog."""
+    file = (path.parent / str(experiment.published)).resolve()
+    targets = [subset.id for subset in catalogs[experiment.catalog].subsets]
+    return read_published(file, shown(file), experiment.arms, targets)
 
 
 def _distinct(experiments: Sequence[Experiment]) -> None:

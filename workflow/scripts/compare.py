@@ -1,5 +1,6 @@
 """Compare the arms of one experiment."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0]):
+    from matcg.published import Printed
     from matcg.report.tables import compare
 
     compare(
@@ -15,4 +17,5 @@ with logged(snakemake.log[0]):
         Path("results/predictions"),
         snakemake.wildcards.experiment,
         Path(snakemake.output.headline).parent,
+        printed=[Printed(*row) for row in json.loads(snakemake.params.published)],
     )

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matcg.errors import DataError
 from matcg.report import figures, provenance
 from matcg.report.answers import BASELINE, read_answers, read_plan, read_tsv
+from matcg.report.beside import STEM, beside_table, names_in
 from matcg.report.grid import read_grids
 from matcg.report.questions import KINDS, ImageBudget, TargetQuestions, choose_questions
 from matcg.report.render import Cell, Row, Table, read_csv, shown
@@ -61,6 +62,7 @@ class ExperimentView:
     figures: Sequence[tuple[str, str, str]]
     grids: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     grids_left_out: int = 0
+    agreement: Mapping[str, Any] = field(default_factory=dict)
     questions: Sequence[TargetQuestions] = field(default_factory=list)
     questions_of: str = ""
 
@@ -147,9 +149,13 @@ def _experiment(results: Path, name: str, budget: ImageBudget) -> ExperimentView
         }
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: not found; compare experiment '{name}' first") from None
+    path = folder / "tables" / f"{STEM}.csv"
+    if path.exists():
+        tables[STEM] = _table(results, path.parent, beside_table(names_in(path)))
     view = ExperimentView(
         name, headline["headline"], headline["results"], tables, _figures(folder / "figures", name)
     )
+    view.agreement = headline.get("published", {})
     _add_questions(view, results, budget)
     return view
 
@@ -197,7 +203,7 @@ def _table(results: Path, folder: Path, table: Table) -> Shown:
 
 def _tells(rows: Sequence[Row], name: str) -> bool:
     """Tell whether a column says anything: one with the same in every row only widens the table."""
-    if name in ("mixed_in", "label"):
+    if name in ("mixed_in", "label", "printed_gain", "our_gain"):
         return bool(_values(rows, name) - {0, ""})
     return name not in ("backbone", "recipe", "n_train") or len(_values(rows, name)) > 1
 

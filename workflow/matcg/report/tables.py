@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from matcg import seeds, statistics
+from matcg.published import Printed
 from matcg.report.answers import BASELINE, PlanRow, read_answers, read_plan
+from matcg.report.beside import agreement, arm_names, beside_rows, beside_table
 from matcg.report.headline import headline
 from matcg.report.render import Cell, Column, Field, Row, Table, write_table
 from matcg.report.study import (
@@ -151,11 +153,13 @@ def compare(
     experiment: str,
     out: Path,
     minimum_effect: float = statistics.MINIMUM_EFFECT,
+    printed: Sequence[Printed] = (),
 ) -> None:
     """Write an experiment's tables and headline.json under `out`.
 
     `plan` is experiments.tsv, `predictions` the folder results/predictions. `minimum_effect` is
     the difference below which an insignificant result counts as evidence of nothing to find.
+    `printed` are a paper's figures for the experiment, to stand beside ours.
 
     Raises:
         DataError: a planned evaluation has no answers, or answers that cannot be paired.
@@ -167,7 +171,12 @@ def compare(
     tables = ((ACCURACY, accuracy_rows(study)), (COMPARISON, comparison), (SUMMARY, summary))
     for table, cells in tables:
         write_table(out / "tables", table, cells, experiment)
-    text = json.dumps(headline(study, experiment, summary), indent=2, ensure_ascii=False)
+    found = headline(study, experiment, summary)
+    if printed:
+        beside = beside_rows(study, printed)
+        write_table(out / "tables", beside_table(arm_names(printed)), beside, experiment)
+        found["published"] = agreement(beside, printed)
+    text = json.dumps(found, indent=2, ensure_ascii=False)
     (out / "headline.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
 

@@ -1,0 +1,207 @@
+"""Printed figures: how they are read, and how they stand beside ours."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from matcg.config import load_project
+from matcg.errors import ConfigError
+from matcg.published import Printed, read_published
+from matcg.report import html
+from matcg.report.answers import read_answers, read_plan
+from matcg.report.beside import agreement, arm_names, beside_rows, beside_table, names_in
+from matcg.report.render import Row, read_csv
+from matcg.report.study import Study
+from matcg.report.tables import compare
+from synthetic import World, make
+
+REPO = Path(__file__).parents[2]
+TARGET, RULE = "ct-brain-state", "fixed-task"
+HEADER = "label,target,rule,arm,minus,value"
+ARMS, TARGETS = ("baseline", "cg", "control"), (TARGET, "other")
+
+
+# --- Reading -------------------------------------------------------------------------------------
+
+
+def read(folder: Path, *lines: str) -> tuple[Printed, ...]:
+    path = folder / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return read_published(path, "table.csv", ARMS, TARGETS)
+
+
+def test_a_number_is_an_arm_s_accuracy_or_its_difference_from_another(tmp_path: Path) -> None:
+    found = read(tmp_path, HEADER, f"7,{TARGET},{RULE},cg,,43.5", f",{TARGET},,control,baseline,-2")
+    assert found == (
+        Printed("7", TARGET, RULE, "cg", "", 43.5),
+        Printed("", TARGET, "", "control", "baseline", -2.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["label,target"], "table.csv: columns must be label,target,rule,arm,minus,value"),
+        ([HEADER, "1,ct-brain-stat,r,cg,,4"], "line 2: target: .*Did you mean 'ct-brain-state'"),
+        ([HEADER, f"1,{TARGET},r,cgg,,4"], "line 2: arm: no such arm 'cgg'.*Did you mean 'cg'"),
+        ([HEADER, f"1,{TARGET},r,cg,x,4"], "line 2: minus: no such minus 'x'"),
+        ([HEADER, f"1,{TARGET},r,cg,,4", f"1,{TARGET},r,cg,,n"], "line 3: value: 'n' is no number"),
+        ([HEADER, f"1,{TARGET},r,cg"], "line 2: has not 6 cells"),
+        ([HEADER, f"1,{TARGET},r,cg,,4,5"], "line 2: has not 6 cells"),
+    ],
+)
+def test_a_mistake_names_its_line(tmp_path: Path, lines: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, *lines)
+
+
+def test_the_file_that_an_experiment_names_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"table\.csv: cannot be read"):
+        read_published(tmp_path / "none.csv", "table.csv", ARMS, TARGETS)
+
+
+def test_the_shipped_figures_of_table_3_are_those_of_the_paper() -> None:
+    project = load_project({"experiments": ["paper"]}, REPO)
+    ours = {(p.label, p.arm): (p.target, p.value) for p in project.published["paper-table3"]}
+    names = {"baseline": "baseline", "baseline_plus": "control", "trained": "cg"}
+    with (REPO / "tests/data/paper/table3.csv").open() as stream:
+        printed = {
+            (row["row"], arm): (row["target_subset"], float(row[column]))
+            for row in csv.DictReader(stream)
+            for column, arm in names.items()
+        }
+    assert ours == printed
+    without = {"paper-figure5", "paper-figure6"}
+    assert {e.name for e in project.experiments} - set(project.published) == without
+
+
+# --- Beside ours ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    results = tmp_path_factory.mktemp("beside")
+    make(results, World(targets=(TARGET,)))
+    rows = read_plan(results / "plan/experiments.tsv", "demo")
+    return Study(rows, read_answers(results / "predictions", rows))
+
+
+def accuracy(study: Study, arm: str, rule: str = "") -> float:
+    (row,) = (row for row in study.rows if (row.arm, row.rule) == (arm, rule))
+    return float(study.correct(row).mean())
+
+
+def printed(**values: float) -> list[Printed]:
+    """Return figures of one combination by arm; after `_` stands the arm that is subtracted."""
+    pairs = ((name.partition("_"), value) for name, value in values.items())
+    return [Printed("", TARGET, RULE, arm, minus, value) for (arm, _, minus), value in pairs]
+
+
+def test_each_figure_has_ours_with_its_interval_and_the_difference(study: Study) -> None:
+    (row,) = beside_rows(study, printed(cg=70, control=35, ceiling=99))
+    for arm, rule, value in (("cg", RULE, 0.7), ("control", "", 0.35), ("ceiling", "", 0.99)):
+        ours = accuracy(study, arm, rule)
+        assert row[f"{arm}_printed"] == pytest.approx(value)
+        assert row[f"{arm}_ours"] == pytest.approx(ours)
+        assert row[f"{arm}_apart"] == pytest.approx(ours - value)
+        low, high = row[f"{arm}_ours_low"], row[f"{arm}_ours_high"]
+        assert low < ours < high  # type: ignore[operator]
+    assert (row["printed_gain"], row["our_gain"]) == ("yes", "yes")
+
+
+def test_a_printed_difference_is_taken_on_the_same_questions(study: Study) -> None:
+    (row,) = beside_rows(study, printed(cg_baseline=12))
+    ours = accuracy(study, "cg", RULE) - accuracy(study, "baseline")
+    assert row["cg-minus-baseline_ours"] == pytest.approx(ours)
+    assert row["cg-minus-baseline_apart"] == pytest.approx(ours - 0.12)
+    assert (row["printed_gain"], row["our_gain"]) == ("yes", "yes")
+
+
+def test_what_was_not_run_is_empty_and_never_zero(study: Study) -> None:
+    figures = [*printed(cg=70), Printed("", TARGET, "three-source", "cg", "", 50.0)]
+    rows = {row["rule"]: row for row in beside_rows(study, figures)}
+    empty = {rows["three-source"][f"cg_{end}"] for end in ("ours", "ours_low", "apart")}
+    assert empty == {None}
+    assert rows["three-source"]["our_gain"] == ""
+    assert agreement(list(rows.values()), figures)["figures"] == 1
+
+
+def test_a_figure_of_the_target_alone_stands_in_all_its_rows(study: Study) -> None:
+    figures = [
+        Printed("", TARGET, "", "baseline", "", 20.0),
+        *(Printed("", TARGET, rule, "cg", "", 70.0) for rule in World().rules),
+    ]
+    rows = beside_rows(study, figures)
+    assert [row["rule"] for row in rows] == list(World().rules)
+    assert {row["baseline_printed"] for row in rows} == {0.2}
+
+
+def test_arms_of_different_sizes_stand_in_one_row(tmp_path: Path) -> None:
+    """As in tables 1 and 2 of the paper: one task against all, each of its own size."""
+    rows = make(tmp_path, World(targets=(TARGET,)))
+    path = tmp_path / "plan/experiments.tsv"
+    size = {"ceiling": "75000", "floor": "3000"}
+    lines = path.read_text().splitlines()
+    index = lines[0].split("\t").index("n_train")
+    for number, row in enumerate(rows, 1):
+        cells = lines[number].split("\t")
+        cells[index] = size.get(row["arm"], cells[index])
+        lines[number] = "\t".join(cells)
+    path.write_text("\n".join(lines) + "\n")
+    read = read_plan(path, "demo")
+    figures = [Printed("", TARGET, "", arm, "", 50.0) for arm in ("baseline", "floor", "ceiling")]
+    (row,) = beside_rows(Study(read, read_answers(tmp_path / "predictions", read)), figures)
+    assert None not in (row["baseline_ours"], row["floor_ours"], row["ceiling_ours"])
+
+
+def invented(name: str, values: list[tuple[float, float, float, float]]) -> list[Row]:
+    ends = ("printed", "ours", "ours_low", "ours_high")
+    return [
+        {
+            **dict(zip((f"{name}_{end}" for end in ends), row, strict=True)),
+            f"{name}_apart": row[1] - row[0],
+            "printed_gain": "yes",
+            "our_gain": "yes" if row[1] > 0.5 else "no",
+        }
+        for row in values
+    ]
+
+
+def test_agreement_counts_intervals_verdicts_and_order() -> None:
+    values = [(0.2, 0.3, 0.1, 0.4), (0.5, 0.6, 0.55, 0.7), (0.8, 0.9, 0.8, 1.0)]
+    found = agreement(invented("cg", values), printed(cg=1))
+    assert found == {
+        "figures": 3,
+        "inside": 2,
+        "verdicts": 3,
+        "same_verdict": 2,
+        "rank_correlation": {"cg": 1.0},
+    }
+    few = agreement(invented("cg", values[:2]), printed(cg=1))
+    assert few["rank_correlation"] == {"cg": None}
+
+
+# --- Files ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("figures", [[], printed(cg=70, baseline=20)])
+def test_the_table_and_its_section_are_there_where_figures_are(
+    tmp_path: Path, figures: list[Printed]
+) -> None:
+    make(tmp_path, World(targets=(TARGET,), questions=20))
+    out = tmp_path / "experiments/demo"
+    compare(tmp_path / "plan/experiments.tsv", tmp_path / "predictions", "demo", out, 0.1, figures)
+    names = {path.name for path in (out / "tables").glob("published.*")}
+    assert names == ({"published.csv", "published.md", "published.tex"} if figures else set())
+    html.write(tmp_path, ["demo"], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert ("Beside the published figures" in page) == bool(figures)
+    if figures:
+        names_read = names_in(out / "tables/published.csv")
+        assert names_read == arm_names(figures) == ["cg", "baseline"]
+        (row,) = read_csv(out / "tables/published.csv", beside_table(names_read).fields)
+        assert row["cg_printed"] == 0.7
+        assert "Of 2 published figures" in page
+        assert json.loads((out / "headline.json").read_text())["published"]["figures"] == 2
