@@ -104,7 +104,7 @@ def _row(
             other = _scores(study, model, place, minus)
             scores = None if other is None else scores - other
         ours[name] = None if scores is None else float(scores.mean())
-        cells |= _cells(name, values.get(name), scores, (*model, *place, name))
+        cells |= _cells(name, values.get(name), scores, (*model, place[1], name))
     return {
         **cells,
         "printed_gain": _gain(values),

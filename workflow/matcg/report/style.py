@@ -43,5 +43,7 @@ def clipped(text: str, length: int = 70) -> str:
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as .svg, the same bytes each time, and as .png."""
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    # Laid out once is enough: to do it again for the second file takes as long as to draw it.
+    figure.set_layout_engine("none")
     FigureCanvasAgg(figure)
     figure.savefig(folder / f"{name}.png", dpi=160)
