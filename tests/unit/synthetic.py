@@ -41,6 +41,7 @@ class World:
     questions: int = 60
     n_options: int = 4
     own_controls: bool = False
+    combinations: int = 1  # of every rule and target
     accuracy: dict[str, float] = field(
         default_factory=lambda: {
             "baseline": 0.25,
@@ -111,24 +112,26 @@ def plan_rows(world: World) -> list[dict[str, str]]:
     """Return the plan of `world`: shared arms once a target, cg once a rule."""
     own = ("control", world.own_controls)
     return [
-        _plan_row(backbone, target, arm, rule, size, seed)
+        _plan_row(backbone, target, arm, rule, size, seed, number)
         for backbone, target, arm in product(world.backbones, world.targets, world.accuracy)
         for rule in (world.rules if arm == "cg" or (arm, True) == own else ("",))
+        for number in range(world.combinations if arm == "cg" else 1)
         for size in ((0,) if arm == "baseline" else world.sizes)
         for seed in (world.seeds[:1] if arm == "baseline" else world.seeds)
     ]
 
 
 def _plan_row(
-    backbone: str, target: str, arm: str, rule: str, size: int, seed: int
+    backbone: str, target: str, arm: str, rule: str, size: int, seed: int, number: int
 ) -> dict[str, str]:
-    mix = "" if arm == "baseline" else f"{arm}-{rule}-{target}.{size}-s0"
+    more = f" {number + 1}" if number else ""
+    mix = "" if arm == "baseline" else f"{arm}-{rule}{more.strip()}-{target}.{size}-s0"
     return {
         "experiment": "demo",
         "catalog": "cat",
         "target": target,
         "rule": rule,
-        "combination": f"{target}-a + {target}-b ({rule})" if rule else "",
+        "combination": f"{target}-a + {target}-b ({rule}{more})" if rule else "",
         "arm": arm,
         "backbone": backbone,
         "recipe": "full",

@@ -85,7 +85,10 @@ def test_known_test_sets_count_instead_of_the_cap() -> None:
         (
             {"gpu_hours": 9},
             {"samples_per_second": None},
-            ["budget.gpu_hours is 9, and what finetune tiny takes is not known"],
+            [
+                "budget.gpu_hours is 9, and what finetune tiny takes is not known: say in the"
+                " backbone's file (samples_per_second, questions_per_second)"
+            ],
         ),
     ],
 )

@@ -7,6 +7,12 @@ from matcg.config import Backbone, Budget, Catalog, Project
 from matcg.plan import Plan, Run
 from matcg.throughput import Measured
 
+KNOWN_BY = {
+    "gpu_hours": "samples_per_second, questions_per_second",
+    "cpu_hours": "samples_per_second, questions_per_second",
+    "disk_gb": "weights_mb, adapter_mb",
+}
+
 Tests = Mapping[tuple[str, str], int]
 
 
@@ -155,7 +161,10 @@ def over_budget(costs: Sequence[Cost], budget: Budget) -> list[str]:
             found.append(f"the plan takes {value:.1f} {unit}, budget.{key} is {bound:g}")
         elif unknown:
             names = ", ".join(unknown)
-            found.append(f"budget.{key} is {bound:g}, and what {names} takes is not known")
+            found.append(
+                f"budget.{key} is {bound:g}, and what {names} takes is not known: say in the"
+                f" backbone's file ({KNOWN_BY[key]})"
+            )
     return found
 
 
