@@ -19,7 +19,7 @@ from synthetic import World, make
 
 REPO = Path(__file__).parents[2]
 TARGET, RULE = "ct-brain-state", "fixed-task"
-HEADER = "label,target,rule,arm,minus,value"
+HEADER = "label,target,rule,arm,minus,value,questions"
 ARMS, TARGETS = ("baseline", "cg", "control"), (TARGET, "other")
 
 
@@ -33,9 +33,11 @@ def read(folder: Path, *lines: str) -> tuple[Printed, ...]:
 
 
 def test_a_number_is_an_arm_s_accuracy_or_its_difference_from_another(tmp_path: Path) -> None:
-    found = read(tmp_path, HEADER, f"7,{TARGET},{RULE},cg,,43.5", f",{TARGET},,control,baseline,-2")
+    found = read(
+        tmp_path, HEADER, f"7,{TARGET},{RULE},cg,,43.5,67", f",{TARGET},,control,baseline,-2,"
+    )
     assert found == (
-        Printed("7", TARGET, RULE, "cg", "", 43.5),
+        Printed("7", TARGET, RULE, "cg", "", 43.5, 67),
         Printed("", TARGET, "", "control", "baseline", -2.0),
     )
 
@@ -43,13 +45,20 @@ def test_a_number_is_an_arm_s_accuracy_or_its_difference_from_another(tmp_path: 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["label,target"], "table.csv: columns must be label,target,rule,arm,minus,value"),
-        ([HEADER, "1,ct-brain-stat,r,cg,,4"], "line 2: target: .*Did you mean 'ct-brain-state'"),
-        ([HEADER, f"1,{TARGET},r,cgg,,4"], "line 2: arm: no such arm 'cgg'.*Did you mean 'cg'"),
-        ([HEADER, f"1,{TARGET},r,cg,x,4"], "line 2: minus: no such minus 'x'"),
-        ([HEADER, f"1,{TARGET},r,cg,,4", f"1,{TARGET},r,cg,,n"], "line 3: value: 'n' is no number"),
-        ([HEADER, f"1,{TARGET},r,cg"], "line 2: has not 6 cells"),
-        ([HEADER, f"1,{TARGET},r,cg,,4,5"], "line 2: has not 6 cells"),
+        (
+            ["label,target"],
+            "table.csv: columns must be label,target,rule,arm,minus,value,questions",
+        ),
+        ([HEADER, "1,ct-brain-stat,r,cg,,4,"], "line 2: target: .*Did you mean 'ct-brain-state'"),
+        ([HEADER, f"1,{TARGET},r,cgg,,4,"], "line 2: arm: no such arm 'cgg'.*Did you mean 'cg'"),
+        ([HEADER, f"1,{TARGET},r,cg,x,4,"], "line 2: minus: no such minus 'x'"),
+        (
+            [HEADER, f"1,{TARGET},r,cg,,4,", f"1,{TARGET},r,cg,,n,"],
+            "line 3: value: 'n' is no number",
+        ),
+        ([HEADER, f"1,{TARGET},r,cg,,4,1.5"], "line 2: questions: '1.5' is no number"),
+        ([HEADER, f"1,{TARGET},r,cg"], "line 2: has not 7 cells"),
+        ([HEADER, f"1,{TARGET},r,cg,,4,5,6"], "line 2: has not 7 cells"),
     ],
 )
 def test_a_mistake_names_its_line(tmp_path: Path, lines: list[str], message: str) -> None:
@@ -75,6 +84,26 @@ def test_the_shipped_figures_of_table_3_are_those_of_the_paper() -> None:
     assert ours == printed
     without = {"paper-figure5", "paper-figure6"}
     assert {e.name for e in project.experiments} - set(project.published) == without
+
+
+def test_which_gains_of_table_3_cannot_be_significant_is_as_the_folder_says() -> None:
+    rows: dict[str, dict[str, Printed]] = {}
+    for each in load_project({"experiments": ["paper/table3"]}, REPO).published["paper-table3"]:
+        rows.setdefault(each.label, {})[each.arm] = each
+    gains, known, never = [], [], []
+    for label, arms in rows.items():
+        gain = arms["cg"].value - max(arms["baseline"].value, arms["control"].value)
+        if gain > 0:
+            gains.append(label)
+            questions = arms["cg"].questions
+            if questions:
+                known.append(label)
+                differing = round(gain / 100 * questions)
+                # Two-sided, all one way: twice the chance of as many heads in a row.
+                if 2 * 0.5**differing >= 0.05:
+                    never.append(int(label))
+    assert (len(rows), len(gains), len(known)) == (43, 37, 22)
+    assert sorted(never) == [1, *range(6, 13), 14, 28, 37]
 
 
 # --- Beside ours ---------------------------------------------------------------------------------
@@ -117,6 +146,21 @@ def test_a_printed_difference_is_taken_on_the_same_questions(study: Study) -> No
     assert row["cg-minus-baseline_ours"] == pytest.approx(ours)
     assert row["cg-minus-baseline_apart"] == pytest.approx(ours - 0.12)
     assert (row["printed_gain"], row["our_gain"]) == ("yes", "yes")
+
+
+@pytest.mark.parametrize(("gain", "questions", "p"), [(6, 67, 2 * 0.5**4), (9, 67, 2 * 0.5**6)])
+def test_least_p_of_a_printed_gain_is_all_differing_questions_one_way(
+    study: Study, gain: float, questions: int, p: float
+) -> None:
+    figures = [
+        Printed("", TARGET, RULE, arm, "", value, questions)
+        for arm, value in (("cg", 50 + gain), ("control", 50), ("baseline", 40))
+    ]
+    (row,) = beside_rows(study, figures)
+    assert row["printed_questions"] == questions
+    assert row["least_p"] == pytest.approx(p)
+    (unknown,) = beside_rows(study, printed(cg=56, control=50))
+    assert (unknown["printed_questions"], unknown["least_p"]) == (None, None)
 
 
 def test_what_was_not_run_is_empty_and_never_zero(study: Study) -> None:
@@ -164,6 +208,10 @@ def invented(name: str, values: list[tuple[float, float, float, float]]) -> list
             f"{name}_apart": row[1] - row[0],
             "printed_gain": "yes",
             "our_gain": "yes" if row[1] > 0.5 else "no",
+            "label": str(row[0]),
+            "target": "t",
+            "rule": "r",
+            "least_p": {0.2: None, 0.5: 0.5, 0.8: 0.001}[row[0]],
         }
         for row in values
     ]
@@ -177,6 +225,8 @@ def test_agreement_counts_intervals_verdicts_and_order() -> None:
         "inside": 2,
         "verdicts": 3,
         "same_verdict": 2,
+        "gains_of_known_size": 2,
+        "gains_possibly_significant": 1,
         "rank_correlation": {"cg": 1.0},
     }
     few = agreement(invented("cg", values[:2]), printed(cg=1))

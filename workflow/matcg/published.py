@@ -12,7 +12,8 @@ from matcg.errors import ConfigError, nearest
 class Printed:
     """One printed number: an arm's accuracy in percent, or its difference from the arm `minus`.
 
-    An empty `label` or `rule` fits every combination of the target.
+    An empty `label` or `rule` fits every combination of the target. `questions` is the size of the
+    paper's test set, where it is known.
     """
 
     label: str
@@ -21,6 +22,7 @@ class Printed:
     arm: str
     minus: str
     value: float
+    questions: int | None = None
 
 
 def read_published(
@@ -54,7 +56,15 @@ def _printed(
     for name, value, valid in (*checks, ("minus", row["minus"] or row["arm"], arms)):
         if value not in valid:
             raise ConfigError(f"{where}: {name}: no such {name} '{value}'.{nearest(value, valid)}")
+    numbers = {
+        "value": _number(row, "value", float, where),
+        "questions": _number(row, "questions", int, where) if row["questions"] else None,
+    }
+    return Printed(**{**row, **numbers})  # type: ignore[arg-type]
+
+
+def _number(row: Mapping[str, str], name: str, kind: type[float], where: str) -> float:
     try:
-        return Printed(**{**row, "value": float(row["value"])})  # type: ignore[arg-type]
+        return kind(row[name])
     except ValueError:
-        raise ConfigError(f"{where}: value: '{row['value']}' is no number") from None
+        raise ConfigError(f"{where}: {name}: '{row[name]}' is no number") from None

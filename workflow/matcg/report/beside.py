@@ -40,6 +40,11 @@ def beside_table(names: Iterable[str]) -> Table:
         ]
     fields += [Field("printed_gain"), Field("our_gain")]
     columns += [Column("Gain, printed", "printed_gain"), Column("Gain, ours", "our_gain")]
+    fields += [Field("printed_questions", "count"), Field("least_p", "p")]
+    columns += [
+        Column("Questions, printed", "printed_questions", "count"),
+        Column("Least p, printed", "least_p", "p"),
+    ]
     title = "Beside the published figures (%, ours with bootstrap 95 % intervals, apart in points)"
     return Table(STEM, title, tuple(fields), tuple(columns))
 
@@ -73,6 +78,7 @@ def beside_rows(study: Study, printed: Sequence[Printed]) -> list[Row]:
     for each in printed:
         place = (each.label, each.target, each.rule)
         places.setdefault(place, {})[_name(each.arm, each.minus)] = each.value / 100
+    sizes = {each.target: each.questions for each in printed if each.questions}
     shared = {place[1]: values for place, values in places.items() if place[::2] == ("", "")}
     kept = [
         place
@@ -84,6 +90,7 @@ def beside_rows(study: Study, printed: Sequence[Printed]) -> list[Row]:
     models = dict.fromkeys((backbone, recipe) for backbone, recipe, *_ in study.settings())
     return [
         _row(study, model, place, arms, shared.get(place[1], {}) | places[place])
+        | _least(shared.get(place[1], {}) | places[place], sizes.get(place[1]))
         for model in models
         for place in kept
     ]
@@ -95,7 +102,7 @@ def _row(
     place: tuple[str, str, str],
     arms: Mapping[str, tuple[str, str]],
     values: Mapping[str, float],
-) -> Row:
+) -> dict[str, Cell]:
     cells: dict[str, Cell] = dict(zip((*PLACE, *MODEL), (*place, *model), strict=True))
     ours: dict[str, float | None] = {}
     for name, (arm, minus) in arms.items():
@@ -152,11 +159,31 @@ def _cells(
 
 def _gain(values: Mapping[str, float]) -> str:
     """Return the paper's verdict: whether CG is above every other arm printed beside it."""
+    gains = _gains(values)
+    return "" if not gains else "yes" if min(gains) > 0 else "no"
+
+
+def _least(printed: Mapping[str, float], questions: int | None) -> dict[str, Cell]:
+    """Return the paper's number of questions, and the least p that its gain can have had.
+
+    Only accuracies are printed, not on which questions the arms differ. Least p of exact McNemar
+    is where they differ on no more than the gain asks for, all of them the same way.
+    """
+    gains = _gains(printed)
+    found: dict[str, Cell] = {"printed_questions": questions, "least_p": None}
+    if gains and questions:
+        differing = round(abs(min(gains)) * questions)
+        found["least_p"] = statistics.mcnemar_p(np.ones(differing))
+    return found
+
+
+def _gains(values: Mapping[str, float]) -> list[float]:
+    """Return CG's printed differences, that from the best of the other arms among them."""
     gains = [value for name, value in values.items() if name.startswith(f"{CG}-minus-")]
     others = [value for name, value in values.items() if name in ("baseline", "control")]
     if CG in values and others:
         gains += [values[CG] - max(others)]
-    return "" if not gains else "yes" if min(gains) > 0 else "no"
+    return gains
 
 
 def agreement(rows: Sequence[Row], printed: Iterable[Printed]) -> dict[str, Any]:
@@ -170,8 +197,20 @@ def agreement(rows: Sequence[Row], printed: Iterable[Printed]) -> dict[str, Any]
         "inside": inside,
         "verdicts": len(verdicts),
         "same_verdict": sum(row["printed_gain"] == row["our_gain"] for row in verdicts),
+        **_possible(rows),
         "rank_correlation": {name: _rank_correlation(rows, name) for name in names},
     }
+
+
+def _possible(rows: Iterable[Row]) -> dict[str, int]:
+    """Return how many printed gains have a known test size, and how many could be significant."""
+    known = {
+        (row["label"], row["target"], row["rule"]): row["least_p"]
+        for row in rows
+        if row["printed_gain"] == "yes" and row["least_p"] is not None
+    }
+    possible = sum(isinstance(p, float) and p < statistics.ALPHA for p in known.values())
+    return {"gains_of_known_size": len(known), "gains_possibly_significant": possible}
 
 
 def _inside(row: Row, name: str) -> bool:

@@ -32,6 +32,8 @@ IMAGE_BYTES = 8_000_000
 FIGURE_BYTES = 2_000_000
 GRID_BYTES = 6_000_000
 ROWS = 2000
+# Columns that are left out where they are empty.
+OPTIONAL = ("mixed_in", "label", "printed_gain", "our_gain", "printed_questions", "least_p")
 CAPTIONS = {
     "difference": "CG minus control of every combination, with 95 % bootstrap intervals.",
     "arms": "Accuracy of every arm on each target, with chance.",
@@ -203,8 +205,8 @@ def _table(results: Path, folder: Path, table: Table) -> Shown:
 
 def _tells(rows: Sequence[Row], name: str) -> bool:
     """Tell whether a column says anything: one with the same in every row only widens the table."""
-    if name in ("mixed_in", "label", "printed_gain", "our_gain"):
-        return bool(_values(rows, name) - {0, ""})
+    if name in OPTIONAL:
+        return bool(_values(rows, name) - {0, "", None})
     return name not in ("backbone", "recipe", "n_train") or len(_values(rows, name)) > 1
 
 
