@@ -57,6 +57,34 @@ def demo(tmp_path_factory):
     return results, run(results)
 
 
+def resized(results, sizes):
+    """Give the runs of some arms another size in the plan."""
+    path = results / "plan/experiments.tsv"
+    header, *lines = [line.split("\t") for line in path.read_text().splitlines()]
+    arm, size = header.index("arm"), header.index("n_train")
+    for cells in lines:
+        cells[size] = sizes.get(cells[arm], cells[size])
+    path.write_text("".join("\t".join(cells) + "\n" for cells in (header, *lines)))
+
+
+def test_an_arm_of_its_own_size_is_summarised_and_compared_with_nothing(tmp_path):
+    make(tmp_path, World(**ONE))
+    resized(tmp_path, {"ceiling": "75000"})
+    summary = rows(run(tmp_path), SUMMARY)
+    large = only(summary, arm="ceiling")
+    assert (large["n_train"], large["minus_reference"], large["paired_targets"]) == (75000, None, 0)
+    assert only(summary, arm="cg", rule="")["minus_reference"] is not None
+    assert only(summary, arm="baseline", n_train=600)["minus_reference"] is not None
+    assert only(summary, arm="baseline", n_train=75000)["minus_reference"] is None
+
+
+def test_a_combination_without_control_of_its_size_is_an_error(tmp_path):
+    make(tmp_path, World(**ONE))
+    resized(tmp_path, {"control": "300"})
+    with pytest.raises(DataError, match="has no control run of its seed and size; plan one"):
+        run(tmp_path)
+
+
 def test_a_control_of_each_combination_is_compared_with_its_own(tmp_path):
     target = "ct-brain-state"
     make(tmp_path, World(targets=(target,), own_controls=True))

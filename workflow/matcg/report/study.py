@@ -78,12 +78,19 @@ class Study:
         return self.correct(row) - 1.0 / self.answers[row.key].n_options
 
     def references(self, row: PlanRow, setting: Setting) -> list[PlanRow]:
-        """Return the reference runs that `row` is compared with; none where the target has none.
+        """Return the reference runs that `row` is compared with.
+
+        There are none where the target has none, and for an arm of a size of its own.
 
         Raises:
-            DataError: the target has reference runs, yet none of the row's seed and size.
+            DataError: the target has reference runs, yet none of the row's seed, or, for a
+                combination, none of its size.
         """
-        candidates = self._references[row.backbone, row.catalog, row.target]
+        candidates = [
+            other
+            for other in self._references[row.backbone, row.catalog, row.target]
+            if row.arm == CG or other.run == BASELINE or setting_of(other) == setting
+        ]
         matching = [
             other
             for other in candidates
