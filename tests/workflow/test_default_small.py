@@ -120,3 +120,26 @@ def test_another_folder_gives_the_same_tables(
     again = fresh_copy(tmp_path_factory.mktemp("again"))
     run(again)
     assert made(again) == made(ran)
+
+
+def test_every_size_and_arm_goes_through_every_step(ran: Path) -> None:
+    """Repeated samples, the target's own, shuffled labels, and an arm of a size of its own."""
+    config = ("--configfile", "tests/configs/sizes.yaml")
+    done = snakemake(ran, "--cores", "2", *config)
+    assert done.returncode == 0, done.stdout
+    rows = [row for row in read_plan(ran, "experiments") if row["mix"]]
+    assert len(rows) == 7
+    for row in rows:
+        mix = read_mix(ran, row["mix"])
+        assert len(mix["sample_id"]) == int(row["n_train"])
+        own = mix["subset"].count(row["target"])
+        assert own == (48 if row["arm"] == "single" else int(row["mixed_in"]))
+        if row["arm"] == "cg":
+            of_source = [s for s in mix["sample_id"] if str(s).startswith("mri-brain-side")]
+            assert (len(of_source), len(set(of_source))) == (300, 240)
+    with (ran / "results/experiments/sizes/tables/summary.csv").open(newline="") as stream:
+        summary = list(csv.DictReader(stream))
+    settings = {(row["n_train"], row["mixed_in"]) for row in summary if row["arm"] == "cg"}
+    assert settings == {("300", "0"), ("316", "16")}
+    assert any(row["arm"] == "single" and row["n_train"] == "48" for row in summary)
+    assert list((ran / "results/experiments/sizes/figures").glob("grid-ct-brain-side.svg"))
