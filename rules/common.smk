@@ -195,8 +195,14 @@ def check_launch():
     LAUNCHED.update(job.rule.name for job in workflow.dag.needrun_jobs())
     if "prepare" in LAUNCHED:
         require_data()
+    if LAUNCHED & {"finetune", "predict"}:
+        require_budget()
+
+
+def require_budget():
+    """Refuse a plan that is above the config's budget, or whose price is not known."""
     refused = price.over_budget(costs(), PROJECT.config.budget)
-    if refused and LAUNCHED & {"finetune", "predict"}:
+    if refused:
         raise WorkflowError(
             f"Not launched: {'; '.join(refused)}. `snakemake plan` shows what takes how much; plan"
             " less, or raise the budget in the config."

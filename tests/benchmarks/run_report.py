@@ -8,18 +8,17 @@ that needs, one control a seed. Each step runs in a process of its own, wall tim
 
 import argparse
 import datetime as dt
-import multiprocessing
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from run_default import ROOT, machine, version
+from run_scale import alone
 
 sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "tests/unit")]
 
@@ -40,9 +39,9 @@ def main() -> None:
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results"
-        runs, catalog = alone(invent, results, settings.runs, settings.questions)[0]
+        runs, catalog = alone(measured, invent, results, settings.runs, settings.questions)[0]
         steps = [
-            alone(step, results, *more)
+            alone(measured, step, results, *more)
             for step, more in ((compare, ()), (draw, (catalog,)), (write, ()))
         ]
         page = (results / "report.html").stat().st_size / 1e6
@@ -59,13 +58,6 @@ def main() -> None:
         f"{page:.1f}",
     ]
     print(f"| {' | '.join(facts)} |")
-
-
-def alone(function: Callable[..., Any], *arguments: object) -> tuple[Any, float, float]:
-    """Return what a function returns in a new process, its seconds and its peak memory in MB."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(measured, function, *arguments).result()
 
 
 def measured(function: Callable[..., Any], *arguments: object) -> tuple[Any, float, float]:

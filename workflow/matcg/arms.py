@@ -165,9 +165,8 @@ def _chosen_combinations(
                 " give the sources of an arm of its own, not of 'cg'"
             )
         found = _matches(scope, "cg", name, targets)
-        excluded |= _without_match(scope, name, found) | _too_small(scope, "cg", name, targets)
         taken = _choose(scope, name, found)
-        excluded |= _not_taken(scope, name, found, taken)
+        excluded |= _left_out(scope, "cg", name, found, taken)
         for target, combinations in taken.items():
             chosen.setdefault(target, []).extend(combinations)
     return {target: each for target, each in chosen.items() if each}, excluded
@@ -194,13 +193,6 @@ def _matches(
             + "".join(f" ({reason})" for reason in small[:1])
         )
     return found
-
-
-def _without_match(
-    scope: Scope, rule: str, found: Mapping[str, Sequence[Combination]]
-) -> set[Excluded]:
-    reason = f"rule '{rule}' matches no combination"
-    return {scope.excluded(t, rule, "cg", reason) for t, each in found.items() if not each}
 
 
 def _too_small(scope: Scope, arm: str, name: str, targets: Iterable[str]) -> set[Excluded]:
@@ -247,23 +239,34 @@ def _rank(scope: Scope, rule: str, combination: Combination) -> tuple[int, Combi
     return place, combination
 
 
-def _not_taken(
+def _left_out(
     scope: Scope,
-    rule: str,
+    arm: str,
+    name: str,
     found: Mapping[str, Sequence[Combination]],
     taken: Mapping[str, Sequence[Combination]],
 ) -> set[Excluded]:
+    """Return what an arm does not run of a rule: no match, too small, or not chosen."""
+    excluded = _too_small(scope, arm, name, found)
+    rule = name if arm == "cg" else ""
+    for target, combinations in found.items():
+        left = len(combinations) - len(taken[target])
+        if not combinations:
+            reason = f"rule '{name}' matches no combination"
+            excluded.add(scope.excluded(target, rule, arm, reason))
+        elif left:
+            how = _how(scope) if arm == "cg" else f"n 1, seed {scope.experiment.choose.seed}"
+            reason = f"{left} of {len(combinations)} combinations not chosen (choose: {how})"
+            excluded.add(scope.excluded(target, rule, arm, reason))
+    return excluded
+
+
+def _how(scope: Scope) -> str:
+    """Return how the combinations of the CG arm are chosen."""
     choose = scope.experiment.choose
     how = f"n {choose.n}, " if choose.n else ""
     how += "per rule, " if choose.per == "rule" else ""
-    how += f"labels {' '.join(choose.labels)}" if choose.labels else f"seed {choose.seed}"
-    excluded = set()
-    for target, combinations in found.items():
-        left = len(combinations) - len(taken[target])
-        reason = f"{left} of {len(combinations)} combinations not chosen (choose: {how})"
-        if left:
-            excluded.add(scope.excluded(target, rule, "cg", reason))
-    return excluded
+    return how + (f"labels {' '.join(choose.labels)}" if choose.labels else f"seed {choose.seed}")
 
 
 def _shared(
@@ -271,34 +274,21 @@ def _shared(
 ) -> tuple[list[Combination], set[Excluded]]:
     """Return the one combination that an arm takes for each target, and where it has none."""
     name = settings.rule or ""
-    if settings.target and {settings.target} == {settings.samples or n for n in _sizes(scope)}:
+    if settings.target and {settings.target} == {
+        settings.samples or n for n in scope.experiment.sizes
+    }:
         # Made of the target's data alone, it needs no sources.
         return [Combination(target, name, ()) for target in targets], set()
     if arm in ("control", "floor") and scope.rules[name].target != "held-out":
         raise ConfigError(
             f"{scope.experiment.where}: arms.{arm}.rule: '{name}' trains on the target itself"
         )
-    chosen = []
     found = _matches(scope, arm, name, targets)
-    excluded = _too_small(scope, arm, name, targets)
-    for target, combinations in found.items():
-        if not combinations:
-            reason = f"rule '{name}' matches no combination"
-            excluded.add(scope.excluded(target, "", arm, reason))
-            continue
-        chosen.append(min(combinations, key=lambda each: _rank(scope, name, each)))
-        left = len(combinations) - 1
-        reason = (
-            f"{left} of {len(combinations)} combinations not chosen (choose: n 1, seed"
-            f" {scope.experiment.choose.seed})"
-        )
-        if left:
-            excluded.add(scope.excluded(target, "", arm, reason))
-    return chosen, excluded
-
-
-def _sizes(scope: Scope) -> tuple[int, ...]:
-    return scope.experiment.sizes
+    taken = {
+        target: sorted(combinations, key=lambda each: _rank(scope, name, each))[:1]
+        for target, combinations in found.items()
+    }
+    return list(chain(*taken.values())), _left_out(scope, arm, name, found, taken)
 
 
 # --- What they train on --------------------------------------------------------------------------
@@ -312,7 +302,7 @@ def _sized(scope: Scope, arm: str, settings: Arm, combination: Combination) -> I
     if settings.samples:
         sizes: Iterable[tuple[int, int]] = [(settings.samples, 0)]
     else:
-        sizes = product(_sizes(scope), sorted(set(scope.experiment.mixed_in)))
+        sizes = product(scope.experiment.sizes, sorted(set(scope.experiment.mixed_in)))
     for samples, mixed_in in sizes:
         mix = _mix(scope, arm, settings, combination, samples, mixed_in)
         yield Case(combination.target, arm, shown, mix, samples + mixed_in, mixed_in)

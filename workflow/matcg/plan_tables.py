@@ -4,14 +4,11 @@ import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from math import sqrt
-from operator import attrgetter
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
 
-from matcg import unused
+from matcg import tsv, unused
 from matcg.config import Project
 from matcg.plan import Excluded, Plan, Row, Run
 from matcg.price import Cost, Tests, over_budget, questions, total
@@ -33,22 +30,12 @@ def render(plan: Plan) -> dict[str, str]:
     asked = ((e.backbone, e.catalog, e.target, run) for e in plan.evaluations for run in e.runs)
     header = ("mix", "catalog", "subset", "n", "seed", "labels", "repeat", "forbidden")
     return {
-        "experiments.tsv": _tsv(Row, plan.rows),
-        "mixes.tsv": _table(header, mixes),
-        "runs.tsv": _tsv(Run, plan.runs),
-        "evaluations.tsv": _table(("backbone", "catalog", "target", "run"), asked),
-        "excluded.tsv": _tsv(Excluded, plan.excluded),
+        "experiments.tsv": tsv.records(Row, plan.rows),
+        "mixes.tsv": tsv.table(header, mixes),
+        "runs.tsv": tsv.records(Run, plan.runs),
+        "evaluations.tsv": tsv.table(("backbone", "catalog", "target", "run"), asked),
+        "excluded.tsv": tsv.records(Excluded, plan.excluded),
     }
-
-
-def _tsv(record: Any, rows: Iterable[Any]) -> str:
-    names = [field.name for field in fields(record)]
-    return _table(names, map(attrgetter(*names), rows))
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = ["\t".join(header), *("\t".join(map(str, row)) for row in rows)]
-    return "\n".join(lines) + "\n"
 
 
 def digest(plan: Plan) -> str:
@@ -115,12 +102,12 @@ def _price(costs: Iterable[Cost]) -> list[str]:
 def _budget(costs: Sequence[Cost], project: Project) -> list[str]:
     whole = total(costs)
     unknown = f", without {', '.join(whole.unknown)}, unknown" if whole.unknown else ""
-    lines = [
+    in_all = (
         f"In all {whole.gpu_hours:.1f} GPU-hours, {whole.cpu_hours:.1f} CPU-hours and"
         f" {whole.disk_gb:.1f} GB of weights{unknown}; what is done already is counted too."
-    ]
+    )
     refused = over_budget(costs, project.config.budget)
-    return lines + [f"Not launched: {'; '.join(refused)}." for _ in refused[:1]]
+    return [in_all, f"Not launched: {'; '.join(refused)}."] if refused else [in_all]
 
 
 def _power(plan: Plan, project: Project, tests: Tests) -> list[str]:
@@ -149,13 +136,16 @@ def smallest_effect(n: int, discordant: float = DISCORDANT) -> float:
     """
     normal = NormalDist()
     alpha, power = normal.inv_cdf(1 - ALPHA / 2), normal.inv_cdf(POWER)
+
+    def needed(effect: float) -> float:
+        root = alpha * sqrt(discordant) + power * sqrt(discordant - effect**2)
+        return (root / effect) ** 2
+
     low, high = 0.0, discordant
     for _ in range(40):
         middle = (low + high) / 2
-        root = alpha * sqrt(discordant) + power * sqrt(discordant - middle**2)
-        low, high = (middle, high) if n * middle**2 < root**2 else (low, middle)
-    needed = (alpha * sqrt(discordant) + power * sqrt(discordant - high**2)) ** 2 / high**2
-    return high if n >= needed - 1e-6 else 1.0
+        low, high = (middle, high) if n < needed(middle) else (low, middle)
+    return high if n >= needed(high) - 1e-6 else 1.0
 
 
 def _left_out(plan: Plan) -> list[str]:

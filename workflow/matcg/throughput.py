@@ -5,17 +5,17 @@ The table prices the next plan; it is no part of any artifact's identity and rer
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from matcg import tsv
 from matcg.errors import ConfigError
 from matcg.plan import Plan
 
 FILE = Path("results/throughput.tsv")
 
-Step = Literal["finetune", "predict"]
 Place = tuple[str, str, str, str]
 
 
@@ -94,13 +94,11 @@ def _job_seconds(path: Path) -> float:
         return 0.0
 
 
-def write(rows: Iterable[Measured], path: Path = FILE) -> None:
+def write(rows: Sequence[Measured], path: Path = FILE) -> None:
     """Write the table; nothing is written where nothing was measured."""
-    lines = ["\t".join(str(cell) for cell in astuple(row)) for row in rows]
-    if lines:
+    if rows:
         path.parent.mkdir(parents=True, exist_ok=True)
-        header = "\t".join(field.name for field in fields(Measured))
-        path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+        path.write_text(tsv.records(Measured, rows), encoding="utf-8")
 
 
 def read(path: Path = FILE) -> tuple[Measured, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
+from matcg import tsv
+
 FILE = "unused.tsv"
 
 Found = list[tuple[str, str]]
@@ -58,4 +60,4 @@ def describe(found: Sequence[tuple[str, str]]) -> str:
 
 def render(found: Sequence[tuple[str, str]]) -> str:
     """Return the text of `unused.tsv`."""
-    return "".join(f"{kind}\t{path}\n" for kind, path in [("kind", "path"), *found])
+    return tsv.table(("kind", "path"), found)

@@ -73,26 +73,29 @@ def _name(arm: str, minus: str) -> str:
 
 
 def beside_rows(study: Study, printed: Sequence[Printed]) -> list[Row]:
-    """Return one row a setting and printed combination; what was not run here is left empty."""
+    """Return one row a model and printed combination; what was not run here is left empty."""
     places: dict[tuple[str, str, str], dict[str, float]] = {}
     for each in printed:
         place = (each.label, each.target, each.rule)
         places.setdefault(place, {})[_name(each.arm, each.minus)] = each.value / 100
     sizes = {each.target: each.questions for each in printed if each.questions}
     shared = {place[1]: values for place, values in places.items() if place[::2] == ("", "")}
-    kept = [
-        place
-        for place in places
+    # What is printed for a target alone stands in each of its rows, or in one of its own.
+    kept = {
+        place: shared.get(place[1], {}) | values
+        for place, values in places.items()
         if place[::2] != ("", "") or not any(p[1] == place[1] and p != place for p in places)
-    ]
+    }
     arms = _arms(printed)
     # Arms may be of different sizes (table 1), and stand in one row all the same.
     models = dict.fromkeys((backbone, recipe) for backbone, recipe, *_ in study.settings())
     return [
-        _row(study, model, place, arms, shared.get(place[1], {}) | places[place])
-        | _least(shared.get(place[1], {}) | places[place], sizes.get(place[1]))
+        {
+            **_row(study, model, place, arms, values),
+            **_least(values, sizes.get(place[1])),
+        }
         for model in models
-        for place in kept
+        for place, values in kept.items()
     ]
 
 

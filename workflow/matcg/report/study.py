@@ -86,22 +86,15 @@ class Study:
             DataError: the target has reference runs, yet none of the row's seed, or, for a
                 combination, none of its size.
         """
-        candidates = [
-            other
-            for other in self._references[row.backbone, row.catalog, row.target]
-            if row.arm == CG or other.run == BASELINE or setting_of(other) == setting
-        ]
-        matching = [
-            other
-            for other in candidates
-            if other.run == BASELINE
-            or (setting_of(other) == setting and row.seed in (None, other.seed))
-        ]
+        runs = self._references[row.backbone, row.catalog, row.target]
+        alike = [o for o in runs if o.run == BASELINE or setting_of(o) == setting]
+        matching = [o for o in alike if o.run == BASELINE or row.seed in (None, o.seed)]
         if row.rule:
             # A control with a run for each combination is compared with its own.
             own = (("", ""), (row.rule, row.combination))
             matching = [other for other in matching if (other.rule, other.combination) in own]
-        if candidates and not matching:
+        # A combination must have its control; an arm of a size of its own may have none.
+        if (runs if row.arm == CG else alike) and not matching:
             raise DataError(
                 f"experiment {row.experiment}: {row.arm} run {row.run} on {row.target} has no "
                 f"{self.reference} run of its seed and size; plan one"
