@@ -3,7 +3,7 @@
 # results/plan/{experiments,mixes,runs,evaluations,excluded,unused}.tsv  summary.md
 # results/throughput.tsv
 # results/data/{catalog}/{subset}/{train,test}.parquet  quarantine.tsv  summary.json
-# results/data/{summary,quarantine,audit}.tsv
+# results/data/{summary,quarantine,images,leaks,overlaps,audit,leaked}.tsv  results/check_images.tsv
 # results/mixes/{mix}.parquet
 # results/runs/{backbone}/{recipe}/{mix}/seed{seed}/weights/  metrics.jsonl  provenance.json
 # results/predictions/{backbone}/{catalog}/{subset}.parquet
@@ -32,6 +32,7 @@ rule all:
 
 
 include: "rules/paper.smk"
+include: "rules/medmat.smk"
 
 
 onstart:

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
+from matcg import config as files
 from matcg import price, throughput, versions
 from matcg.config import find_origins, load_project
 from matcg.errors import MatcgError
@@ -41,31 +42,33 @@ gc.set_threshold(10_000)
 
 
 def read_plan():
-    """Return project and plan; a user's mistake ends Snakemake with one line."""
+    """Return project, plan and who said what; a user's mistake ends Snakemake with one line."""
     settings = workflow.config_settings
     try:
         choose_collection()
         origins = find_origins(workflow.configfiles, settings.configfiles, settings.config)
         project = load_project(config, ROOT, origins)
-        return project, make_plan(project)
+        return project, make_plan(project), origins
     except MatcgError as error:
         raise SystemExit(f"matcg: {error}")
 
 
-PROJECT, PLAN = read_plan()
+PROJECT, PLAN, ORIGINS = read_plan()
 CATALOGS = PROJECT.catalogs
 BACKBONES = PROJECT.backbones
 IDENTITIES = {name: backbone.identity() for name, backbone in BACKBONES.items()}
 SETTINGS = {name: backbone.canonical() for name, backbone in BACKBONES.items()}
 EXPERIMENTS = [experiment.name for experiment in PROJECT.experiments]
 MIXES = {mix.id: mix for mix in PLAN.mixes}
-SIZES = {row.mix: row.n_train for row in PLAN.rows if row.mix}
+ADDED = {each.name: sum(each.general.values()) for each in PROJECT.experiments}
+SIZES = {row.mix: row.n_train + ADDED[row.experiment] for row in PLAN.rows if row.mix}
 EVALUATIONS = {(e.backbone, e.catalog, e.target): e for e in PLAN.evaluations}
 RECIPES = {
     (name, recipe): settings.canonical()
     for name, backbone in BACKBONES.items()
     for recipe, settings in backbone.recipes.items()
 }
+DATA_TABLES = ["summary", "images", "quarantine", "leaks", "overlaps", "audit"]
 LAUNCHED = set()  # rules with jobs in this call, once it has started
 PHANTOMS = sorted(name for name in CATALOGS if CATALOGS[name].reader == "phantom")
 gc.freeze()
@@ -99,9 +102,83 @@ def train_files(wildcards):
     return [f"results/data/{mix.catalog}/{name}/train.parquet" for name, _ in mix.parts]
 
 
+@cache
+def users():
+    """Return the rows of the plan that train on each mix."""
+    found = defaultdict(list)
+    for row in PLAN.rows:
+        if row.mix:
+            found[row.mix].append(row)
+    return dict(found)
+
+
 def audited():
-    """Return each mix with each target it is tested on (catalog, mix, target), as JSON."""
-    return json.dumps(sorted({(r.catalog, r.mix, r.target) for r in PLAN.rows if r.mix}))
+    """Return each mix with each target it is tested on, and whether it may hold leaks, as JSON."""
+    uses = {(r.catalog, r.mix, r.target, MIXES[r.mix].leaky) for r in PLAN.rows if r.mix}
+    return json.dumps(sorted(uses))
+
+
+def leak_policy(mix):
+    """Return what is done about leaks in a mix: the strictest of its experiments decides."""
+    if MIXES[mix].leaky:
+        return "report"
+    names = {row.experiment for row in users()[mix]}
+    policies = {each.leaks for each in PROJECT.experiments if each.name in names}
+    return "error" if "error" in policies else "drop"
+
+
+def leak_search():
+    """Return whose test images are looked for in whose training images, a catalog each, as JSON."""
+    asked = []
+    for name, settings in CATALOGS.items():
+        parts = {part for mix in PLAN.mixes if mix.catalog == name for part, _ in mix.parts}
+        asked.append(
+            {
+                "catalog": name,
+                "targets": sorted({row.target for row in PLAN.rows if row.catalog == name}),
+                "sources": sorted(parts),
+                "distance": settings.near_duplicates,
+                "known": [overlap.model_dump() for overlap in settings.overlaps],
+            }
+        )
+    return json.dumps(asked, sort_keys=True)
+
+
+@cache
+def catalog(name):
+    """Return a catalog by name, planned or not."""
+    if name in CATALOGS:
+        return CATALOGS[name]
+    try:
+        return files.Library(ROOT).load("catalog", name, ROOT / "config.yaml", "data")
+    except MatcgError as error:
+        raise SystemExit(f"matcg: {error}")
+
+
+def data_folder(name):
+    """Return where a catalog's files are, or go."""
+    file = ORIGINS.get("data", ROOT / "config.yaml")
+    return str(files.data_folder(PROJECT.config, file, ROOT, catalog(name)))
+
+
+def release_of(name):
+    """Return where a catalog's files can be fetched, as JSON."""
+    return catalog(name).release.canonical()
+
+
+def checked():
+    """Return the subsets whose images are looked for: the plan's, else all of Med-MAT's questions."""
+    real = [(c, s) for c, s in PLAN.subsets if CATALOGS[c].reader == "medmat"]
+    asked = [s.id for s in catalog("medmat").subsets if s.kind == "classification"]
+    return real or [("medmat", name) for name in asked]
+
+
+def source_links(names):
+    """Return name and link of the source datasets of some catalogs, as JSON."""
+    try:
+        return json.dumps({name: files.read_sources(catalog(name)) for name in sorted(names)})
+    except MatcgError as error:
+        raise SystemExit(f"matcg: {error}")
 
 
 def answering(wildcards):
@@ -214,7 +291,9 @@ def require_data():
     for name, root in PROJECT.roots.items():
         if root is None and CATALOGS[name].reader != "phantom":
             raise WorkflowError(
-                f"data.{name} is not set: the folder that catalog '{name}' reads its images from"
+                f"data.{name} is not set: the folder that catalog '{name}' reads its images from,"
+                f" {data_folder(name)} unless the config says another; `snakemake fetch_medmat` gets"
+                " Med-MAT's questions, `snakemake check_images` says which images are missing"
             )
 
 

@@ -46,12 +46,14 @@ rule prepare:
         "logs/prepare/{catalog}/{subset}.log",
     conda:
         "../envs/data.yaml"
+    # Decoding real images is what takes the time; the phantom's are drawn one by one.
+    threads: lambda wildcards: 1 if planned(CATALOGS, wildcards.catalog).reader == "phantom" else 4
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        catalog=lambda wildcards: planned(CATALOGS, wildcards.catalog)
-        .only(wildcards.subset)
+        preparation=lambda wildcards: planned(CATALOGS, wildcards.catalog)
+        .preparation(wildcards.subset)
         .canonical(),
         root=lambda wildcards, input: PROJECT.roots[wildcards.catalog],
         version=versions.PREPARE,
@@ -66,20 +68,46 @@ rule summarise:
     output:
         summary="results/data/summary.tsv",
         quarantine="results/data/quarantine.tsv",
+        images="results/data/images.tsv",
     log:
         "logs/summarise.log",
     localrule: True
     conda:
         "../envs/data.yaml"
     params:
+        sources=lambda wildcards: source_links(CATALOGS),
         version=versions.PREPARE,
     script:
         "../workflow/scripts/summarise.py"
 
 
+rule leaks:
+    input:
+        train=data_files("train.parquet"),
+        test=data_files("test.parquet"),
+    output:
+        leaks="results/data/leaks.tsv",
+        overlaps="results/data/overlaps.tsv",
+    log:
+        "logs/leaks.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        asked=lambda wildcards: leak_search(),
+        version=versions.LEAKS,
+    script:
+        "../workflow/scripts/leaks.py"
+
+
 rule mix:
     input:
         train=train_files,
+        # A target that is planned later makes this table anew; only where it finds that a mix has
+        # that target's images, which `audit` tells, is there reason to train again.
+        leaks=ancient("results/data/leaks.tsv"),
     output:
         "results/mixes/{mix}.parquet",
     log:
@@ -95,8 +123,10 @@ rule mix:
         labels=lambda wildcards: MIXES[wildcards.mix].labels,
         repeat=lambda wildcards: MIXES[wildcards.mix].repeat,
         size=lambda wildcards: SIZES[wildcards.mix],
-        # Another experiment that uses this mix adds to the list and changes no sample.
+        # Another experiment that uses this mix adds to these lists and changes no sample.
         forbidden=lambda wildcards, input: list(PLAN.forbidden[wildcards.mix]),
+        targets=lambda wildcards, input: sorted({row.target for row in users()[wildcards.mix]}),
+        leaks=lambda wildcards, input: leak_policy(wildcards.mix),
         version=versions.MIX,
     script:
         "../workflow/scripts/mix.py"
@@ -105,12 +135,15 @@ rule mix:
 rule audit:
     input:
         mixes=expand("results/mixes/{mix}.parquet", mix=MIXES),
-        train=data_files("train.parquet"),
         test=data_files("test.parquet"),
+        leaks="results/data/leaks.tsv",
     output:
-        "results/data/audit.tsv",
+        audit="results/data/audit.tsv",
+        leaked="results/data/leaked.tsv",
     log:
         "logs/audit.log",
+    # Before hours of training on a mix that must not be trained on.
+    priority: 1
     conda:
         "../envs/data.yaml"
     resources:

@@ -5,6 +5,7 @@ rule compare:
     input:
         plan="results/plan/experiments.tsv",
         predictions=predictions,
+        leaked="results/data/leaked.tsv",
     output:
         tables=report(
             directory("results/experiments/{experiment}/tables"),
@@ -74,7 +75,7 @@ rule report:
     input:
         # Looked at again, the plan is priced again; that is no reason for another report.
         plan=ancient("results/plan/summary.md"),
-        data=expand("results/data/{name}.tsv", name=["summary", "quarantine", "audit"]),
+        data=expand("results/data/{name}.tsv", name=DATA_TABLES),
         headlines=expand("results/experiments/{name}/headline.json", name=EXPERIMENTS),
         figures=expand("results/experiments/{name}/figures", name=EXPERIMENTS),
         world=["results/figures/world.png"] if PHANTOMS else [],

@@ -2,20 +2,21 @@
 
 import io
 import json
+import random
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from PIL import Image
 
-from matcg.images import pixel_digest
+from matcg.config import Preparation, Split, SubsetSpec
 from matcg.samples import Sample, write_samples
 
 
 def picture(number: int, form: str = "PNG") -> bytes:
-    """Return a small image file; another number gives other pixels."""
-    image = Image.new("RGB", (8, 8))
-    image.putdata([((number * 7 + i) % 256, number % 256, i * i % 251) for i in range(64)])
+    """Return a small image file; another number gives a picture that is unlike."""
+    noise = random.Random(number)
+    image = Image.new("RGB", (16, 16))
+    image.putdata([tuple(noise.randbytes(3)) for _ in range(256)])
     buffer = io.BytesIO()
     image.save(buffer, form)
     return buffer.getvalue()
@@ -24,12 +25,11 @@ def picture(number: int, form: str = "PNG") -> bytes:
 def sample(number: int, label: str = "yes", subset: str = "s", **changes: Any) -> Sample:
     """Return sample `number` of a subset, with a picture and options of its own."""
     options = changes.pop("options", ("yes", "no"))
-    data = picture(number)
     fields: dict[str, Any] = {
         "sample_id": f"{subset}-{number}",
         "subset": subset,
-        "image": data,
-        "digest": pixel_digest(Image.open(io.BytesIO(data))) + str(number),
+        "image": picture(number),
+        "fingerprint": f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}" * 4,
         "origin": f"{number}.png",
         "question": "Well?",
         "options": options,
@@ -74,14 +74,24 @@ def release(root: Path, rows: list[Any], name: str = "Subset--30-train.json") ->
     return root
 
 
-def spec(name: str = "30", **changes: Any) -> Any:
-    """Return what the data steps use of a subset's entry in a catalog."""
-    return SimpleNamespace(
-        **{"id": name, "kind": "classification", "role": "id", "options": {}, **changes}
+def spec(name: str = "30", **changes: Any) -> SubsetSpec:
+    """Return a subset's entry in a catalog."""
+    return SubsetSpec(id=name, role="id", **changes)
+
+
+def asked(
+    subset: SubsetSpec | None = None, reader: str = "medmat", general: bool = False, **changes: Any
+) -> Preparation:
+    """Return how a small subset is prepared; `changes` are of the split, or `options`."""
+    options = changes.pop("options", {})
+    caps = {"train": 20, "test": 10, "test_fraction": 0.25, "seed": 42, **changes}
+    # Not validated, since tests have readers of their own.
+    return Preparation.model_construct(
+        catalog="tiny",
+        reader=reader,
+        options=options,
+        split=Split(**caps),
+        near_duplicates=24,
+        subset=subset or spec(),
+        general=general,
     )
-
-
-def catalog(reader: str = "medmat", **split: Any) -> Any:
-    """Return what the data steps use of a catalog."""
-    caps = {"train": 20, "test": 10, "test_fraction": 0.25, "seed": 42, **split}
-    return SimpleNamespace(name="tiny", reader=reader, options={}, split=SimpleNamespace(**caps))

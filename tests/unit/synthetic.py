@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from matcg import seeds
+from matcg.data import audit
+from matcg.data.leaks import write_leaks
 from matcg.evaluate.predict import SCHEMA
-from matcg.images import pixel_digest
 from matcg.samples import Sample, write_samples
+from matcg.tsv import write_table
 
 PLAN_COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
@@ -205,7 +207,7 @@ def write_data(folder: Path, world: World, target: str) -> None:
                 sample_id=sample_id,
                 subset=target,
                 image=buffer.getvalue(),
-                digest=pixel_digest(image),
+                fingerprint="",
                 origin=f"{sample_id}.png",
                 question=world.question,
                 options=world.options[: world.n_options],
@@ -238,11 +240,9 @@ def write_data_tables(folder: Path) -> None:
             for row in range(3)
         ],
     )
-    write_tsv(
-        folder / "audit.tsv",
-        ("catalog", "mix", "target", "duplicates"),
-        [{"catalog": "cat", "mix": "m", "target": "ct-brain-state", "duplicates": "0"}],
-    )
+    write_leaks(folder / "leaks.tsv", [])
+    uses = [("cat", "ct-brain-state", "m", "drop", 60, 0, 0, 0, 0, "")]
+    write_table(folder / "audit.tsv", audit.COLUMNS, uses)
 
 
 def write_metrics(folder: Path, steps: int = 12) -> None:

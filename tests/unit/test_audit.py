@@ -1,45 +1,147 @@
-"""The leak audit finds test images that are trained on, and only those."""
+"""Leaks are found whatever the subset and the file, left out of training, and accounted for."""
 
 import csv
 from dataclasses import replace
 
 import pytest
 
-from data_makers import folder, sample
+from data_makers import folder, picture, sample
+from matcg.config import Overlap
 from matcg.data.audit import audit
-from matcg.data.mix import make_mix
+from matcg.data.leaks import (
+    OVERLAPS,
+    Search,
+    find_leaks,
+    find_overlaps,
+    leaks_by_target,
+    read_images,
+    read_leaks,
+    write_leaks,
+)
+from matcg.data.mix import make_mix, refuse_leaks
+from matcg.errors import DataError
 from test_mix import Mix
+
+ASKED = Search("tiny", ["t"], ["s", "t", "u"], 24)
+
+
+def near(one, bits):
+    """Return the fingerprint of a sample with some bits changed."""
+    return f"{int(one.fingerprint, 16) ^ (2**bits - 1):064x}"
 
 
 @pytest.fixture
-def rows(tmp_path):
-    """Audit target `t` on a mix that holds two of its four test images, and on a clean one."""
+def parts(tmp_path):
+    """Prepare target `t`, of whose four test images subset `s` has one exactly and one nearly."""
     data = tmp_path / "data" / "tiny"
-    test = [sample(n, subset="t") for n in range(4)]
-    leaky = [replace(sample(n, subset="s"), digest=test[n].digest) for n in (1, 3)]
-    parts = {
-        "s": folder(data, "s", [*leaky, sample(8, subset="s")]),
+    test = [sample(n, subset="t", dataset="7") for n in range(4)]
+    leaky = [
+        replace(sample(51, subset="s"), fingerprint=test[1].fingerprint, image=picture(1, "BMP")),
+        replace(sample(53, subset="s"), fingerprint=near(test[3], 24)),
+        replace(sample(54, subset="s"), fingerprint=near(test[2], 25)),
+    ]
+    return {
+        "s": folder(data, "s", [*leaky, *(sample(n, subset="s") for n in range(60, 70))]),
         "u": folder(data, "u", [sample(n, subset="u") for n in range(20, 30)]),
-        # A training image of the target's own is no leak.
-        "t": folder(data, "t", [sample(50, subset="t")], test),
+        "t": folder(data, "t", [sample(50, subset="t", dataset="7")], test),
     }
-    make_mix(Mix((("s", 3), ("u", 5))), parts, ("t",), 8, tmp_path / "mixes" / "both.parquet")
-    make_mix(Mix((("u", 5), ("t", 1))), parts, (), 6, tmp_path / "mixes" / "clean.parquet")
-    uses = [("tiny", "clean", "t"), ("tiny", "both", "t"), ("tiny", "both", "t")]
-    audit(uses, tmp_path / "mixes", tmp_path / "data", tmp_path / "audit.tsv")
-    with (tmp_path / "audit.tsv").open(newline="") as file:
+
+
+@pytest.fixture
+def leaks(parts, tmp_path):
+    """Return the leaks of target `t`, which are also in the table `leaks.tsv`."""
+    del parts
+    leaks_by_target.cache_clear()
+    found = find_leaks(tmp_path / "data", ASKED)
+    write_leaks(tmp_path / "leaks.tsv", found)
+    return found
+
+
+def make(parts, tmp_path, name, *asked, leaks=()):
+    mix = Mix(asked, id=name)
+    make_mix(mix, parts, ("t",), mix.total, tmp_path / "mixes" / f"{name}.parquet", leaks)
+
+
+def audited(tmp_path, *uses):
+    places = (tmp_path / "mixes", tmp_path / "data", tmp_path / "leaks.tsv", tmp_path)
+    audit([("tiny", mix, "t", leaky) for mix, leaky in uses], *places)
+    return [table(tmp_path / f"{name}.tsv") for name in ("audit", "leaked")]
+
+
+def table(path):
+    with path.open(newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def test_every_use_has_one_row_whatever_it_finds(rows):
-    assert [(row["catalog"], row["target"], row["mix"]) for row in rows] == [
-        ("tiny", "t", "both"),
-        ("tiny", "t", "clean"),
+def test_leaks_are_found_exactly_and_nearly_and_no_more(leaks, tmp_path):
+    assert [(leak.test, leak.train, leak.bits, leak.exact) for leak in leaks] == [
+        ("t-1", "s-51", 0, True),
+        ("t-3", "s-53", 24, False),
+    ]
+    assert {(leak.source, leak.test_dataset, leak.train_dataset) for leak in leaks} == {
+        ("s", "7", "1")
+    }
+    assert read_leaks(tmp_path / "leaks.tsv") == leaks
+
+
+def test_known_overlaps_are_measured_and_others_noticed(leaks, tmp_path):
+    known = [
+        Overlap(datasets=("7", "9"), what="nine is of seven", source="its page"),
+        Overlap(datasets=("7", "8", "1"), what="all three", source="x"),
     ]
 
+    def rows(*relations):
+        found = find_overlaps(tmp_path / "data", replace(ASKED, known=relations), leaks)
+        return [dict(zip(OVERLAPS, row, strict=True)) for row in found]
 
-def test_duplicated_test_images_are_counted_and_shown(rows):
-    both, clean = rows
-    assert (both["test_images"], both["duplicated"]) == ("4", "2")
-    assert both["examples"] == "t-1 = s-1; t-3 = s-3"
-    assert (clean["duplicated"], clean["examples"]) == ("0", "")
+    nine, three = rows(*known)
+    assert (nine["datasets"], nine["exact"], nine["near"]) == ("7 9", 0, 0)
+    assert (nine["test_images"], nine["train_images"]) == (4, 1)
+    assert (three["known"], three["exact"], three["near"]) == ("all three", 1, 1)
+    assert three["examples"] == "t-1 = s-51; t-3 = s-53"
+    nine, noticed = rows(known[0])
+    assert (noticed["datasets"], noticed["known"], noticed["exact"]) == ("1 7", "", 1)
+
+
+def test_a_mix_leaves_leaks_out_and_takes_others_instead(parts, leaks, tmp_path):
+    make(parts, tmp_path, "clean", ("s", 8), ("u", 5), leaks=leaks)
+    ((use,), leaked) = audited(tmp_path, ("clean", False))
+    assert (use["test_images"], use["in_sources"], use["left_out"]) == ("4", "2", "2")
+    assert (use["trained_on"], use["policy"], leaked) == ("0", "drop", [])
+
+
+def test_a_mix_without_enough_besides_says_why(parts, leaks, tmp_path):
+    with pytest.raises(DataError, match=r"11 training samples \(2 more show a target's test"):
+        make(parts, tmp_path, "clean", ("s", 12), leaks=leaks)
+
+
+def test_what_is_trained_on_after_all_is_reported(parts, leaks, tmp_path):
+    make(parts, tmp_path, "leaky", ("s", 13))
+    make(parts, tmp_path, "other", ("u", 5))
+    ((leaky, other), leaked) = audited(tmp_path, ("leaky", True), ("other", True), ("leaky", True))
+    assert (leaky["trained_on"], leaky["test_images_trained_on"]) == ("2", "2")
+    assert (leaky["policy"], leaky["examples"]) == ("report", "t-1 = s-51; t-3 = s-53")
+    assert (other["in_sources"], other["trained_on"], other["examples"]) == ("0", "0", "")
+    assert [(row["mix"], row["sample_id"]) for row in leaked] == [
+        ("leaky", "t-1"),
+        ("leaky", "t-3"),
+    ]
+    assert leaks
+
+
+def test_a_mix_made_before_its_target_was_known_is_refused_with_the_remedy(parts, leaks, tmp_path):
+    assert leaks
+    make(parts, tmp_path, "stale", ("s", 13))
+    with pytest.raises(DataError, match=r"mix stale: made before .* Delete results/mixes/stale\.p"):
+        audited(tmp_path, ("stale", False))
+
+
+def test_an_experiment_may_want_no_leak_at_all(leaks):
+    refuse_leaks("m", [])
+    with pytest.raises(DataError, match=r"2 training pictures .* s-51 = t-1 \(0 of 256 bits"):
+        refuse_leaks("m", leaks)
+
+
+def test_images_are_read_by_name(parts):
+    found = read_images(parts["u"] / "train.parquet", ["u-20", "u-29"])
+    assert found == {"u-20": picture(20), "u-29": picture(29)}

@@ -4,11 +4,14 @@ import json
 import socket
 from collections import Counter
 
+import numpy as np
 import pytest
 from realmat import REALMAT, needs_realmat
 
 from data_makers import picture, release, row, spec
+from matcg.data.draw import Draw
 from matcg.data.medmat import read
+from matcg.data.pool import BadRowError, ImageCount
 from matcg.errors import ConfigError, DataError
 
 # Each with the beginning of its reason; every row is number 3 of a file with four rows.
@@ -50,6 +53,16 @@ BAD_ROWS = {
 }
 
 
+def read_all(subset, options, root):
+    """Return the samples of a source in its order, and all rows set aside, images looked at."""
+    source = read(subset, options, root)
+    draw = Draw(source, source.pool.ranks(0))
+    everything = np.ones(len(source.pool), dtype=bool)
+    taken = draw.train(everything, len(source.pool), 0, [], 0)
+    rejected = [source.reject(at, reason) for at, reason in draw.rejected.items()]
+    return [taken[at] for at in sorted(taken)], [*source.quarantined, *rejected]
+
+
 @pytest.fixture
 def root(tmp_path):
     """Return a data folder beside a file that must not be read, with traps inside."""
@@ -73,23 +86,22 @@ def test_a_bad_row_is_set_aside_with_file_row_and_reason(root, case, monkeypatch
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket")
         release(root, [row(0), row(1), bad, row(3)])
-        source = read(spec(), {}, root)
-    assert [sample.origin for sample in source.samples] == [f"med-mat/{n}.png" for n in (0, 1, 3)]
-    (set_aside,) = source.quarantined
+        samples, (set_aside,) = read_all(spec(), {}, root)
+    assert [sample.origin for sample in samples] == [f"med-mat/{n}.png" for n in (0, 1, 3)]
     assert (set_aside.file, set_aside.row) == ("Aggregated_Subsets/Subset--30-train.json", "3")
     assert set_aside.reason.startswith(reason)
-    assert source.rows == 4
+    assert read(spec(), {}, root).rows == 4
 
 
 def test_reasons_are_the_same_each_time(root):
     release(root, [bad for bad, _ in BAD_ROWS.values()])
-    first, second = (read(spec(), {}, root).quarantined for _ in range(2))
+    first, second = (read_all(spec(), {}, root)[1] for _ in range(2))
     assert first == second
 
 
 def test_good_rows_become_samples(root):
     release(root, [row(1), row(4, **{"Answer-choice": "A: cat"}, id="x4")])
-    one, four = read(spec(), {}, root).samples
+    (one, four), _ = read_all(spec(), {}, root)
     assert (one.sample_id, four.sample_id) == ("30-5-1", "30-5-x4")
     assert (one.options, one.answer, one.label) == (("cat", "dog"), 1, "dog")
     assert (one.question, one.dataset, one.group) == ("What is it?", "5", "")
@@ -97,24 +109,33 @@ def test_good_rows_become_samples(root):
 
 def test_ids_may_start_anew_in_every_source_dataset(root):
     release(root, [row(1), row(3, id=1, **{"data-no": 6})])
-    source = read(spec(), {}, root)
-    assert len(source.samples) == 2
-    assert not source.quarantined
+    samples, set_aside = read_all(spec(), {}, root)
+    assert len(samples) == 2
+    assert not set_aside
 
 
-def test_images_are_fetched_as_original_bytes_only_when_asked_for(root):
+def test_images_are_read_only_when_they_are_drawn(root):
     source = read(spec(), {}, root)
-    assert not any(sample.image for sample in source.samples)
-    assert source.load(source.samples[7]).image == picture(7)
+    assert source.load(7).image == picture(7)
     (root / "med-mat" / "7.png").unlink()
-    with pytest.raises(DataError, match=r"med-mat/7.png: changed while it was read"):
-        source.load(source.samples[7])
+    with pytest.raises(BadRowError, match="image missing"):
+        source.load(7)
 
 
-def test_equal_pictures_in_other_files_have_equal_digests(root):
+def test_equal_pictures_in_other_files_have_equal_fingerprints(root):
     (root / "med-mat" / "1.png").write_bytes(picture(0, "BMP"))
-    digests = [sample.digest for sample in read(spec(), {}, root).samples]
-    assert digests[0] == digests[1] != digests[2]
+    zero, one, two, *_ = (sample.fingerprint for sample in read_all(spec(), {}, root)[0])
+    assert zero == one != two
+
+
+def test_images_are_counted_by_source_dataset(root):
+    rows = [row(0), row(1, image="med-mat/0.png"), row(2, image="med-mat/gone, (1).png")]
+    release(root, [*rows, row(3, image="med-mat/ünï [2].png", **{"data-no": 6})])
+    (root / "med-mat" / "ünï [2].png").write_bytes(picture(3))
+    assert read(spec(), {}, root).images == (
+        ImageCount("5", 3, 2, 1, "med-mat/gone, (1).png"),
+        ImageCount("6", 1, 1, 0),
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,19 +157,19 @@ def test_a_subset_may_be_the_rows_of_some_source_datasets(root):
     """Rows of others are another subset's; one that names no dataset stays and is set aside."""
     rows = [row(0), row(1, **{"data-no": "7"}), row(2, **{"data-no": None}), row(3)]
     release(root, [*rows, row(4, **{"data-no": 7}), row(5, Answer=None, **{"data-no": "7"})])
-    source = read(spec(), {"only": ["7"]}, root)
-    assert [sample.origin for sample in source.samples] == ["med-mat/1.png", "med-mat/4.png"]
-    assert [(each.row, each.reason) for each in source.quarantined] == [
+    samples, set_aside = read_all(spec(), {"only": ["7"]}, root)
+    assert [sample.origin for sample in samples] == ["med-mat/1.png", "med-mat/4.png"]
+    assert [(each.row, each.reason) for each in set_aside] == [
         ("3", "key missing: data-no"),
         ("6", "no answer: Answer or Answer-choice is missing or empty"),
     ]
-    assert source.rows == 4
+    assert read(spec(), {"only": ["7"]}, root).rows == 4
 
 
 def test_options_choose_file_group_and_label(root):
     (root / "mine.json").write_text(json.dumps([row(1), row(2, image="med-mat/12.png")]))
     options = {"files": "mine.json", "group_by": r"/(\d)(\d)\.", "labels": {"cat": "pet"}}
-    one, twelve = read(spec(), options, root).samples
+    (one, twelve), _ = read_all(spec(), options, root)
     assert (one.group, one.label) == ("", "dog")
     assert (twelve.group, twelve.label, twelve.options) == ("1/2", "pet", ("cat", "dog"))
 
@@ -158,6 +179,14 @@ def test_options_choose_file_group_and_label(root):
     [
         ({"group_py": "x"}, "unknown option 'group_py'. Did you mean 'group_by'"),
         ({"group_by": "(x"}, "no regular expression"),
+        ({"labels": {"cat": 1}}, "must map texts to texts"),
+        ({"files": {"a": 1}}, "must be a text or a list"),
+        ({"split_by": {"colum": "split"}}, "unknown key of option split_by: 'colum'. Did you"),
+        ({"split_by": {}}, "needs `column`"),
+        ({"split_by": {"column": "s", "path": "x"}}, "needs `column`"),
+        ({"split_by": {"column": "s", "train": "a", "test": "a"}}, "'a' is train and test"),
+        ({"rebuild": {"options": 1}}, "options must be 2 to 26"),
+        ({"rebuild": {"instruction": "x"}}, "Did you mean 'instructions'"),
     ],
 )
 def test_a_wrong_option_is_named(root, options, match):
@@ -185,7 +214,53 @@ def test_a_missing_file_or_folder_says_what_to_do(root):
 
 def test_a_data_folder_that_is_itself_a_link_is_fine(root, tmp_path):
     (tmp_path / "link").symlink_to(root)
-    assert len(read(spec(), {}, tmp_path / "link").samples) == 40
+    assert len(read(spec(), {}, tmp_path / "link").pool) == 40
+
+
+def test_labels_are_told_apart_by_neither_case_nor_spaces_nor_final_points(root):
+    def asks(number, answer, options=("Cat", "dog")):
+        text = "\n".join(f"{letter}: {o}" for letter, o in zip("AB", options, strict=True))
+        return row(number, Answer=answer, **{"Question-choice": f"Q\n{text}", "Answer-choice": "A"})
+
+    rows = [asks(0, "Cat"), asks(1, "CAT."), asks(2, " cat "), asks(3, "Cat", ("cat.", "dog"))]
+    release(root, [*rows, asks(4, "cat", ("Cat", "cat."))])
+    samples, (twice,) = read_all(spec(), {}, root)
+    assert [sample.label for sample in samples] == ["cat"] * 4
+    assert [sample.options[0] for sample in samples] == ["Cat", "Cat", "Cat", "cat."]
+    assert twice.reason == "options unreadable: an option is given twice"
+    for labels in ({"Cat": "Pet"}, {"cat": "Pet"}):
+        mapped, _ = read_all(spec(), {"labels": labels}, root)
+        assert mapped[0].label == "Pet"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"column": "split", "test": ["val", "test"]}, {"path": r"/(train|test)_", "test": "test"}],
+)
+def test_the_source_s_own_split_is_told_by_column_or_path(root, how):
+    sides = ("train", "test", "Test" if "column" in how else "test", "")
+    rows = [
+        row(n, split=side, image=f"med-mat/{side}_{n}.png" if side else f"med-mat/{n}.png")
+        for n, side in enumerate(sides)
+    ]
+    for each in rows:
+        (root / each["image"]).write_bytes(picture(each["id"]))
+    release(root, rows)
+    source = read(spec(), {"split_by": how}, root)
+    assert source.tests.tolist() == [False, True, True]
+    (unknown,) = source.quarantined
+    where = how.get("column", "the image path")
+    reason = f"split unknown: '' in {where} is neither train nor test"
+    assert (unknown.row, unknown.reason) == ("4", reason)
+
+
+def test_json_lines_are_read_as_well(root):
+    lines = [json.dumps(row(n)) for n in range(40)]
+    lines[3:5] = ["{broken", ""]
+    (root / "mine.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    samples, (broken,) = read_all(spec(), {"files": "mine.jsonl"}, root)
+    assert len(samples) == 38
+    assert (broken.row, broken.reason[:8]) == ("4", "not JSON")
 
 
 @needs_realmat
@@ -193,9 +268,9 @@ def test_a_data_folder_that_is_itself_a_link_is_fine(root, tmp_path):
     ("name", "labels", "each"), [("18", 3, 120), ("22", 4, 120), ("30", 2, 200)]
 )
 def test_real_files_are_read_whole(name, labels, each):
-    source = read(spec(name), {"group_by": r"BloodImage_(\d+)"}, REALMAT)
-    assert not source.quarantined
-    counts = Counter(sample.label for sample in source.samples)
+    samples, set_aside = read_all(spec(name), {"group_by": r"BloodImage_(\d+)"}, REALMAT)
+    assert not set_aside
+    counts = Counter(sample.label for sample in samples)
     assert sorted(counts.values()) == [each] * labels
-    assert all(sample.options[sample.answer] == sample.label for sample in source.samples)
-    assert all(bool(sample.group) == (name == "18") for sample in source.samples)
+    assert all(sample.options[sample.answer].casefold() == sample.label for sample in samples)
+    assert all(bool(sample.group) == (name == "18") for sample in samples)

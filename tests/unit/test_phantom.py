@@ -35,12 +35,17 @@ CELLS = list(product(MODALITIES, AREAS))
 catalog: Catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
 
 
+def pixels(sample: Sample) -> str:
+    """Return the digest of a sample's picture."""
+    return pixel_digest(decode(sample.image, sample.origin))
+
+
 def golden() -> dict[str, str]:
     """Return a short digest of a training sample of each subset, its question included."""
     found = {}
     for subset in catalog.subsets:
         (sample,) = list(read(subset, {"seed": 0}, "train", 1))
-        found[subset.id] = f"{sample.digest[:16]} {sample.answer} {sample.question}"
+        found[subset.id] = f"{pixels(sample)[:16]} {sample.answer} {sample.question}"
     return found
 
 
@@ -112,7 +117,7 @@ def test_a_sample_does_not_depend_on_how_many_are_made() -> None:
 
 def test_splits_subsets_and_seeds_share_no_picture() -> None:
     digests = [
-        {s.digest for s in samples(name, 40, split, seed)}
+        {pixels(s) for s in samples(name, 40, split, seed)}
         for name in ("ct-brain-side", "ct-brain-level")
         for split in ("train", "test")
         for seed in (0, 1)
@@ -140,7 +145,6 @@ def test_samples_say_what_they_are() -> None:
         assert sample.origin == f"phantom/xray-lung-side/test/{index:05d}.png"
         image = decode(sample.image, sample.origin)
         assert (image.mode, image.size) == ("RGB", (SIZE, SIZE))
-        assert pixel_digest(image) == sample.digest
 
 
 @pytest.mark.parametrize(("modality", "area"), CELLS)

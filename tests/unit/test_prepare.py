@@ -6,17 +6,21 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from realmat import REALMAT, needs_realmat
 
-from data_makers import catalog, picture, release, row, sample, spec
+from data_makers import asked, picture, release, row, sample, spec
 from matcg.config import load
+from matcg.data.near import hashes, near_pairs
+from matcg.data.pool import Quarantined, Source, pool_of
 from matcg.data.prepare import READERS, prepare, summarise
-from matcg.data.source import Quarantined, Source
 from matcg.errors import DataError
-from matcg.samples import read_samples
+from matcg.samples import Sample, read_samples
 
 REPO = Path(__file__).parents[2]
+EEL = {"Question-choice": "Q\nA: eel\nB: cat", "Answer-choice": "A"}
+COLUMNS = ("sample_id", "label", "origin", "group")
 
 
 def account(folder: Path) -> dict:
@@ -32,13 +36,25 @@ def table(path: Path) -> list[dict[str, str]]:
 def fake(monkeypatch):
     """Return a function that makes reader `fake` hand over the samples given."""
 
-    def use(samples, test_ids=None, quarantined=()):
+    def use(samples, tests=None, quarantined=()):
+        columns = [[getattr(s, name) for s in samples] for name in COLUMNS]
         source = Source(
-            tuple(samples), tuple(quarantined), len(samples) + len(quarantined), (), test_ids
+            pool=pool_of(*columns),
+            load=samples.__getitem__,
+            reject=lambda at, why: Quarantined("-", samples[at].sample_id, why, ""),
+            rows=len(samples) + len(quarantined),
+            quarantined=tuple(quarantined),
+            tests=None if tests is None else np.array(tests, dtype=bool),
         )
         monkeypatch.setitem(READERS, "fake", lambda *_: source)
 
     return use
+
+
+def near(one: list[Sample], other: list[Sample]) -> list[tuple[int, int, int]]:
+    """Return which of two lists of samples show nearly the same."""
+    sides = (hashes(each.fingerprint for each in side) for side in (one, other))
+    return list(near_pairs(*sides, 24))
 
 
 def test_every_row_of_the_source_is_accounted_for(tmp_path):
@@ -46,7 +62,7 @@ def test_every_row_of_the_source_is_accounted_for(tmp_path):
     rows[3] = row(3, Answer="cow")
     rows[4] = row(4, image="../x")
     rows[5] = row(5, image='"no\tne\n\ud800.png')
-    prepare(catalog(), spec(), release(tmp_path / "in", rows), tmp_path / "out")
+    prepare(asked(), release(tmp_path / "in", rows), tmp_path / "out")
     found = account(tmp_path / "out")
     assert (found["rows"], found["usable"]) == (40, 37)
     assert found["quarantined"] == {
@@ -62,12 +78,12 @@ def test_every_row_of_the_source_is_accounted_for(tmp_path):
 
 def test_what_is_written_is_what_the_account_says(tmp_path):
     root = release(tmp_path / "in", [row(n) for n in range(40)])
-    prepare(catalog(), spec(), root, tmp_path / "out")
+    prepare(asked(), root, tmp_path / "out")
     train, test = (read_samples(tmp_path / "out" / f"{side}.parquet") for side in ("train", "test"))
     assert Counter(each.label for each in train) == {"cat": 10, "dog": 10}
     assert Counter(each.label for each in test) == {"cat": 5, "dog": 5}
     assert {each.image for each in train + test} <= {picture(n) for n in range(40)}
-    assert not {each.digest for each in train} & {each.digest for each in test}
+    assert not near(train, test)
     found = account(tmp_path / "out")
     assert found["labels"]["cat"] == {"source": 20, "train": 10, "test": 5}
     assert found["asked"] == {"train": 20, "test": 10} == found["given"]
@@ -78,14 +94,14 @@ def test_the_same_source_gives_the_same_bytes(tmp_path):
     rows = [row(n, image=f"med-mat/{n % 30}.png") for n in range(39)]
     root = release(tmp_path / "in", [*rows, row(39, image="med-mat/none.png")])
     for name in ("a", "b"):
-        prepare(catalog(), spec(), root, tmp_path / name)
+        prepare(asked(), root, tmp_path / name)
     for file in ("train.parquet", "test.parquet", "quarantine.tsv", "summary.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 def test_a_source_without_enough_is_given_what_there_is_and_called_ood(tmp_path, fake):
     fake([sample(n, "yes" if n < 8 else "no") for n in range(12)])
-    prepare(catalog("fake", train=100, test=50), spec("s"), None, tmp_path)
+    prepare(asked(spec("s"), "fake", train=100, test=50), None, tmp_path)
     found = account(tmp_path)
     assert found["given"] == {"train": 9, "test": 2}
     assert found["labels"] == {
@@ -97,30 +113,35 @@ def test_a_source_without_enough_is_given_what_there_is_and_called_ood(tmp_path,
 
 def test_a_label_that_is_never_tested_is_named(tmp_path, fake):
     fake([sample(n, "no" if n == 0 else "yes") for n in range(12)])
-    prepare(catalog("fake"), spec("s"), None, tmp_path)
+    prepare(asked(spec("s"), "fake"), None, tmp_path)
     assert account(tmp_path)["untested_labels"] == ["no"]
 
 
 def test_the_source_s_own_split_stands_and_what_leaks_is_set_aside(tmp_path, fake):
     train = [sample(n, ("yes", "no")[n % 2]) for n in range(10)]
     test = [sample(n, ("yes", "no")[n % 2]) for n in range(10, 14)]
-    train[3] = replace(train[3], digest=test[0].digest)
-    fake(train + test, test_ids=frozenset(each.sample_id for each in test))
-    prepare(catalog("fake"), spec("s"), None, tmp_path)
+    train[3] = replace(train[3], origin=test[0].origin)
+    train[5] = replace(train[5], group="p")
+    test[1] = replace(test[1], group="p")
+    train[7] = replace(train[7], image=picture(12, "BMP"))
+    fake(train + test, tests=[0] * 10 + [1] * 4)
+    prepare(asked(spec("s"), "fake"), None, tmp_path)
     written = {each.sample_id for each in read_samples(tmp_path / "test.parquet")}
     assert written == {each.sample_id for each in test}
-    assert account(tmp_path)["given"] == {"train": 9, "test": 4}
+    assert account(tmp_path)["given"] == {"train": 7, "test": 4}
     assert account(tmp_path)["split"]["method"] == "source"
-    (leak,) = table(tmp_path / "quarantine.tsv")
-    assert (leak["row"], leak["reason"]) == ("s-3", "image also in test: s-10")
+    assert [(each["row"], each["reason"]) for each in table(tmp_path / "quarantine.tsv")] == [
+        ("s-3", "image also in test: s-10"),
+        ("s-5", "group also in test: s-11"),
+        ("s-7", "image also in test: s-12, 0 of 256 bits differ"),
+    ]
 
 
 def test_a_subset_s_options_go_before_the_catalog_s(tmp_path):
     root = release(tmp_path / "in", [row(n) for n in range(40)])
     (root / "Aggregated_Subsets/Subset--30-train.json").rename(root / "own.json")
-    settings = catalog()
-    settings.options = {"files": "none.json", "labels": {"cat": "pet"}}
-    prepare(settings, spec(options={"files": "own.json"}), root, tmp_path / "out")
+    settings = {"files": "none.json", "labels": {"cat": "pet"}}
+    prepare(asked(spec(options={"files": "own.json"}), options=settings), root, tmp_path / "out")
     assert set(account(tmp_path / "out")["labels"]) == {"pet", "dog"}
 
 
@@ -129,21 +150,22 @@ def test_a_source_of_which_nothing_is_left_says_why(tmp_path, fake):
     with pytest.raises(
         DataError, match=r"subset s: nothing to train on; 3 rows read, 0 usable \(3"
     ):
-        prepare(catalog("fake"), spec("s"), None, tmp_path)
+        prepare(asked(spec("s"), "fake"), None, tmp_path)
 
 
 def test_a_reader_that_gives_an_id_twice_is_found_out(tmp_path, fake):
     fake([sample(1), sample(1)])
     with pytest.raises(DataError, match="sample id 's-1' is given 2 times"):
-        prepare(catalog("fake"), spec("s"), None, tmp_path)
+        prepare(asked(spec("s"), "fake"), None, tmp_path)
 
 
 def test_accounts_of_all_subsets_are_merged(tmp_path):
     for name, bad in (("30", 1), ("22", 2)):
         rows = [row(n, Answer="cow" if n < bad else ("cat", "dog")[n % 2]) for n in range(40)]
         root = release(tmp_path / "in", rows, f"Subset--{name}-train.json")
-        prepare(catalog(), spec(name), root, tmp_path / "tiny" / name)
-    summarise([tmp_path / "tiny" / "30", tmp_path / "tiny" / "22"], tmp_path)
+        prepare(asked(spec(name)), root, tmp_path / "tiny" / name)
+    links = {"tiny": {"5": ("Cats and dogs", "https://example.org/5")}}
+    summarise([tmp_path / "tiny" / "30", tmp_path / "tiny" / "22"], tmp_path, links)
     thirty, other = table(tmp_path / "summary.tsv")
     assert (thirty["subset"], thirty["quarantined"], thirty["train"]) == ("30", "1", "20")
     assert other["reasons"] == "answer not among its options 2"
@@ -154,13 +176,84 @@ def test_accounts_of_all_subsets_are_merged(tmp_path):
         ("tiny", "22", "1"),
         ("tiny", "22", "2"),
     ]
+    images = table(tmp_path / "images.tsv")
+    assert [(each["subset"], each["name"], each["images"]) for each in images] == [
+        ("30", "Cats and dogs", "39"),
+        ("22", "Cats and dogs", "38"),
+    ]
+
+
+def test_bad_images_are_replaced_by_the_next_and_listed(tmp_path):
+    """A subset that has more than is asked gives all that is asked, whatever is damaged."""
+    root = release(tmp_path / "in", [row(n) for n in range(40)])
+    for number in range(0, 40, 4):
+        (root / "med-mat" / f"{number}.png").write_bytes(picture(number)[:60])
+    (root / "med-mat" / "2.png").unlink()
+    for threads in (1, 4):
+        prepare(asked(train=8, test=4), root, tmp_path / str(threads), threads)
+    found = account(tmp_path / "1")
+    assert found["given"] == {"train": 8, "test": 4}
+    assert found["quarantined"]["image missing"] == 1
+    assert found["quarantined"]["image damaged"] >= 1
+    assert found["looked_at"] < 39
+    assert found["images"] == [
+        {"dataset": "5", "rows": 40, "images": 40, "missing": 1, "example": "med-mat/2.png"}
+    ]
+    for file in ("train.parquet", "test.parquet", "quarantine.tsv", "summary.json"):
+        assert (tmp_path / "1" / file).read_bytes() == (tmp_path / "4" / file).read_bytes()
+
+
+def test_a_label_of_which_no_image_is_sound_is_left_out_of_the_test(tmp_path):
+    rows = [row(n) for n in range(36)]
+    rows += [row(n, Answer="eel", **EEL) for n in range(36, 40)]
+    root = release(tmp_path / "in", rows)
+    for number in range(36, 40):
+        (root / "med-mat" / f"{number}.png").write_bytes(b"")
+    prepare(asked(), root, tmp_path / "out")
+    assert account(tmp_path / "out")["untested_labels"] == ["eel"]
+    assert account(tmp_path / "out")["given"]["test"] > 0
+
+
+def test_questions_are_asked_anew_with_letters_in_balance(tmp_path):
+    rows = [row(n, **dict.fromkeys(("Question-choice", "Answer-choice"))) for n in range(40)]
+    for n, each in enumerate(rows):
+        each["Answer"] = ("Cat.", "dog", "EEL", "fox", "gnu")[n % 5]
+    settings = {"rebuild": {"options": 4, "instructions": [f"Which? ({n})" for n in range(6)]}}
+    for name, order in (("a", rows), ("b", rows[::-1])):
+        root = release(tmp_path / name, order)
+        prepare(asked(options=settings), root, tmp_path / f"{name}-out")
+    train, test = (read_samples(tmp_path / f"a-out/{side}.parquet") for side in ("train", "test"))
+    for each in train + test:
+        assert len(set(each.options)) == 4
+        assert each.options[each.answer] == each.label
+        assert set(each.options) <= {"cat", "dog", "eel", "fox", "gnu"}
+    assert Counter(each.answer for each in train) == {0: 5, 1: 5, 2: 5, 3: 5}
+    assert len({each.question for each in train}) == 6
+    assert account(tmp_path / "a-out")["letters"]["train"] == {"A": 5, "B": 5, "C": 5, "D": 5}
+    for side in ("train", "test"):
+        first, second = (tmp_path / f"{name}-out/{side}.parquet" for name in "ab")
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_one_label_makes_no_question(tmp_path):
+    root = release(tmp_path / "in", [row(n, Answer="cat") for n in range(40)])
+    with pytest.raises(DataError, match="the only label is 'cat'"):
+        prepare(asked(options={"rebuild": {}}), root, tmp_path / "out")
+
+
+def test_a_general_set_is_only_trained_on(tmp_path):
+    root = release(tmp_path / "in", [row(n) for n in range(40)])
+    prepare(asked(general=True, train=30), root, tmp_path / "out")
+    assert account(tmp_path / "out")["given"] == {"train": 30, "test": 0}
+    assert account(tmp_path / "out")["split"]["method"] == "none"
+    assert read_samples(tmp_path / "out" / "test.parquet") == []
 
 
 def test_the_phantom_world_fills_its_caps(tmp_path):
     world = load("catalog", REPO / "catalogs" / "phantom.yaml")
     split = world.split.model_copy(update={"train": 24, "test": 12})
     world = world.model_copy(update={"split": split})
-    prepare(world, world.subsets[0], None, tmp_path)
+    prepare(world.preparation(world.subsets[0].id), None, tmp_path)
     assert account(tmp_path)["given"] == {"train": 24, "test": 12}
 
 
@@ -170,10 +263,10 @@ def test_the_phantom_world_fills_its_caps(tmp_path):
 )
 def test_real_subsets_are_prepared_without_leaks(tmp_path, name, given):
     settings = load("catalog", REPO / "tests" / "configs" / "realmat" / "catalog.yaml")
-    prepare(settings, settings.subset(name), REALMAT, tmp_path)
+    prepare(settings.preparation(name), REALMAT, tmp_path)
     train, test = (read_samples(tmp_path / f"{side}.parquet") for side in ("train", "test"))
     assert (len(train), len(test)) == given
     assert len(set(Counter(each.label for each in test).values())) == 1
-    assert not {each.digest for each in train} & {each.digest for each in test}
+    assert not near(train, test)
     smears = [{each.group for each in side if each.group} for side in (train, test)]
     assert not smears[0] & smears[1]

@@ -9,8 +9,9 @@ from repository import fresh_copy, snakemake
 from workspace import REPO, Workspace
 
 RULES = {
-    "all", "audit", "backbone", "compare", "enumerate", "figures", "finetune", "mix", "paper",
-    "plan", "predict", "prepare", "report", "summarise", "world",
+    "all", "audit", "backbone", "check_images", "compare", "enumerate", "fetch_medmat", "figures",
+    "finetune", "leaks", "mix", "paper", "plan", "predict", "prepare", "report", "summarise",
+    "world",
 }  # fmt: skip
 DONE = "Nothing to be done"
 

@@ -7,7 +7,16 @@ from pathlib import Path
 from repository import ROOT as REPO
 from repository import snakemake
 
-COPIED = ("Snakefile", "config.yaml", "rules", "workflow", "combinations", "schemas", "slurm")
+COPIED = (
+    "Snakefile",
+    "config.yaml",
+    "catalogs",
+    "rules",
+    "workflow",
+    "combinations",
+    "schemas",
+    "slurm",
+)
 ENVS = ("data", "train", "vllm", "report")
 
 CATALOG = """\
@@ -42,28 +51,51 @@ recipe: full
 # Steps that take no time and write what the rules declare; the real ones have tests of their own.
 STEPS = {
     "data/prepare.py": """
-        def prepare(catalog, subset, root, out):
+        def prepare(asked, root, out, threads):
+            assert threads >= 1
             out.mkdir(parents=True, exist_ok=True)
             for name in ("train.parquet", "test.parquet", "quarantine.tsv", "summary.json"):
-                (out / name).write_text(f"{catalog.canonical()} {subset.id}")
+                (out / name).write_text(asked.canonical())
 
-        def summarise(folders, out):
-            for name in ("summary.tsv", "quarantine.tsv"):
+        def summarise(folders, out, sources):
+            for name in ("summary.tsv", "quarantine.tsv", "images.tsv"):
                 (out / name).write_text(" ".join(folder.name for folder in folders))
+
+        """,
+    "data/leaks.py": """
+        from types import SimpleNamespace as Search
+
+        def search(data, asked, out):
+            (one,) = asked
+            assert one.distance == 24 and one.targets and one.sources and not one.known
+            for side, names in (("test", one.targets), ("train", one.sources)):
+                folders = [data / one.catalog / name for name in names]
+                assert all((folder / f"{side}.parquet").exists() for folder in folders)
+            for name in ("leaks.tsv", "overlaps.tsv"):
+                (out / name).write_text(repr(asked))
+
+        def leaks_by_target(path):
+            assert path.exists()
+            return {}
         """,
     "data/mix.py": """
-        def make_mix(mix, folders, forbidden, size, out):
+        def make_mix(mix, folders, forbidden, size, out, leaks):
             assert size == sum(n for _, n in mix.parts)
             assert set(folders) == {name for name, _ in mix.parts}
-            assert not set(forbidden) & set(folders) and forbidden
+            assert not set(forbidden) & set(folders) and forbidden and leaks == []
             out.write_text(repr(mix.parts))
+
+        def refuse_leaks(mix, leaks):
+            raise AssertionError("not asked for")
         """,
     "data/audit.py": """
-        def audit(uses, mixes, data, out):
-            for catalog, mix, target in uses:
-                assert (mixes / f"{mix}.parquet").exists()
+        def audit(uses, mixes, data, leaks, out):
+            assert leaks.exists()
+            for catalog, mix, target, leaky in uses:
+                assert (mixes / f"{mix}.parquet").exists() and not leaky
                 assert (data / catalog / target / "test.parquet").exists()
-            out.write_text(repr(uses))
+            for name in ("audit.tsv", "leaked.tsv"):
+                (out / name).write_text(repr(uses))
         """,
     "train/finetune.py": """
         def finetune(mix, data, backbone, recipe, seed, out, threads):
@@ -82,8 +114,8 @@ STEPS = {
             out.write_text(repr(sorted(runs)))
         """,
     "report/tables.py": """
-        def compare(plan, predictions, experiment, out, printed):
-            assert printed == []
+        def compare(plan, predictions, experiment, out, printed, leaked):
+            assert printed == [] and leaked.exists()
             (out / "tables").mkdir(parents=True, exist_ok=True)
             (out / "tables/arms.csv").write_text("arm\\n")
             (out / "headline.json").write_text('{"headline": "CG against control"}')

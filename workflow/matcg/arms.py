@@ -62,6 +62,7 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
             asks more of a subset than its catalog gives.
     """
     _check_labels(scope)
+    _check_general(scope)
     targets = find_targets(scope)
     chosen, excluded = _chosen_combinations(scope, targets)
     tested = [target for target in targets if target in chosen or not scope.experiment.rules]
@@ -128,6 +129,17 @@ def _check_labels(scope: Scope) -> None:
             raise ConfigError(
                 f"{scope.experiment.where}: choose.labels: no rule lists a combination '{label}'."
                 f"{nearest(label, valid)}"
+            )
+
+
+def _check_general(scope: Scope) -> None:
+    """Raise ConfigError where a set that is to be added is none of the catalog's general sets."""
+    valid = {subset.id for subset in scope.catalog.general}
+    for name in scope.experiment.general:
+        if name not in valid:
+            raise ConfigError(
+                f"{scope.experiment.where}: general.{name}: catalog '{scope.catalog.name}' has no"
+                f" such set below `general`.{nearest(name, valid)}"
             )
 
 
@@ -317,12 +329,14 @@ def _mix(
     parts = asked.spread(samples - settings.target, combination)
     if settings.target + mixed_in:
         parts[target] = parts.get(target, 0) + settings.target + mixed_in
+    parts |= experiment.general
     repeat = experiment.short == "repeat" and not all(
-        catalog.gives(catalog.subset(name), n) for name, n in parts.items()
+        catalog.gives(catalog.member(name), n) for name, n in parts.items()
     )
     if experiment.short != "repeat":
         asked.check(parts)
-    return make_mix(catalog.name, parts, experiment.data_seed, settings.labels, repeat)
+    leaky = experiment.leaks == "report"
+    return make_mix(catalog.name, parts, experiment.data_seed, settings.labels, repeat, leaky)
 
 
 @dataclass(frozen=True)
@@ -363,7 +377,7 @@ class Asked:
         """Raise ConfigError where a subset is asked more than its catalog says that it gives."""
         catalog = self.scope.catalog
         for name, n in parts.items():
-            subset = catalog.subset(name)
+            subset = catalog.member(name)
             most = catalog.capacity(subset)
             if n > most:
                 raise self.error(

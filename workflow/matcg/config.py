@@ -5,6 +5,7 @@ file may name another by its name (`phantom`, searched in the folder of its kind
 ends in `.yaml`, relative to the file that names it.
 """
 
+import csv
 import hashlib
 import json
 import re
@@ -133,16 +134,50 @@ class SubsetSpec(Model):
         return frozenset(self.elements[element])
 
 
+class Release(Model):
+    """Where a catalog's tables can be fetched from: a data set on the Hugging Face hub."""
+
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")] = Field(
+        description="commit, so that it is the same tomorrow; seven digits or more"
+    )
+    files: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+        description="patterns of the files that are fetched"
+    )
+
+
+class Overlap(Model):
+    """Source datasets that are known or suspected to share images; the leak audit measures it."""
+
+    datasets: Annotated[Words, Field(min_length=2)]
+    what: Text
+    source: Text = Field(description="who says so")
+
+
 class Catalog(Model):
     """A table of subsets and where their samples come from."""
 
     name: Name
     description: str = ""
     reader: Literal["phantom", "medmat"]
+    release: Release | None = Field(default=None, description="where its files can be fetched")
+    folder: Name | None = Field(
+        default=None, description="name of the catalog whose data folder this one shares"
+    )
+    sources: str | None = Field(
+        default=None, description="CSV file of source datasets: dataset, name, url, and any more"
+    )
+    overlaps: tuple[Overlap, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict, description="settings of the reader")
     elements: Annotated[tuple[Slug, ...], Field(min_length=1)]
     split: Split = Field(default=Split())
+    near_duplicates: Annotated[int, Field(strict=True, ge=0, lt=64)] = Field(
+        default=24, description="bits of 256 in which the hashes of two equal pictures may differ"
+    )
     subsets: Annotated[tuple[SubsetSpec, ...], Field(min_length=1)]
+    general: tuple[SubsetSpec, ...] = Field(
+        default=(), description="sets without elements that are only ever added to training"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -162,10 +197,14 @@ class Catalog(Model):
             if element in RESERVED or self.elements.count(element) > 1:
                 raise ValueError(f"elements: '{element}' is reserved or stands twice; rename it")
         seen: set[str] = set()
+        for key in ("subsets", "general"):
+            for position, subset in enumerate(getattr(self, key)):
+                if subset.id.casefold() in seen:
+                    raise ValueError(
+                        f"{key}[{position}].id: '{subset.id}' stands twice; rename one"
+                    )
+                seen.add(subset.id.casefold())
         for position, subset in enumerate(self.subsets):
-            if subset.id.casefold() in seen:
-                raise ValueError(f"subsets[{position}].id: '{subset.id}' stands twice; rename one")
-            seen.add(subset.id.casefold())
             for element in self.elements:
                 if not subset.elements.get(element):
                     raise ValueError(
@@ -186,10 +225,25 @@ class Catalog(Model):
         ids = [subset.id for subset in self.subsets]
         raise ConfigError(f"catalog '{self.name}' has no subset '{name}'.{nearest(name, ids)}")
 
-    def only(self, name: str) -> "Catalog":
-        """Return the catalog with one subset: all that the subset's samples depend on."""
-        subset = self.subset(name).model_copy(update={"train": None, "test": None})
-        return self.model_copy(update={"subsets": (subset,), "description": ""})
+    def member(self, name: str) -> SubsetSpec:
+        """Return one subset or general set by id.
+
+        Raises:
+            ConfigError: there is none of that id.
+        """
+        return next((each for each in self.general if each.id == name), None) or self.subset(name)
+
+    def preparation(self, name: str) -> "Preparation":
+        """Return all that the samples of one subset or general set depend on."""
+        return Preparation(
+            catalog=self.name,
+            reader=self.reader,
+            options=self.options,
+            split=self.split,
+            near_duplicates=self.near_duplicates,
+            subset=self.member(name).model_copy(update={"train": None, "test": None}),
+            general=any(each.id == name for each in self.general),
+        )
 
     def capacity(self, subset: SubsetSpec) -> int:
         """Return how many training samples a subset gives at most, as far as the catalog knows."""
@@ -203,6 +257,18 @@ class Catalog(Model):
         """
         unknown = subset.role == "ood" and subset.train is None
         return n == 0 or (self.capacity(subset) >= n and not unknown)
+
+
+class Preparation(Model):
+    """How one subset or general set becomes samples."""
+
+    catalog: Name
+    reader: Literal["phantom", "medmat"]
+    options: dict[str, Any]
+    split: Split
+    near_duplicates: int
+    subset: SubsetSpec
+    general: bool = False
 
 
 def _gathered(subset: Any, names: Sequence[str]) -> Any:
@@ -412,6 +478,15 @@ class Experiment(Model):
     mixed_in: Sizes = Field(
         default=(0,),
         description="so many training samples of the target are added to every mix",
+    )
+    general: dict[Slug, Positive] = Field(
+        default_factory=dict,
+        description="so many samples of the catalog's general sets are added to every mix",
+    )
+    leaks: Literal["drop", "report", "error"] = Field(
+        default="drop",
+        description="training pictures that are a target's test pictures: left out; trained on and"
+        " reported; an error",
     )
     min_size: Natural = Field(
         default=0, description="training samples that every source must be known to have"
@@ -746,6 +821,8 @@ def load(kind: str, path: Path) -> Any:
     record = validate(TYPES[kind], read_yaml(path), shown(path))
     if isinstance(record, Backbone):
         return _located(record, path)
+    if isinstance(record, Catalog) and record.sources:
+        return record.model_copy(update={"sources": str((path.parent / record.sources).resolve())})
     if isinstance(record, Rule) and record.python:
         script, function = record.python.rsplit(":", 1)
         absolute = (path.parent / script).resolve()
@@ -883,18 +960,53 @@ def _resolve(
 def _roots(
     config: Config, file: Path, catalogs: Mapping[str, Catalog], library: Library
 ) -> dict[str, Path | None]:
-    """Return each planned catalog's data folder, None where the config gives none."""
+    """Return each planned catalog's data folder, None where there is none."""
     valid = {*catalogs, *library.names("catalog")}
-    roots: dict[str, Path | None] = dict.fromkeys(catalogs)
-    for name, folder in config.data.items():
+    for name in config.data:
         if name not in valid:
             raise ConfigError(f"{shown(file)}: data.{name}: no such catalog.{nearest(name, valid)}")
-        if folder is None or name not in catalogs:
-            continue
-        roots[name] = (file.parent / Path(folder).expanduser()).resolve()
-        if not roots[name].is_dir():  # type: ignore[union-attr]
-            raise ConfigError(f"{shown(file)}: data.{name}: no folder {folder}")
+    roots: dict[str, Path | None] = {}
+    for name, catalog in catalogs.items():
+        folder = data_folder(config, file, library.root, catalog)
+        roots[name] = folder if folder.is_dir() else None
+        key = name if config.data.get(name) else catalog.folder or name
+        if config.data.get(key) and not folder.is_dir():
+            raise ConfigError(
+                f"{shown(file)}: data.{key}: no folder {config.data[key]}; mend the path, or make"
+                " the folder"
+            )
     return roots
+
+
+def data_folder(config: Config, file: Path, root: Path, catalog: Catalog) -> Path:
+    """Return the folder of a catalog's images: the config's, by default `data/NAME` in `root`.
+
+    `file` is what says `data:`, since paths are relative to the file that says them.
+    """
+    shared = catalog.folder or catalog.name
+    folder = config.data.get(catalog.name) or config.data.get(shared)
+    if folder:
+        return (file.parent / Path(folder).expanduser()).resolve()
+    return root / "data" / shared
+
+
+def read_sources(catalog: Catalog) -> dict[str, tuple[str, str]]:
+    """Return name and link of each source dataset of a catalog, by its number.
+
+    Raises:
+        ConfigError: the catalog's table of them is missing, or lacks a column.
+    """
+    if not catalog.sources:
+        return {}
+    try:
+        with Path(catalog.sources).open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        return {row["dataset"]: (row["name"], row["url"]) for row in rows}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(
+            f"{catalog.where}: sources: {shown(Path(catalog.sources))} is no CSV file with the"
+            f" columns dataset, name and url ({error})"
+        ) from None
 
 
 def find_origins(

@@ -1,10 +1,13 @@
-"""Images from untrusted files: decoded within bounds, brought to a square, digested by pixels."""
+"""Images from untrusted files: decoded within bounds, brought to a square, digested, compared."""
 
 import hashlib
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from matcg.errors import DataError
@@ -13,6 +16,12 @@ from matcg.errors import DataError
 MAX_PIXELS = 64_000_000
 # What medical image sets come in. Others are refused: EPS, for one, would start an interpreter.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
+
+# The perceptual hash: the signs of HASH_EDGE x HASH_EDGE low frequencies of a thumbnail, which
+# imagehash makes of one four times as wide.
+HASH_EDGE = 16
+BITS = HASH_EDGE * HASH_EDGE
+THUMBNAIL = 4 * HASH_EDGE
 
 
 class ImageError(DataError):
@@ -30,14 +39,46 @@ def decode(data: bytes, where: str) -> Image.Image:
     Raises:
         ImageError: not an image, truncated, or above `MAX_PIXELS`.
     """
+    with _explained(where):
+        return _to_rgb(ImageOps.exif_transpose(_opened(data, where)))
+
+
+def fingerprint(data: bytes, where: str) -> str:
+    """Return the perceptual hash of the image in `data`, as `BITS` bits in hexadecimal.
+
+    Equal pictures have equal hashes, and copies that were scaled, recompressed or brightened ones
+    that differ in few bits (docs/data.md has the figures). Reading every pixel proves a file whole.
+
+    Raises:
+        ImageError: as `decode`.
+    """
+    # Slow to import, and fine-tuning, which imports this module, never asks for it.
+    from imagehash import phash
+
+    with _explained(where):
+        image = _opened(data, where)
+        # JPEG halves its size while it decodes, which saves more than the hash takes.
+        image.draft(None, (2 * THUMBNAIL, 2 * THUMBNAIL))
+        thumbnail = _thumbnail(ImageOps.exif_transpose(image))
+        return np.packbits(phash(thumbnail, hash_size=HASH_EDGE).hash).tobytes().hex()
+
+
+def _opened(data: bytes, where: str) -> Image.Image:
+    """Return the image by its header, its pixels not read yet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width} x {image.height} pixels exceed the limit of {MAX_PIXELS}"
+        raise ImageError("image too large", where, f"{size}; scale the image down")
+    return image
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into an ImageError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
-                size = f"{image.width} x {image.height} pixels exceed the limit of {MAX_PIXELS}"
-                raise ImageError("image too large", where, f"{size}; scale the image down")
-            return _to_rgb(ImageOps.exif_transpose(image))
+        yield
     except UnidentifiedImageError:
         detail = f"its format is none of {', '.join(FORMATS)}; replace the file"
         raise ImageError("not an image", where, detail) from None
@@ -49,6 +90,15 @@ def decode(data: bytes, where: str) -> Image.Image:
     except Exception as error:
         detail = f"{error}; replace the file"
         raise ImageError("image damaged", where, detail) from None
+
+
+def _thumbnail(image: Image.Image) -> Image.Image:
+    """Return a grey square of `THUMBNAIL` pixels: every n-th pixel, then means of boxes of them."""
+    if image.mode not in ("L", "RGB"):
+        image = _to_rgb(image)
+    if min(image.size) >= 8 * THUMBNAIL:
+        image = image.resize((4 * THUMBNAIL, 4 * THUMBNAIL), Image.Resampling.NEAREST)
+    return image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX).convert("L")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

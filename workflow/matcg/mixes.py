@@ -14,7 +14,8 @@ MAX_SLUG = 100
 class Mix:
     """A training set: how many samples of which subsets, drawn with a seed, labelled how.
 
-    `repeat`: a subset that has fewer samples than asked gives some of them more than once.
+    `repeat`: a subset that has fewer samples than asked gives some of them more than once. `leaky`:
+    pictures that a target of this mix is tested on stay in it.
     """
 
     id: str
@@ -23,6 +24,7 @@ class Mix:
     seed: int
     labels: Literal["true", "shuffled"]
     repeat: bool = False
+    leaky: bool = False
 
     @property
     def total(self) -> int:
@@ -36,17 +38,19 @@ def make_mix(
     seed: int,
     labels: Literal["true", "shuffled"] = "true",
     repeat: bool = False,
+    leaky: bool = False,
 ) -> Mix:
     """Return a mix with its slug, which says what it holds and differs where anything does."""
     ordered = tuple(sorted(parts.items()))
-    spec = [catalog, ordered, seed, labels, *(["repeat"] if repeat else [])]
+    flags = [name for name, given in (("repeat", repeat), ("leaky", leaky)) if given]
+    spec = [catalog, ordered, seed, labels, *flags]
     text = json.dumps(spec, separators=(",", ":"))
     tail = f"s{seed}" + ("-shuffled" if labels == "shuffled" else "")
-    tail += ("-repeat" if repeat else "") + "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+    tail = "-".join([tail, *flags, hashlib.sha256(text.encode()).hexdigest()[:8]])
     slug = "+".join(f"{name}.{n}" for name, n in ordered) + f"-{tail}"
     if len(slug) > MAX_SLUG:
         slug = f"{len(ordered)}subsets.{sum(parts.values())}-{tail}"
-    return Mix(slug, catalog, ordered, seed, labels, repeat)
+    return Mix(slug, catalog, ordered, seed, labels, repeat, leaky)
 
 
 def spread(

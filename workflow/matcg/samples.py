@@ -21,7 +21,7 @@ SCHEMA = pa.schema(
         ("sample_id", pa.string()),
         ("subset", pa.string()),
         ("image", pa.binary()),
-        ("digest", pa.string()),
+        ("fingerprint", pa.string()),
         ("origin", pa.string()),
         ("question", pa.string()),
         ("options", pa.list_(pa.string())),
@@ -38,15 +38,15 @@ SCHEMA = pa.schema(
 class Sample:
     """One image with one multiple-choice question.
 
-    `image` holds the encoded file, `digest` the SHA-256 of its decoded pixels, `origin` its path
-    below the data folder, `group` the patient or sequence ("" where unknown), `boxes` rows of
+    `image` holds the encoded file, `fingerprint` the perceptual hash of what it shows, `origin` its
+    path below the data folder, `group` the patient or sequence ("" where unknown), `boxes` rows of
     x, y, width, height in pixels (none for classification).
     """
 
     sample_id: str
     subset: str
     image: bytes
-    digest: str
+    fingerprint: str
     origin: str
     question: str
     options: tuple[str, ...]

@@ -3,13 +3,14 @@
 Raise a step's number when its results change for the same input; it and all below it run again.
 """
 
-PREPARE = 2
+PREPARE = 3
+LEAKS = 1
 MIX = 1
-AUDIT = 1
+AUDIT = 2
 FINETUNE = 1
 PREDICT = 1
-COMPARE = 2
+COMPARE = 3
 FIGURES = 2
 WORLD = 2
-REPORT = 2
+REPORT = 3
 BACKBONE = 2

@@ -11,6 +11,7 @@ from matcg.script import logged
 with logged(snakemake.log[0]):
     from matcg.data.audit import audit
 
-    out = Path(snakemake.output[0])
-    uses = [(catalog, mix, target) for catalog, mix, target in json.loads(snakemake.params.uses)]
-    audit(uses, Path(snakemake.input.mixes[0]).parent, out.parent, out)
+    out = Path(snakemake.output.audit).parent
+    mixes = Path(snakemake.input.mixes[0]).parent
+    uses = [tuple(use) for use in json.loads(snakemake.params.uses)]
+    audit(uses, mixes, out, Path(snakemake.input.leaks), out)

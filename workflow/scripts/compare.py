@@ -17,5 +17,6 @@ with logged(snakemake.log[0]):
         Path("results/predictions"),
         snakemake.wildcards.experiment,
         Path(snakemake.output.headline).parent,
+        leaked=Path(snakemake.input.leaked),
         printed=[Printed(*row) for row in json.loads(snakemake.params.published)],
     )

@@ -9,17 +9,31 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0]):
-    from matcg.data.mix import make_mix
+    from matcg.data.leaks import leaks_by_target
+    from matcg.data.mix import make_mix, refuse_leaks
     from matcg.mixes import Mix
 
     params = snakemake.params
     parts = tuple((name, n) for name, n in json.loads(params.parts))
     catalog = Path(snakemake.input.train[0]).parent.parent
-    settings = (params.seed, params.labels, params.repeat)
+    mix = Mix(
+        *(snakemake.wildcards.mix, catalog.name, parts, params.seed),
+        *(params.labels, params.repeat, params.leaks == "report"),
+    )
+    found = leaks_by_target(Path(snakemake.input.leaks))
+    leaks = [
+        leak
+        for target in params.targets
+        for leak in found.get((catalog.name, target), ())
+        if leak.source in dict(parts)
+    ]
+    if params.leaks == "error":
+        refuse_leaks(mix.id, leaks)
     make_mix(
-        Mix(snakemake.wildcards.mix, catalog.name, parts, *settings),
+        mix,
         {name: catalog / name for name, _ in parts},
         params.forbidden,
         params.size,
         Path(snakemake.output[0]),
+        [] if mix.leaky else leaks,
     )

@@ -8,14 +8,13 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0]):
-    from matcg.config import Catalog
+    from matcg.config import Preparation
     from matcg.data.prepare import prepare
 
-    catalog = Catalog.model_validate_json(snakemake.params.catalog)
     root = snakemake.params.root
     prepare(
-        catalog,
-        catalog.subsets[0],
+        Preparation.model_validate_json(snakemake.params.preparation),
         Path(root) if root else None,
         Path(snakemake.output.train).parent,
+        snakemake.threads,
     )

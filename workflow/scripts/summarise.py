@@ -1,5 +1,6 @@
 """Merge what `prepare` counted and set aside over all subsets."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,4 +12,5 @@ with logged(snakemake.log[0]):
     from matcg.data.prepare import summarise
 
     folders = [Path(path).parent for path in snakemake.input.summaries]
-    summarise(folders, Path(snakemake.output.summary).parent)
+    sources = json.loads(snakemake.params.sources)
+    summarise(folders, Path(snakemake.output.summary).parent, sources)

@@ -1,113 +1,109 @@
-"""Reader of the Med-MAT release: one JSON list a subset, image paths below the data folder.
+"""Reader of the Med-MAT release: one JSON file a subset, image paths below the data folder.
 
 Keys of a row: id, caption, image, Question, Answer, Question-choice, Answer-choice, data-no. A row
 that cannot be used is quarantined with its reason and never stops the others. Layout as published
-at huggingface.co/datasets/FreedomIntelligence/Med-MAT (images are not part of that release).
+at huggingface.co/datasets/FreedomIntelligence/Med-MAT (images are not part of that release). Any
+table of the same keys will do, as a JSON list or as JSON lines.
 """
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matcg.data.questions import parse_letter, parse_options, tidy
-from matcg.data.source import Quarantined, Source
-from matcg.errors import ConfigError, DataError, nearest
-from matcg.images import ImageError, decode, pixel_digest
+import msgspec
+import numpy as np
+
+from matcg.data.folder import Folder
+from matcg.data.options import Options
+from matcg.data.pool import BadRowError, ImageCount, Quarantined, Source, pool_of
+from matcg.data.questions import normal, parse_letter, parse_options, rebuild, tidy
+from matcg.data.rows import Row, read_rows, row_type
+from matcg.errors import DataError
 from matcg.samples import Sample
 
 if TYPE_CHECKING:
     from matcg.config import SubsetSpec
 
-# The release changed its mind about dashes and about the folder.
-FILES = (
-    "Aggregated_Subsets/Subset--{id}-train.json",
-    "Aggregated_Subsets/Subset-{id}-train.json",
-    "Subset--{id}-train.json",
-    "Subset-{id}-train.json",
-)
-TEXT_KEYS = ("image", "Question", "Question-choice")
 ANSWER_KEYS = ("Answer", "Answer-choice")
-# A file is read whole before its header tells its size in pixels.
-MAX_BYTES = 512 * 2**20
+TEXT_KEYS = ("image", "Question", "Question-choice")
+# Parsed option blocks that are remembered: with many labels no two rows may be alike.
+REMEMBERED = 200_000
 
 
-class BadRowError(Exception):
-    """Why one row cannot be used; becomes the reason of a quarantined row."""
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a row asks apart from its picture and its wording; no options: to be drawn."""
+
+    options: tuple[str, ...]
+    answer: int
+    label: str
 
 
-@dataclass(frozen=True)
-class Options:
-    """Options of this reader, in a catalog or a subset.
+@dataclass
+class Table:
+    """The rows of one file as columns; `contents` and `questions` are stored once each.
 
-    `files`: patterns of the JSON file relative to the data folder, the first that exists is read.
-    `group_by`: regular expression searched in the image path; what its groups (or else the whole
-    match) hold names the patient or sequence. `labels`: the label that an answer counts as. `only`:
-    just the rows of these source datasets (`data-no`) are read, the others are another subset's.
+    `numbers` counts the rows of the file from 1; `tests` says whether the source's own split has
+    them in its test set.
     """
 
-    files: tuple[str, ...] = FILES
-    group_by: re.Pattern[str] | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    only: frozenset[str] = frozenset()
+    name: str
+    ids: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+    numbers: "array[int]" = field(default_factory=lambda: array("l"))
+    content: "array[int]" = field(default_factory=lambda: array("l"))
+    question: "array[int]" = field(default_factory=lambda: array("l"))
+    dataset: list[str] = field(default_factory=list)
+    tests: bytearray = field(default_factory=bytearray)
+    contents: list[Content] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    bad: list[tuple[int, Quarantined]] = field(default_factory=list)
+    rows: int = 0
 
-    @classmethod
-    def parse(cls, raw: Mapping[str, Any]) -> "Options":
-        """Return the checked options.
+    def reject(self, number: int, reason: str, image: str) -> None:
+        """Set a row aside."""
+        self.bad.append((number, Quarantined(self.name, str(number), reason, image)))
 
-        Raises:
-            ConfigError: an unknown option, or one of the wrong form.
-        """
-        known = [each.name for each in fields(cls)]
-        for key in raw:
-            if key not in known:
-                raise ConfigError(f"reader medmat: unknown option '{key}'.{nearest(key, known)}")
-        files = raw.get("files") or FILES
-        return cls(
-            files=(files,) if isinstance(files, str) else tuple(files),
-            group_by=_pattern(raw.get("group_by")),
-            labels=dict(raw.get("labels") or {}),
-            only=frozenset(map(str, raw.get("only") or ())),
-        )
-
-
-def _pattern(text: str | None) -> re.Pattern[str] | None:
-    try:
-        return re.compile(text) if text else None
-    except re.error as error:
-        raise ConfigError(
-            f"reader medmat: option group_by '{text}' is no regular expression ({error}); mend it"
-        ) from None
+    def keep(self, places: Iterable[int]) -> None:
+        """Keep only the rows at these places."""
+        kept = list(places)
+        for name in ("ids", "images", "dataset"):
+            column = getattr(self, name)
+            setattr(self, name, [column[at] for at in kept])
+        for name in ("numbers", "content", "question"):
+            column = getattr(self, name)
+            setattr(self, name, array("l", [column[at] for at in kept]))
+        self.tests = bytearray(self.tests[at] for at in kept)
 
 
 def read(subset: "SubsetSpec", options: Mapping[str, Any], root: Path | None) -> Source:
-    """Return the usable samples of `subset` in the order of its file, and the rows set aside.
+    """Return the usable rows of `subset`, and those set aside.
 
-    Images are decoded one at a time to check and digest them; `Source.load` reads the bytes again.
+    Every row and the place of every image is checked here; what is in an image only when it is
+    drawn, since a subset may have a million and use four thousand.
 
     Raises:
         ConfigError: a wrong option.
-        DataError: no data folder, no JSON file for the subset, or a file that is no JSON list.
+        DataError: no data folder, no JSON file for the subset, or a file that is no list of rows.
     """
     chosen = Options.parse(options)
-    folder = _folder(root, subset)
-    path = _table(folder, chosen.files, subset)
-    name = path.relative_to(folder).as_posix()
-    rows = _rows(path, name)
-    results = list(_samples(rows, folder, name, subset.id, chosen))
-    return Source(
-        samples=tuple(each for each in results if isinstance(each, Sample)),
-        quarantined=tuple(each for each in results if isinstance(each, Quarantined)),
-        rows=len(results),
-        files=(name,),
-        load=partial(_load, folder),
-    )
+    place = find_folder(root, subset)
+    path = find_table(place, chosen.files, subset)
+    table = read_table(path, path.relative_to(place).as_posix(), subset.id, chosen)
+    folder = Folder(place)
+    images = count_images(table, folder)
+    return _source(table, folder, subset.id, chosen, images)
 
 
-def _folder(root: Path | None, subset: "SubsetSpec") -> Path:
+def find_folder(root: Path | None, subset: "SubsetSpec") -> Path:
+    """Return the data folder.
+
+    Raises:
+        DataError: it is not known or does not exist.
+    """
     if root is None:
         raise DataError(
             f"subset {subset.id}: the folder of its images and JSON files is not known; "
@@ -120,90 +116,236 @@ def _folder(root: Path | None, subset: "SubsetSpec") -> Path:
     return root
 
 
-def _table(folder: Path, patterns: Iterable[str], subset: "SubsetSpec") -> Path:
+def find_table(folder: Path, patterns: Iterable[str], subset: "SubsetSpec") -> Path:
+    """Return a subset's JSON file: the first of the patterns that exists.
+
+    Raises:
+        DataError: none does.
+    """
     names = [pattern.replace("{id}", subset.id) for pattern in patterns]
     for name in names:
         if (folder / name).is_file():
             return folder / name
     raise DataError(
-        f"subset {subset.id}: none of {', '.join(names)} in {folder}; "
-        f"put the file there or mend option 'files' (kind {subset.kind})"
+        f"subset {subset.id}: none of {', '.join(names)} in {folder}; put the file there"
+        f" (`snakemake fetch_medmat` gets Med-MAT's) or mend option 'files' (kind {subset.kind})"
     )
 
 
-def _rows(path: Path, name: str) -> list[Any]:
+# --- Rows ----------------------------------------------------------------------------------------
+
+
+def read_table(path: Path, name: str, subset: str, options: Options) -> Table:
+    """Return the rows of a JSON file; no image is looked for.
+
+    Raises:
+        DataError: the file is no list of rows.
+    """
+    table = Table(name)
+    columns = [options.split_by.column] if options.split_by and options.split_by.column else []
+    reader = _Reader(table, subset, options)
+    for batch in read_rows(path, name, row_type(columns)):
+        reader.add(batch)
+    return table
+
+
+class _Reader:
+    """Puts rows into a table, each text parsed once."""
+
+    def __init__(self, table: Table, subset: str, options: Options) -> None:
+        self.table = table
+        self.options = options
+        self.prefix = f"{subset}-"
+        self.position = 0
+        self.first: dict[str, int] = {}
+        self.questions: dict[str, int] = {}
+        self.blocks: dict[str, tuple[str, ...]] = {}
+        self.contents: dict[tuple[str, str, str], int] = {}
+        self.datasets: dict[int | str, str] = {}
+
+    def add(self, batch: Iterable[Any]) -> None:
+        """Add rows in their order; a bad one is set aside, one of another subset passed over."""
+        only = self.options.only
+        for row in batch:
+            self.position += 1
+            if only and _of_another(row, only):
+                continue
+            self.table.rows += 1
+            try:
+                self._add(row if isinstance(row, Row) else self._typed(row))
+            except BadRowError as error:
+                self.table.reject(self.position, str(error), _image_of(row))
+
+    def _add(self, row: Row) -> None:
+        """Add a row whose values are of the right types.
+
+        The commonest texts are looked up before anything else: this runs for every row.
+        """
+        table = self.table
+        question = self.questions.get(row.question)
+        if question is None:
+            question = self._question(row)
+        dataset = self.datasets.get(row.dataset) or self._dataset(row)
+        if not row.image or row.id == "" or row.image.isspace():
+            raise _incomplete(row, self.options)
+        content = self._content(row)
+        test = self.options.split_by is not None and self._is_test(row)
+        name = f"{self.prefix}{dataset}-{row.id}"
+        first = self.first.setdefault(name, self.position)
+        if first != self.position:
+            raise BadRowError(f"duplicate id: the one of row {first}")
+        table.ids.append(name)
+        table.images.append(row.image)
+        table.numbers.append(self.position)
+        table.content.append(content)
+        table.question.append(question)
+        table.dataset.append(dataset)
+        table.tests.append(test)
+
+    def _typed(self, row: Any) -> Row:
+        """Return a row that the typed decoder did not take, or say why it cannot be used."""
+        _check(row, self.options)
+        given = {key: value for key, value in row.items() if value is not None}
+        typed: Row = msgspec.convert(given, row_type(self.options.columns))
+        return typed
+
+    def _question(self, row: Row) -> int:
+        text = tidy(row.question)
+        if not text:
+            raise _incomplete(row, self.options)
+        self.table.questions.append(text)
+        self.questions[row.question] = len(self.table.questions) - 1
+        return self.questions[row.question]
+
+    def _dataset(self, row: Row) -> str:
+        text = str(row.dataset)
+        if not text or text.isspace():
+            raise _incomplete(row, self.options)
+        return self.datasets.setdefault(row.dataset, text)
+
+    def _content(self, row: Row) -> int:
+        """Return the index of what a row asks: its options, the right one and the label."""
+        # The wording is one of six, so that what follows it is met again sooner.
+        block = row.choices.removeprefix(row.question)
+        key = (block, row.answer, row.letter)
+        index = self.contents.get(key)
+        if index is None:
+            content = self._parsed(row, block)
+            self.table.contents.append(content)
+            if len(self.contents) >= REMEMBERED:
+                self.contents.clear()
+                self.blocks.clear()
+            index = self.contents[key] = len(self.table.contents) - 1
+        return index
+
+    def _parsed(self, row: Row, block: str) -> Content:
+        if not row.answer or row.answer.isspace():
+            raise _incomplete(row, self.options)
+        answer = tidy(row.answer)
+        label = _label(answer, self.options.labels)
+        if self.options.rebuild:
+            return Content((), 0, label)
+        if not (row.letter and row.choices) or row.letter.isspace() or row.choices.isspace():
+            raise _incomplete(row, self.options)
+        choices = self.blocks.get(block)
+        if choices is None:
+            choices = self.blocks[block] = _options(block, row.choices)
+        return Content(choices, _index(choices, answer, row.letter), label)
+
+    def _is_test(self, row: Row) -> bool:
+        """Tell on which side of its source's own split a row is."""
+        by = self.options.split_by
+        assert by is not None
+        return by.is_test(getattr(row, "extra_0", ""), row.image)
+
+
+def _options(block: str, whole: str) -> tuple[str, ...]:
+    """Return the options in the block that follows the question, else in the whole text."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name}: is not valid JSON ({error}); fetch the file again") from None
-    if not isinstance(rows, list):
-        raise DataError(f"{name}: holds no JSON list of rows; fetch the file again")
-    return rows
+        return parse_options(block)
+    except ValueError:
+        pass
+    try:
+        return parse_options(whole)
+    except ValueError as error:
+        raise BadRowError(f"options unreadable: {error}") from None
 
 
-def _samples(
-    rows: Iterable[Any], folder: Path, file: str, subset: str, options: Options
-) -> Iterator[Sample | Quarantined]:
-    """Yield a sample or a quarantined row for every row, in order."""
-    first_row: dict[str, int] = {}
-    resolved = folder.resolve()
-    for number, row in enumerate(rows, 1):
-        if options.only and _of_another(row, options.only):
-            continue
-        image = row.get("image", "") if isinstance(row, dict) else ""
-        try:
-            sample = _sample(row, subset, options)
-            first = first_row.setdefault(sample.sample_id, number)
-            if first != number:
-                raise BadRowError(f"duplicate id: the one of row {first}")
-            yield replace(sample, digest=_digest(resolved, sample.origin))
-        except BadRowError as error:
-            yield Quarantined(file, str(number), str(error), str(image))
+def _index(choices: tuple[str, ...], answer: str, letter: str) -> int:
+    """Return the index of the right option, which letter and text must agree on."""
+    found = _place(choices, answer)
+    if found is None:
+        raise BadRowError(f"answer not among its options: {answer}")
+    try:
+        index, text = parse_letter(letter)
+    except ValueError as error:
+        raise BadRowError(f"letter unreadable: {error}") from None
+    if index != found or (text and _place(choices, text) != found):
+        raise BadRowError(f"letter disagrees with answer: {letter} and {answer}")
+    return index
+
+
+def _place(choices: tuple[str, ...], text: str) -> int | None:
+    """Return which option a text is, but for case and final punctuation."""
+    if text in choices:
+        return choices.index(text)
+    alike = [at for at, choice in enumerate(choices) if normal(choice) == normal(text)]
+    return alike[0] if alike else None
+
+
+def _label(answer: str, labels: Mapping[str, str]) -> str:
+    """Return the label that an answer counts as: by the user's map, else its normal form."""
+    plain = normal(answer)
+    return labels.get(answer) or labels.get(plain) or plain
 
 
 def _of_another(row: Any, only: frozenset[str]) -> bool:
     """Tell whether a row says that it is of another dataset; one that does not say is read."""
-    dataset = row.get("data-no") if isinstance(row, dict) else None
+    if isinstance(row, Row):
+        dataset: Any = row.dataset
+    else:
+        dataset = row.get("data-no") if isinstance(row, dict) else None
     return _given(dataset) and str(dataset) not in only
 
 
-def _sample(row: Any, subset: str, options: Options) -> Sample:
-    """Return the sample without its image and digest."""
-    _check(row)
-    choices, answer = _answer(row)
-    dataset = str(row["data-no"])
-    return Sample(
-        sample_id=f"{subset}-{dataset}-{row['id']}",
-        subset=subset,
-        image=b"",
-        digest="",
-        origin=row["image"],
-        question=tidy(row["Question"]),
-        options=choices,
-        answer=answer,
-        label=options.labels.get(choices[answer], choices[answer]),
-        dataset=dataset,
-        group=_group(row["image"], options.group_by),
-    )
+def _image_of(row: Any) -> str:
+    if isinstance(row, Row):
+        return row.image
+    return str(row.get("image", "")) if isinstance(row, dict) else ""
 
 
-def _check(row: Any) -> None:
+def _incomplete(row: Row, options: Options) -> BadRowError:
+    """Return what is missing in a row of the right types."""
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(row)}
+    try:
+        _check({names[name]: value for name, value in msgspec.structs.asdict(row).items()}, options)
+    except BadRowError as error:
+        return error
+    raise AssertionError(f"nothing is missing in {row}")
+
+
+def _check(row: Any, options: Options) -> None:
     """Raise BadRowError unless `row` has every key with a usable value."""
+    if isinstance(row, ValueError):
+        raise BadRowError(str(row))
     if not isinstance(row, dict):
         raise BadRowError("not an object: a row must be {key: value, ...}")
-    if not all(_given(row.get(key)) for key in ANSWER_KEYS):
-        raise BadRowError("no answer: Answer or Answer-choice is missing or empty")
-    missing = [key for key in ("id", *TEXT_KEYS, "data-no") if not _given(row.get(key))]
+    answers = ("Answer",) if options.rebuild else ("Answer", "Answer-choice")
+    texts = ("image", "Question") if options.rebuild else ("image", "Question", "Question-choice")
+    if not all(_given(row.get(key)) for key in answers):
+        raise BadRowError(f"no answer: {' or '.join(answers)} is missing or empty")
+    needed = ("id", *texts, "data-no", *options.columns)
+    missing = [key for key in needed if not _given(row.get(key))]
     if missing:
         raise BadRowError(f"key missing: {', '.join(missing)}")
-    for key in (*TEXT_KEYS, *ANSWER_KEYS):
-        if not isinstance(row[key], str):
+    for key in (*TEXT_KEYS, *ANSWER_KEYS, *options.columns):
+        if not isinstance(row.get(key, ""), str):
             raise BadRowError(f"wrong type: {key} is no text")
     for key in ("id", "data-no"):
-        if not isinstance(row[key], str | int):
+        if not isinstance(row[key], str | int) or isinstance(row[key], bool):
             raise BadRowError(f"wrong type: {key} is neither text nor a whole number")
     try:
-        "".join(str(row[key]) for key in (*TEXT_KEYS, *ANSWER_KEYS, "id", "data-no")).encode()
+        "".join(str(row.get(key, "")) for key in (*needed, *answers)).encode()
     except UnicodeEncodeError:
         raise BadRowError("wrong type: half a character, which is no valid text") from None
 
@@ -212,63 +354,73 @@ def _given(value: Any) -> bool:
     return value is not None and value != "" and not (isinstance(value, str) and value.isspace())
 
 
-def _answer(row: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
-    """Return the options and the index of the right one, which letter and text must agree on."""
-    try:
-        choices = parse_options(row["Question-choice"])
-    except ValueError as error:
-        raise BadRowError(f"options unreadable: {error}") from None
-    answer = tidy(row["Answer"])
-    if answer not in choices:
-        raise BadRowError(f"answer not among its options: {answer}")
-    try:
-        index, text = parse_letter(row["Answer-choice"])
-    except ValueError as error:
-        raise BadRowError(f"letter unreadable: {error}") from None
-    if index != choices.index(answer) or text not in ("", answer):
-        raise BadRowError(f"letter disagrees with answer: {row['Answer-choice']} and {answer}")
-    return choices, index
+# --- Images --------------------------------------------------------------------------------------
 
 
-def _group(path: str, pattern: re.Pattern[str] | None) -> str:
-    found = pattern.search(path) if pattern else None
-    if found is None:
-        return ""
-    return "/".join(part or "" for part in found.groups()) or found[0]
+def count_images(table: Table, folder: Folder) -> tuple[ImageCount, ...]:
+    """Set the rows aside whose image is not there, and return the count of each dataset's."""
+    seen: dict[str, str] = {}
+    rows: Counter[str] = Counter()
+    named: dict[str, set[str]] = defaultdict(set)
+    missing: dict[str, set[str]] = defaultdict(set)
+    kept = []
+    for at, (image, dataset) in enumerate(zip(table.images, table.dataset, strict=True)):
+        reason = seen.get(image)
+        if reason is None:
+            reason = seen[image] = folder.reason(image)
+        rows[dataset] += 1
+        named[dataset].add(image)
+        if reason:
+            missing[dataset].add(image)
+            table.reject(table.numbers[at], reason, image)
+        else:
+            kept.append(at)
+    if len(kept) < len(table.ids):
+        table.keep(kept)
+    return tuple(
+        ImageCount(
+            name, rows[name], len(named[name]), len(missing[name]), min(missing[name], default="")
+        )
+        for name in sorted(rows)
+    )
 
 
-def _digest(folder: Path, origin: str) -> str:
-    data = _bytes(folder, origin)
-    try:
-        return pixel_digest(decode(data, origin))
-    except ImageError as error:
-        raise BadRowError(f"{error.kind}: {error.detail}") from None
+def _source(
+    table: Table, folder: Folder, subset: str, options: Options, images: tuple[ImageCount, ...]
+) -> Source:
+    """Return the rows of a table as a source whose images lie in a folder."""
+    labels = np.array([content.label for content in table.contents], dtype=object)
+    groups = [options.group(image) for image in table.images] if options.group_by else None
 
+    def load(at: int) -> Sample:
+        content = table.contents[table.content[at]]
+        return Sample(
+            sample_id=table.ids[at],
+            subset=subset,
+            image=folder.read(table.images[at]),
+            fingerprint="",
+            origin=table.images[at],
+            question=table.questions[table.question[at]],
+            options=content.options,
+            answer=content.answer,
+            label=content.label,
+            dataset=table.dataset[at],
+            group=groups[at] if groups else "",
+        )
 
-def _bytes(folder: Path, origin: str) -> bytes:
-    """Return the file at `origin` below the resolved `folder`, or raise BadRowError."""
-    if PurePosixPath(origin).is_absolute() or PureWindowsPath(origin).drive:
-        raise BadRowError("image outside its data folder: the path is absolute")
-    if ".." in PurePosixPath(origin).parts:
-        raise BadRowError("image outside its data folder: the path climbs with '..'")
-    try:
-        path = (folder / origin).resolve()
-        if not path.is_relative_to(folder):
-            raise BadRowError("image outside its data folder: a link leads out")
-        # A pipe or a device would block or never end.
-        if not path.is_file():
-            raise BadRowError("image missing: no file at this path")
-        if path.stat().st_size > MAX_BYTES:
-            raise BadRowError(f"image too large: the file exceeds {MAX_BYTES} bytes")
-        return path.read_bytes()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BadRowError(f"image missing: {error}") from None
+    def reject(at: int, reason: str) -> Quarantined:
+        return Quarantined(table.name, str(table.numbers[at]), reason, table.images[at])
 
-
-def _load(folder: Path, sample: Sample) -> Sample:
-    try:
-        return replace(sample, image=_bytes(folder.resolve(), sample.origin))
-    except BadRowError as error:
-        raise DataError(
-            f"{sample.origin}: changed while it was read ({error}); prepare the subset again"
-        ) from None
+    pool = pool_of(table.ids, labels[np.array(table.content)], table.images, groups)
+    how = options.rebuild
+    return Source(
+        pool=pool,
+        ask=(lambda drawn: rebuild(drawn, pool.names, how)) if how else list,
+        load=load,
+        reject=reject,
+        rows=table.rows,
+        quarantined=tuple(each for _, each in sorted(table.bad, key=lambda pair: pair[0])),
+        files=(table.name,),
+        tests=np.frombuffer(table.tests, dtype=np.bool_) if options.split_by else None,
+        images=images,
+    )

@@ -6,7 +6,7 @@ on the arm: a larger draw of a subset begins with the smaller one, and shuffled 
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from matcg.data.leaks import Leak
 from matcg.data.split import balanced_order
 from matcg.errors import DataError
 from matcg.samples import Sample
@@ -58,22 +59,30 @@ class Drawn:
 
 
 def make_mix(
-    mix: MixSpec, folders: Mapping[str, Path], forbidden: Sequence[str], size: int, out: Path
+    mix: MixSpec,
+    folders: Mapping[str, Path],
+    forbidden: Sequence[str],
+    size: int,
+    out: Path,
+    leaks: Iterable[Leak] = (),
 ) -> None:
     """Write the samples of `mix` to the Parquet file `out`.
 
     `folders` leads from a subset to its prepared data, `forbidden` are the targets that are held
     out wherever this mix is used, `size` is the number of samples of every trained arm of the
-    experiments that use it. The file's metadata say what was checked.
+    experiments that use it. `leaks` are training images that show a test image of a target of this
+    mix: they are not drawn. The file's metadata say what was checked.
 
     Raises:
         DataError: a part is a held-out target, is smaller than asked, or is given twice, or the
             whole is not of the size that the other arms have.
     """
     _check(mix, forbidden)
+    barred = {(leak.source, leak.train) for leak in leaks}
     drawn: list[Drawn] = []
     for subset, n in mix.parts:
-        chosen = draw(mix, subset, n, folders[subset])
+        left_out = {name for source, name in barred if source == subset}
+        chosen = draw(mix, subset, n, folders[subset], left_out)
         drawn += shuffle_labels(chosen, mix.seed) if mix.labels == "shuffled" else chosen
     found = {each.sample.subset for each in drawn}
     if len(drawn) != size or found & set(forbidden):
@@ -81,7 +90,19 @@ def make_mix(
         asked = f"{size} in every arm, none of {', '.join(sorted(forbidden))}"
         raise DataError(f"mix {mix.id}: {held}, not as asked: {asked}; mend the rule that chose it")
     drawn.sort(key=lambda each: _place(each, mix.seed, "order"))
-    _write(out, drawn, mix, forbidden)
+    _write(out, drawn, mix, forbidden, barred)
+
+
+def refuse_leaks(mix: str, leaks: Sequence[Leak]) -> None:
+    """Raise DataError where a mix whose experiment wants none has leaks in its subsets."""
+    if leaks:
+        leak = leaks[0]
+        raise DataError(
+            f"mix {mix}: {len(leaks)} training pictures of its subsets are test pictures of its"
+            f" targets, such as {leak.train} = {leak.test} ({leak.bits} of 256 bits differ);"
+            " results/data/leaks.tsv lists all. Say `leaks: drop` in the experiment to leave them"
+            " out, or mend the sources"
+        )
 
 
 def _check(mix: MixSpec, forbidden: Sequence[str]) -> None:
@@ -99,7 +120,9 @@ def _check(mix: MixSpec, forbidden: Sequence[str]) -> None:
             )
 
 
-def draw(mix: MixSpec, subset: str, n: int, folder: Path) -> list[Drawn]:
+def draw(
+    mix: MixSpec, subset: str, n: int, folder: Path, left_out: Collection[str] = ()
+) -> list[Drawn]:
     """Return `n` training samples of one subset with their true answers, balanced by label.
 
     Where the subset has fewer, a mix that repeats takes them round after round.
@@ -107,12 +130,16 @@ def draw(mix: MixSpec, subset: str, n: int, folder: Path) -> list[Drawn]:
     Raises:
         DataError: the subset has fewer and the mix repeats none, or it has none at all.
     """
-    samples = read_metadata(folder / "train.parquet")
+    there = read_metadata(folder / "train.parquet")
+    samples = [sample for sample in there if sample.sample_id not in left_out]
     if len(samples) < n and not (mix.repeat and samples):
+        leaks = len(there) - len(samples)
+        why = f" ({leaks} more show a target's test images)" if leaks else ""
         raise DataError(
-            f"mix {mix.id}: subset {subset} has {len(samples)} training samples, {n} were asked; "
-            "lower the experiment's samples, say `short: repeat`, or say `short: others` and how "
-            f"many it has in the catalog (`train: {len(samples)}`)"
+            f"mix {mix.id}: subset {subset} has {len(samples)} training samples{why}, {n} were "
+            "asked; lower the experiment's samples, raise the catalog's split.train, say `short: "
+            "repeat`, or say `short: others` and how many it has in the catalog (`train: "
+            f"{len(samples)}`)"
         )
     ordered = balanced_order(samples, derive(mix.seed, "mix", subset))
     rounds = -(-n // len(ordered)) if n else 0
@@ -154,7 +181,13 @@ def _index(sample: Sample, text: str, seed: int) -> int:
     return chance.randrange(len(sample.options))
 
 
-def _write(out: Path, drawn: Sequence[Drawn], mix: MixSpec, forbidden: Sequence[str]) -> None:
+def _write(
+    out: Path,
+    drawn: Sequence[Drawn],
+    mix: MixSpec,
+    forbidden: Sequence[str],
+    barred: Collection[tuple[str, str]],
+) -> None:
     columns = [
         list(range(len(drawn))),
         [each.sample.subset for each in drawn],
@@ -168,6 +201,7 @@ def _write(out: Path, drawn: Sequence[Drawn], mix: MixSpec, forbidden: Sequence[
         "labels": mix.labels,
         "repeat": mix.repeat,
         "forbidden": sorted(set(forbidden)),
+        "left_out": sorted(barred),
     }
     arrays = [pa.array(values, each.type) for values, each in zip(columns, SCHEMA, strict=True)]
     table = pa.table(arrays, schema=SCHEMA.with_metadata({"matcg": json.dumps(checked)}))

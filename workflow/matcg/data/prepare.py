@@ -8,23 +8,40 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from matcg.data import medmat, split
-from matcg.data.source import Quarantined, Source
+from matcg.data.draw import Draw, marks
+from matcg.data.pool import (
+    BadRowError,
+    Flags,
+    ImageCount,
+    Numbers,
+    Quarantined,
+    Source,
+    pool_of,
+)
 from matcg.errors import DataError
-from matcg.samples import Sample, write_samples
+from matcg.samples import LETTERS, Sample, write_samples
 from matcg.seeds import derive
+from matcg.tsv import write_table
 
 if TYPE_CHECKING:
-    from matcg.config import Catalog, Split, SubsetSpec
+    from matcg.config import Preparation, Split, SubsetSpec
 
 QUARANTINE = ("file", "row", "reason", "image")
+IMAGES = (
+    "catalog", "subset", "dataset", "name", "link", "rows", "images", "missing", "example",
+)  # fmt: skip
 SUMMARY = (
-    "catalog", "subset", "rows", "usable", "quarantined", "duplicates", "labels",
-    "train", "train_asked", "test", "test_asked", "role", "role_by_counts", "split",
-    "train_labels", "test_labels", "untested_labels", "reasons",
+    "catalog", "subset", "rows", "usable", "quarantined", "looked_at", "duplicates", "labels",
+    "instructions", "train_pool", "train", "train_asked", "test_pool", "test", "test_asked", "role",
+    "role_by_counts", "split", "groups", "ungrouped", "train_labels", "test_labels",
+    "train_letters", "test_letters", "untested_labels", "reasons",
 )  # fmt: skip
 
 
@@ -43,14 +60,15 @@ def read_phantom(
     from matcg.phantom.world import read
 
     del root
-    train = tuple(read(subset, options, "train", caps.train))
-    test = tuple(read(subset, options, "test", caps.test))
+    train = list(read(subset, options, "train", caps.train))
+    samples = train + list(read(subset, options, "test", caps.test))
+    columns = zip(*((s.sample_id, s.label, s.origin, s.group) for s in samples), strict=True)
     return Source(
-        samples=train + test,
-        quarantined=(),
-        rows=len(train) + len(test),
-        files=(),
-        test_ids=frozenset(sample.sample_id for sample in test),
+        pool=pool_of(*map(list, columns)),
+        load=samples.__getitem__,
+        reject=lambda at, why: Quarantined("-", samples[at].sample_id, why, samples[at].origin),
+        rows=len(samples),
+        tests=marks(len(samples), range(len(train), len(samples))),
     )
 
 
@@ -58,8 +76,26 @@ Reader = Callable[["SubsetSpec", Mapping[str, Any], Path | None, "Split"], Sourc
 READERS: dict[str, Reader] = {"medmat": read_medmat, "phantom": read_phantom}
 
 
-def prepare(catalog: "Catalog", subset: "SubsetSpec", root: Path | None, out: Path) -> None:
-    """Write the samples of `subset` and the account of them into the folder `out`.
+@dataclass(frozen=True)
+class Prepared:
+    """What a subset's source came to, for the account of it.
+
+    `places` leads from the ids of drawn samples into the pool; `pools` are the sizes of what could
+    be trained and tested on.
+    """
+
+    source: Source
+    general: bool
+    places: Mapping[str, int]
+    quarantined: Sequence[Quarantined]
+    pools: tuple[int, int]
+    looked_at: int
+    train: Sequence[Sample]
+    test: Sequence[Sample]
+
+
+def prepare(asked: "Preparation", root: Path | None, out: Path, threads: int = 1) -> None:
+    """Write the samples of a subset and the account of them into the folder `out`.
 
     `root` is the data folder of readers that have one.
 
@@ -67,126 +103,183 @@ def prepare(catalog: "Catalog", subset: "SubsetSpec", root: Path | None, out: Pa
         ConfigError: a wrong option of the reader.
         DataError: source files missing or unreadable, or nothing usable to train or to test on.
     """
-    options = {**catalog.options, **subset.options}
-    source = READERS[catalog.reader](subset, options, root, catalog.split)
-    _check_ids(source.samples, subset.id)
-    seed = derive(catalog.split.seed, "split", subset.id)
-    pools, clashing = _pools(source, catalog.split.test_fraction, seed)
-    train = split.balanced_order(pools[0], seed)[: catalog.split.train]
-    test = split.strictly_balanced(pools[1], catalog.split.test, seed)
-    quarantined = [*source.quarantined, *clashing]
-    _require(subset.id, source, quarantined, train, test)
-    write_samples(out / "train.parquet", map(source.load, train))
-    write_samples(out / "test.parquet", map(source.load, test))
-    write_table(out / "quarantine.tsv", QUARANTINE, [_cells(each) for each in quarantined])
-    account = _account(catalog, subset, source, quarantined, pools, train, test)
+    options = {**asked.options, **asked.subset.options}
+    source = READERS[asked.reader](asked.subset, options, root, asked.split)
+    _check_ids(source.pool.ids, asked.subset.id)
+    done = _drawn(asked, source, threads)
+    _require(asked.subset.id, done)
+    for side, samples in (("train", done.train), ("test", done.test)):
+        write_samples(out / f"{side}.parquet", (_loaded(done, each) for each in samples))
+    write_table(out / "quarantine.tsv", QUARANTINE, map(astuple, done.quarantined))
+    account = _account(asked, done)
     text = json.dumps(account, indent=1, ensure_ascii=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
 
 
-def _check_ids(samples: Iterable[Sample], subset: str) -> None:
-    counts = Counter(sample.sample_id for sample in samples)
-    name, n = max(counts.items(), key=lambda each: each[1], default=("", 0))
-    if n > 1:
+def _check_ids(ids: Sequence[str], subset: str) -> None:
+    if len(set(ids)) < len(ids):
+        name, n = Counter(ids).most_common(1)[0]
         raise DataError(f"subset {subset}: sample id '{name}' is given {n} times; mend the reader")
 
 
-def _pools(
-    source: Source, fraction: float, seed: int
-) -> tuple[tuple[list[Sample], list[Sample]], list[Quarantined]]:
-    """Return training and test pool, and the samples of a given split that may not stay."""
-    ids = source.test_ids
-    if ids is None:
-        return split.by_fraction(source.samples, fraction, seed), []
-    test = [sample for sample in source.samples if sample.sample_id in ids]
-    train = [sample for sample in source.samples if sample.sample_id not in ids]
-    reasons = split.clashes(train, test)
-    clashing = [
-        Quarantined("-", each.sample_id, reasons[each.sample_id], each.origin)
-        for each in train
-        if each.sample_id in reasons
-    ]
-    return ([each for each in train if each.sample_id not in reasons], test), clashing
+def _drawn(asked: "Preparation", source: Source, threads: int) -> Prepared:
+    """Return the samples that are used, in order, and what became of the others."""
+    caps, pool = asked.split, source.pool
+    seed = derive(caps.seed, "split", asked.subset.id)
+    ranks = pool.ranks(seed)
+    tests, clashing = _sides(asked, source, ranks)
+    draw = Draw(source, ranks, threads, clashing)
+    trains = ~tests & ~marks(len(pool), list(clashing))
+    pools = int(trains.sum()), int(tests.sum())
+    test = draw.test(tests, caps.test)
+    train = draw.train(trains, caps.train, seed, list(test.values()), asked.near_duplicates)
+    rejected = [source.reject(at, reason) for at, reason in sorted(draw.rejected.items())]
+    return Prepared(
+        source,
+        asked.general,
+        {sample.sample_id: at for at, sample in (train | test).items()},
+        (*source.quarantined, *rejected),
+        pools,
+        draw.looked_at,
+        source.ask(split.balanced_order(train.values(), seed)),
+        source.ask(split.balanced_order(test.values(), seed)),
+    )
 
 
-def _require(
-    subset: str,
-    source: Source,
-    quarantined: Sequence[Quarantined],
-    train: Sequence[Sample],
-    test: Sequence[Sample],
-) -> None:
-    if train and test:
+def _sides(asked: "Preparation", source: Source, ranks: Numbers) -> tuple[Flags, dict[int, str]]:
+    """Return the marks of what may be tested on, and why some of a given split may not stay.
+
+    The source's test samples stay, since they are what others report on.
+    """
+    pool, tests = source.pool, source.tests
+    if asked.general:
+        return marks(len(pool), []), {}
+    if tests is None:
+        return split.by_fraction(pool, asked.split.test_fraction, ranks), {}
+    both = ~tests & np.isin(pool.units, pool.units[tests])
+    first = {int(pool.units[at]): pool.ids[at] for at in np.flatnonzero(tests)[::-1]}
+    reasons = {}
+    for at in np.flatnonzero(both).tolist():
+        what = "group" if pool.grouped[at] else "image"
+        reasons[at] = f"{what} also in test: {first[int(pool.units[at])]}"
+    return tests, reasons
+
+
+def _loaded(done: Prepared, sample: Sample) -> Sample:
+    """Return a sample with its image, which is read again rather than kept."""
+    try:
+        return replace(sample, image=done.source.load(done.places[sample.sample_id]).image)
+    except BadRowError as error:
+        raise DataError(
+            f"{sample.origin}: changed while it was read ({error}); prepare the subset again"
+        ) from None
+
+
+def _require(subset: str, done: Prepared) -> None:
+    source = done.source
+    if done.train and (done.test or done.general):
         return
-    side = "train" if not train else "test"
-    kinds = Counter(each.kind for each in quarantined)
+    side = "train" if not done.train else "test"
+    kinds = Counter(each.kind for each in done.quarantined)
     why = "; ".join(f"{n} x {kind}" for kind, n in kinds.most_common(3)) or "none quarantined"
     raise DataError(
-        f"subset {subset}: nothing to {side} on; {source.rows} rows read, {len(source.samples)} "
+        f"subset {subset}: nothing to {side} on; {source.rows} rows read, {len(source.pool)} "
         f"usable ({why}); mend the source or leave the subset out of the catalog"
     )
 
 
-def _account(
-    catalog: "Catalog",
-    subset: "SubsetSpec",
-    source: Source,
-    quarantined: Sequence[Quarantined],
-    pools: tuple[list[Sample], list[Sample]],
-    train: Sequence[Sample],
-    test: Sequence[Sample],
-) -> dict[str, Any]:
+def _account(asked: "Preparation", done: Prepared) -> dict[str, Any]:
     """Return what became of every row, as written to summary.json."""
-    counts = [Counter(each.label for each in part) for part in (source.samples, train, test)]
-    caps = catalog.split
+    source, caps, pool = done.source, asked.split, done.source.pool
+    there = np.bincount(pool.labels, minlength=len(pool.names)).tolist()
+    given = [Counter(each.label for each in part) for part in (done.train, done.test)]
+    drawn = [*done.train, *done.test]
     return {
-        "catalog": catalog.name,
-        "subset": subset.id,
-        "reader": catalog.reader,
+        "catalog": asked.catalog,
+        "subset": asked.subset.id,
+        "reader": asked.reader,
         "files": list(source.files),
         "rows": source.rows,
-        "usable": source.rows - len(quarantined),
-        "quarantined": dict(sorted(Counter(each.kind for each in quarantined).items())),
-        "duplicates": len(source.samples) - len({each.digest for each in source.samples}),
+        "usable": source.rows - len(done.quarantined),
+        "quarantined": dict(sorted(Counter(each.kind for each in done.quarantined).items())),
+        "looked_at": done.looked_at,
+        "duplicates": len(drawn) - len({each.fingerprint for each in drawn}),
         "labels": {
-            label: dict(zip(("source", "train", "test"), (n[label] for n in counts), strict=True))
-            for label in sorted(counts[0])
+            label: {"source": n, "train": given[0][label], "test": given[1][label]}
+            for label, n in zip(pool.names, there, strict=True)
         },
-        "untested_labels": sorted(set(counts[0]) - set(counts[2])),
+        "untested_labels": [label for label in pool.names if not given[1][label]],
+        "instructions": len({each.question for each in drawn}),
+        "letters": {
+            "train": _letters(done.train),
+            "test": _letters(done.test),
+        },
         "asked": {"train": caps.train, "test": caps.test},
-        "pool": {"train": len(pools[0]), "test": len(pools[1])},
-        "given": {"train": len(train), "test": len(test)},
+        "pool": dict(zip(("train", "test"), done.pools, strict=True)),
+        "given": {"train": len(done.train), "test": len(done.test)},
         # The reference calls a subset "id" when it fills the cap of training samples.
         "role": {
-            "declared": subset.role,
-            "by_counts": "id" if len(pools[0]) >= caps.train else "ood",
+            "declared": asked.subset.role,
+            "by_counts": "id" if len(done.train) >= caps.train else "ood",
         },
         "split": {
-            "method": _method(source, caps.test_fraction),
+            "method": _method(done, caps.test_fraction),
             "seed": caps.seed,
-            "groups": len({each.group for each in source.samples if each.group}),
-            "ungrouped": sum(not each.group for each in source.samples),
+            "groups": len(np.unique(pool.units[pool.grouped])),
+            "ungrouped": int((~pool.grouped).sum()),
         },
+        "images": [asdict(count) for count in source.images],
     }
 
 
-def _method(source: Source, fraction: float) -> str:
-    if source.test_ids is not None:
+def _letters(samples: Iterable[Sample]) -> dict[str, int]:
+    """Return how often each letter is right."""
+    return dict(sorted(Counter(LETTERS[each.answer] for each in samples).items()))
+
+
+def _method(done: Prepared, fraction: float) -> str:
+    if done.general:
+        return "none"
+    if done.source.tests is not None:
         return "source"
-    grouped = any(each.group for each in source.samples)
-    return f"{fraction:g} by group" if grouped else f"{fraction:g} by image"
+    return f"{fraction:g} by group" if done.source.pool.grouped.any() else f"{fraction:g} by image"
 
 
-def summarise(folders: Sequence[Path], out: Path) -> None:
-    """Merge the accounts of prepared subsets into summary.tsv and quarantine.tsv in `out`."""
+def summarise(
+    folders: Sequence[Path], out: Path, sources: Mapping[str, Mapping[str, tuple[str, str]]]
+) -> None:
+    """Merge the accounts of prepared subsets into the tables of all in `out`.
+
+    `sources` gives the name and link of each source dataset, by catalog.
+    """
     accounts = [json.loads((folder / "summary.json").read_text("utf-8")) for folder in folders]
-    write_table(out / "summary.tsv", SUMMARY, [_line(account) for account in accounts])
-    rows = []
+    write_table(out / "summary.tsv", SUMMARY, map(_line, accounts))
+    rows, images = [], []
     for folder, account in zip(folders, accounts, strict=True):
+        place = (account["catalog"], account["subset"])
         with (folder / "quarantine.tsv").open(encoding="utf-8", newline="") as file:
             _, *cells = csv.reader(file, delimiter="\t")
-        rows += [[account["catalog"], account["subset"], *each] for each in cells]
+        rows += [[*place, *each] for each in cells]
+        known = sources.get(account["catalog"], {})
+        images += image_lines(*place, [ImageCount(**each) for each in account["images"]], known)
     write_table(out / "quarantine.tsv", ("catalog", "subset", *QUARANTINE), rows)
+    write_table(out / "images.tsv", IMAGES, images)
+
+
+def image_lines(
+    catalog: str,
+    subset: str,
+    counts: Iterable[ImageCount],
+    sources: Mapping[str, tuple[str, str]],
+) -> list[list[Any]]:
+    """Return the cells of `IMAGES` for the source datasets of one subset."""
+    return [
+        [
+            *(catalog, subset, each.dataset, *sources.get(each.dataset, ("", ""))),
+            *(each.rows, each.images, each.missing, each.example),
+        ]
+        for each in counts
+    ]
 
 
 def _line(account: Mapping[str, Any]) -> list[Any]:
@@ -203,29 +296,15 @@ def _line(account: Mapping[str, Any]) -> list[Any]:
         "labels": len(labels),
         **account["given"],
         **{f"{side}_asked": n for side, n in account["asked"].items()},
+        **{f"{side}_pool": n for side, n in account["pool"].items()},
         "role": role["declared"] or "",
         "role_by_counts": role["by_counts"],
         "split": account["split"]["method"],
-        "train_labels": listed({label: n["train"] for label, n in labels.items()}),
-        "test_labels": listed({label: n["test"] for label, n in labels.items()}),
+        "groups": account["split"]["groups"],
+        "ungrouped": account["split"]["ungrouped"],
         "untested_labels": "; ".join(account["untested_labels"]),
     }
+    for side in ("train", "test"):
+        flat[f"{side}_labels"] = listed({label: n[side] for label, n in labels.items()})
+        flat[f"{side}_letters"] = listed(account["letters"][side])
     return [flat[key] for key in SUMMARY]
-
-
-def _cells(each: Quarantined) -> list[str]:
-    return [each.file, each.row, each.reason, each.image]
-
-
-def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a TSV, a line a row: control characters in a cell become visible escapes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows([_plain(cell) for cell in row] for row in rows)
-
-
-def _plain(cell: Any) -> str:
-    text = str(cell)
-    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -1,9 +1,15 @@
-"""Single-choice questions as text: which options a question offers and which letter answers it."""
+"""Single-choice questions: options read from text, or drawn anew from a subset's labels."""
 
+import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from matcg.samples import LETTERS
+from matcg.data.options import Rebuild
+from matcg.data.split import letters
+from matcg.errors import DataError
+from matcg.samples import LETTERS, Sample
+from matcg.seeds import derive
 
 _OPTION = re.compile(r"\s*\(?([A-Z])\)?\s*[:.)]\s*(\S.*?)\s*$")
 _LETTER = re.compile(r"\s*\(?([A-Z])\)?\s*(?:[:.)]\s*(.*?)\s*)?$", re.DOTALL)
@@ -12,6 +18,12 @@ _LETTER = re.compile(r"\s*\(?([A-Z])\)?\s*(?:[:.)]\s*(.*?)\s*)?$", re.DOTALL)
 def tidy(text: str) -> str:
     """Return `text` with every run of white space as one blank, none at the ends."""
     return " ".join(text.split())
+
+
+def normal(text: str) -> str:
+    """Return `text` without what tells no labels apart: case, spaces, punctuation at the end."""
+    plain = tidy(text)
+    return (plain.rstrip(" .,;:!?") or plain).casefold()
 
 
 def parse_options(text: str) -> tuple[str, ...]:
@@ -32,7 +44,7 @@ def parse_options(text: str) -> tuple[str, ...]:
         raise ValueError("fewer than two lines 'A: ...', 'B: ...'")
     if len(lines) - starts[-1] - len(options) > 1:
         raise ValueError(f"lines that are no option after '{LETTERS[len(options) - 1]}'")
-    if len(set(options)) < len(options):
+    if len(set(map(normal, options))) < len(options):
         raise ValueError("an option is given twice")
     return tuple(options)
 
@@ -57,3 +69,39 @@ def parse_letter(text: str) -> tuple[int, str]:
     if match is None:
         raise ValueError(f"'{tidy(text)[:40]}' is no option letter")
     return LETTERS.index(match[1]), tidy(match[2] or "")
+
+
+def rebuild(samples: Sequence[Sample], names: Sequence[str], how: Rebuild) -> list[Sample]:
+    """Return the samples, in their order, each with its label among others of the subset.
+
+    Distractors and instruction depend on the sample alone, the position of the right answer also on
+    those before it: each letter is right equally often (paper, section on data; its own draws are
+    not published).
+
+    Raises:
+        DataError: there is but one label.
+    """
+    if len(names) < 2:
+        raise DataError(
+            f"options cannot be rebuilt: the only label is '{' '.join(names)}'; a question needs a"
+            " wrong answer too, so leave option `rebuild` out"
+        )
+    n = min(how.options, len(names))
+    labels = [each.label for each in samples]
+    ids = [each.sample_id for each in samples]
+    places = letters(labels, [n] * len(samples), ids, how.seed)
+    return [
+        _rebuilt(each, place, n, names, how) for each, place in zip(samples, places, strict=True)
+    ]
+
+
+def _rebuilt(sample: Sample, place: int, n: int, names: Sequence[str], how: Rebuild) -> Sample:
+    others = [name for name in names if name != sample.label]
+    chance = random.Random(derive(how.seed, "options", sample.sample_id))
+    options = chance.sample(others, n - 1)
+    options.insert(place, sample.label)
+    question = sample.question
+    if how.instructions:
+        at = derive(how.seed, "instruction", sample.sample_id) % len(how.instructions)
+        question = how.instructions[at]
+    return replace(sample, options=tuple(options), answer=place, question=question)

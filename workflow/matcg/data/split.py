@@ -1,14 +1,15 @@
-"""Who is trained on and who is tested on: pure functions of sample metadata.
+"""Who is trained on and who is tested on: pure functions of the columns of a pool.
 
 Every choice ranks samples by a hash of seed and sample id, so none depends on the order of the
-source, and adding samples elsewhere moves none. Images are never looked at: `Sample.image` may be
-empty here.
+source, and adding samples elsewhere moves none. Images are never looked at.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
-from matcg.errors import DataError
+import numpy as np
+
+from matcg.data.pool import Flags, Numbers, Pool
 from matcg.samples import Sample
 from matcg.seeds import derive
 
@@ -42,100 +43,114 @@ def by_label(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
     return dict(sorted(found.items()))
 
 
-def strictly_balanced(samples: Iterable[Sample], cap: int, seed: int) -> list[Sample]:
-    """Return as many samples as give every label the same number, at most `cap` in all.
+def queues(pool: Pool, among: Flags, ranks: Numbers) -> list[Numbers]:
+    """Return the indices of each label's marked samples, in the order of their ranks."""
+    chosen = np.flatnonzero(among)
+    order = chosen[np.lexsort((ranks[chosen], pool.labels[chosen]))]
+    ends = np.searchsorted(pool.labels[order], np.arange(1, len(pool.names)))
+    return np.split(order, ends)
 
-    Raises:
-        DataError: `cap` holds less than one sample of each label.
+
+def in_turn(pool: Pool, among: Flags, ranks: Numbers, seed: int) -> Numbers:
+    """Return the indices of the marked samples in the order of `balanced_order`."""
+    parts = queues(pool, among, ranks)
+    turn = np.array([derive(seed, "label", name) for name in pool.names], dtype=np.int64)
+    places = np.concatenate([np.arange(len(part)) for part in parts] or [np.arange(0)])
+    order = np.concatenate([*parts, np.arange(0)])
+    found: Numbers = order[np.lexsort((turn[pool.labels[order]], places))]
+    return found
+
+
+def by_fraction(pool: Pool, fraction: float, ranks: Numbers) -> Flags:
+    """Return the marks of the test samples, about `fraction` of every label.
+
+    Whole units move, so that no group and no image is on both sides. Units of several samples come
+    first, and one goes to the test when more of it is wanted there than not; units of one sample
+    then fill up each label, and a label that would get nothing gives its smallest unit. No label
+    loses its last unit for training: one with a single unit is only trained on.
     """
-    samples = list(samples)
-    labels = by_label(samples)
-    if not labels:
-        return []
-    if cap < len(labels):
-        raise DataError(
-            f"a test set of {cap} cannot hold one sample of each of {len(labels)} labels; "
-            f"raise split.test to {len(labels)} or more"
-        )
-    each = min(cap // len(labels), *(len(found) for found in labels.values()))
-    return balanced_order(samples, seed)[: each * len(labels)]
+    tests = np.zeros(len(pool), dtype=np.bool_)
+    if not len(pool) or not fraction:
+        return tests
+    share = _Share(pool, fraction)
+    sizes = np.bincount(pool.units)
+    alone = sizes[pool.units] == 1
+    for unit in _units(pool, ~alone, ranks):
+        counts = np.bincount(pool.labels[unit], minlength=len(pool.names))
+        wanted = np.minimum(counts, np.maximum(0, share.want - share.given)).sum()
+        if 2 * wanted > len(unit) and share.can_take(counts):
+            share.take(counts)
+            tests[unit] = True
+    for label, queue in enumerate(queues(pool, alone, ranks)):
+        n = max(0, min(share.want[label] - share.given[label], share.spare[label] - 1, len(queue)))
+        tests[queue[:n]] = True
+        share.given[label] += n
+        share.spare[label] -= n
+    for label in np.flatnonzero(share.given == 0):
+        unit = _smallest(pool, int(label), ~tests, ranks, share)
+        tests[unit] = True
+    return tests
 
 
-def clusters(samples: Sequence[Sample]) -> list[list[Sample]]:
-    """Return the samples in sets that must stay on one side.
+class _Share:
+    """How many samples each label is to give to the test, has given, and its units left over."""
 
-    Samples of one group (patient, sequence) and samples of one image (equal digest) hang together,
-    also through others.
+    def __init__(self, pool: Pool, fraction: float) -> None:
+        n = len(pool.names)
+        counts = np.bincount(pool.labels, minlength=n)
+        self.want = np.maximum(1, (fraction * counts + 0.5).astype(np.int64))
+        self.given = np.zeros(n, dtype=np.int64)
+        pairs = np.unique(pool.units * n + pool.labels)
+        self.spare = np.bincount(pairs % n, minlength=n)
+
+    def can_take(self, counts: Numbers) -> bool:
+        """Tell whether every label of a unit keeps another unit for training."""
+        return bool((self.spare[counts > 0] > 1).all())
+
+    def take(self, counts: Numbers) -> None:
+        """Count a unit as given to the test."""
+        self.given += counts
+        self.spare -= counts > 0
+
+
+def _units(pool: Pool, among: Flags, ranks: Numbers) -> Iterator[Numbers]:
+    """Yield the indices of each unit of the marked samples, in the order of its lowest rank."""
+    chosen = np.flatnonzero(among)
+    chosen = chosen[np.lexsort((ranks[chosen], pool.units[chosen]))]
+    starts = np.flatnonzero(np.diff(pool.units[chosen], prepend=-1))
+    parts = np.split(chosen, starts[1:])
+    first = ranks[chosen[starts]]
+    yield from (parts[at] for at in np.argsort(first, kind="stable"))
+
+
+def _smallest(pool: Pool, label: int, left: Flags, ranks: Numbers, share: _Share) -> Numbers:
+    """Return the smallest unit with a label that training can spare, and count it as given."""
+    of_label = np.isin(pool.units, pool.units[(pool.labels == label) & left])
+    for unit in sorted(_units(pool, of_label & left, ranks), key=len):
+        counts = np.bincount(pool.labels[unit], minlength=len(pool.names))
+        if share.can_take(counts):
+            share.take(counts)
+            return unit
+    return np.zeros(0, dtype=np.int64)
+
+
+def letters(
+    labels: Sequence[str], options: Sequence[int], names: Sequence[str], seed: int
+) -> list[int]:
+    """Return the position of the right answer for each sample of a sequence, one after the other.
+
+    `options` is how many each question offers; `names` are the sample ids, which decide where
+    nothing else does. Of questions with equally many options, letters differ by at most one in how
+    often they are right within a label, and thus over all by no more than there are labels.
     """
-    parent: dict[str, str] = {}
-
-    def find(key: str) -> str:
-        parent.setdefault(key, key)
-        while parent[key] != key:
-            parent[key] = key = parent[parent[key]]
-        return key
-
-    for sample in samples:
-        if sample.group:
-            parent[find(f"group {sample.group}")] = find(f"image {sample.digest}")
-    found: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        found[find(f"image {sample.digest}")].append(sample)
-    return list(found.values())
-
-
-def by_fraction(
-    samples: Sequence[Sample], fraction: float, seed: int
-) -> tuple[list[Sample], list[Sample]]:
-    """Return training and test samples, about `fraction` of every label in the test.
-
-    Whole clusters move, so that no group and no image is on both sides. A cluster goes to the test
-    when more of it is wanted there than not; a label that would get nothing that way gives its
-    smallest cluster. No label loses its last training cluster: one with a single cluster is only
-    trained on.
-    """
-    units = sorted(clusters(samples), key=lambda unit: min(rank(each, seed) for each in unit))
-    counts = [Counter(sample.label for sample in unit) for unit in units]
-    spare = Counter(label for count in counts for label in count)
-    want = {
-        label: max(1, int(fraction * len(found) + 0.5))
-        for label, found in by_label(samples).items()
-    }
-    given: Counter[str] = Counter()
-    tested: set[int] = set()
-
-    def take(at: int) -> None:
-        tested.add(at)
-        given.update(counts[at])
-        spare.subtract(counts[at].keys())
-
-    for at, count in enumerate(counts):
-        wanted = sum(min(n, max(0, want[label] - given[label])) for label, n in count.items())
-        if 2 * wanted > count.total() and all(spare[label] > 1 for label in count):
-            take(at)
-    for label in want:
-        left = [
-            (count.total(), at)
-            for at, count in enumerate(counts)
-            if count[label] and all(spare[other] > 1 for other in count)
-        ]
-        if not given[label] and left:
-            take(min(left)[1])
-    train = [sample for at, unit in enumerate(units) if at not in tested for sample in unit]
-    return train, [sample for at in sorted(tested) for sample in units[at]]
-
-
-def clashes(train: Iterable[Sample], test: Iterable[Sample]) -> dict[str, str]:
-    """Return why training samples of a source's own split must go: sample id -> reason.
-
-    The source's test samples stay, since they are what others report on.
-    """
-    images = {sample.digest: sample.sample_id for sample in test}
-    groups = {sample.group: sample.sample_id for sample in test if sample.group}
-    reasons = {}
-    for sample in train:
-        if sample.digest in images:
-            reasons[sample.sample_id] = f"image also in test: {images[sample.digest]}"
-        elif sample.group in groups:
-            reasons[sample.sample_id] = f"group also in test: {groups[sample.group]}"
-    return reasons
+    of_all = [0] * max(options, default=0)
+    of_label = {label: list(of_all) for label in labels}
+    found = []
+    for label, n, name in zip(labels, options, names, strict=True):
+        own = of_label[label]
+        order = [(own[at], of_all[at], derive(seed, "letter", name, at), at) for at in range(n)]
+        place = min(order)[-1]
+        own[place] += 1
+        of_all[place] += 1
+        found.append(place)
+    return found

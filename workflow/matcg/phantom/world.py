@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 
 from matcg.errors import ConfigError, nearest
-from matcg.images import pixel_digest
 from matcg.phantom.anatomy import AREAS
 from matcg.phantom.lesions import KINDS, LEVELS, SIDES, Integers, Lesions
 from matcg.phantom.render import MODALITIES, render
@@ -205,7 +204,7 @@ def _sample(subset: Subset, split: Split, case: Case, picture: Image.Image) -> S
         sample_id=name,
         subset=subset.id,
         image=file.getvalue(),
-        digest=pixel_digest(picture.convert("RGB")),
+        fingerprint="",
         origin=f"phantom/{name}.png",
         question=case.question,
         options=case.options,

@@ -3,7 +3,7 @@
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,16 @@ import pyarrow.parquet as pq
 
 from matcg.errors import DataError, nearest
 
-__all__ = ["BASELINE", "Answers", "Key", "PlanRow", "read_answers", "read_plan", "read_tsv"]
+__all__ = [
+    "BASELINE",
+    "Answers",
+    "Key",
+    "PlanRow",
+    "read_answers",
+    "read_leaked",
+    "read_plan",
+    "read_tsv",
+]
 
 BASELINE = "baseline"
 COLUMNS = (
@@ -67,6 +76,10 @@ class Answers:
     strict: npt.NDArray[np.bool_]
     mass: npt.NDArray[np.float64]
 
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "Answers":
+        """Return the answers to the marked questions."""
+        return Answers(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
     @property
     def correct(self) -> npt.NDArray[np.float64]:
         """Return 1.0 where the most probable letter is the answer, else 0.0."""
@@ -97,6 +110,19 @@ def read_plan(path: Path, experiment: str) -> list[PlanRow]:
             f"{path}: no rows of experiment '{experiment}'.{nearest(experiment, names)}"
         )
     return chosen
+
+
+def read_leaked(path: Path, rows: Iterable[PlanRow]) -> dict[tuple[str, str], set[str]]:
+    """Return the test images of each target (catalog, id) that a run of `rows` was trained on.
+
+    A question that one arm has seen the picture of is unfair to compare in any.
+    """
+    uses = {(row.catalog, row.target, row.mix) for row in rows}
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in read_tsv(path):
+        if (row["catalog"], row["target"], row["mix"]) in uses:
+            found[row["catalog"], row["target"]].add(row["sample_id"])
+    return dict(found)
 
 
 def _plan_row(path: Path, row: Mapping[str, str]) -> PlanRow:

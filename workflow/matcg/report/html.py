@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from matcg.report import figures, provenance
 from matcg.report.answers import BASELINE, read_answers, read_plan, read_tsv
 from matcg.report.beside import STEM, beside_table, names_in
 from matcg.report.grid import read_grids
+from matcg.report.leaks import view_leaks
 from matcg.report.questions import KINDS, ImageBudget, TargetQuestions, choose_questions
 from matcg.report.render import Cell, Row, Table, read_csv, shown
 from matcg.report.study import CG, Study
-from matcg.report.tables import ACCURACY, COMPARISON, SUMMARY
+from matcg.report.tables import ACCURACY, CLEAN, COMPARISON, SUMMARY
 
 __all__ = ["write"]
 
@@ -34,6 +35,12 @@ GRID_BYTES = 6_000_000
 ROWS = 2000
 # Columns that are left out where they are empty.
 OPTIONAL = ("mixed_in", "label", "printed_gain", "our_gain", "printed_questions", "least_p")
+DATA_TABLES = (("Data", "summary"), ("Images", "images"), ("Quarantine", "quarantine"))
+LEAK_TABLES = (
+    ("Of every mix and target", "audit"),
+    ("Between source datasets", "overlaps"),
+    ("Every pair", "leaks"),
+)
 CAPTIONS = {
     "difference": "CG minus control of every combination, with 95 % bootstrap intervals.",
     "arms": "Accuracy of every arm on each target, with chance.",
@@ -65,6 +72,7 @@ class ExperimentView:
     grids: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     grids_left_out: int = 0
     agreement: Mapping[str, Any] = field(default_factory=dict)
+    without_leaks: Mapping[str, Any] = field(default_factory=dict)
     questions: Sequence[TargetQuestions] = field(default_factory=list)
     questions_of: str = ""
 
@@ -97,14 +105,9 @@ def write(
             world=_image(results / "figures/world.png"),
             plan=_markdown_blocks(results / "plan/summary.md"),
             excluded=_tsv(results, "plan/excluded.tsv"),
-            data=[
-                (title, _tsv(results, f"data/{name}.tsv"))
-                for title, name in (
-                    ("Data", "summary"),
-                    ("Leak audit", "audit"),
-                    ("Quarantine", "quarantine"),
-                )
-            ],
+            leaks=view_leaks(results / "data", budget),
+            leak_tables=[(title, _tsv(results, f"data/{name}.tsv")) for title, name in LEAK_TABLES],
+            data=[(title, _tsv(results, f"data/{name}.tsv")) for title, name in DATA_TABLES],
             provenance=_provenance(results, experiments, config),
             style=style,
             script=script,
@@ -151,6 +154,10 @@ def _experiment(results: Path, name: str, budget: ImageBudget) -> ExperimentView
         }
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: not found; compare experiment '{name}' first") from None
+    for table in (SUMMARY, COMPARISON):
+        clean = replace(table, stem=table.stem + CLEAN)
+        if (folder / "tables" / f"{clean.stem}.csv").exists():
+            tables[clean.stem] = _table(results, folder / "tables", clean)
     path = folder / "tables" / f"{STEM}.csv"
     if path.exists():
         tables[STEM] = _table(results, path.parent, beside_table(names_in(path)))
@@ -158,6 +165,7 @@ def _experiment(results: Path, name: str, budget: ImageBudget) -> ExperimentView
         name, headline["headline"], headline["results"], tables, _figures(folder / "figures", name)
     )
     view.agreement = headline.get("published", {})
+    view.without_leaks = headline.get("without_leaks", {})
     _add_questions(view, results, budget)
     return view
 

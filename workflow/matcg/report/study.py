@@ -6,7 +6,7 @@ within one, every rule alike.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ __all__ = [
     "arm_order",
     "per_target",
     "setting_of",
+    "without",
 ]
 
 CG = "cg"
@@ -108,6 +109,20 @@ class Study:
             return None
         mean: Array = np.mean([self.correct(other) for other in references], axis=0)
         return self.correct(row) - mean
+
+
+def without(study: Study, left_out: Mapping[tuple[str, str], Collection[str]]) -> Study:
+    """Return the study without some questions (sample ids by catalog and target).
+
+    A target of which none is left is left out with its runs.
+    """
+    kept: dict[Key, Answers] = {}
+    for key, answers in study.answers.items():
+        names = left_out.get((key[1], key[2]), ())
+        chosen = ~np.isin(answers.sample_id, sorted(names)) if names else None
+        if chosen is None or chosen.any():
+            kept[key] = answers if chosen is None else answers.only(chosen)
+    return Study([row for row in study.rows if row.key in kept], kept)
 
 
 def setting_of(row: PlanRow) -> Setting:

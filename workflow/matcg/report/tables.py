@@ -3,13 +3,15 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from matcg import seeds, statistics
 from matcg.published import Printed
-from matcg.report.answers import BASELINE, PlanRow, read_answers, read_plan
+from matcg.report.answers import BASELINE, PlanRow, read_answers, read_leaked, read_plan
 from matcg.report.beside import agreement, arm_names, beside_rows, beside_table
 from matcg.report.headline import headline
 from matcg.report.render import Cell, Column, Field, Row, Table, write_table
@@ -23,12 +25,14 @@ from matcg.report.study import (
     arm_order,
     per_target,
     setting_of,
+    without,
 )
 from matcg.statistics import Estimate
 
-__all__ = ["ACCURACY", "COMPARISON", "SUMMARY", "compare"]
+__all__ = ["ACCURACY", "CLEAN", "COMPARISON", "SUMMARY", "compare"]
 
 SEED = 0
+CLEAN = "_without_leaks"  # ends the names of tables without questions about leaked images
 
 SETTING_FIELDS = (
     Field("backbone"),
@@ -154,30 +158,49 @@ def compare(
     out: Path,
     minimum_effect: float = statistics.MINIMUM_EFFECT,
     printed: Sequence[Printed] = (),
+    leaked: Path | None = None,
 ) -> None:
     """Write an experiment's tables and headline.json under `out`.
 
     `plan` is experiments.tsv, `predictions` the folder results/predictions. `minimum_effect` is
     the difference below which an insignificant result counts as evidence of nothing to find.
-    `printed` are a paper's figures for the experiment, to stand beside ours.
+    `printed` are a paper's figures for the experiment, to stand beside ours. `leaked` is the table
+    of test images that were trained on: where there are any, the tables are made once more without
+    the questions about them.
 
     Raises:
         DataError: a planned evaluation has no answers, or answers that cannot be paired.
     """
     rows = read_plan(plan, experiment)
     study = Study(rows, read_answers(predictions, rows))
-    comparison = comparison_rows(study, minimum_effect)
-    summary = summary_rows(study, comparison)
-    tables = ((ACCURACY, accuracy_rows(study)), (COMPARISON, comparison), (SUMMARY, summary))
-    for table, cells in tables:
-        write_table(out / "tables", table, cells, experiment)
-    found = headline(study, experiment, summary)
+    found = _tabulate(study, experiment, out / "tables", minimum_effect)
+    names = read_leaked(leaked, rows) if leaked else {}
+    if names:
+        clean = without(study, names)
+        found["without_leaks"] = {
+            "questions": sum(map(len, names.values())),
+            **_tabulate(clean, experiment, out / "tables", minimum_effect, CLEAN),
+        }
     if printed:
         beside = beside_rows(study, printed)
         write_table(out / "tables", beside_table(arm_names(printed)), beside, experiment)
         found["published"] = agreement(beside, printed)
     text = json.dumps(found, indent=2, ensure_ascii=False)
     (out / "headline.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _tabulate(
+    study: Study, experiment: str, out: Path, minimum_effect: float, ending: str = ""
+) -> dict[str, Any]:
+    """Write accuracy, comparison and summary of a study and return its headline."""
+    if not study.rows:
+        return {"experiment": experiment, "headline": "no question is left", "results": []}
+    comparison = comparison_rows(study, minimum_effect)
+    summary = summary_rows(study, comparison)
+    tables = ((ACCURACY, accuracy_rows(study)), (COMPARISON, comparison), (SUMMARY, summary))
+    for table, cells in tables:
+        write_table(out, replace(table, stem=table.stem + ending), cells, experiment)
+    return headline(study, experiment, summary)
 
 
 def _columns(setting: Setting) -> dict[str, Cell]:

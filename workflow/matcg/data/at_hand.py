@@ -1,0 +1,75 @@
+"""Which images of which source datasets are there: looked at before anything is prepared."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matcg.data.folder import Folder
+from matcg.data.medmat import count_images, find_folder, find_table, read_table
+from matcg.data.options import Options
+from matcg.data.pool import ImageCount
+from matcg.data.prepare import IMAGES, image_lines
+from matcg.errors import DataError
+from matcg.tsv import write_table
+
+if TYPE_CHECKING:
+    from matcg.config import Preparation
+
+
+def check_images(
+    asked: Sequence["Preparation"],
+    roots: Mapping[str, Path],
+    sources: Mapping[str, Mapping[str, tuple[str, str]]],
+    out: Path,
+    processes: int = 1,
+    say: Callable[[str], object] = print,
+) -> None:
+    """Write a line for every source dataset of every subset to `out`, and say what is missing.
+
+    `roots` are the data folders and `sources` the name and link of each source dataset, by catalog.
+    A subset whose table is not there is said as well.
+
+    Raises:
+        ConfigError: a wrong option of the reader.
+    """
+    with ProcessPoolExecutor(processes) as pool:
+        found = list(pool.map(partial(_counts, roots), asked))
+    lines = []
+    for each, counts in zip(asked, found, strict=True):
+        if isinstance(counts, str):
+            say(f"{each.catalog} {counts}")
+        else:
+            known = sources.get(each.catalog, {})
+            lines += image_lines(each.catalog, each.subset.id, counts, known)
+    write_table(out, IMAGES, lines)
+    _say(lines, say)
+    say(f"Table: {out}")
+
+
+def _counts(roots: Mapping[str, Path], asked: "Preparation") -> tuple[ImageCount, ...] | str:
+    """Return the counts of a subset's source datasets, or why there are none."""
+    options = Options.parse({**asked.options, **asked.subset.options})
+    try:
+        place = find_folder(roots.get(asked.catalog), asked.subset)
+        path = find_table(place, options.files, asked.subset)
+        table = read_table(path, path.relative_to(place).as_posix(), asked.subset.id, options)
+    except DataError as error:
+        return str(error)
+    return count_images(table, Folder(place))
+
+
+def _say(lines: Iterable[Sequence[object]], say: Callable[[str], object]) -> None:
+    """Say of each source dataset with missing images how many there are and where to get them."""
+    rows = [dict(zip(IMAGES, line, strict=True)) for line in lines]
+    lacking = [row for row in rows if row["missing"]]
+    for row in lacking:
+        name = f"{row['dataset']} {row['name']}".strip()
+        link = f" Link: {row['link']}" if row["link"] else ""
+        say(
+            f"{row['catalog']} subset {row['subset']}, dataset {name}: {row['missing']} of"
+            f" {row['images']} images missing, such as {row['example']}.{link}"
+        )
+    complete = len(rows) - len(lacking)
+    say(f"{complete} of {len(rows)} source datasets are complete.")

@@ -1,0 +1,77 @@
+"""A folder of images that untrusted tables point into: what is there, and nothing outside it."""
+
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from matcg.data.pool import BadRowError
+
+# A file is read whole before its header tells its size in pixels.
+MAX_BYTES = 512 * 2**20
+
+
+class Folder:
+    """The files below a folder, by their paths in a table.
+
+    Millions of rows may ask: each directory is listed once, and only what is no plain file in it is
+    looked at one by one.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def reason(self, path: str) -> str:
+        """Return why no file at `path` can be used, empty where there is one in the folder."""
+        place, _, name = path.rpartition("/")
+        names = self._listed.get(place)
+        if names is None:
+            names = self._listed[place] = self._list(place)
+        if name in names:
+            return ""
+        try:
+            self.find(path)
+        except BadRowError as error:
+            return str(error)
+        return ""
+
+    def _list(self, place: str) -> frozenset[str]:
+        """Return the names of plain files in a directory inside the folder."""
+        try:
+            inside = (self.root / place).resolve()
+            if not _plain(place) or not inside.is_relative_to(self.root):
+                return frozenset()
+            with os.scandir(inside) as entries:
+                return frozenset(e.name for e in entries if e.is_file(follow_symlinks=False))
+        except (OSError, ValueError, RuntimeError):
+            return frozenset()
+
+    def find(self, path: str) -> Path:
+        """Return the file at `path`, links followed, or raise BadRowError."""
+        if PurePosixPath(path).is_absolute() or PureWindowsPath(path).drive:
+            raise BadRowError("image outside its data folder: the path is absolute")
+        if not _plain(path):
+            raise BadRowError("image outside its data folder: the path climbs with '..'")
+        try:
+            found = (self.root / path).resolve()
+            if not found.is_relative_to(self.root):
+                raise BadRowError("image outside its data folder: a link leads out")
+            # A pipe or a device would block or never end.
+            if not found.is_file():
+                raise BadRowError("image missing: no file at this path")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise BadRowError(f"image missing: {error}") from None
+        return found
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of the file at `path`, or raise BadRowError."""
+        found = self.find(path)
+        try:
+            if found.stat().st_size > MAX_BYTES:
+                raise BadRowError(f"image too large: the file exceeds {MAX_BYTES} bytes")
+            return found.read_bytes()
+        except OSError as error:
+            raise BadRowError(f"image missing: {error}") from None
+
+
+def _plain(path: str) -> bool:
+    return ".." not in PurePosixPath(path).parts and not PurePosixPath(path).is_absolute()

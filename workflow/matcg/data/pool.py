@@ -1,0 +1,118 @@
+"""All usable rows of one subset as columns: enough to split and draw before an image is read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from matcg.samples import Sample
+from matcg.seeds import derive_all
+
+__all__ = [
+    "BadRowError",
+    "Flags",
+    "ImageCount",
+    "Numbers",
+    "Pool",
+    "Quarantined",
+    "Source",
+    "pool_of",
+]
+
+Numbers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+class BadRowError(Exception):
+    """Why one row cannot be used; becomes the reason of a quarantined row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that is set aside; `row` counts from 1, `reason` reads "kind" or "kind: detail"."""
+
+    file: str
+    row: str
+    reason: str
+    image: str
+
+    @property
+    def kind(self) -> str:
+        """The countable part of the reason."""
+        return self.reason.split(": ", 1)[0]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The rows of a subset that can be used as far as is known without their images.
+
+    `labels` index `names`, `units` number what must stay on one side of a split: the samples of a
+    patient or sequence (`grouped`), else of an image. All are of equal length.
+    """
+
+    ids: Sequence[str]
+    labels: Numbers
+    names: tuple[str, ...]
+    units: Numbers
+    grouped: Flags
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def ranks(self, seed: int) -> Numbers:
+        """Return each sample's place in the random order of `seed`, which no other row moves."""
+        return derive_all(seed, self.ids)
+
+
+def pool_of(
+    ids: Sequence[str],
+    labels: Sequence[str],
+    images: Sequence[str],
+    groups: Sequence[str] | None = None,
+) -> Pool:
+    """Return the pool of rows with these ids, labels, image paths and, where known, groups."""
+    codes, names = pd.factorize(np.array(labels, dtype=object), sort=True)
+    grouped = np.array([bool(group) for group in groups or ()] or [False] * len(ids), dtype=bool)
+    keys: Sequence[Any] = images
+    if groups is not None:
+        # No path begins like this, so that no group is taken for one.
+        keys = [f"\0{group}" if group else path for group, path in zip(groups, images, strict=True)]
+    units, _ = pd.factorize(np.array(keys, dtype=object))
+    return Pool(ids, codes.astype(np.int64), tuple(names), units.astype(np.int64), grouped)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCount:
+    """How many rows a source dataset has, how many pictures they name, and which are missing."""
+
+    dataset: str
+    rows: int
+    images: int
+    missing: int
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """All that one subset's files hold.
+
+    `rows` counts what was read, usable or not; `files` are the tables read, relative to the data
+    folder. `load` returns sample number i of the pool with its image, and raises `BadRowError`
+    where that cannot be used; `reject` returns the quarantined row of sample i for a reason.
+    `tests` marks the source's own test split, None where it has none. `images` counts pictures, and
+    those that are missing, by source dataset. `ask` returns drawn samples with the options that
+    they are asked with.
+    """
+
+    pool: Pool
+    load: Callable[[int], Sample]
+    reject: Callable[[int, str], Quarantined]
+    rows: int
+    quarantined: tuple[Quarantined, ...] = ()
+    files: tuple[str, ...] = ()
+    tests: Flags | None = None
+    images: tuple[ImageCount, ...] = ()
+    ask: Callable[[list[Sample]], list[Sample]] = list

@@ -1,0 +1,93 @@
+"""The leak audit as the report shows it: how many, which datasets, and pairs side by side."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matcg.data.leaks import Leak, read_images, read_leaks
+from matcg.images import BITS
+from matcg.report.answers import read_tsv
+from matcg.report.questions import ImageBudget
+
+__all__ = ["LeakView", "Pair", "view_leaks"]
+
+SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A test picture and the training picture that it is, as data URIs (empty where left out)."""
+
+    test: str
+    train: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeakView:
+    """What the page says of leaks; `pairs` are examples."""
+
+    sentence: str
+    pairs: Sequence[Pair]
+
+
+def view_leaks(data: Path, budget: ImageBudget) -> LeakView | None:
+    """Return the audit in `data` (results/data), None where none was made.
+
+    Of each two source datasets the closest and the farthest pair are shown: the farthest is where
+    a false alarm would be seen.
+    """
+    if not (data / "audit.tsv").exists():
+        return None
+    leaks = read_leaks(data / "leaks.tsv")
+    return LeakView(
+        _sentence(leaks, read_tsv(data / "audit.tsv")),
+        [_pair(data, leak, budget) for leak in _examples(leaks)[:SHOWN]],
+    )
+
+
+def _sentence(leaks: Sequence[Leak], uses: Sequence[dict[str, str]]) -> str:
+    """Return the numbers in words."""
+    if not leaks:
+        return (
+            "No test image of any target was found among the training images of any subset, in"
+            f" {len(uses)} uses of mixes."
+        )
+    tests = {(leak.catalog, leak.target, leak.test) for leak in leaks}
+    targets = {(leak.catalog, leak.target) for leak in leaks}
+    exact = {(leak.catalog, leak.target, leak.test) for leak in leaks if leak.exact}
+    trained = [use for use in uses if int(use["trained_on"])]
+    left_out = sum(int(use["left_out"]) > 0 and use["policy"] == "drop" for use in uses)
+    after = (
+        f"{len(trained)} uses of mixes trained on some of them (`leaks: report`)"
+        if trained
+        else "no mix that is tested on them holds any"
+    )
+    return (
+        f"{len(tests)} test images of {len(targets)} targets are also training images of some"
+        f" subset: {len(exact)} exactly, {len(tests) - len(exact)} nearly."
+        f" In {left_out} of {len(uses)} uses of mixes they were left out of training; {after}."
+    )
+
+
+def _examples(leaks: Iterable[Leak]) -> list[Leak]:
+    """Return the closest and the farthest pair of each two datasets, farthest after all closest."""
+    groups: dict[tuple[str, str], list[Leak]] = defaultdict(list)
+    for leak in leaks:
+        groups[leak.test_dataset, leak.train_dataset].append(leak)
+    ordered = [sorted(group, key=lambda leak: (leak.bits, leak)) for group in groups.values()]
+    return [group[0] for group in ordered] + [group[-1] for group in ordered if len(group) > 1]
+
+
+def _pair(data: Path, leak: Leak, budget: ImageBudget) -> Pair:
+
+    def uri(subset: str, side: str, name: str) -> str:
+        found = read_images(data / leak.catalog / subset / f"{side}.parquet", [name])
+        return budget.uri(found[name], name)
+
+    kind = "equal pixels" if leak.exact else f"{leak.bits} of {BITS} bits differ"
+    datasets = f"dataset {leak.test_dataset} and {leak.train_dataset}"
+    caption = f"{leak.test} (test) and {leak.train} (training), {datasets}: {kind}"
+    test = uri(leak.target, "test", leak.test)
+    return Pair(test, uri(leak.source, "train", leak.train), caption)
