@@ -11,9 +11,11 @@ from matcg.config import (
     Config,
     Experiment,
     Model,
+    data_folder,
     find_origins,
     load,
     load_project,
+    read_sources,
     read_yaml,
     schemas,
     validate,
@@ -168,6 +170,49 @@ def test_paths_are_relative_to_the_file_that_names_them(folder: Path) -> None:
     assert found.roots == {"toy": folder / "data"}
     assert set(found.rules) == set(found.backbones) == {"toy"}
     assert found.backbones["toy"].weights == str(folder / "weights")
+
+
+def test_a_catalog_may_share_another_s_data_folder(folder: Path, tmp_path: Path) -> None:
+    """Where the config says nothing it is data/NAME, if there is one."""
+    shared = load("catalog", REPO / "catalogs/paper-table7.yaml")
+    assert shared.folder == "medmat"
+    for given, expected in (
+        ({}, tmp_path / "data/medmat"),
+        ({"medmat": "there"}, folder / "there"),
+        ({"medmat": "there", "paper-table7": "here"}, folder / "here"),
+    ):
+        config = Config(experiments=("x",), data=given)
+        assert data_folder(config, folder / "config.yaml", tmp_path, shared) == expected
+
+
+def test_general_sets_have_no_elements_and_ids_of_their_own() -> None:
+    subset = {"id": "a", "modality": "CT"}
+    raw = {"name": "c", "reader": "medmat", "elements": ["modality"], "subsets": [subset]}
+    catalog = validate(Catalog, {**raw, "general": [{"id": "wiki"}]}, "c.yaml")
+    assert catalog.member("wiki").elements == {}
+    assert catalog.preparation("wiki").general
+    assert not catalog.preparation("a").general
+    with pytest.raises(ConfigError, match="no subset 'wiki'"):
+        catalog.subset("wiki")
+    with pytest.raises(ConfigError, match=r"general\[0\].id: 'A' stands twice"):
+        validate(Catalog, {**raw, "general": [{"id": "A"}]}, "c.yaml")
+
+
+def test_what_is_only_told_of_a_catalog_changes_no_sample() -> None:
+    catalog = load("catalog", REPO / "catalogs/medmat.yaml")
+    bare = catalog.model_copy(update={"overlaps": (), "release": None, "description": ""})
+    assert catalog.preparation("03") == bare.preparation("03")
+
+
+def test_source_datasets_have_names_and_links() -> None:
+    catalog = load("catalog", REPO / "catalogs/medmat.yaml")
+    found = read_sources(catalog)
+    assert len(found) == 109
+    named = {name for subset in catalog.subsets for name in subset.datasets}
+    assert named <= found.keys()
+    assert {name for overlap in catalog.overlaps for name in overlap.datasets} <= found.keys()
+    with pytest.raises(ConfigError, match=r"sources: .*no CSV file with the columns"):
+        read_sources(catalog.model_copy(update={"sources": "/nowhere.csv"}))
 
 
 def test_weights_are_known_by_content_not_by_place(folder: Path) -> None:

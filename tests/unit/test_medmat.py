@@ -208,7 +208,7 @@ def test_a_missing_file_or_folder_says_what_to_do(root):
         read(spec("31"), {}, root)
     with pytest.raises(DataError, match="name it in the config under 'data:'"):
         read(spec(), {}, None)
-    with pytest.raises(DataError, match="does not exist; mend the config"):
+    with pytest.raises(DataError, match=r"does not exist; make it .* or mend the config"):
         read(spec(), {}, root / "elsewhere")
 
 

@@ -479,3 +479,42 @@ def test_another_target_or_rule_adds_runs_and_changes_none() -> None:
         after = make_plan(project({**one, **more}))
         assert set(before.runs) < set(after.runs)
         assert set(before.mixes) < set(after.mixes)
+
+
+def general() -> Catalog:
+    """Return the catalog with a set that belongs to no triplet."""
+    data = world().model_dump(mode="json")
+    return validate(Catalog, {**data, "general": [{"id": "wiki", "train": 30}]}, "world.yaml")
+
+
+def test_a_general_set_is_added_to_every_mix_and_to_nothing_else() -> None:
+    plain = make_plan(project())
+    mixed = make_plan(project({"general": {"wiki": 12}}, catalogs={"world": general()}))
+    assert len(mixed.mixes) == len(plain.mixes)
+    for mix in mixed.mixes:
+        assert dict(mix.parts)["wiki"] == 12
+        assert mix.total == 60 + 12
+    assert {row.n_train for row in mixed.rows if row.mix} == {60}
+    assert ("world", "wiki") in mixed.subsets
+    assert not {row.combination for row in mixed.rows if "wiki" in row.combination}
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"wikki": 9}, "general.wikki: catalog 'world' has no such set.*Did you mean 'wiki'"),
+        ({"wiki": 31}, "asks 31 samples of 'wiki', .* at most 30"),
+    ],
+)
+def test_a_general_set_that_is_not_there_is_refused(asked: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_plan(project({"general": asked}, catalogs={"world": general()}))
+
+
+def test_mixes_that_may_hold_leaks_are_mixes_of_their_own() -> None:
+    both = make_plan(project({}, {"name": "other", "leaks": "report"}))
+    clean = [mix for mix in both.mixes if not mix.leaky]
+    assert {mix.id for mix in clean} == {mix.id for mix in make_plan(project()).mixes}
+    assert len(both.mixes) == 2 * len(clean)
+    strict = make_plan(project({}, {"name": "other", "leaks": "error"}))
+    assert strict.mixes == tuple(clean)

@@ -15,7 +15,14 @@ LEFT_OUT = (
 def fresh_copy(folder: Path) -> Path:
     """Copy the repository without anything that was made in it."""
     copy = folder / "matcg"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    made = shutil.ignore_patterns(*LEFT_OUT)
+
+    def left_out(place: str, names: list[str]) -> set[str]:
+        # A folder of the same name belongs to the library; this one holds a user's images.
+        images = {"data"} if Path(place) == ROOT else set()
+        return made(place, names) | images & set(names)
+
+    shutil.copytree(ROOT, copy, ignore=left_out)
     return copy
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from realmat import REALMAT, needs_realmat
 from repository import fresh_copy, snakemake
 
@@ -16,6 +17,10 @@ pytest.importorskip("vllm")
 
 pytestmark = [pytest.mark.slow, needs_realmat]
 TABLE = "Aggregated_Subsets/Subset--30-train.json"
+SOURCE = "Aggregated_Subsets/Subset--22-train.json"
+CELLS = "Aggregated_Subsets/Subset--18-train.json"
+LEAKS = 40  # images of the target that a source also has, from this row on
+FIRST = 200
 Rows = list[dict[str, Any]]
 
 
@@ -38,6 +43,30 @@ DAMAGES: list[tuple[str, Callable[[Path, dict[str, Any]], object]]] = [
 ]
 
 
+def leak(root: Path, number: int, from_: dict[str, Any], to: dict[str, Any]) -> None:
+    """Put the target's picture into a source: as it is, or larger and in another format."""
+    with Image.open(image(root, from_)) as picture:
+        if number % 2:
+            larger = picture.convert("L").resize((200, 200), Image.Resampling.BICUBIC)
+            larger.save(image(root, to), "JPEG", quality=90)
+        else:
+            picture.save(image(root, to), "PNG")
+
+
+# The same comparison with leaks left in: CG trains on some of the target's test images.
+LEAKY = """
+name: leaky
+catalog: tests/configs/realmat/catalog.yaml
+targets: ["30"]
+rules: [tests/configs/realmat/same-task.yaml]
+samples: 240
+arms: {baseline: {}, cg: {}, control: {rule: unrelated}}
+general: {extra: 20}
+leaks: report
+backbones: [tiny-llava]
+"""
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which everything has run on real images with some damage done."""
@@ -50,8 +79,17 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows: Rows = json.loads((data / TABLE).read_text(encoding="utf-8"))
     for row, (_, damage) in zip(rows, DAMAGES, strict=False):
         damage(data, row)
+    others: Rows = json.loads((data / SOURCE).read_text(encoding="utf-8"))
+    for number in range(FIRST, FIRST + LEAKS):
+        leak(data, number, rows[number], others[number])
     (data / TABLE).write_text(json.dumps(rows), encoding="utf-8")
-    (folder / "here.yaml").write_text("data: {realmat: realmat}\n")
+    cells = json.loads((data / CELLS).read_text(encoding="utf-8"))[:30]
+    (data / "extra.jsonl").write_text("\n".join(map(json.dumps, cells)), encoding="utf-8")
+    (folder / "leaky.yaml").write_text(LEAKY)
+    (folder / "here.yaml").write_text(
+        "data: {realmat: realmat}\n"
+        "experiments: [tests/configs/realmat/experiment.yaml, leaky.yaml]\n"
+    )
     done = snakemake(
         folder, "--cores", "2", "--configfile", "tests/configs/realmat.yaml", "here.yaml"
     )
@@ -67,6 +105,7 @@ def read(path: Path, delimiter: str) -> list[dict[str, str]]:
 
 def test_every_bad_row_is_listed_with_file_row_and_reason(ran: Path) -> None:
     found = read(ran / "results/data/quarantine.tsv", "\t")
+    found = [row for row in found if row["subset"] == "30"]
     assert [(row["file"], row["row"]) for row in found] == [
         (TABLE, str(number)) for number in range(1, len(DAMAGES) + 1)
     ]
@@ -77,12 +116,15 @@ def test_every_bad_row_is_listed_with_file_row_and_reason(ran: Path) -> None:
 
 def test_every_row_is_either_used_or_counted_as_set_aside(ran: Path) -> None:
     rows = {row["subset"]: row for row in read(ran / "results/data/summary.tsv", "\t")}
-    assert rows.keys() == {"18", "22", "30"}
+    assert rows.keys() == {"18", "22", "30", "extra"}
+    assert (rows["extra"]["train"], rows["extra"]["test"]) == ("30", "0")
     for name, row in rows.items():
+        if name == "extra":
+            continue
         table = json.loads((REALMAT / TABLE.replace("30", name)).read_text(encoding="utf-8"))
         assert int(row["rows"]) == len(table)
         assert int(row["usable"]) + int(row["quarantined"]) == int(row["rows"])
-        assert int(row["quarantined"]) == (len(DAMAGES) if name == "30" else 0)
+        assert name != "30" or int(row["quarantined"]) == len(DAMAGES)
 
 
 def test_the_report_shows_them_and_nothing_of_them_is_markup(ran: Path) -> None:
@@ -90,6 +132,48 @@ def test_the_report_shows_them_and_nothing_of_them_is_markup(ran: Path) -> None:
     for row in read(ran / "results/data/quarantine.tsv", "\t"):
         assert html.escape(row["reason"], quote=False) in page.replace("&#39;", "'")
     assert "<b>cow</b>" not in page
+
+
+def test_leaks_are_left_out_where_they_are_not_wanted(ran: Path) -> None:
+    leaks = read(ran / "results/data/leaks.tsv", "\t")
+    assert {(row["target"], row["source"]) for row in leaks} == {("30", "22")}
+    # About a quarter of the 40 are tested, and four in five of the source's are trained on.
+    assert len(leaks) >= 3
+    assert {row["exact"] for row in leaks} <= {"True", "False"}
+    uses = read(ran / "results/data/audit.tsv", "\t")
+    dropping = [row for row in uses if row["policy"] == "drop" and row["mix"].startswith("22.240")]
+    assert dropping
+    for row in dropping:
+        assert int(row["left_out"]) == int(row["in_sources"]) == len({r["train"] for r in leaks})
+    assert all(row["trained_on"] == "0" for row in uses if row["policy"] == "drop")
+    # The images and the options of 18, which has none of them, are nobody's leak.
+    assert not [row for row in uses if row["mix"].startswith("18.") and row["in_sources"] != "0"]
+
+
+def test_leaks_that_are_reported_are_also_taken_out_of_tables_of_their_own(ran: Path) -> None:
+    leaked = read(ran / "results/data/leaked.tsv", "\t")
+    assert leaked
+    folder = ran / "results/experiments/leaky"
+    headline = json.loads((folder / "headline.json").read_text(encoding="utf-8"))
+    assert headline["without_leaks"]["questions"] == len({row["sample_id"] for row in leaked})
+    all_, clean = (
+        read(folder / f"tables/accuracy{ending}.csv", ",") for ending in ("", "_without_leaks")
+    )
+    for one, other in zip(all_, clean, strict=True):
+        assert int(one["n"]) - int(other["n"]) == headline["without_leaks"]["questions"]
+    other = json.loads((ran / "results/experiments/realmat/headline.json").read_text("utf-8"))
+    assert "without_leaks" not in other
+    page = (ran / "results/report.html").read_text(encoding="utf-8")
+    assert "Without leaked questions" in page
+    assert page.count('alt="training picture"') >= 1
+
+
+def test_a_general_set_is_added_to_every_mix_of_its_experiment(ran: Path) -> None:
+    parts = read(ran / "results/plan/mixes.tsv", "\t")
+    leaky = {row["mix"] for row in parts if "leaky" in row["mix"]}
+    assert len(leaky) == 2
+    assert {row["mix"] for row in parts if row["subset"] == "extra"} == leaky
+    assert {row["n"] for row in parts if row["subset"] == "extra"} == {"20"}
 
 
 def test_every_arm_has_its_accuracy(ran: Path) -> None:

@@ -17,6 +17,8 @@ from matcg.tsv import write_table
 if TYPE_CHECKING:
     from matcg.config import Preparation
 
+NO_QUESTIONS = "no questions, so no paths"
+
 
 def check_images(
     asked: Sequence["Preparation"],
@@ -29,23 +31,27 @@ def check_images(
     """Write a line for every source dataset of every subset to `out`, and say what is missing.
 
     `roots` are the data folders and `sources` the name and link of each source dataset, by catalog.
-    A subset whose table is not there is said as well.
+    Of a subset whose questions are not there the source datasets are those of its catalog.
 
     Raises:
         ConfigError: a wrong option of the reader.
     """
     with ProcessPoolExecutor(processes) as pool:
         found = list(pool.map(partial(_counts, roots), asked))
-    lines = []
-    for each, counts in zip(asked, found, strict=True):
+    lines, absent = [], []
+    for each, answer in zip(asked, found, strict=True):
+        counts = answer
         if isinstance(counts, str):
-            say(f"{each.catalog} {counts}")
-        else:
-            known = sources.get(each.catalog, {})
-            lines += image_lines(each.catalog, each.subset.id, counts, known)
+            absent.append(counts)
+            names = each.subset.datasets
+            counts = tuple(ImageCount(name, 0, 0, 0, NO_QUESTIONS) for name in names)
+        known = sources.get(each.catalog, {})
+        lines += image_lines(each.catalog, each.subset.id, counts, known)
     write_table(out, IMAGES, lines)
+    if absent:
+        say(f"Of {len(absent)} of {len(asked)} subsets the questions are missing: {absent[0]}")
     _say(lines, say)
-    say(f"Table: {out}")
+    say(f"Every source dataset with its link: {out}")
 
 
 def _counts(roots: Mapping[str, Path], asked: "Preparation") -> tuple[ImageCount, ...] | str:
@@ -63,6 +69,7 @@ def _counts(roots: Mapping[str, Path], asked: "Preparation") -> tuple[ImageCount
 def _say(lines: Iterable[Sequence[object]], say: Callable[[str], object]) -> None:
     """Say of each source dataset with missing images how many there are and where to get them."""
     rows = [dict(zip(IMAGES, line, strict=True)) for line in lines]
+    rows = [row for row in rows if row["example"] != NO_QUESTIONS]
     lacking = [row for row in rows if row["missing"]]
     for row in lacking:
         name = f"{row['dataset']} {row['name']}".strip()
@@ -72,4 +79,4 @@ def _say(lines: Iterable[Sequence[object]], say: Callable[[str], object]) -> Non
             f" {row['images']} images missing, such as {row['example']}.{link}"
         )
     complete = len(rows) - len(lacking)
-    say(f"{complete} of {len(rows)} source datasets are complete.")
+    say(f"The images of {complete} of {len(rows)} source datasets with questions are all there.")

@@ -111,7 +111,8 @@ def find_folder(root: Path | None, subset: "SubsetSpec") -> Path:
         )
     if not root.is_dir():
         raise DataError(
-            f"subset {subset.id}: data folder {root} does not exist; mend the config's 'data:'"
+            f"subset {subset.id}: data folder {root} does not exist; make it (`snakemake"
+            " fetch_medmat` does for Med-MAT) or mend the config's 'data:'"
         )
     return root
 

@@ -138,12 +138,17 @@ def _drawn(asked: "Preparation", source: Source, threads: int) -> Prepared:
         source,
         asked.general,
         {sample.sample_id: at for at, sample in (train | test).items()},
-        (*source.quarantined, *rejected),
+        sorted((*source.quarantined, *rejected), key=_row),
         pools,
         draw.looked_at,
         source.ask(split.balanced_order(train.values(), seed)),
         source.ask(split.balanced_order(test.values(), seed)),
     )
+
+
+def _row(each: Quarantined) -> tuple[bool, int]:
+    """Return the key that puts quarantined rows into the order of the file."""
+    return (True, int(each.row)) if each.row.isdigit() else (False, 0)
 
 
 def _sides(asked: "Preparation", source: Source, ranks: Numbers) -> tuple[Flags, dict[int, str]]:
