@@ -249,8 +249,8 @@ def test_the_source_s_own_split_is_told_by_column_or_path(root, how):
     source = read(spec(), {"split_by": how}, root)
     assert source.tests.tolist() == [False, True, True]
     (unknown,) = source.quarantined
-    where = how.get("column", "the image path")
-    reason = f"split unknown: '' in {where} is neither train nor test"
+    nothing = "split unknown: '' in the image path is neither train nor test"
+    reason = "key missing: split" if "column" in how else nothing
     assert (unknown.row, unknown.reason) == ("4", reason)
 
 

@@ -93,12 +93,14 @@ def _explained(where: str) -> Iterator[None]:
 
 
 def _thumbnail(image: Image.Image) -> Image.Image:
-    """Return a grey square of `THUMBNAIL` pixels: every n-th pixel, then means of boxes of them."""
+    """Return a small grey picture: every n-th pixel of a large one, then means of boxes of them."""
     if image.mode not in ("L", "RGB"):
         image = _to_rgb(image)
-    if min(image.size) >= 8 * THUMBNAIL:
-        image = image.resize((4 * THUMBNAIL, 4 * THUMBNAIL), Image.Resampling.NEAREST)
-    return image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX).convert("L")
+    edge = 4 * THUMBNAIL
+    if min(image.size) >= 2 * edge:
+        image = image.resize((edge, edge), Image.Resampling.NEAREST)
+    box = (max(1, image.width // THUMBNAIL), max(1, image.height // THUMBNAIL))
+    return image.reduce(box).convert("L")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matcg.data.folder import Folder
-from matcg.data.medmat import count_images, find_folder, find_table, read_table
+from matcg.data.medmat import count_images, find_folder, find_table
 from matcg.data.options import Options
 from matcg.data.pool import ImageCount
 from matcg.data.prepare import IMAGES, image_lines
+from matcg.data.table import read_table
 from matcg.errors import DataError
 from matcg.tsv import write_table
 

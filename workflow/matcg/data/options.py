@@ -1,7 +1,7 @@
 """Options of the reader of release files, as a catalog or a subset gives them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -78,9 +78,15 @@ class Options:
         """Return the keys of a row that these options need besides the usual ones."""
         return (self.split_by.column,) if self.split_by and self.split_by.column else ()
 
-    def group(self, image: str) -> str:
-        """Return the patient or sequence of an image path, empty where it tells none."""
-        return searched(self.group_by, image) if self.group_by else ""
+    def groups(self, images: Iterable[str]) -> list[str] | None:
+        """Return the patient or sequence of each image path, empty where it tells none."""
+        if self.group_by is None:
+            return None
+        if self.group_by.groups != 1:
+            return [searched(self.group_by, image) for image in images]
+        # The usual case, for millions of rows, without what several groups need.
+        matches = map(self.group_by.search, images)
+        return [(match[1] or match[0]) if match else "" for match in matches]
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Options":

@@ -74,14 +74,26 @@ def pool_of(
     groups: Sequence[str] | None = None,
 ) -> Pool:
     """Return the pool of rows with these ids, labels, image paths and, where known, groups."""
-    codes, names = pd.factorize(np.array(labels, dtype=object), sort=True)
-    grouped = np.array([bool(group) for group in groups or ()] or [False] * len(ids), dtype=bool)
-    keys: Sequence[Any] = images
+    codes, names = _codes(labels, sort=True)
+    units = np.zeros(len(ids), dtype=np.int64)
+    grouped = np.zeros(len(ids), dtype=np.bool_)
+    n_groups = 0
     if groups is not None:
-        # No path begins like this, so that no group is taken for one.
-        keys = [f"\0{group}" if group else path for group, path in zip(groups, images, strict=True)]
-    units, _ = pd.factorize(np.array(keys, dtype=object))
-    return Pool(ids, codes.astype(np.int64), tuple(names), units.astype(np.int64), grouped)
+        units, values = _codes(groups)
+        grouped = np.array([bool(value) for value in values], dtype=np.bool_)[units]
+        n_groups = len(values)
+    if not grouped.all():
+        # Numbered after all groups, so that no image is taken for one.
+        alone = np.array(images, dtype=object)[~grouped]
+        units[~grouped] = n_groups + _codes(alone)[0]
+    return Pool(ids, codes, tuple(names), units, grouped)
+
+
+def _codes(values: Any, sort: bool = False) -> tuple[Numbers, npt.NDArray[Any]]:
+    """Return for each value the number of it among the different ones, and these."""
+    given = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
+    codes, different = pd.factorize(given, sort=sort)
+    return codes.astype(np.int64), different
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from matcg.data.options import Rebuild
 from matcg.data.split import letters
@@ -15,11 +16,13 @@ _OPTION = re.compile(r"\s*\(?([A-Z])\)?\s*[:.)]\s*(\S.*?)\s*$")
 _LETTER = re.compile(r"\s*\(?([A-Z])\)?\s*(?:[:.)]\s*(.*?)\s*)?$", re.DOTALL)
 
 
+@lru_cache(4096)
 def tidy(text: str) -> str:
     """Return `text` with every run of white space as one blank, none at the ends."""
     return " ".join(text.split())
 
 
+@lru_cache(4096)
 def normal(text: str) -> str:
     """Return `text` without what tells no labels apart: case, spaces, punctuation at the end."""
     plain = tidy(text)
@@ -36,8 +39,8 @@ def parse_options(text: str) -> tuple[str, ...]:
         ValueError: no such block of at least two options, or an option given twice.
     """
     lines = [line for line in text.splitlines() if line.strip()]
-    found = [_OPTION.match(line) for line in lines]
-    starts = [at for at, match in enumerate(found) if match and match[1] == "A"]
+    found = [_option(line) for line in lines]
+    starts = [at for at, (letter, _) in enumerate(found) if letter == "A"]
     # The question itself may begin like an option ("A. B. was admitted ..."), hence the last one.
     options = _run(found[starts[-1] :]) if starts else []
     if len(options) < 2:
@@ -49,16 +52,27 @@ def parse_options(text: str) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _run(found: Sequence[re.Match[str] | None]) -> list[str]:
+@lru_cache(4096)
+def _option(line: str) -> tuple[str, str]:
+    """Return letter and text of a line, empty where it is no option.
+
+    Remembered, since few lines make up the blocks of options of a whole subset.
+    """
+    match = _OPTION.match(line)
+    return (match[1], tidy(match[2])) if match else ("", "")
+
+
+def _run(found: Sequence[tuple[str, str]]) -> list[str]:
     """Return the option texts as long as the letters go on A, B, C ..."""
     options: list[str] = []
-    for letter, match in zip(LETTERS, found, strict=False):
-        if match is None or match[1] != letter:
+    for letter, (given, text) in zip(LETTERS, found, strict=False):
+        if given != letter:
             break
-        options.append(tidy(match[2]))
+        options.append(text)
     return options
 
 
+@lru_cache(4096)
 def parse_letter(text: str) -> tuple[int, str]:
     """Return the index and the text ("" where there is none) of "B", "B.", "(B)" or "B: x".
 

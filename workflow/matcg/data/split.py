@@ -75,61 +75,77 @@ def by_fraction(pool: Pool, fraction: float, ranks: Numbers) -> Flags:
     share = _Share(pool, fraction)
     sizes = np.bincount(pool.units)
     alone = sizes[pool.units] == 1
-    for unit in _units(pool, ~alone, ranks):
-        counts = np.bincount(pool.labels[unit], minlength=len(pool.names))
-        wanted = np.minimum(counts, np.maximum(0, share.want - share.given)).sum()
-        if 2 * wanted > len(unit) and share.can_take(counts):
-            share.take(counts)
+    for unit, labels in _units(pool, ~alone, ranks):
+        if not share.left:
+            break
+        if share.wants(labels) and share.can_take(labels):
+            share.take(labels)
             tests[unit] = True
     for label, queue in enumerate(queues(pool, alone, ranks)):
         n = max(0, min(share.want[label] - share.given[label], share.spare[label] - 1, len(queue)))
         tests[queue[:n]] = True
         share.given[label] += n
         share.spare[label] -= n
-    for label in np.flatnonzero(share.given == 0):
-        unit = _smallest(pool, int(label), ~tests, ranks, share)
-        tests[unit] = True
+    for label, given in enumerate(share.given):
+        if not given:
+            tests[_smallest(pool, label, ~tests, ranks, share)] = True
     return tests
 
 
 class _Share:
-    """How many samples each label is to give to the test, has given, and its units left over."""
+    """How many samples each label is to give to the test, has given, and its units left over.
+
+    Lists of Python's numbers: with some hundred thousand small units NumPy's take twice as long.
+    """
 
     def __init__(self, pool: Pool, fraction: float) -> None:
         n = len(pool.names)
         counts = np.bincount(pool.labels, minlength=n)
-        self.want = np.maximum(1, (fraction * counts + 0.5).astype(np.int64))
-        self.given = np.zeros(n, dtype=np.int64)
+        self.want: list[int] = np.maximum(1, (fraction * counts + 0.5).astype(np.int64)).tolist()
+        self.given: list[int] = [0] * n
         pairs = np.unique(pool.units * n + pool.labels)
-        self.spare = np.bincount(pairs % n, minlength=n)
+        self.spare: list[int] = np.bincount(pairs % n, minlength=n).tolist()
+        self.left = n  # labels that have not given all they are to give
 
-    def can_take(self, counts: Numbers) -> bool:
+    def wants(self, labels: Sequence[int]) -> bool:
+        """Tell whether of a unit with these labels more is wanted in the test than not."""
+        wanted = sum(
+            min(labels.count(label), max(0, self.want[label] - self.given[label]))
+            for label in set(labels)
+        )
+        return 2 * wanted > len(labels)
+
+    def can_take(self, labels: Sequence[int]) -> bool:
         """Tell whether every label of a unit keeps another unit for training."""
-        return bool((self.spare[counts > 0] > 1).all())
+        return all(self.spare[label] > 1 for label in labels)
 
-    def take(self, counts: Numbers) -> None:
+    def take(self, labels: Sequence[int]) -> None:
         """Count a unit as given to the test."""
-        self.given += counts
-        self.spare -= counts > 0
+        for label in set(labels):
+            lacked = self.given[label] < self.want[label]
+            self.given[label] += labels.count(label)
+            self.left -= lacked and self.given[label] >= self.want[label]
+            self.spare[label] -= 1
 
 
-def _units(pool: Pool, among: Flags, ranks: Numbers) -> Iterator[Numbers]:
-    """Yield the indices of each unit of the marked samples, in the order of its lowest rank."""
+def _units(pool: Pool, among: Flags, ranks: Numbers) -> Iterator[tuple[Numbers, list[int]]]:
+    """Yield the indices and labels of each unit of the marked samples, lowest rank first."""
     chosen = np.flatnonzero(among)
     chosen = chosen[np.lexsort((ranks[chosen], pool.units[chosen]))]
     starts = np.flatnonzero(np.diff(pool.units[chosen], prepend=-1))
-    parts = np.split(chosen, starts[1:])
-    first = ranks[chosen[starts]]
-    yield from (parts[at] for at in np.argsort(first, kind="stable"))
+    ends = [*starts[1:].tolist(), len(chosen)]
+    order = np.argsort(ranks[chosen[starts]], kind="stable").tolist()
+    firsts, labels = starts.tolist(), pool.labels[chosen].tolist()
+    for at in order:
+        yield chosen[firsts[at] : ends[at]], labels[firsts[at] : ends[at]]
 
 
 def _smallest(pool: Pool, label: int, left: Flags, ranks: Numbers, share: _Share) -> Numbers:
     """Return the smallest unit with a label that training can spare, and count it as given."""
     of_label = np.isin(pool.units, pool.units[(pool.labels == label) & left])
-    for unit in sorted(_units(pool, of_label & left, ranks), key=len):
-        counts = np.bincount(pool.labels[unit], minlength=len(pool.names))
-        if share.can_take(counts):
-            share.take(counts)
+    for unit, labels in sorted(_units(pool, of_label & left, ranks), key=lambda each: len(each[1])):
+        if share.can_take(labels):
+            share.take(labels)
             return unit
     return np.zeros(0, dtype=np.int64)
 
