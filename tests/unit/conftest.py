@@ -1,5 +1,6 @@
 """Settings and a tiny untrained backbone that all unit tests share."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ settings.register_profile("matcg", deadline=None, database=None, derandomize=Tru
 settings.load_profile("matcg")
 
 ROOT = Path(__file__).parents[2]
+
+
+def pytest_collection_finish() -> None:
+    """Take what the modules hold from Python's collector.
+
+    statsmodels calls it whenever it corrects p values: with torch imported half a second each time.
+    """
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

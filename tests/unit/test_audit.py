@@ -96,11 +96,25 @@ def test_known_overlaps_are_measured_and_others_noticed(leaks, tmp_path):
 
     nine, three = rows(*known)
     assert (nine["datasets"], nine["exact"], nine["near"]) == ("7 9", 0, 0)
-    assert (nine["test_images"], nine["train_images"]) == (4, 1)
+    assert (nine["images"], three["images"]) == (5, 28)
     assert (three["known"], three["exact"], three["near"]) == ("all three", 1, 1)
     assert three["examples"] == "t-1 = s-51; t-3 = s-53"
     nine, noticed = rows(known[0])
     assert (noticed["datasets"], noticed["known"], noticed["exact"]) == ("1 7", "", 1)
+
+
+def test_overlaps_within_training_are_measured_too(parts, tmp_path):
+    """Two names of one collection in one subset: no test image is needed to see it."""
+    twins = [sample(n, subset="v", dataset=str(8 + n % 2)) for n in range(40, 46)]
+    twins = [
+        replace(each, fingerprint=twins[at // 2 * 2].fingerprint) for at, each in enumerate(twins)
+    ]
+    folder(tmp_path / "data" / "tiny", "v", twins)
+    relation = Overlap(datasets=("8", "9"), what="one collection", source="x")
+    asked = replace(ASKED, sources=["v"], known=[relation])
+    (row,) = find_overlaps(tmp_path / "data", asked, [])
+    assert dict(zip(OVERLAPS, row, strict=True))["near"] == 3
+    assert parts
 
 
 def test_a_mix_leaves_leaks_out_and_takes_others_instead(parts, leaks, tmp_path):

@@ -170,6 +170,7 @@ def test_accounts_of_all_subsets_are_merged(tmp_path):
     assert (thirty["subset"], thirty["quarantined"], thirty["train"]) == ("30", "1", "20")
     assert other["reasons"] == "answer not among its options 2"
     assert thirty["train_labels"] == "cat 10; dog 10"
+    assert (thirty["role"], thirty["role_by_counts"], thirty["role_agrees"]) == ("id", "id", "yes")
     set_aside = table(tmp_path / "quarantine.tsv")
     assert [(each["catalog"], each["subset"], each["row"]) for each in set_aside] == [
         ("tiny", "30", "1"),

@@ -23,15 +23,18 @@ SUMMARY = "summary.md"
 def render(plan: Plan) -> dict[str, str]:
     """Return the text of each table of `results/plan`, by file name."""
     mixes = (
-        (m.id, m.catalog, name, n, m.seed, m.labels, m.repeat, " ".join(plan.forbidden[m.id]))
+        (
+            *(m.id, m.catalog, name, n, m.seed, m.labels, m.repeat, m.leaky),
+            " ".join(plan.forbidden[m.id]),
+        )
         for m in plan.mixes
         for name, n in m.parts
     )
     asked = ((e.backbone, e.catalog, e.target, run) for e in plan.evaluations for run in e.runs)
-    header = ("mix", "catalog", "subset", "n", "seed", "labels", "repeat", "forbidden")
+    names = ("mix", "catalog", "subset", "n", "seed", "labels", "repeat", "leaky", "forbidden")
     return {
         "experiments.tsv": tsv.records(Row, plan.rows),
-        "mixes.tsv": tsv.table(header, mixes),
+        "mixes.tsv": tsv.table(names, mixes),
         "runs.tsv": tsv.records(Run, plan.runs),
         "evaluations.tsv": tsv.table(("backbone", "catalog", "target", "run"), asked),
         "excluded.tsv": tsv.records(Excluded, plan.excluded),

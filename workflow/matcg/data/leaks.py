@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import cache
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from matcg.config import Overlap
 
 OVERLAPS = (
-    "catalog", "datasets", "known", "source", "test_images", "train_images", "exact", "near",
-    "examples",
+    "catalog", "datasets", "known", "source", "images", "exact", "near", "examples",
 )  # fmt: skip
 EXAMPLES = 3
 
@@ -94,10 +94,21 @@ def find_leaks(data: Path, asked: Search) -> list[Leak]:
     tests = _side(folder, asked.targets, "test")
     trained = _side(folder, asked.sources, "train")
     near = near_pairs(hashes(tests.fingerprints), hashes(trained.fingerprints), asked.distance)
-    pairs = list(near)
-    of_test = _digests(folder, "test", tests, {i for i, _, _ in pairs})
-    of_train = _digests(folder, "train", trained, {j for _, j, _ in pairs})
-    return sorted(
+    return sorted(_pairs(folder, catalog, ("test", tests), ("train", trained), list(near)))
+
+
+def _pairs(
+    folder: Path,
+    catalog: str,
+    one: tuple[str, Side],
+    other: tuple[str, Side],
+    pairs: Sequence[tuple[int, int, int]],
+) -> list[Leak]:
+    """Return pairs of two sides as records, with their pixels compared."""
+    (_, tests), (_, trained) = one, other
+    of_test = _digests(folder, *one, {i for i, _, _ in pairs})
+    of_train = _digests(folder, *other, {j for _, j, _ in pairs})
+    return [
         Leak(
             catalog=catalog,
             target=tests.subsets[i],
@@ -110,7 +121,7 @@ def find_leaks(data: Path, asked: Search) -> list[Leak]:
             exact=of_test[i] == of_train[j],
         )
         for i, j, bits in pairs
-    )
+    ]
 
 
 def _side(folder: Path, subsets: Iterable[str], side: str) -> Side:
@@ -169,28 +180,61 @@ def read_leaks(path: Path) -> list[Leak]:
 def find_overlaps(data: Path, asked: Search, leaks: Sequence[Leak]) -> list[list[object]]:
     """Return the rows of `OVERLAPS`: the known relations, measured, and any other two datasets.
 
-    Counted are test images of one dataset that are training images of another; of what was drawn,
-    not of all that there is.
+    Of a known relation all pictures that were drawn from its datasets are compared, whatever their
+    side; pairs are of two datasets. Of others it is the leaks that are counted.
     """
     folder = data / asked.catalog
-    tests = Counter(_side(folder, asked.targets, "test").datasets)
-    trained = Counter(_side(folder, asked.sources, "train").datasets)
-    told = {relation.datasets: (relation.what, relation.source) for relation in asked.known}
-    groups: dict[tuple[str, ...], list[Leak]] = {names: [] for names in told}
+    subsets = {*asked.targets, *asked.sources}
+    sides = {side: _side(folder, subsets, side) for side in ("test", "train")}
+    drawn = Counter(name for side in sides.values() for name in side.datasets)
+    rows = [
+        _row(asked, drawn, each.datasets, _shared(folder, sides, each.datasets, asked), each)
+        for each in asked.known
+    ]
+    others: dict[tuple[str, ...], list[Leak]] = defaultdict(list)
     for leak in leaks:
         pair = {leak.test_dataset, leak.train_dataset}
-        known = [names for names in told if len(pair) == 2 and pair <= set(names)]
-        for names in known or [tuple(sorted(pair))]:
-            groups.setdefault(names, []).append(leak)
-    return [
-        [
-            *(asked.catalog, " ".join(names), *told.get(names, ("", ""))),
-            *(sum(counts[name] for name in names) for counts in (tests, trained)),
-            *(sum(leak.exact is exact for leak in found) for exact in (True, False)),
-            shown(found),
+        if not any(len(pair) == 2 and pair <= set(each.datasets) for each in asked.known):
+            others[tuple(sorted(pair))].append(leak)
+    return rows + [_row(asked, drawn, names, found) for names, found in others.items()]
+
+
+def _row(
+    asked: Search,
+    drawn: Mapping[str, int],
+    datasets: tuple[str, ...],
+    pairs: Sequence[Leak],
+    known: "Overlap | None" = None,
+) -> list[object]:
+    exact = sum(pair.exact for pair in pairs)
+    told = (known.what, known.source) if known else ("", "")
+    images = sum(drawn.get(name, 0) for name in datasets)
+    counts = (images, exact, len(pairs) - exact)
+    return [asked.catalog, " ".join(datasets), *told, *counts, shown(pairs)]
+
+
+def _shared(
+    folder: Path, sides: Mapping[str, Side], datasets: Sequence[str], asked: Search
+) -> list[Leak]:
+    """Return the pairs of pictures that two of some datasets share."""
+    found = []
+    parts = [(side, _of(samples, datasets)) for side, samples in sides.items()]
+    for (side, one), (other_side, other) in combinations_with_replacement(parts, 2):
+        near = near_pairs(hashes(one.fingerprints), hashes(other.fingerprints), asked.distance)
+        pairs = [
+            (i, j, bits)
+            for i, j, bits in near
+            if one.datasets[i] != other.datasets[j] and (side != other_side or i < j)
         ]
-        for names, found in groups.items()
-    ]
+        found += _pairs(folder, asked.catalog, (side, one), (other_side, other), pairs)
+    return found
+
+
+def _of(samples: Side, datasets: Sequence[str]) -> Side:
+    """Return the samples of some datasets."""
+    kept = [at for at, name in enumerate(samples.datasets) if name in datasets]
+    columns = (samples.subsets, samples.ids, samples.datasets, samples.fingerprints)
+    return Side(*([column[at] for at in kept] for column in columns))
 
 
 def shown(leaks: Iterable[Leak]) -> str:

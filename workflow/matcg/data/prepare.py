@@ -40,7 +40,7 @@ IMAGES = (
 SUMMARY = (
     "catalog", "subset", "rows", "usable", "quarantined", "looked_at", "duplicates", "labels",
     "instructions", "train_pool", "train", "train_asked", "test_pool", "test", "test_asked", "role",
-    "role_by_counts", "split", "groups", "ungrouped", "train_labels", "test_labels",
+    "role_by_counts", "role_agrees", "split", "groups", "ungrouped", "train_labels", "test_labels",
     "train_letters", "test_letters", "untested_labels", "reasons",
 )  # fmt: skip
 
@@ -287,6 +287,10 @@ def image_lines(
     ]
 
 
+def _yes(told: bool) -> str:
+    return "yes" if told else "no"
+
+
 def _line(account: Mapping[str, Any]) -> list[Any]:
     """Return the cells of `SUMMARY`."""
 
@@ -304,6 +308,7 @@ def _line(account: Mapping[str, Any]) -> list[Any]:
         **{f"{side}_pool": n for side, n in account["pool"].items()},
         "role": role["declared"] or "",
         "role_by_counts": role["by_counts"],
+        "role_agrees": "" if not role["declared"] else _yes(role["declared"] == role["by_counts"]),
         "split": account["split"]["method"],
         "groups": account["split"]["groups"],
         "ungrouped": account["split"]["ungrouped"],
