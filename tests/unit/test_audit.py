@@ -157,5 +157,5 @@ def test_an_experiment_may_want_no_leak_at_all(leaks):
 
 
 def test_images_are_read_by_name(parts):
-    found = read_images(parts["u"] / "train.parquet", ["u-20", "u-29"])
+    found = dict(read_images(parts["u"] / "train.parquet", ["u-20", "u-29"]))
     assert found == {"u-20": picture(20), "u-29": picture(29)}

@@ -198,6 +198,22 @@ def test_general_sets_have_no_elements_and_ids_of_their_own() -> None:
         validate(Catalog, {**raw, "general": [{"id": "A"}]}, "c.yaml")
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("options: {group_py: x}\n", "options: reader medmat: unknown option 'group_py'. Did you"),
+        ("general: [{id: w, options: {only: {}, fils: x}}]\n", r"general\[0\] \('w'\): .*'fils'"),
+    ],
+)
+def test_a_reader_s_options_are_checked_with_the_catalog(
+    tmp_path: Path, where: str, message: str
+) -> None:
+    text = "name: c\nreader: medmat\nelements: [m]\nsubsets: [{id: a, m: x}]\n"
+    (tmp_path / "c.yaml").write_text(text + where)
+    with pytest.raises(ConfigError, match=message):
+        load("catalog", tmp_path / "c.yaml")
+
+
 def test_what_is_only_told_of_a_catalog_changes_no_sample() -> None:
     catalog = load("catalog", REPO / "catalogs/medmat.yaml")
     bare = catalog.model_copy(update={"overlaps": (), "release": None, "description": ""})

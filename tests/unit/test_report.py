@@ -9,10 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from matcg.data import audit
+from matcg.data.leaks import Leak, write_leaks
 from matcg.errors import DataError
 from matcg.report import figures, grid, html
+from matcg.report.leaks import view_leaks
 from matcg.report.questions import ImageBudget
 from matcg.report.tables import compare
+from matcg.samples import read_samples, write_samples
+from matcg.tsv import write_table
 from synthetic import World, make, write_tsv
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
@@ -205,3 +210,36 @@ def test_several_backbones_are_all_in_the_headline(tmp_path):
     source = report(tmp_path, World(**SMALL, backbones=("small", "tiny")))
     assert source.count('<p class="headline">') == 2
     assert "Shown: small, full, 600." in source
+
+
+def test_leaks_are_told_and_shown_side_by_side_from_closest_to_farthest(tmp_path):
+    world = World(**SMALL)
+    make(tmp_path, world)
+    data = tmp_path / "data"
+    source, *_ = read_samples(data / "cat/mri-lung-side/test.parquet")
+    write_samples(data / "cat/other/train.parquet", [source])
+    tests = [each.sample_id for each in read_samples(data / "cat/ct-brain-state/test.parquet")]
+    found = [
+        Leak("cat", "ct-brain-state", name, "7", "other", source.sample_id, "9", bits, not bits)
+        for name, bits in zip(tests[:3], (0, 24, 12), strict=True)
+    ]
+    write_leaks(data / "leaks.tsv", found)
+    use = ("cat", "ct-brain-state", "m", "drop", 60, 1, 1, 0, 0, "")
+    write_table(data / "audit.tsv", audit.COLUMNS, [use])
+    view = view_leaks(data, ImageBudget(100_000))
+    assert view.sentence == (
+        "3 test images of 1 target are also training images of some subset: 1 exactly, 2 nearly."
+        " In 1 of 1 uses of mixes they were left out of training; no mix that is tested on them"
+        " holds any."
+    )
+    assert [pair.caption.rsplit(": ", 1)[1] for pair in view.pairs] == [
+        "equal pixels",
+        "24 of 256 bits differ",
+    ]
+    assert all(pair.test.startswith("data:image/png") and pair.train for pair in view.pairs)
+    assert view_leaks(data, ImageBudget(10)).pairs[0].test == ""
+
+
+def test_without_leaks_the_report_says_so(demo):
+    _, source, _ = demo
+    assert "No test image of any target was found among the training images" in source

@@ -16,6 +16,10 @@ class DataError(MatcgError):
     """An image, table or sample is missing, damaged or contradicts itself."""
 
 
+class BadRowError(Exception):
+    """Why one row of a table cannot be used; becomes the reason of a quarantined row."""
+
+
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return the end of an error sentence that leads from a wrong word to a valid one."""
     names = sorted(valid)

@@ -9,9 +9,9 @@ from itertools import islice
 import numpy as np
 
 from matcg.data.near import distances, hashes
-from matcg.data.pool import BadRowError, Flags, Numbers, Source
+from matcg.data.pool import Flags, Numbers, Source
 from matcg.data.split import in_turn, queues
-from matcg.errors import DataError
+from matcg.errors import BadRowError, DataError
 from matcg.images import BITS, ImageError, fingerprint
 from matcg.samples import Sample
 

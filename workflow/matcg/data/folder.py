@@ -3,7 +3,7 @@
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from matcg.data.pool import BadRowError
+from matcg.errors import BadRowError
 
 # A file is read whole before its header tells its size in pixels.
 MAX_BYTES = 512 * 2**20

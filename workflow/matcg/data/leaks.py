@@ -7,14 +7,13 @@ are exact, whatever the file format. One pass over all subsets; who trains on wh
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import cache
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from matcg.data.near import hashes, near_pairs
@@ -145,21 +144,25 @@ def _digests(folder: Path, side: str, samples: Side, places: Iterable[int]) -> d
     return {
         ids[name]: pixel_digest(decode(image, name))
         for subset, ids in wanted.items()
-        for name, image in read_images(folder / subset / f"{side}.parquet", ids).items()
+        for name, image in read_images(folder / subset / f"{side}.parquet", ids)
     }
 
 
-def read_images(path: Path, ids: Iterable[str]) -> dict[str, bytes]:
-    """Return the image files of some samples of a Parquet file, by sample id."""
-    wanted = sorted(set(ids))
-    found: dict[str, bytes] = {}
-    if not wanted:
-        return found
-    # A part of the file at a time: photographs of all samples may not fit in memory.
-    for batch in pq.ParquetFile(path).iter_batches(256, columns=["sample_id", "image"]):
-        chosen = batch.filter(pc.is_in(batch["sample_id"], pc.pa.array(wanted)))
-        found |= dict(zip(*(chosen[name].to_pylist() for name in chosen.schema.names), strict=True))
-    return found
+def read_images(path: Path, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield id and image file of some samples of a Parquet file.
+
+    Only the parts of the file that hold them are read, one at a time: all photographs of a subset
+    may not fit in memory.
+    """
+    wanted = set(ids)
+    file = pq.ParquetFile(path)
+    for group in range(file.num_row_groups):
+        names = file.read_row_group(group, columns=["sample_id"])["sample_id"].to_pylist()
+        places = [at for at, name in enumerate(names) if name in wanted]
+        if places:
+            images = file.read_row_group(group, columns=["image"])["image"]
+            for at in places:
+                yield names[at], images[at].as_py()
 
 
 def write_leaks(path: Path, leaks: Iterable[Leak]) -> None:

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from matcg.data.pool import BadRowError
-from matcg.errors import ConfigError, nearest
+from matcg.errors import BadRowError, ConfigError, nearest
 
 # The release changed its mind about dashes and about the folder.
 FILES = (

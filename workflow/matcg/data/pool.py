@@ -12,7 +12,6 @@ from matcg.samples import Sample
 from matcg.seeds import derive_all
 
 __all__ = [
-    "BadRowError",
     "Flags",
     "ImageCount",
     "Numbers",
@@ -24,10 +23,6 @@ __all__ = [
 
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-
-
-class BadRowError(Exception):
-    """Why one row cannot be used; becomes the reason of a quarantined row."""
 
 
 @dataclass(frozen=True, slots=True)

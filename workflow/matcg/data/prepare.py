@@ -17,7 +17,6 @@ import numpy as np
 from matcg.data import medmat, split
 from matcg.data.draw import Draw, marks
 from matcg.data.pool import (
-    BadRowError,
     Flags,
     ImageCount,
     Numbers,
@@ -25,7 +24,7 @@ from matcg.data.pool import (
     Source,
     pool_of,
 )
-from matcg.errors import DataError
+from matcg.errors import BadRowError, DataError
 from matcg.samples import LETTERS, Sample, write_samples
 from matcg.seeds import derive
 from matcg.tsv import write_table

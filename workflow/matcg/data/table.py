@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from matcg.data.options import Options
-from matcg.data.pool import BadRowError, Quarantined
+from matcg.data.pool import Quarantined
 from matcg.data.questions import normal, parse_letter, parse_options, tidy
 from matcg.data.rows import Row, read_rows, row_type
+from matcg.errors import BadRowError
 
 __all__ = ["Table", "read_table"]
 
@@ -133,6 +134,8 @@ class _Reader:
         self.prefix = f"{subset}-"
         self.position = 0
         self.seen: set[str] = set()
+        self.first: dict[str, int] = {}
+        self.names: dict[str, int] = {}
         # Options as texts are in the table, here without what tells no labels apart.
         self.plain: list[tuple[str, ...]] = []
         self.choices = _Memo(self._choices)
@@ -219,8 +222,7 @@ class _Reader:
         test = by.is_test(getattr(row, "extra_0", ""), row.image) if by else False
         name = f"{self.prefix}{self.datasets[row.dataset]}-{row.id}"
         if name in self.seen:
-            first = self.table.numbers[self.table.ids.index(name)]
-            raise BadRowError(f"duplicate id: the one of row {first}")
+            raise BadRowError(f"duplicate id: the one of row {self._first(name)}")
         self.seen.add(name)
         self.table.extend(
             ids=[name],
@@ -233,6 +235,12 @@ class _Reader:
             question=[self.questions[row.question]],
             tests=[test],
         )
+
+    def _first(self, name: str) -> int:
+        """Return the row that has an id; which one is noted only when it is asked for."""
+        start, table = len(self.first), self.table
+        self.first.update(zip(table.ids[start:], table.numbers[start:], strict=True))
+        return self.first[name]
 
     def _one_asked(self, row: Row) -> tuple[int, int]:
         if self.options.rebuild:
@@ -261,9 +269,10 @@ class _Reader:
         """Return the index of the label that an answer counts as: by the user's map, else plain."""
         text, plain, labels = tidy(answer), _answer(answer), self.options.labels
         label = labels.get(text) or labels.get(plain) or plain
-        if label not in self.table.labels:
+        known = self.names.setdefault(label, len(self.names))
+        if known == len(self.table.labels):
             self.table.labels.append(label)
-        return self.table.labels.index(label)
+        return known
 
     def _question(self, asked: str) -> int:
         text = tidy(asked)

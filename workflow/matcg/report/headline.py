@@ -9,7 +9,7 @@ from matcg.report.answers import PlanRow
 from matcg.report.render import Cell, Row
 from matcg.report.study import CG, SETTING, Array, Setting, Study, per_target
 
-__all__ = ["headline"]
+__all__ = ["counted", "headline"]
 
 
 def headline(study: Study, experiment: str, summary: Sequence[Row]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _sentence(
     return (
         f"CG {_percent(paired[CG])} against {study.reference} {_percent(paired['reference'])}, "
         f"difference {_points(100 * row['minus_reference'])} points "
-        f"[{_points(low)}, {_points(high)}], {_counted(row['paired_targets'], 'target')}{note}"
+        f"[{_points(low)}, {_points(high)}], {counted(row['paired_targets'], 'target')}{note}"
     )
 
 
@@ -106,5 +106,6 @@ def _points(value: float) -> str:
     return f"{round(value, 1) + 0.0:.1f}"
 
 
-def _counted(n: int, noun: str) -> str:
+def counted(n: int, noun: str) -> str:
+    """Return a number of things, with the noun in the right form."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

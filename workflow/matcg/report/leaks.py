@@ -8,6 +8,7 @@ from pathlib import Path
 from matcg.data.leaks import Leak, read_images, read_leaks
 from matcg.images import BITS
 from matcg.report.answers import read_tsv
+from matcg.report.headline import counted
 from matcg.report.questions import ImageBudget
 
 __all__ = ["LeakView", "Pair", "view_leaks"]
@@ -52,7 +53,7 @@ def _sentence(leaks: Sequence[Leak], uses: Sequence[dict[str, str]]) -> str:
     if not leaks:
         return (
             "No test image of any target was found among the training images of any subset, in"
-            f" {len(uses)} uses of mixes."
+            f" {counted(len(uses), 'use')} of mixes."
         )
     tests = {(leak.catalog, leak.target, leak.test) for leak in leaks}
     targets = {(leak.catalog, leak.target) for leak in leaks}
@@ -60,13 +61,14 @@ def _sentence(leaks: Sequence[Leak], uses: Sequence[dict[str, str]]) -> str:
     trained = [use for use in uses if int(use["trained_on"])]
     left_out = sum(int(use["left_out"]) > 0 and use["policy"] == "drop" for use in uses)
     after = (
-        f"{len(trained)} uses of mixes trained on some of them (`leaks: report`)"
+        f"{counted(len(trained), 'use')} of mixes trained on some of them (`leaks: report`)"
         if trained
         else "no mix that is tested on them holds any"
     )
+    found = f"{counted(len(tests), 'test image')} of {counted(len(targets), 'target')}"
+    near = len(tests) - len(exact)
     return (
-        f"{len(tests)} test images of {len(targets)} targets are also training images of some"
-        f" subset: {len(exact)} exactly, {len(tests) - len(exact)} nearly."
+        f"{found} are also training images of some subset: {len(exact)} exactly, {near} nearly."
         f" In {left_out} of {len(uses)} uses of mixes they were left out of training; {after}."
     )
 
@@ -83,8 +85,8 @@ def _examples(leaks: Iterable[Leak]) -> list[Leak]:
 def _pair(data: Path, leak: Leak, budget: ImageBudget) -> Pair:
 
     def uri(subset: str, side: str, name: str) -> str:
-        found = read_images(data / leak.catalog / subset / f"{side}.parquet", [name])
-        return budget.uri(found[name], name)
+        ((_, image),) = read_images(data / leak.catalog / subset / f"{side}.parquet", [name])
+        return budget.uri(image, name)
 
     kind = "equal pixels" if leak.exact else f"{leak.bits} of {BITS} bits differ"
     datasets = f"dataset {leak.test_dataset} and {leak.train_dataset}"
