@@ -11,7 +11,7 @@ clock starts once everything is imported. Seconds are "best to worst" of the rep
 the best.
 
 - orjson: `orjson.loads` of each file; the seconds of the loads alone, and with reading the bytes.
-- ours: `read_table`, the pool, the split and the draw's order, as a `prepare` job does before it
+- ours: `read_table`, the pool, the split and each label's order, as a `prepare` job does before it
   looks at images. That images exist (`count_images`) is not checked: there are none.
 - datasets: `load_dataset("json")` with an empty cache, its columns through the same functions.
 
@@ -427,7 +427,7 @@ def found(pattern: re.Pattern[str], image: str) -> str:
 def split(subset: str, ids: Any, labels: Any, images: Any, groups: Any) -> str:
     """Split and draw without images, as `matcg.data.prepare`; return a digest of who is drawn."""
     from matcg.data.pool import pool_of
-    from matcg.data.split import by_fraction, in_turn
+    from matcg.data.split import by_fraction, queues
     from matcg.seeds import derive
 
     if len(set(ids)) < len(ids):
@@ -436,8 +436,12 @@ def split(subset: str, ids: Any, labels: Any, images: Any, groups: Any) -> str:
     pool = pool_of(ids, labels, images, groups)
     ranks = pool.ranks(seed)
     tests = by_fraction(pool, FRACTION, ranks)
-    drawn = [in_turn(pool, tests, ranks, seed)[:TEST], in_turn(pool, ~tests, ranks, seed)[:TRAIN]]
-    text = "\n".join(ids[at] for side in drawn for at in side)
+    drawn = [
+        part[: cap // len(pool.names)]
+        for marks, cap in ((tests, TEST), (~tests, TRAIN))
+        for part in queues(pool, marks, ranks)
+    ]
+    text = "\n".join(ids[at] for part in drawn for at in part)
     return hashlib.sha256(f"{tests.sum()}\n{text}".encode()).hexdigest()
 
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from data_makers import sample
 from matcg.data.pool import Pool, pool_of
-from matcg.data.split import balanced_order, by_fraction, in_turn, letters, queues
+from matcg.data.split import balanced_order, by_fraction, letters, queues
 from matcg.samples import Sample
 
 LABELS = ("a", "b", "c", "d")
 BASE = sample(0)
+RANKS = [1602809177535340996, 8496639044493516315]  # of two ids, by a seed
 Row = tuple[str, str, str, str]  # id, label, image, group
 
 
@@ -142,17 +143,21 @@ def test_the_balanced_order_does_not_depend_on_the_order_of_the_source(rows):
 
 
 @given(many(), st.integers(0, 3))
-def test_a_pool_is_drawn_from_in_the_balanced_order(rows, seed):
-    found = pool(rows)
-    marks = np.arange(len(rows)) % 3 > 0
-    order = in_turn(found, marks, found.ranks(seed), seed)
-    kept = [row for row, mark in zip(rows, marks, strict=True) if mark]
-    assert [found.ids[at] for at in order] == [
-        each.sample_id for each in balanced_order(plain(kept), seed)
-    ]
-    assert Counter(at for part in queues(found, marks, found.ranks(seed)) for at in part) == (
-        Counter(order.tolist())
-    )
+def test_queues_hold_each_label_s_samples_in_an_order_of_their_own(rows, seed):
+    found, other = pool(rows), pool(shuffled(rows))
+    marks = np.array([int(row[0][2:]) % 3 > 0 for row in rows], dtype=bool)
+    parts = queues(found, marks, found.ranks(seed))
+    ids = [[found.ids[at] for at in part] for part in parts]
+    for name, part in zip(found.names, ids, strict=False):
+        assert set(part) == {row[0] for row in rows if row[1] == name and int(row[0][2:]) % 3}
+    marks = np.array([int(name[2:]) % 3 > 0 for name in other.ids], dtype=bool)
+    others = queues(other, marks, other.ranks(seed))
+    assert ids == [[other.ids[at] for at in part] for part in others]
+
+
+def test_ranks_are_those_of_every_version_of_pandas():
+    found = pool([("s-1", "a", "x", ""), ("s-é", "a", "y", "")])
+    assert found.ranks(42).tolist() == RANKS
 
 
 @given(st.lists(st.sampled_from(LABELS), max_size=80), st.integers(2, 5), st.integers(0, 3))

@@ -46,8 +46,9 @@ def decode(data: bytes, where: str) -> Image.Image:
 def fingerprint(data: bytes, where: str) -> str:
     """Return the perceptual hash of the image in `data`, as `BITS` bits in hexadecimal.
 
-    Equal pictures have equal hashes, and copies that were scaled, recompressed or brightened ones
-    that differ in few bits (docs/data.md has the figures). Reading every pixel proves a file whole.
+    Copies of a picture have hashes that differ in few bits or none, also when they were scaled,
+    recompressed or brightened (docs/benchmarks.md has the figures). A file that is cut short or
+    damaged is found out on the way.
 
     Raises:
         ImageError: as `decode`.

@@ -2,20 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
 
-from matcg.data.near import distances, hashes
+from matcg.data.near import Hashes, distances, hashes
 from matcg.data.pool import Flags, Numbers, Source
-from matcg.data.split import in_turn, queues
+from matcg.data.split import queues
 from matcg.errors import BadRowError, DataError
 from matcg.images import BITS, ImageError, fingerprint
 from matcg.samples import Sample
+from matcg.seeds import derive
 
-AHEAD = 32  # images that each thread may look at before they are asked for
+AHEAD = 8  # images of a label that each thread may look at before they are asked for
 
 
 @dataclass
@@ -48,7 +49,8 @@ class Draw:
                 f"raise split.test to {len(parts)} or more"
             )
         each = min(cap // len(parts), *map(len, parts))
-        taken = [list(islice(self._sound(part), each)) for part in parts]
+        with self._helpers() as helpers:
+            taken = [list(islice(self._sound(part, helpers), each)) for part in parts]
         sound = [part for part in taken if part]
         each = min(map(len, sound), default=0)
         return {at: sample for part in sound for at, sample in part[:each]}
@@ -56,35 +58,59 @@ class Draw:
     def train(
         self, among: Flags, cap: int, seed: int, tests: Sequence[Sample], distance: int
     ) -> dict[int, Sample]:
-        """Return up to `cap` of the marked samples, balanced by label.
+        """Return up to `cap` of the marked samples, one of each label in turn while there are any.
 
         One whose picture is that of a test sample, or nearly so, is not taken.
         """
+        parts = zip(
+            self.source.pool.names, queues(self.source.pool, among, self.ranks), strict=False
+        )
+        turns = sorted(parts, key=lambda each: derive(seed, "label", each[0]))
         tested = hashes(sample.fingerprint for sample in tests)
         taken: dict[int, Sample] = {}
-        for at, sample in self._sound(in_turn(self.source.pool, among, self.ranks, seed)):
+        with self._helpers() as helpers:
+            sound = [self._sound(part, helpers) for _, part in turns]
+            left = [self._apart(stream, tests, tested, distance) for stream in sound]
+            while left and len(taken) < cap:
+                found = [(stream, next(stream, None)) for stream in left[: cap - len(taken)]]
+                taken.update(sample for _, sample in found if sample)
+                over = [stream for stream, sample in found if not sample]
+                left = [stream for stream in left if stream not in over]
+        return taken
+
+    def _apart(
+        self,
+        samples: Iterator[tuple[int, Sample]],
+        tests: Sequence[Sample],
+        tested: Hashes,
+        distance: int,
+    ) -> Iterator[tuple[int, Sample]]:
+        """Yield the samples that show none of the test samples' pictures."""
+        for at, sample in samples:
             bits = distances(hashes([sample.fingerprint])[0], tested)
             if bits.size and bits.min() <= distance:
                 told = f"{tests[int(bits.argmin())].sample_id}, {bits.min()} of {BITS} bits differ"
                 self.rejected[at] = f"image also in test: {told}"
-                continue
-            taken[at] = sample
-            if len(taken) == cap:
-                break
-        return taken
+            else:
+                yield at, sample
 
-    def _sound(self, order: Numbers) -> Iterator[tuple[int, Sample]]:
+    def _helpers(self) -> AbstractContextManager[ThreadPoolExecutor | None]:
+        return ThreadPoolExecutor(self.threads) if self.threads > 1 else nullcontext()
+
+    def _sound(
+        self, order: Numbers, helpers: ThreadPoolExecutor | None
+    ) -> Iterator[tuple[int, Sample]]:
         """Yield the samples of an order whose image can be used, without it, with its hash."""
         step = AHEAD * self.threads
-        with ThreadPoolExecutor(self.threads) if self.threads > 1 else nullcontext() as pool:
-            for start in range(0, len(order), step):
-                part = order[start : start + step].tolist()
-                for at, found in zip(part, (pool or _Here).map(self._look, part), strict=True):
-                    self.looked_at += 1
-                    if isinstance(found, str):
-                        self.rejected[at] = found
-                    else:
-                        yield at, found
+        for start in range(0, len(order), step):
+            part = order[start : start + step].tolist()
+            looks = helpers.map(self._look, part) if helpers else map(self._look, part)
+            for at, found in zip(part, looks, strict=True):
+                self.looked_at += 1
+                if isinstance(found, str):
+                    self.rejected[at] = found
+                else:
+                    yield at, found
 
     def _look(self, at: int) -> Sample | str:
         """Return a sample with its hash, or why it cannot be used."""
@@ -96,12 +122,6 @@ class Draw:
         except ImageError as error:
             return f"{error.kind}: {error.detail}"
         return replace(sample, image=b"", fingerprint=seen)
-
-
-class _Here:
-    """Stands for an executor where there is but one thread."""
-
-    map = staticmethod(map)
 
 
 def marks(n: int, places: Sequence[int] | Numbers) -> Flags:

@@ -6,12 +6,17 @@ source, and adding samples elsewhere moves none. Images are never looked at.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from operator import or_
 
 import numpy as np
+import pandas as pd
 
 from matcg.data.pool import Flags, Numbers, Pool
 from matcg.samples import Sample
 from matcg.seeds import derive
+
+BITS = 62  # of a whole number, one for each label
 
 
 def rank(sample: Sample, seed: int) -> tuple[int, str]:
@@ -51,16 +56,6 @@ def queues(pool: Pool, among: Flags, ranks: Numbers) -> list[Numbers]:
     return np.split(order, ends)
 
 
-def in_turn(pool: Pool, among: Flags, ranks: Numbers, seed: int) -> Numbers:
-    """Return the indices of the marked samples in the order of `balanced_order`."""
-    parts = queues(pool, among, ranks)
-    turn = np.array([derive(seed, "label", name) for name in pool.names], dtype=np.int64)
-    places = np.concatenate([np.arange(len(part)) for part in parts] or [np.arange(0)])
-    order = np.concatenate([*parts, np.arange(0)])
-    found: Numbers = order[np.lexsort((turn[pool.labels[order]], places))]
-    return found
-
-
 def by_fraction(pool: Pool, fraction: float, ranks: Numbers) -> Flags:
     """Return the marks of the test samples, about `fraction` of every label.
 
@@ -75,9 +70,10 @@ def by_fraction(pool: Pool, fraction: float, ranks: Numbers) -> Flags:
     share = _Share(pool, fraction)
     sizes = np.bincount(pool.units)
     alone = sizes[pool.units] == 1
-    for unit, labels in _units(pool, ~alone, ranks):
-        if not share.left:
-            break
+    for unit, bits in _units(pool, ~alone, ranks):
+        if not bits & share.lacking:
+            continue
+        labels = pool.labels[unit].tolist()
         if share.wants(labels) and share.can_take(labels):
             share.take(labels)
             tests[unit] = True
@@ -103,9 +99,9 @@ class _Share:
         counts = np.bincount(pool.labels, minlength=n)
         self.want: list[int] = np.maximum(1, (fraction * counts + 0.5).astype(np.int64)).tolist()
         self.given: list[int] = [0] * n
-        pairs = np.unique(pool.units * n + pool.labels)
+        pairs = pd.unique(pool.units * n + pool.labels)
         self.spare: list[int] = np.bincount(pairs % n, minlength=n).tolist()
-        self.left = n  # labels that have not given all they are to give
+        self.lacking = _bits(range(n))  # of labels that have not given all they are to give
 
     def wants(self, labels: Sequence[int]) -> bool:
         """Tell whether of a unit with these labels more is wanted in the test than not."""
@@ -122,28 +118,39 @@ class _Share:
     def take(self, labels: Sequence[int]) -> None:
         """Count a unit as given to the test."""
         for label in set(labels):
-            lacked = self.given[label] < self.want[label]
             self.given[label] += labels.count(label)
-            self.left -= lacked and self.given[label] >= self.want[label]
             self.spare[label] -= 1
+        pairs = enumerate(zip(self.given, self.want, strict=True))
+        self.lacking = _bits(label for label, (given, want) in pairs if given < want)
 
 
-def _units(pool: Pool, among: Flags, ranks: Numbers) -> Iterator[tuple[Numbers, list[int]]]:
-    """Yield the indices and labels of each unit of the marked samples, lowest rank first."""
+def _bits(labels: Iterable[int]) -> int:
+    """Return a number that has a bit set for each label; many labels may share one."""
+    return reduce(or_, (1 << label % BITS for label in labels), 0)
+
+
+def _units(pool: Pool, among: Flags, ranks: Numbers) -> Iterator[tuple[Numbers, int]]:
+    """Yield the indices and the bits of the labels of each unit of the marked samples.
+
+    The one with the lowest rank comes first.
+    """
     chosen = np.flatnonzero(among)
-    chosen = chosen[np.lexsort((ranks[chosen], pool.units[chosen]))]
+    if not len(chosen):
+        return
+    chosen = chosen[np.argsort(pool.units[chosen], kind="stable")]
     starts = np.flatnonzero(np.diff(pool.units[chosen], prepend=-1))
-    ends = [*starts[1:].tolist(), len(chosen)]
-    order = np.argsort(ranks[chosen[starts]], kind="stable").tolist()
-    firsts, labels = starts.tolist(), pool.labels[chosen].tolist()
-    for at in order:
-        yield chosen[firsts[at] : ends[at]], labels[firsts[at] : ends[at]]
+    ends = np.append(starts[1:], len(chosen))
+    bits = np.bitwise_or.reduceat(1 << pool.labels[chosen] % BITS, starts).tolist()
+    for at in np.argsort(np.minimum.reduceat(ranks[chosen], starts), kind="stable").tolist():
+        yield chosen[starts[at] : ends[at]], bits[at]
 
 
 def _smallest(pool: Pool, label: int, left: Flags, ranks: Numbers, share: _Share) -> Numbers:
     """Return the smallest unit with a label that training can spare, and count it as given."""
     of_label = np.isin(pool.units, pool.units[(pool.labels == label) & left])
-    for unit, labels in sorted(_units(pool, of_label & left, ranks), key=lambda each: len(each[1])):
+    units = [unit for unit, _ in _units(pool, of_label & left, ranks)]
+    for unit in sorted(units, key=len):
+        labels = pool.labels[unit].tolist()
         if share.can_take(labels):
             share.take(labels)
             return unit
