@@ -7,6 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from repository import fresh_copy, snakemake
 
+from matcg.images import decode, pixel_digest
+
 pytest.importorskip("vllm")
 
 SAMPLES = 64
@@ -77,16 +79,22 @@ def test_no_target_is_in_a_mix_that_it_is_tested_on(ran: Path) -> None:
         assert row["target"] not in read_mix(ran, row["mix"])["subset"], row["mix"]
 
 
+def pixels(path: Path, names: set[object]) -> set[str]:
+    """Return the digests of the pictures of the samples with these ids; of all, without any."""
+    rows = pq.read_table(path, columns=["sample_id", "image"]).to_pylist()
+    chosen = [row for row in rows if not names or row["sample_id"] in names]
+    return {pixel_digest(decode(row["image"], row["sample_id"])) for row in chosen}
+
+
 def test_no_test_image_is_in_a_mix(ran: Path) -> None:
     for row in trained(ran):
         folder = ran / "results" / "data" / row["catalog"]
-        test = pq.read_table(folder / row["target"] / "test.parquet", columns=["digest"])
-        digests = set(test.column("digest").to_pylist())
+        test = pixels(folder / row["target"] / "test.parquet", set())
         mix = read_mix(ran, row["mix"])
         for subset in set(mix["subset"]):
-            rows = pq.read_table(folder / str(subset) / "train.parquet").to_pylist()
-            used = {r["digest"] for r in rows if r["sample_id"] in set(mix["sample_id"])}
-            assert not used & digests
+            used = pixels(folder / str(subset) / "train.parquet", set(mix["sample_id"]))
+            assert used
+            assert not used & test
 
 
 def test_every_planned_run_answers_every_question_of_its_target(ran: Path) -> None:

@@ -14,7 +14,6 @@ from PIL import Image
 from matcg.config import Backbone, load
 from matcg.config import Engine as Settings
 from matcg.evaluate.engine import Engine, Reply
-from matcg.images import pixel_digest
 from matcg.phantom.world import read
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, Sample
@@ -83,7 +82,7 @@ def shape(
         sample_id=f"{name}-{number}",
         subset=name,
         image=file.getvalue(),
-        digest=pixel_digest(picture),
+        fingerprint="",
         origin="",
         question=str(rng.choice(attribute.questions)),
         options=options,
