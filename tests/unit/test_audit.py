@@ -3,6 +3,7 @@
 import csv
 from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 
 from data_makers import folder, picture, sample
@@ -20,6 +21,7 @@ from matcg.data.leaks import (
 )
 from matcg.data.mix import make_mix, refuse_leaks
 from matcg.errors import DataError
+from matcg.samples import read_samples
 from test_mix import Mix
 
 ASKED = Search("tiny", ["t"], ["s", "t", "u"], 24)
@@ -127,6 +129,22 @@ def test_a_mix_leaves_leaks_out_and_takes_others_instead(parts, leaks, tmp_path)
 def test_a_mix_without_enough_besides_says_why(parts, leaks, tmp_path):
     with pytest.raises(DataError, match=r"11 training samples \(2 more show a target's test"):
         make(parts, tmp_path, "clean", ("s", 12), leaks=leaks)
+
+
+def test_reserves_take_the_places_of_leaks_and_no_others(parts, leaks, tmp_path):
+    """A subset of which all is asked gives all, and as many reserves as show test images."""
+    there = read_samples(parts["s"] / "train.parquet")
+    spare = [replace(sample(n, subset="s"), reserve=True) for n in range(80, 84)]
+    parts["s"] = folder(tmp_path / "data" / "tiny", "s", [*there, *spare])
+    make(parts, tmp_path, "clean", ("s", 13), leaks=leaks)
+    held = pq.read_table(tmp_path / "mixes" / "clean.parquet")["sample_id"].to_pylist()
+    assert len(set(held)) == 13
+    assert len(set(held) & {each.sample_id for each in spare}) == 2
+    make(parts, tmp_path, "whole", ("s", 13))
+    whole = pq.read_table(tmp_path / "mixes" / "whole.parquet")["sample_id"].to_pylist()
+    assert sorted(whole) == sorted(each.sample_id for each in there)
+    with pytest.raises(DataError, match=r"13 training samples, 14 were asked"):
+        make(parts, tmp_path, "more", ("s", 14))
 
 
 def test_what_is_trained_on_after_all_is_reported(parts, leaks, tmp_path):

@@ -80,6 +80,7 @@ def test_what_is_written_is_what_the_account_says(tmp_path):
     root = release(tmp_path / "in", [row(n) for n in range(40)])
     prepare(asked(), root, tmp_path / "out")
     train, test = (read_samples(tmp_path / "out" / f"{side}.parquet") for side in ("train", "test"))
+    train = [each for each in train if not each.reserve]
     assert Counter(each.label for each in train) == {"cat": 10, "dog": 10}
     assert Counter(each.label for each in test) == {"cat": 5, "dog": 5}
     assert {each.image for each in train + test} <= {picture(n) for n in range(40)}
@@ -228,7 +229,8 @@ def test_questions_are_asked_anew_with_letters_in_balance(tmp_path):
         assert len(set(each.options)) == 4
         assert each.options[each.answer] == each.label
         assert set(each.options) <= {"cat", "dog", "eel", "fox", "gnu"}
-    assert Counter(each.answer for each in train) == {0: 5, 1: 5, 2: 5, 3: 5}
+    asked_of = [each for each in train if not each.reserve]
+    assert Counter(each.answer for each in asked_of) == {0: 5, 1: 5, 2: 5, 3: 5}
     assert len({each.question for each in train}) == 6
     assert account(tmp_path / "a-out")["letters"]["train"] == {"A": 5, "B": 5, "C": 5, "D": 5}
     for side in ("train", "test"):
@@ -240,6 +242,16 @@ def test_one_label_makes_no_question(tmp_path):
     root = release(tmp_path / "in", [row(n, Answer="cat") for n in range(40)])
     with pytest.raises(DataError, match="the only label is 'cat'"):
         prepare(asked(options={"rebuild": {}}), root, tmp_path / "out")
+
+
+def test_some_training_samples_are_kept_in_reserve(tmp_path):
+    root = release(tmp_path / "in", [row(n) for n in range(40)])
+    prepare(asked(train=20, test=4, reserve=0.2), root, tmp_path / "out")
+    train = read_samples(tmp_path / "out" / "train.parquet")
+    assert [each.reserve for each in train] == [False] * 20 + [True] * 4
+    assert account(tmp_path / "out")["given"] == {"train": 20, "test": 4}
+    assert account(tmp_path / "out")["reserve"] == 4
+    assert account(tmp_path / "out")["labels"]["cat"]["train"] == 10
 
 
 def test_a_general_set_is_only_trained_on(tmp_path):
@@ -266,7 +278,7 @@ def test_real_subsets_are_prepared_without_leaks(tmp_path, name, given):
     settings = load("catalog", REPO / "tests" / "configs" / "realmat" / "catalog.yaml")
     prepare(settings.preparation(name), REALMAT, tmp_path)
     train, test = (read_samples(tmp_path / f"{side}.parquet") for side in ("train", "test"))
-    assert (len(train), len(test)) == given
+    assert (sum(not each.reserve for each in train), len(test)) == given
     assert len(set(Counter(each.label for each in test).values())) == 1
     assert not near(train, test)
     smears = [{each.group for each in side if each.group} for side in (train, test)]

@@ -106,6 +106,10 @@ class Split(Model):
     test_fraction: Fraction = Field(
         default=0.1, description="share of a source without its own test split"
     )
+    reserve: Fraction = Field(
+        default=0.1,
+        description="share of `train` kept besides, for pictures that a target is tested on",
+    )
     seed: Natural = 42
 
 

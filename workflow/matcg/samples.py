@@ -30,6 +30,7 @@ SCHEMA = pa.schema(
         ("dataset", pa.string()),
         ("group", pa.string()),
         ("boxes", pa.list_(pa.list_(pa.float32()))),
+        ("reserve", pa.bool_()),
     ]
 )
 
@@ -40,7 +41,8 @@ class Sample:
 
     `image` holds the encoded file, `fingerprint` the perceptual hash of what it shows, `origin` its
     path below the data folder, `group` the patient or sequence ("" where unknown), `boxes` rows of
-    x, y, width, height in pixels (none for classification).
+    x, y, width, height in pixels (none for classification). One in `reserve` is trained on only in
+    place of another one of its subset that may not be.
     """
 
     sample_id: str
@@ -55,6 +57,7 @@ class Sample:
     dataset: str
     group: str = ""
     boxes: tuple[tuple[float, ...], ...] = ()
+    reserve: bool = False
 
 
 def question_text(question: str, options: Iterable[str]) -> str:

@@ -131,20 +131,27 @@ def draw(
         DataError: the subset has fewer and the mix repeats none, or it has none at all.
     """
     there = read_metadata(folder / "train.parquet")
-    samples = [sample for sample in there if sample.sample_id not in left_out]
-    if len(samples) < n and not (mix.repeat and samples):
-        leaks = len(there) - len(samples)
+    ordered = _ordered(there, derive(mix.seed, "mix", subset), left_out)
+    if len(ordered) < n and not (mix.repeat and ordered):
+        leaks = sum(each.sample_id in left_out for each in there)
         why = f" ({leaks} more show a target's test images)" if leaks else ""
         raise DataError(
-            f"mix {mix.id}: subset {subset} has {len(samples)} training samples{why}, {n} were "
-            "asked; lower the experiment's samples, raise the catalog's split.train, say `short: "
-            "repeat`, or say `short: others` and how many it has in the catalog (`train: "
-            f"{len(samples)}`)"
+            f"mix {mix.id}: subset {subset} has {len(ordered)} training samples{why}, {n} were "
+            "asked; lower the experiment's samples, raise the catalog's split.train or "
+            "split.reserve, say `short: repeat`, or say `short: others` and how many it has in "
+            f"the catalog (`train: {len(ordered)}`)"
         )
-    ordered = balanced_order(samples, derive(mix.seed, "mix", subset))
     rounds = -(-n // len(ordered)) if n else 0
     copies = ((sample, copy) for copy in range(rounds) for sample in ordered)
     return [Drawn(sample, sample.answer, copy) for sample, copy in islice(copies, n)]
+
+
+def _ordered(there: Sequence[Sample], seed: int, left_out: Collection[str]) -> list[Sample]:
+    """Return what may be drawn, balanced by label; reserves come last, one for each left out."""
+    main = [each for each in there if not each.reserve]
+    kept = [each for each in main if each.sample_id not in left_out]
+    spare = [each for each in there if each.reserve and each.sample_id not in left_out]
+    return balanced_order(kept, seed) + balanced_order(spare, seed)[: len(main) - len(kept)]
 
 
 def read_metadata(path: Path) -> list[Sample]:

@@ -38,9 +38,9 @@ IMAGES = (
 )  # fmt: skip
 SUMMARY = (
     "catalog", "subset", "rows", "usable", "quarantined", "looked_at", "duplicates", "labels",
-    "instructions", "train_pool", "train", "train_asked", "test_pool", "test", "test_asked", "role",
-    "role_by_counts", "role_agrees", "split", "groups", "ungrouped", "train_labels", "test_labels",
-    "train_letters", "test_letters", "untested_labels", "reasons",
+    "instructions", "train_pool", "train", "train_asked", "reserve", "test_pool", "test",
+    "test_asked", "role", "role_by_counts", "role_agrees", "split", "groups", "ungrouped",
+    "train_labels", "test_labels", "train_letters", "test_letters", "untested_labels", "reasons",
 )  # fmt: skip
 
 
@@ -90,6 +90,7 @@ class Prepared:
     pools: tuple[int, int]
     looked_at: int
     train: Sequence[Sample]
+    reserve: Sequence[Sample]
     test: Sequence[Sample]
 
 
@@ -107,7 +108,7 @@ def prepare(asked: "Preparation", root: Path | None, out: Path, threads: int = 1
     _check_ids(source.pool.ids, asked.subset.id)
     done = _drawn(asked, source, threads)
     _require(asked.subset.id, done)
-    for side, samples in (("train", done.train), ("test", done.test)):
+    for side, samples in (("train", (*done.train, *done.reserve)), ("test", done.test)):
         write_samples(out / f"{side}.parquet", (_loaded(done, each) for each in samples))
     write_table(out / "quarantine.tsv", QUARANTINE, map(astuple, done.quarantined))
     account = _account(asked, done)
@@ -131,7 +132,9 @@ def _drawn(asked: "Preparation", source: Source, threads: int) -> Prepared:
     trains = ~tests & ~marks(len(pool), list(clashing))
     pools = int(trains.sum()), int(tests.sum())
     test = draw.test(tests, caps.test)
-    train = draw.train(trains, caps.train, seed, list(test.values()), asked.near_duplicates)
+    wanted = caps.train + int(caps.reserve * caps.train)
+    train = draw.train(trains, wanted, seed, list(test.values()), asked.near_duplicates)
+    main, spare = list(train.values())[: caps.train], list(train.values())[caps.train :]
     rejected = [source.reject(at, reason) for at, reason in sorted(draw.rejected.items())]
     return Prepared(
         source,
@@ -140,7 +143,8 @@ def _drawn(asked: "Preparation", source: Source, threads: int) -> Prepared:
         sorted((*source.quarantined, *rejected), key=_row),
         pools,
         draw.looked_at,
-        source.ask(split.balanced_order(train.values(), seed)),
+        source.ask(split.balanced_order(main, seed)),
+        [replace(each, reserve=True) for each in source.ask(split.balanced_order(spare, seed))],
         source.ask(split.balanced_order(test.values(), seed)),
     )
 
@@ -221,6 +225,7 @@ def _account(asked: "Preparation", done: Prepared) -> dict[str, Any]:
         "asked": {"train": caps.train, "test": caps.test},
         "pool": dict(zip(("train", "test"), done.pools, strict=True)),
         "given": {"train": len(done.train), "test": len(done.test)},
+        "reserve": len(done.reserve),
         # The reference calls a subset "id" when it fills the cap of training samples.
         "role": {
             "declared": asked.subset.role,
