@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 CONFIG = ("--configfile", "tests/configs/small.yaml")
 TRAINED = (*CONFIG, "--until", "finetune")
-LIMIT = 180.0
+LIMIT = 600  # seconds until a run is being fine-tuned, after all preparation on one core
 
 
 def fine_tuning(process: subprocess.Popen[str], folder: Path) -> psutil.Process:
