@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = (
@@ -26,15 +27,20 @@ def fresh_copy(folder: Path) -> Path:
     return copy
 
 
-def start(folder: Path, *arguments: str, session: bool = False) -> subprocess.Popen[str]:
-    """Start Snakemake, its stdout and stderr one text; in a session of its own where asked."""
+def start(
+    folder: Path, *arguments: str, session: bool = False, out: IO[str] | None = None
+) -> subprocess.Popen[str]:
+    """Start Snakemake, its stdout and stderr one text; in a session of its own where asked.
+
+    Without `out` the text goes into a pipe, which must be read: a full one stops Snakemake.
+    """
     # Without the variables of a Snakemake that runs these tests.
     clean = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
     return subprocess.Popen(
         [sys.executable, "-m", "snakemake", *arguments],
         cwd=folder,
         env=clean,
-        stdout=subprocess.PIPE,
+        stdout=out or subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=session,

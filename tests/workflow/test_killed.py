@@ -29,7 +29,7 @@ def fine_tuning(process: subprocess.Popen[str], folder: Path) -> psutil.Process:
                 if later and any("finetune.py" in word for word in child.cmdline()):
                     return child
         time.sleep(0.1)
-    raise AssertionError(process.communicate()[0])
+    raise AssertionError((folder / "said.txt").read_text())
 
 
 def finished(folder: Path) -> dict[Path, int]:
@@ -40,19 +40,20 @@ def finished(folder: Path) -> dict[Path, int]:
 
 def test_a_killed_job_fails_alone_and_is_made_again(tmp_path: Path) -> None:
     folder = fresh_copy(tmp_path)
-    process = start(folder, "--cores", "1", *TRAINED, session=True)
-    fine_tuning(process, folder).kill()
-    said, _ = process.communicate()
-    assert process.returncode == 1
-    assert "logs/finetune/tiny-llava/full/" in said
+    with (folder / "said.txt").open("w") as out:
+        process = start(folder, "--cores", "1", *TRAINED, session=True, out=out)
+        fine_tuning(process, folder).kill()
+        assert process.wait() == 1
+    assert "logs/finetune/tiny-llava/full/" in (folder / "said.txt").read_text()
     kept = finished(folder)
     assert kept
 
     # Snakemake has no time to tidy up when it is killed itself.
-    process = start(folder, "--cores", "1", *TRAINED, session=True)
-    fine_tuning(process, folder)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    with (folder / "said.txt").open("w") as out:
+        process = start(folder, "--cores", "1", *TRAINED, session=True, out=out)
+        fine_tuning(process, folder)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     locked = snakemake(folder, "--cores", "1", *TRAINED)
     assert locked.returncode == 1
     assert "--unlock" in locked.stdout
