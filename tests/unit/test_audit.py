@@ -14,12 +14,11 @@ from matcg.data.leaks import (
     Search,
     find_leaks,
     find_overlaps,
-    leaks_by_target,
     read_images,
     read_leaks,
     write_leaks,
 )
-from matcg.data.mix import make_mix, refuse_leaks
+from matcg.data.mix import barred, make_mix
 from matcg.errors import DataError
 from matcg.samples import read_samples
 from test_mix import Mix
@@ -53,7 +52,6 @@ def parts(tmp_path):
 def leaks(parts, tmp_path):
     """Return the leaks of target `t`, which are also in the table `leaks.tsv`."""
     del parts
-    leaks_by_target.cache_clear()
     found = find_leaks(tmp_path / "data", ASKED)
     write_leaks(tmp_path / "leaks.tsv", found)
     return found
@@ -169,9 +167,19 @@ def test_a_mix_made_before_its_target_was_known_is_refused_with_the_remedy(parts
 
 
 def test_an_experiment_may_want_no_leak_at_all(leaks):
-    refuse_leaks("m", [])
+    assert barred("m", "error", ["s"], []) == barred("m", "error", ["u"], leaks) == []
+    assert barred("m", "drop", ["s", "u"], leaks) == leaks
+    assert barred("m", "report", ["s"], leaks) == []
     with pytest.raises(DataError, match=r"2 training pictures .* s-51 = t-1 \(0 of 256 bits"):
-        refuse_leaks("m", leaks)
+        barred("m", "error", ["s"], leaks)
+
+
+@pytest.mark.parametrize("name", ["s-\t1", "s-\u00a01", 's-"1', "s-\n1", "s-\\t1", "s-\r1"])
+def test_ids_of_leaks_are_read_as_they_were_written(leaks, tmp_path, name):
+    """An escaped id would be that of no sample, and its leak would be trained on unseen."""
+    strange = [replace(leak, test=name, train=name) for leak in leaks]
+    write_leaks(tmp_path / "strange.tsv", strange)
+    assert read_leaks(tmp_path / "strange.tsv") == strange
 
 
 def test_images_are_read_by_name(parts):

@@ -163,7 +163,7 @@ def test_ranks_are_those_of_every_version_of_pandas():
 @given(st.lists(st.sampled_from(LABELS), max_size=80), st.integers(2, 5), st.integers(0, 3))
 def test_letters_are_right_equally_often_within_a_label(labels, options, seed):
     names = [str(i) for i in range(len(labels))]
-    places = letters(labels, [options] * len(labels), names, seed)
+    places = letters(labels, options, names, seed)
     for label in set(labels):
         found = Counter(p for p, each in zip(places, labels, strict=True) if each == label)
         times = [found[at] for at in range(options)]
@@ -173,7 +173,7 @@ def test_letters_are_right_equally_often_within_a_label(labels, options, seed):
 
 @given(st.lists(st.sampled_from(LABELS), min_size=1, max_size=80), st.integers(2, 5))
 def test_letters_are_right_nearly_equally_often_over_all_labels(labels, options):
-    places = letters(labels, [options] * len(labels), [str(i) for i in range(len(labels))], 0)
+    places = letters(labels, options, [str(i) for i in range(len(labels))], 0)
     found = Counter(places)
     times = [found[at] for at in range(options)]
     assert max(times) - min(times) <= len(set(labels))

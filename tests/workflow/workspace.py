@@ -85,8 +85,9 @@ STEPS = {
             assert not set(forbidden) & set(folders) and forbidden and leaks == []
             out.write_text(repr(mix.parts))
 
-        def refuse_leaks(mix, leaks):
-            raise AssertionError("not asked for")
+        def barred(mix, policy, subsets, found):
+            assert policy == "drop" and subsets
+            return list(found)
         """,
     "data/audit.py": """
         def audit(uses, mixes, data, leaks, out):

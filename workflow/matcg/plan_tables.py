@@ -1,6 +1,5 @@
 """The plan as people and later steps read it: tables, a summary with its price, what is unused."""
 
-import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -172,9 +171,8 @@ def read_tests(path: Path) -> dict[tuple[str, str], int]:
     """Return how many test questions prepared subsets have; none before anything is prepared."""
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream, delimiter="\t")
-        return {(row["catalog"], row["subset"]): int(row["test"]) for row in rows}
+    rows = tsv.read_tsv(path)
+    return {(row["catalog"], row["subset"]): int(row["test"]) for row in rows}
 
 
 def write_plan(tables: Mapping[str, str], folder: Path) -> None:

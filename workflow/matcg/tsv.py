@@ -20,13 +20,29 @@ def records(record: Any, rows: Iterable[Any]) -> str:
     return table(names, map(attrgetter(*names), rows))
 
 
-def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a TSV, a line a row: control characters in a cell become visible escapes."""
+def write_table(
+    path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]], exact: bool = False
+) -> None:
+    """Write a TSV. Control characters in a cell become visible escapes, a line a row.
+
+    With `exact`, for tables that are read again, they stay, in a row whose cells are quoted.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows([_plain(cell) for cell in row] for row in rows)
+        plain = csv.writer(file, delimiter="\t", lineterminator="\n")
+        quoted = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
+        plain.writerow(head)
+        for row in rows:
+            if exact and not all(str(cell).isprintable() for cell in row):
+                quoted.writerow(row)
+            else:
+                plain.writerow([_plain(cell) for cell in row])
+
+
+def read_tsv(path: Path) -> list[dict[str, str]]:
+    """Return a table's rows as text."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def _plain(cell: Any) -> str:

@@ -10,7 +10,7 @@ from matcg.script import logged
 
 with logged(snakemake.log[0]):
     from matcg.data.leaks import leaks_by_target
-    from matcg.data.mix import make_mix, refuse_leaks
+    from matcg.data.mix import barred, make_mix
     from matcg.mixes import Mix
 
     params = snakemake.params
@@ -20,20 +20,13 @@ with logged(snakemake.log[0]):
         *(snakemake.wildcards.mix, catalog.name, parts, params.seed),
         *(params.labels, params.repeat, params.leaks == "report"),
     )
-    found = leaks_by_target(Path(snakemake.input.leaks))
-    leaks = [
-        leak
-        for target in params.targets
-        for leak in found.get((catalog.name, target), ())
-        if leak.source in dict(parts)
-    ]
-    if params.leaks == "error":
-        refuse_leaks(mix.id, leaks)
+    by_target = leaks_by_target(Path(snakemake.input.leaks))
+    found = [leak for name in params.targets for leak in by_target.get((catalog.name, name), ())]
     make_mix(
         mix,
         {name: catalog / name for name, _ in parts},
         params.forbidden,
         params.size,
         Path(snakemake.output[0]),
-        [] if mix.leaky else leaks,
+        barred(mix.id, params.leaks, dict(parts), found),
     )

@@ -6,12 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matcg.data.folder import Folder
-from matcg.data.medmat import count_images, find_folder, find_table
+from matcg.data.medmat import count_images, open_table
 from matcg.data.options import Options
 from matcg.data.pool import ImageCount
 from matcg.data.prepare import IMAGES, image_lines
-from matcg.data.table import read_table
 from matcg.errors import DataError
 from matcg.tsv import write_table
 
@@ -59,12 +57,9 @@ def _counts(roots: Mapping[str, Path], asked: "Preparation") -> tuple[ImageCount
     """Return the counts of a subset's source datasets, or why there are none."""
     options = Options.parse({**asked.options, **asked.subset.options})
     try:
-        place = find_folder(roots.get(asked.catalog), asked.subset)
-        path = find_table(place, options.files, asked.subset)
-        table = read_table(path, path.relative_to(place).as_posix(), asked.subset.id, options)
+        return count_images(*open_table(asked.subset, options, roots.get(asked.catalog)))
     except DataError as error:
         return str(error)
-    return count_images(table, Folder(place))
 
 
 def _say(lines: Iterable[Sequence[object]], say: Callable[[str], object]) -> None:

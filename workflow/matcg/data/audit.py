@@ -62,7 +62,7 @@ def audit(
         stale += [(mix, leak) for leak in inside if not leaky]
     _require_clean(stale)
     write_table(out / "audit.tsv", COLUMNS, rows)
-    write_table(out / "leaked.tsv", LEAKED, leaked)
+    write_table(out / "leaked.tsv", LEAKED, leaked, exact=True)
 
 
 def _require_clean(stale: Sequence[tuple[str, Leak]]) -> None:

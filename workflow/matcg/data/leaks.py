@@ -5,11 +5,9 @@ images. Near duplicates are found by perceptual hash; those whose decoded pixels
 are exact, whatever the file format. One pass over all subsets; who trains on what comes later.
 """
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from functools import cache
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ import pyarrow.parquet as pq
 
 from matcg.data.near import hashes, near_pairs
 from matcg.images import decode, pixel_digest
-from matcg.tsv import write_table
+from matcg.tsv import read_tsv, write_table
 
 if TYPE_CHECKING:
     from matcg.config import Overlap
@@ -167,16 +165,14 @@ def read_images(path: Path, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
 
 def write_leaks(path: Path, leaks: Iterable[Leak]) -> None:
     """Write leaks as a table, a line each."""
-    write_table(path, [field.name for field in fields(Leak)], map(astuple, leaks))
+    write_table(path, [field.name for field in fields(Leak)], map(astuple, leaks), exact=True)
 
 
 def read_leaks(path: Path) -> list[Leak]:
     """Return what `write_leaks` has written."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
     return [
         Leak(**{**row, "bits": int(row["bits"]), "exact": row["exact"] == "True"})  # type: ignore[arg-type]
-        for row in rows
+        for row in read_tsv(path)
     ]
 
 
@@ -246,7 +242,6 @@ def shown(leaks: Iterable[Leak]) -> str:
     return "; ".join(f"{leak.test} = {leak.train}" for leak in closest[:EXAMPLES])
 
 
-@cache
 def leaks_by_target(path: Path) -> Mapping[tuple[str, str], tuple[Leak, ...]]:
     """Return the leaks in a table by catalog and target."""
     found: dict[tuple[str, str], list[Leak]] = defaultdict(list)

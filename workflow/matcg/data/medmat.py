@@ -34,12 +34,21 @@ def read(subset: "SubsetSpec", options: Mapping[str, Any], root: Path | None) ->
         DataError: no data folder, no JSON file for the subset, or a file that is no list of rows.
     """
     chosen = Options.parse(options)
-    place = find_folder(root, subset)
-    path = find_table(place, chosen.files, subset)
-    table = read_table(path, path.relative_to(place).as_posix(), subset.id, chosen)
-    folder = Folder(place)
+    table, folder = open_table(subset, chosen, root)
     images = count_images(table, folder)
     return _source(table, folder, subset.id, chosen, images)
+
+
+def open_table(subset: "SubsetSpec", options: Options, root: Path | None) -> tuple[Table, Folder]:
+    """Return the rows of a subset and the folder that its images are in.
+
+    Raises:
+        DataError: as `read`.
+    """
+    place = find_folder(root, subset)
+    path = find_table(place, options.files, subset)
+    name = path.relative_to(place).as_posix()
+    return read_table(path, name, subset.id, options), Folder(place)
 
 
 def find_folder(root: Path | None, subset: "SubsetSpec") -> Path:

@@ -93,9 +93,19 @@ def make_mix(
     _write(out, drawn, mix, forbidden, barred)
 
 
-def refuse_leaks(mix: str, leaks: Sequence[Leak]) -> None:
-    """Raise DataError where a mix whose experiment wants none has leaks in its subsets."""
-    if leaks:
+def barred(
+    mix: str,
+    policy: Literal["drop", "report", "error"],
+    subsets: Collection[str],
+    found: Iterable[Leak],
+) -> list[Leak]:
+    """Return the leaks that must not be drawn from some subsets; `found` are those of the targets.
+
+    Raises:
+        DataError: the policy is `error` and there are any.
+    """
+    leaks = [leak for leak in found if leak.source in subsets]
+    if policy == "error" and leaks:
         leak = leaks[0]
         raise DataError(
             f"mix {mix}: {len(leaks)} training pictures of its subsets are test pictures of its"
@@ -103,6 +113,7 @@ def refuse_leaks(mix: str, leaks: Sequence[Leak]) -> None:
             " results/data/leaks.tsv lists all. Say `leaks: drop` in the experiment to leave them"
             " out, or mend the sources"
         )
+    return [] if policy == "report" else leaks
 
 
 def _check(mix: MixSpec, forbidden: Sequence[str]) -> None:

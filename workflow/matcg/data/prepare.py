@@ -136,16 +136,20 @@ def _drawn(asked: "Preparation", source: Source, threads: int) -> Prepared:
     train = draw.train(trains, wanted, seed, list(test.values()), asked.near_duplicates)
     main, spare = list(train.values())[: caps.train], list(train.values())[caps.train :]
     rejected = [source.reject(at, reason) for at, reason in sorted(draw.rejected.items())]
+    asked_of = {
+        name: source.ask(split.balanced_order(samples, seed))
+        for name, samples in (("train", main), ("reserve", spare), ("test", test.values()))
+    }
     return Prepared(
-        source,
-        asked.general,
-        {sample.sample_id: at for at, sample in (train | test).items()},
-        sorted((*source.quarantined, *rejected), key=_row),
-        pools,
-        draw.looked_at,
-        source.ask(split.balanced_order(main, seed)),
-        [replace(each, reserve=True) for each in source.ask(split.balanced_order(spare, seed))],
-        source.ask(split.balanced_order(test.values(), seed)),
+        source=source,
+        general=asked.general,
+        places={sample.sample_id: at for at, sample in (train | test).items()},
+        quarantined=sorted((*source.quarantined, *rejected), key=_row),
+        pools=pools,
+        looked_at=draw.looked_at,
+        train=asked_of["train"],
+        reserve=[replace(each, reserve=True) for each in asked_of["reserve"]],
+        test=asked_of["test"],
     )
 
 

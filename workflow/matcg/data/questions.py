@@ -103,7 +103,7 @@ def rebuild(samples: Sequence[Sample], names: Sequence[str], how: Rebuild) -> li
     n = min(how.options, len(names))
     labels = [each.label for each in samples]
     ids = [each.sample_id for each in samples]
-    places = letters(labels, [n] * len(samples), ids, how.seed)
+    places = letters(labels, n, ids, how.seed)
     return [
         _rebuilt(each, place, n, names, how) for each, place in zip(samples, places, strict=True)
     ]

@@ -157,19 +157,17 @@ def _smallest(pool: Pool, label: int, left: Flags, ranks: Numbers, share: _Share
     return np.zeros(0, dtype=np.int64)
 
 
-def letters(
-    labels: Sequence[str], options: Sequence[int], names: Sequence[str], seed: int
-) -> list[int]:
+def letters(labels: Sequence[str], n: int, names: Sequence[str], seed: int) -> list[int]:
     """Return the position of the right answer for each sample of a sequence, one after the other.
 
-    `options` is how many each question offers; `names` are the sample ids, which decide where
-    nothing else does. Of questions with equally many options, letters differ by at most one in how
-    often they are right within a label, and thus over all by no more than there are labels.
+    `n` is how many options each question offers; `names` are the sample ids, which decide where
+    nothing else does. Letters differ by at most one in how often they are right within a label, and
+    thus over all by no more than there are labels.
     """
-    of_all = [0] * max(options, default=0)
+    of_all = [0] * n
     of_label = {label: list(of_all) for label in labels}
     found = []
-    for label, n, name in zip(labels, options, names, strict=True):
+    for label, name in zip(labels, names, strict=True):
         own = of_label[label]
         order = [(own[at], of_all[at], derive(seed, "letter", name, at), at) for at in range(n)]
         place = min(order)[-1]

@@ -1,6 +1,5 @@
 """What an experiment's evaluations answered: the plan's rows joined with the prediction files."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matcg.errors import DataError, nearest
+from matcg.tsv import read_tsv
 
 __all__ = [
     "BASELINE",
@@ -22,7 +22,6 @@ __all__ = [
     "read_answers",
     "read_leaked",
     "read_plan",
-    "read_tsv",
 ]
 
 BASELINE = "baseline"
@@ -85,12 +84,6 @@ class Answers:
         """Return 1.0 where the most probable letter is the answer, else 0.0."""
         right: npt.NDArray[np.float64] = (self.predicted == self.answer).astype(np.float64)
         return right
-
-
-def read_tsv(path: Path) -> list[dict[str, str]]:
-    """Return a tab-separated file's rows as text."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def read_plan(path: Path, experiment: str) -> list[PlanRow]:

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from matcg.report.answers import PlanRow, read_plan, read_tsv
+from matcg.report.answers import PlanRow, read_plan
 from matcg.report.study import CG, CONTROL
 from matcg.report.style import (
     BLACK,
@@ -32,6 +32,7 @@ from matcg.report.style import (
     new_figure,
     save,
 )
+from matcg.tsv import read_tsv
 
 __all__ = ["CatalogElements", "Grid", "Panel", "draw", "read_grids"]
 

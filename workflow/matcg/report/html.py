@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from matcg.errors import DataError
 from matcg.report import figures, provenance
-from matcg.report.answers import BASELINE, read_answers, read_plan, read_tsv
+from matcg.report.answers import BASELINE, read_answers, read_plan
 from matcg.report.beside import STEM, beside_table, names_in
 from matcg.report.grid import read_grids
 from matcg.report.leaks import view_leaks
@@ -25,6 +25,7 @@ from matcg.report.questions import KINDS, ImageBudget, TargetQuestions, choose_q
 from matcg.report.render import Cell, Row, Table, read_csv, shown
 from matcg.report.study import CG, Study
 from matcg.report.tables import ACCURACY, CLEAN, COMPARISON, SUMMARY
+from matcg.tsv import read_tsv
 
 __all__ = ["write"]
 

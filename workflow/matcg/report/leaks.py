@@ -7,9 +7,9 @@ from pathlib import Path
 
 from matcg.data.leaks import Leak, read_images, read_leaks
 from matcg.images import BITS
-from matcg.report.answers import read_tsv
 from matcg.report.headline import counted
 from matcg.report.questions import ImageBudget
+from matcg.tsv import read_tsv
 
 __all__ = ["LeakView", "Pair", "view_leaks"]
 
@@ -83,7 +83,6 @@ def _examples(leaks: Iterable[Leak]) -> list[Leak]:
 
 
 def _pair(data: Path, leak: Leak, budget: ImageBudget) -> Pair:
-
     def uri(subset: str, side: str, name: str) -> str:
         ((_, image),) = read_images(data / leak.catalog / subset / f"{side}.parquet", [name])
         return budget.uri(image, name)
