@@ -58,7 +58,8 @@ CATALOGS = PROJECT.catalogs
 BACKBONES = PROJECT.backbones
 IDENTITIES = {name: backbone.identity() for name, backbone in BACKBONES.items()}
 SETTINGS = {name: backbone.canonical() for name, backbone in BACKBONES.items()}
-EXPERIMENTS = [experiment.name for experiment in PROJECT.experiments]
+DECLARED = {experiment.name: experiment for experiment in PROJECT.experiments}
+EXPERIMENTS = list(DECLARED)
 MIXES = {mix.id: mix for mix in PLAN.mixes}
 ADDED = {each.name: sum(each.general.values()) for each in PROJECT.experiments}
 SIZES = {row.mix: row.n_train + ADDED[row.experiment] for row in PLAN.rows if row.mix}
@@ -235,6 +236,18 @@ def predictions(wildcards):
     return sorted(
         {f"results/predictions/{r.backbone}/{r.catalog}/{r.target}.parquet" for r in rows}
     )
+
+
+def tests(wildcards):
+    """Return the test questions of an experiment, which say what belongs to one patient."""
+    rows = experiment_rows(wildcards)
+    return sorted({f"results/data/{r.catalog}/{r.target}/test.parquet" for r in rows})
+
+
+def claims(wildcards):
+    """Return what an experiment declares of its comparisons, as canonical JSON."""
+    experiment = planned(DECLARED, wildcards.experiment)
+    return json.dumps({name: getattr(experiment, name) for name in ("family", "minimum_effect")})
 
 
 def published(wildcards):

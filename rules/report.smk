@@ -5,6 +5,7 @@ rule compare:
     input:
         plan="results/plan/experiments.tsv",
         predictions=predictions,
+        tests=tests,
         leaked="results/data/leaked.tsv",
     output:
         tables=report(
@@ -23,6 +24,7 @@ rule compare:
         runtime=30,
     params:
         published=published,
+        claims=claims,
         version=versions.COMPARE,
     script:
         "../workflow/scripts/compare.py"

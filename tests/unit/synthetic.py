@@ -21,7 +21,7 @@ from matcg.tsv import write_table
 
 PLAN_COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
-    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label"),
+    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw"),
 )
 ELEMENTS = {
     "modality": ("ct", "mri", "xray"),
@@ -143,6 +143,7 @@ def _plan_row(
         "n_train": str(size),
         "mixed_in": "0",
         "label": "",
+        "draw": "0",
     }
 
 

@@ -15,6 +15,7 @@ from matcg.mixes import Mix, make_mix, spread
 from matcg.seeds import derive
 
 NAMED = 8  # ids in one reason
+SEEDS = 10**6  # of further draws: short, since a mix is named after its seed
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,6 +40,7 @@ class Case:
     mix: Mix | None = None
     n_train: int = 0
     mixed_in: int = 0
+    draw: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,12 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
             continue
         if arm == "cg" or settings.like:
             sources = [each for target in tested for each in chosen[target]]
+            draws = list(product(range(settings.draws), sources))
         else:
             sources, left = _shared(scope, arm, settings, tested)
             excluded |= left
-        cases += [case for each in sources for case in _sized(scope, arm, settings, each)]
+            draws = list(_in_turn(sources, settings.draws))
+        cases += [case for draw, each in draws for case in _sized(scope, arm, each, draw)]
     return cases, excluded
 
 
@@ -267,10 +271,15 @@ def _left_out(
             reason = f"rule '{name}' matches no combination"
             excluded.add(scope.excluded(target, rule, arm, reason))
         elif left:
-            how = _how(scope) if arm == "cg" else f"n 1, seed {scope.experiment.choose.seed}"
+            how = _how(scope) if arm == "cg" else _draws_of(scope, arm)
             reason = f"{left} of {len(combinations)} combinations not chosen (choose: {how})"
             excluded.add(scope.excluded(target, rule, arm, reason))
     return excluded
+
+
+def _draws_of(scope: Scope, arm: str) -> str:
+    """Return how the combinations of an arm with its own rule are chosen."""
+    return f"n {scope.experiment.arms[arm].draws}, seed {scope.experiment.choose.seed}"
 
 
 def _how(scope: Scope) -> str:
@@ -284,7 +293,10 @@ def _how(scope: Scope) -> str:
 def _shared(
     scope: Scope, arm: str, settings: Arm, targets: Sequence[str]
 ) -> tuple[list[Combination], set[Excluded]]:
-    """Return the one combination that an arm takes for each target, and where it has none."""
+    """Return the combinations that an arm's draws take for each target, and where it has none.
+
+    A rule that chooses gives each draw another combination, as long as there are others.
+    """
     name = settings.rule or ""
     if settings.target and {settings.target} == {
         settings.samples or n for n in scope.experiment.sizes
@@ -297,7 +309,7 @@ def _shared(
         )
     found = _matches(scope, arm, name, targets)
     taken = {
-        target: sorted(combinations, key=lambda each: _rank(scope, name, each))[:1]
+        target: sorted(combinations, key=lambda each: _rank(scope, name, each))[: settings.draws]
         for target, combinations in found.items()
     }
     return list(chain(*taken.values())), _left_out(scope, arm, name, found, taken)
@@ -306,8 +318,18 @@ def _shared(
 # --- What they train on --------------------------------------------------------------------------
 
 
-def _sized(scope: Scope, arm: str, settings: Arm, combination: Combination) -> Iterator[Case]:
+def _in_turn(sources: Iterable[Combination], n: int) -> Iterator[tuple[int, Combination]]:
+    """Yield n draws a target, numbered from 0; they take the target's combinations in turn."""
+    groups: dict[str, list[Combination]] = defaultdict(list)
+    for each in sources:
+        groups[each.target].append(each)
+    for found in groups.values():
+        yield from ((draw, found[draw % len(found)]) for draw in range(n))
+
+
+def _sized(scope: Scope, arm: str, combination: Combination, draw: int) -> Iterator[Case]:
     """Yield an arm's case at each size; an arm with a size of its own has but that."""
+    settings = scope.experiment.arms[arm]
     shown: Combination | None = combination
     if arm != "cg" and not settings.like:
         shown = None
@@ -316,15 +338,14 @@ def _sized(scope: Scope, arm: str, settings: Arm, combination: Combination) -> I
     else:
         sizes = product(scope.experiment.sizes, sorted(set(scope.experiment.mixed_in)))
     for samples, mixed_in in sizes:
-        mix = _mix(scope, arm, settings, combination, samples, mixed_in)
-        yield Case(combination.target, arm, shown, mix, samples + mixed_in, mixed_in)
+        mix = _mix(scope, arm, combination, (samples, mixed_in), draw)
+        yield Case(combination.target, arm, shown, mix, samples + mixed_in, mixed_in, draw)
 
 
-def _mix(
-    scope: Scope, arm: str, settings: Arm, combination: Combination, samples: int, mixed_in: int
-) -> Mix:
+def _mix(scope: Scope, arm: str, combination: Combination, size: tuple[int, int], draw: int) -> Mix:
     """Return the mix of one arm: the sources' samples and the target's own share."""
     experiment, catalog, target = scope.experiment, scope.catalog, combination.target
+    settings, (samples, mixed_in) = experiment.arms[arm], size
     asked = Asked(scope, arm, target)
     parts = asked.spread(samples - settings.target, combination)
     if settings.target + mixed_in:
@@ -336,7 +357,11 @@ def _mix(
     if experiment.short != "repeat":
         asked.check(parts)
     leaky = experiment.leaks == "report"
-    return make_mix(catalog.name, parts, experiment.data_seed, settings.labels, repeat, leaky)
+    seed = experiment.data_seed
+    if draw:
+        asked.check_draws(parts)
+        seed = derive(seed, "draw", draw) % SEEDS
+    return make_mix(catalog.name, parts, seed, settings.labels, repeat, leaky)
 
 
 @dataclass(frozen=True)
@@ -390,6 +415,17 @@ class Asked:
                     f"asks {n} samples of '{name}', which is declared `role: ood`, with fewer; say"
                     f" `short: repeat`, or how many it has (`train:`) in catalog '{catalog.name}'"
                 )
+
+    def check_draws(self, parts: Mapping[str, int]) -> None:
+        """Raise ConfigError where another draw would hold the same samples again."""
+        catalog, shuffled = self.scope.catalog, self.scope.experiment.arms[self.arm].labels
+        if shuffled == "true" and all(
+            n >= catalog.capacity(catalog.member(name)) for name, n in parts.items()
+        ):
+            raise self.error(
+                "takes all that its sources have, so that every one of its `draws` would be the"
+                " same; lower `samples` or say `draws: 1`"
+            )
 
     def error(self, text: str) -> ConfigError:
         """Return the error that names experiment, arm and target."""

@@ -466,6 +466,10 @@ class Arm(Model):
     samples: Positive | None = Field(
         default=None, description="size of this arm's mix, where it is not to be that of the others"
     )
+    draws: Positive = Field(
+        default=1,
+        description="so many training sets, each drawn anew, so that the luck of one draw shows",
+    )
 
 
 class Experiment(Model):
@@ -506,6 +510,16 @@ class Experiment(Model):
     recipe: Name = "full"
     seeds: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0,)
     data_seed: Natural = Field(default=0, description="seed of the draw from each subset")
+    family: Literal["rule", "target", "experiment"] = Field(
+        default="rule",
+        description="comparisons over which a false claim is guarded against (Holm): those of a"
+        " rule, of a target, all of the experiment",
+    )
+    minimum_effect: Annotated[Float, Field(gt=0, lt=1)] = Field(
+        default=0.10,
+        description="smallest difference of interest: a test that could have missed it is called"
+        " `not detectable at this n`, and no evidence against",
+    )
     published: str | None = Field(
         default=None, description="CSV file, relative to this one, of printed figures for it"
     )

@@ -47,7 +47,7 @@ class Row:
     """What a run is for: one arm of one experiment on one target. Rule empty: a shared arm.
 
     `n_train` is the size that was asked for; of it `mixed_in` samples are the target's, in every
-    arm alike.
+    arm alike. `draw` numbers the training sets of an arm that has several.
     """
 
     experiment: str
@@ -64,6 +64,7 @@ class Row:
     n_train: int
     mixed_in: int = 0
     label: str = ""
+    draw: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> It
             n_train=case.n_train,
             mixed_in=case.mixed_in,
             label=label,
+            draw=case.draw,
         )
 
 

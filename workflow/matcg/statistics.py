@@ -1,16 +1,21 @@
 """Intervals, paired tests and verdicts for accuracies measured on the same questions.
 
-Tests and corrections come from statsmodels and scipy. Resampling takes its seed from the caller, so
-the same answers give the same digits.
+Tests, corrections and models come from statsmodels and scipy. Resampling takes its seed from the
+caller, so the same answers give the same digits. Questions about one patient or one image belong
+together: where `clusters` says so, they are resampled and counted together.
 """
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binom
+from scipy.stats import t as student
+from statsmodels.regression.linear_model import WLS
+from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -18,22 +23,31 @@ from statsmodels.stats.proportion import proportion_confint
 __all__ = [
     "ALPHA",
     "Estimate",
+    "OverRuns",
     "benjamini_hochberg",
     "chance",
     "detectable_difference",
+    "difference_over_runs",
+    "discordant",
     "holm",
     "mcnemar_p",
+    "mean_by_clusters",
+    "mean_by_mixed_model",
     "mean_over_questions",
     "mean_over_targets",
+    "means_over_questions",
     "verdict",
     "wilson",
 ]
 
 Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
 
 ALPHA = 0.05
 DRAWS = 10_000
 CHUNK = 2_000
+# Fewer clusters say too little of how they differ (Cameron and Miller, J Human Resources 50, 2015).
+MIN_CLUSTERS = 5
 # A gain below ten points is rarely worth a claim; `compare` takes another value.
 MINIMUM_EFFECT = 0.10
 
@@ -45,6 +59,20 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class OverRuns:
+    """A difference that counts how runs differ as well: interval, standard error, two-sided p."""
+
+    estimate: Estimate
+    error: float
+    p: float
+
+    @property
+    def detectable(self) -> float:
+        """Return the least difference whose interval would leave out zero."""
+        return (self.estimate.high - self.estimate.low) / 2
 
 
 def wilson(correct: int, n: int) -> Estimate:
@@ -64,62 +92,235 @@ def chance(n_options: npt.ArrayLike) -> float:
     return float(np.mean(1.0 / np.asarray(n_options, dtype=np.float64)))
 
 
-def mcnemar_p(differences: Array) -> float:
-    """Return the exact two-sided McNemar p of per-question differences, shape (questions,).
+# --- One test set --------------------------------------------------------------------------------
 
-    With one run an arm the differences are -1, 0, 1. With several seeds they are means over seeds
-    and only their sign counts, so that a question, not a question times seed, is the unit.
+
+def discordant(differences: Array, clusters: Codes | None = None) -> tuple[int, int]:
+    """Return how many questions, or clusters of them, speak for the first and for the other arm.
+
+    `differences` has shape (questions,). With several runs they are means over runs and only their
+    sign counts, so that a question, not a question times run, is the unit. A cluster counts once,
+    by the sign of its sum.
     """
-    better, worse = int(np.sum(differences > 0)), int(np.sum(differences < 0))
+    sums = differences if clusters is None else np.bincount(clusters, weights=differences)
+    sums = sums.round(9)
+    return int(np.sum(sums > 0)), int(np.sum(sums < 0))
+
+
+def mcnemar_p(differences: Array, clusters: Codes | None = None) -> float:
+    """Return the exact two-sided McNemar p of what `discordant` counts."""
+    better, worse = discordant(differences, clusters)
     return float(mcnemar([[0, better], [worse, 0]], exact=True).pvalue)
 
 
-def mean_over_questions(scores: Array, seed: int, draws: int = DRAWS) -> Estimate:
+def mean_over_questions(
+    scores: Array, seed: int, clusters: Codes | None = None, draws: int = DRAWS
+) -> Estimate:
     """Return the mean of per-question scores, shape (questions,), with its bootstrap interval."""
+    return means_over_questions(scores[None, :], seed, clusters, draws)[0]
+
+
+def means_over_questions(
+    scores: Array, seed: int, clusters: Codes | None = None, draws: int = DRAWS
+) -> list[Estimate]:
+    """Return the same for several scores of the same questions, shape (scores, questions).
+
+    All are resampled alike. `clusters` numbers each question's cluster from 0; clusters are drawn
+    whole, so that the mean is a ratio of two sums.
+    """
+    sums, sizes = _per_cluster(scores, clusters)
     rng = np.random.default_rng(seed)
-    return _percentiles(float(np.mean(scores)), _resampled_means(rng, scores, draws))
+    means = np.concatenate(
+        [weights @ sums.T / (weights @ sizes)[:, None] for weights in _weights(rng, sizes, draws)]
+    )
+    lows, highs = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+    values = scores.mean(axis=1)
+    return [Estimate(*map(float, each)) for each in zip(values, lows, highs, strict=True)]
 
 
-def mean_over_targets(scores: Sequence[Array], seed: int, draws: int = DRAWS) -> Estimate:
+def _per_cluster(scores: Array, clusters: Codes | None) -> tuple[Array, Array]:
+    """Return the sum of each score in each cluster, and how many questions a cluster has."""
+    if clusters is None:
+        return scores, np.ones(scores.shape[1])
+    sizes = np.bincount(clusters).astype(np.float64)
+    sums = np.array([np.bincount(clusters, weights=row) for row in scores])
+    return sums, sizes
+
+
+def _weights(rng: np.random.Generator, sizes: Array, draws: int) -> Iterator[Array]:
+    """Yield how often each cluster is drawn, a block of draws at a time."""
+    n = sizes.size
+    for start in range(0, draws, CHUNK):
+        rows = min(CHUNK, draws - start)
+        taken = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        counts = np.bincount(taken.ravel(), minlength=rows * n)
+        yield counts.reshape(rows, n).astype(np.float64)
+
+
+def difference_over_runs(
+    arm: Array, reference: Array, clusters: Codes | None = None
+) -> OverRuns | None:
+    """Return the difference of two arms' means over questions and runs, both counted as drawn.
+
+    Each arm has shape (runs, questions): its seeds, or its draws of a training set. Where neither
+    has two runs nothing is known of how runs differ, and there is no answer. Variance components by
+    the method of moments for crossed random effects (Searle, Casella and McCulloch, Variance
+    Components, 1992, chapter 4), degrees of freedom by Satterthwaite (Biometrics Bulletin 2, 1946):
+    with three runs a bootstrap over runs would be too sure.
+    """
+    if max(len(arm), len(reference)) < 2:
+        return None
+    difference = arm.mean(axis=0) - reference.mean(axis=0)
+    n_clusters = difference.size if clusters is None else int(clusters.max()) + 1
+    of_questions = _variance_of_mean(difference[None, :], clusters)
+    variance, spread = of_questions, of_questions**2 / max(n_clusters - 1, 1)
+    for runs in (arm, reference):
+        added, uncertainty = _variance_of_runs(runs, clusters, n_clusters)
+        variance, spread = variance + added, spread + uncertainty
+    value, error = float(difference.mean()), math.sqrt(variance)
+    if not error:
+        return OverRuns(Estimate(value, value, value), 0.0, 0.0 if value else 1.0)
+    freedom = variance**2 / spread
+    half = float(student.ppf(1 - ALPHA / 2, freedom)) * error
+    p = float(2 * student.sf(abs(value) / error, freedom))
+    return OverRuns(Estimate(value, value - half, value + half), error, p)
+
+
+def _variance_of_mean(deviations: Array, clusters: Codes | None) -> float:
+    """Return the variance of a mean over questions that clusters of them give, summed over rows."""
+    centred = deviations - deviations.mean(axis=1, keepdims=True)
+    sums, sizes = _per_cluster(centred, clusters)
+    n = sizes.size
+    return float((sums**2).sum() * n / max(n - 1, 1) / deviations.shape[1] ** 2)
+
+
+def _variance_of_runs(runs: Array, clusters: Codes | None, n_clusters: int) -> tuple[float, float]:
+    """Return what an arm's runs add to the variance, and the square of its own uncertainty.
+
+    Runs differ in their means for two reasons; that each got other questions right is in the
+    variance of the questions already and is taken off.
+    """
+    count = len(runs)
+    if count < 2:
+        return 0.0, 0.0
+    of_means = float(runs.mean(axis=1).var(ddof=1)) / count
+    # Each run's own questions: what is left of its answers after run and question.
+    noise = _variance_of_mean(runs - runs.mean(axis=0), clusters) / (count - 1) / count
+    freedom = (count - 1) * max(n_clusters - 1, 1)
+    return max(0.0, of_means - noise), of_means**2 / (count - 1) + noise**2 / freedom
+
+
+# --- Several targets -----------------------------------------------------------------------------
+
+
+def mean_over_targets(
+    scores: Sequence[Array],
+    seed: int,
+    clusters: Sequence[Codes | None] | None = None,
+    draws: int = DRAWS,
+) -> Estimate:
     """Return the mean over targets of their mean scores, one array of questions a target.
 
-    Each draw takes targets with replacement and, within every taken target, questions with
-    replacement. That counts question noise twice when targets are few: the interval errs on
-    the wide side (Davison and Hinkley, Bootstrap Methods and their Application, section 3.8).
+    Each draw takes targets with replacement and, within every taken target, questions or their
+    clusters with replacement. That counts question noise twice when targets are few: the interval
+    errs on the wide side (Davison and Hinkley, Bootstrap Methods and their Application, section
+    3.8), which makes up for what resampling few targets leaves out.
 
     Raises:
         ValueError: no target, or a target without questions.
     """
-    if not scores or any(target.size == 0 for target in scores):
-        raise ValueError("every target needs at least one question")
+    _check(scores)
     rng = np.random.default_rng(seed)
     chosen = rng.integers(len(scores), size=(draws, len(scores)))
     if len(scores) == 1:
         chosen[:] = 0
     means = np.empty(chosen.shape)
-    for index, target in enumerate(scores):
+    of_each = clusters or [None] * len(scores)
+    for index, (target, groups) in enumerate(zip(scores, of_each, strict=True)):
         taken = chosen == index
-        means[taken] = _resampled_means(rng, target, int(taken.sum()))
-    return _percentiles(float(np.mean([target.mean() for target in scores])), means.mean(axis=1))
+        means[taken] = _resampled_means(rng, target, int(taken.sum()), groups)
+    low, high = np.quantile(means.mean(axis=1), [ALPHA / 2, 1 - ALPHA / 2])
+    return Estimate(_mean(scores), float(low), float(high))
 
 
-def _resampled_means(rng: np.random.Generator, scores: Array, draws: int) -> Array:
+def _check(scores: Sequence[Array]) -> None:
+    if not scores or any(target.size == 0 for target in scores):
+        raise ValueError("every target needs at least one question")
+
+
+def _mean(scores: Sequence[Array]) -> float:
+    return float(np.mean([target.mean() for target in scores]))
+
+
+def _resampled_means(
+    rng: np.random.Generator, scores: Array, draws: int, clusters: Codes | None
+) -> Array:
     values, counts = np.unique(scores.round(9), return_counts=True)
-    if values.size * 20 < scores.size:
+    if clusters is None and values.size * 20 < scores.size:
         # Counts of equal scores are multinomial: the same distribution without drawing questions.
         taken = rng.multinomial(scores.size, counts / scores.size, size=draws)
         means: Array = taken @ values / scores.size
         return means
-    means = np.empty(draws)
-    for start in range(0, draws, CHUNK):
-        block = means[start : start + CHUNK]
-        block[:] = scores[rng.integers(scores.size, size=(block.size, scores.size))].mean(axis=1)
-    return means
+    sums, sizes = _per_cluster(scores[None, :], clusters)
+    blocks = [weights @ sums[0] / (weights @ sizes) for weights in _weights(rng, sizes, draws)]
+    return np.concatenate(blocks) if blocks else np.empty(0)
 
 
-def _percentiles(value: float, means: Array) -> Estimate:
-    low, high = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2])
-    return Estimate(value, float(low), float(high))
+def mean_by_clusters(scores: Sequence[Array], groups: Sequence[npt.ArrayLike]) -> Estimate | None:
+    """Return the same mean with an interval that holds where whole groups may differ.
+
+    `groups` names each question's group, its source dataset say, which several targets may share:
+    cluster-robust standard error of statsmodels' weighted least squares, every target weighing
+    alike, t on groups minus one degrees of freedom. None below five groups.
+
+    Raises:
+        ValueError: no target, or a target without questions.
+    """
+    _check(scores)
+    names, codes = np.unique(
+        np.concatenate([np.asarray(group) for group in groups]), return_inverse=True
+    )
+    if names.size < MIN_CLUSTERS:
+        return None
+    values = np.concatenate(scores)
+    weights = np.concatenate([np.full(target.size, 1.0 / target.size) for target in scores])
+    settings = {"groups": codes, "use_correction": True}
+    fit = WLS(values, np.ones(values.size), weights=weights).fit(
+        cov_type="cluster", cov_kwds=settings, use_t=True
+    )
+    low, high = fit.conf_int(ALPHA)[0]
+    return Estimate(_mean(scores), float(low), float(high))
+
+
+def mean_by_mixed_model(scores: Sequence[Array]) -> Estimate | None:
+    """Return the mean of a linear mixed model with a random intercept a target, as a check.
+
+    Fitted by restricted maximum likelihood (statsmodels' MixedLM), interval by t on targets minus
+    one. None where it cannot be fitted: one target, or scores that do not vary.
+
+    Raises:
+        ValueError: no target, or a target without questions.
+    """
+    _check(scores)
+    values = np.concatenate(scores)
+    if len(scores) < 2 or not values.var():
+        return None
+    codes = np.repeat(np.arange(len(scores)), [target.size for target in scores])
+    with warnings.catch_warnings():
+        # A variance of zero between targets lies on the boundary and is a fit all the same.
+        warnings.simplefilter("ignore")
+        try:
+            fit = MixedLM(values, np.ones(values.size), codes).fit(reml=True)
+            value, error = float(fit.fe_params[0]), float(fit.bse_fe[0])
+        except np.linalg.LinAlgError:
+            return None
+    if not math.isfinite(error):
+        return None
+    half = float(student.ppf(1 - ALPHA / 2, len(scores) - 1)) * error
+    return Estimate(value, value - half, value + half)
+
+
+# --- Many comparisons ----------------------------------------------------------------------------
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

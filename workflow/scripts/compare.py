@@ -18,5 +18,7 @@ with logged(snakemake.log[0]):
         snakemake.wildcards.experiment,
         Path(snakemake.output.headline).parent,
         leaked=Path(snakemake.input.leaked),
+        data=Path("results/data"),
+        **json.loads(snakemake.params.claims),
         printed=[Printed(*row) for row in json.loads(snakemake.params.published)],
     )

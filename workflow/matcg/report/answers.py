@@ -27,8 +27,9 @@ __all__ = [
 BASELINE = "baseline"
 COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
-    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label"),
+    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw"),
 )
+COUNTS = ("n_train", "mixed_in", "draw")
 ANSWER_COLUMNS = ["run", "sample_id", "n_options", "answer", "predicted", "strict", "mass"]
 # An error stays one readable line however much is missing.
 NAMED = 10
@@ -57,6 +58,7 @@ class PlanRow:
     n_train: int
     mixed_in: int = 0
     label: str = ""
+    draw: int = 0
 
     @property
     def key(self) -> Key:
@@ -122,15 +124,14 @@ def _plan_row(path: Path, row: Mapping[str, str]) -> PlanRow:
     values: dict[str, Any] = {name: row[name] for name in COLUMNS}
     try:
         values["seed"] = int(row["seed"]) if row["seed"] else None
-        values["n_train"] = int(row["n_train"] or 0)
-        values["mixed_in"] = int(row["mixed_in"] or 0)
+        values |= {name: int(row[name] or 0) for name in COUNTS}
     except ValueError:
         where = f"{path}: target {row['target']}, run {row['run']}"
         raise DataError(
-            f"{where}: seed, n_train and mixed_in must be whole numbers or empty"
+            f"{where}: seed, {', '.join(COUNTS)} must be whole numbers or empty"
         ) from None
     if row["run"] == BASELINE:
-        values |= {"recipe": "", "seed": None, "n_train": 0, "mixed_in": 0}
+        values |= {"recipe": "", "seed": None, **dict.fromkeys(COUNTS, 0)}
     return PlanRow(**values)
 
 

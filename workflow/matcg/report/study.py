@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from matcg.errors import DataError
 from matcg.report.answers import BASELINE, Answers, Key, PlanRow
+from matcg.report.origins import Origins
 
 __all__ = [
     "CG",
@@ -21,7 +22,9 @@ __all__ = [
     "Array",
     "Setting",
     "Study",
+    "Target",
     "arm_order",
+    "by_target",
     "per_target",
     "setting_of",
     "without",
@@ -33,6 +36,7 @@ CONTROL = "control"
 ARMS = (CG, CONTROL, BASELINE, "floor", "ceiling")
 
 Array = npt.NDArray[np.float64]
+Target = tuple[str, str]
 Setting = tuple[str, str, int, int]
 SETTING = ("backbone", "recipe", "n_train", "mixed_in")
 
@@ -44,15 +48,25 @@ class Study:
     The reference is the control arm, or the baseline in an experiment without control.
     """
 
-    def __init__(self, rows: Sequence[PlanRow], answers: Mapping[Key, Answers]) -> None:
+    def __init__(
+        self,
+        rows: Sequence[PlanRow],
+        answers: Mapping[Key, Answers],
+        origins: Mapping[Target, Origins] | None = None,
+    ) -> None:
         self.rows = rows
         self.answers = answers
+        self.origins = origins or {}
         arms = {row.arm for row in rows}
         self.reference = CONTROL if CONTROL in arms else BASELINE
         self._references: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
+        self._baselines: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
         for row in rows:
+            place = (row.backbone, row.catalog, row.target)
             if row.arm == self.reference:
-                self._references[row.backbone, row.catalog, row.target].append(row)
+                self._references[place].append(row)
+            if row.arm == BASELINE:
+                self._baselines[place].append(row)
 
     def settings(self) -> list[Setting]:
         """Return the setting of every group that is summarised alone."""
@@ -73,6 +87,32 @@ class Study:
     def correct(self, row: PlanRow) -> Array:
         """Return 1.0 for a right, 0.0 for a wrong answer to each question."""
         return self.answers[row.key].correct
+
+    def clusters(self, target: Target) -> npt.NDArray[np.int64] | None:
+        """Return the number of each question's patient or image, None where all differ."""
+        return self.origins[target].clusters if target in self.origins else None
+
+    def replicates(self, rows: Iterable[PlanRow]) -> Array:
+        """Return the mean scores of an arm's draws, or of its seeds, shape (runs, questions).
+
+        Draws where there are several: what another training set would change counts what another
+        seed would.
+        """
+        distinct = list({row.key: row for row in rows}.values())
+        by = "draw" if len({row.draw for row in distinct}) > 1 else "seed"
+        groups: dict[int, list[Array]] = defaultdict(list)
+        for row in distinct:
+            groups[getattr(row, by)].append(self.correct(row))
+        return np.array([np.mean(scores, axis=0) for scores in groups.values()])
+
+    def baselines(self, row: PlanRow) -> list[PlanRow]:
+        """Return the untouched backbone's evaluation on a row's target, none where it has none."""
+        return self._baselines.get((row.backbone, row.catalog, row.target), [])
+
+    def minus_baseline(self, row: PlanRow) -> Array | None:
+        """Return per-question differences from the baseline, None where there is none."""
+        found = self.baselines(row)
+        return self.correct(row) - self.correct(found[0]) if found else None
 
     def minus_chance(self, row: PlanRow) -> Array:
         """Return right answers less what blind guessing would get on each question."""
@@ -117,12 +157,16 @@ def without(study: Study, left_out: Mapping[tuple[str, str], Collection[str]]) -
     A target of which none is left is left out with its runs.
     """
     kept: dict[Key, Answers] = {}
+    origins = dict(study.origins)
     for key, answers in study.answers.items():
-        names = left_out.get((key[1], key[2]), ())
+        target = (key[1], key[2])
+        names = left_out.get(target, ())
         chosen = ~np.isin(answers.sample_id, sorted(names)) if names else None
         if chosen is None or chosen.any():
             kept[key] = answers if chosen is None else answers.only(chosen)
-    return Study([row for row in study.rows if row.key in kept], kept)
+        if chosen is not None and target in study.origins:
+            origins[target] = study.origins[target].only(chosen)
+    return Study([row for row in study.rows if row.key in kept], kept, origins)
 
 
 def setting_of(row: PlanRow) -> Setting:
@@ -137,12 +181,19 @@ def arm_order(arm: str) -> tuple[int, str]:
 
 def per_target(rows: Iterable[PlanRow], score: Callable[[PlanRow], Array | None]) -> list[Array]:
     """Return each target's mean scores: over the runs of a rule, then over rules."""
-    groups: dict[tuple[str, str], dict[str, list[Array]]] = defaultdict(lambda: defaultdict(list))
+    return list(by_target(rows, score).values())
+
+
+def by_target(
+    rows: Iterable[PlanRow], score: Callable[[PlanRow], Array | None]
+) -> dict[Target, Array]:
+    """Return the same by target (catalog, id)."""
+    groups: dict[Target, dict[str, list[Array]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         scores = score(row)
         if scores is not None:
             groups[row.catalog, row.target][row.rule].append(scores)
-    return [
-        np.mean([np.mean(runs, axis=0) for runs in rules.values()], axis=0)
-        for rules in groups.values()
-    ]
+    return {
+        target: np.mean([np.mean(runs, axis=0) for runs in rules.values()], axis=0)
+        for target, rules in groups.items()
+    }
