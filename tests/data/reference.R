@@ -29,7 +29,7 @@ print(VarCorr(crossed))
 sizes <- seq(8, 24, 4)
 target <- rep(0:4, times = sizes)
 i <- unlist(lapply(sizes, function(n) 0:(n - 1)))
-d <- (5 * i + 3 * target + (i * i) %% 7) %% 3 - 1 + (i %% (target + 2) == 0) * (target > 1)
+d <- (5 * i + 3 * target + (i * i) %% 7) %% 3 - 1 + (target %% 3) / 2
 dataset <- (i + target * target) %% 7
 show("mixed model", summary(lme(d ~ 1, random = ~ 1 | target, method = "REML"))$tTable[1, 1:2])
 fit <- lm(d ~ 1, weights = rep(1 / sizes, times = sizes))

@@ -1,4 +1,8 @@
-"""Statistics against values printed by textbooks, R and scipy, and against simulated truth."""
+"""Statistics against values printed by textbooks, R and scipy, and against simulated truth.
+
+Values of R are those that tests/data/reference.R prints (R 4.2.2, lme4 1.1-31, lmerTest 3.1-3,
+nlme 3.1-162, sandwich 3.0-2). Simulated shares may be off by three of their standard errors.
+"""
 
 import math
 
@@ -21,6 +25,9 @@ def discordant(better: int, worse: int, ties: int = 0) -> np.ndarray:
         (15, 148, 0.0624, 0.1605),
         (0, 20, 0.0000, 0.1611),
         (1, 29, 0.0061, 0.1718),
+        # R: prop.test(x, n, correct = FALSE).
+        (0, 33, 0.0000, 0.1043),
+        (199, 200, 0.9722, 0.9991),
     ],
 )
 def test_wilson_agrees_with_newcombe(correct, n, low, high):
@@ -43,6 +50,8 @@ def test_wilson_refuses_what_is_no_share(correct, n):
         (15, 5, 0.04138947),
         (0, 6, 0.03125),
         (0, 0, 1.0),
+        # Agresti, Categorical Data Analysis (2002), table 10.1: approval, asked twice.
+        (86, 150, 3.71593614e-05),
     ],
 )
 def test_mcnemar_agrees_with_the_binomial_test(better, worse, p):
@@ -61,6 +70,18 @@ def test_adjusted_p_values_agree_with_r():
     assert statistics.holm(p_values) == pytest.approx([0.04, 0.06, 0.06, 0.06])
     assert statistics.benjamini_hochberg(p_values) == pytest.approx([0.04] * 4)
     assert statistics.holm([]) == []
+
+
+def test_adjusted_p_values_agree_with_r_on_the_example_of_benjamini_and_hochberg():
+    """J R Stat Soc B 57 (1995) 289-300, section 3.2: Bonferroni rejects three, theirs four."""
+    p_values = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240]
+    p_values += [0.4262, 0.5719, 0.6528, 0.7590, 1.0]
+    holm = [0.0015, 0.0056, 0.0247, 0.1140, 0.2211, 0.2780, 0.2780, 0.2780, 0.3213, *[1.0] * 6]
+    bh = [0.0015, 0.003, 0.0095, 0.035625, 0.0603, 0.0638571429, 0.0638571429, 0.0645, 0.0765]
+    bh += [0.486, 0.5811818182, 0.714875, 0.7532307692, 0.8132142857, 1.0]
+    assert statistics.holm(p_values) == pytest.approx(holm)
+    assert statistics.benjamini_hochberg(p_values) == pytest.approx(bh)
+    assert sum(q < 0.05 for q in statistics.benjamini_hochberg(p_values)) == 4
 
 
 def test_chance_is_the_mean_of_one_over_the_options():
@@ -109,18 +130,6 @@ def test_a_mean_over_nothing_is_refused(scores):
         statistics.mean_over_targets(scores, seed=0)
 
 
-def test_two_stage_interval_covers_the_true_mean():
-    """Targets differ (sd 0.1) and so do questions: nominal 95 %, at least 90 of 100 here."""
-    rng = np.random.default_rng(11)
-    truth, covered = 0.2, 0
-    for trial in range(100):
-        gains = np.clip(rng.normal(truth, 0.1, size=20), -0.5, 0.5)
-        scores = [np.where(rng.random(60) < (1 + gain) / 2, 1.0, -1.0) for gain in gains]
-        estimate = statistics.mean_over_targets(scores, seed=trial, draws=500)
-        covered += estimate.low <= truth <= estimate.high
-    assert covered >= 90
-
-
 def test_two_stage_interval_is_wider_than_questions_alone_where_targets_differ():
     scores = [np.ones(100), np.zeros(100), np.ones(100), np.zeros(100)]
     estimate = statistics.mean_over_targets(scores, seed=0)
@@ -165,16 +174,220 @@ def test_verdict(difference, p, detectable, expected):
     assert statistics.verdict(difference, p, detectable) == expected
 
 
-def test_null_data_is_rarely_called_an_effect():
-    rng = np.random.default_rng(5)
-    families = 6
-    false_claims = 0
+# --- Clusters ------------------------------------------------------------------------------------
+
+
+def test_a_cluster_counts_once_by_the_sign_of_its_sum():
+    differences = np.array([1.0, 1.0, -1.0, -1.0, 0.0, 1.0])
+    clusters = np.array([0, 0, 0, 1, 2, 3])
+    assert statistics.discordant(differences) == (3, 2)
+    assert statistics.discordant(differences, clusters) == (2, 1)
+
+
+def test_questions_about_one_patient_are_no_more_evidence_than_one():
+    once = discordant(30, 10, 20)
+    thrice, patients = once.repeat(3), np.arange(once.size).repeat(3)
+    plain = statistics.mean_over_questions(once, seed=0)
+    together = statistics.mean_over_questions(thrice, 0, patients)
+    apart = statistics.mean_over_questions(thrice, seed=0)
+    assert (together.low, together.high) == pytest.approx((plain.low, plain.high))
+    assert apart.high - apart.low < 0.7 * (together.high - together.low)
+    assert statistics.mcnemar_p(thrice, patients) == statistics.mcnemar_p(once)
+    targets = statistics.mean_over_targets([thrice, once], 0, [patients, None])
+    assert targets.value == plain.value
+
+
+def test_scores_of_one_test_set_are_resampled_alike():
+    one, other = discordant(30, 10, 20), discordant(5, 9, 46)
+    together = statistics.means_over_questions(np.array([one, other]), seed=4)
+    alone = [statistics.mean_over_questions(scores, seed=4) for scores in (one, other)]
+    assert together == alone
+
+
+def five_targets():
+    """Return the scores and source datasets of tests/data/reference.R."""
+    scores, datasets = [], []
+    for target, size in enumerate(range(8, 25, 4)):
+        i = np.arange(size)
+        scores.append(((5 * i + 3 * target + i * i % 7) % 3 - 1 + target % 3 / 2).astype(float))
+        datasets.append((i + target * target) % 7)
+    return scores, datasets
+
+
+def test_clustered_mean_agrees_with_r():
+    # R: vcovCL(lm(d ~ 1, weights), cluster = dataset, type = "HC1"), t on six degrees of freedom.
+    estimate = statistics.mean_by_clusters(*five_targets())
+    expected = (0.4775, 0.3063016352, 0.6486983648)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_few_datasets_do_not_tell_how_datasets_differ():
+    scores, datasets = five_targets()
+    assert statistics.mean_by_clusters(scores, [each % 4 for each in datasets]) is None
+
+
+def test_mixed_model_agrees_with_r():
+    # R: lme(d ~ 1, random = ~ 1 | target): mean, standard error; t on four degrees of freedom.
+    estimate = statistics.mean_by_mixed_model(five_targets()[0])
+    half = 2.7764451052 * 0.194157493
+    expected = (0.477887158, 0.477887158 - half, 0.477887158 + half)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("scores", [[np.ones(4)], [np.ones(4), np.ones(3)]])
+def test_there_is_no_mixed_model_of_one_target_or_of_equal_scores(scores):
+    assert statistics.mean_by_mixed_model(scores) is None
+
+
+# --- Seeds and draws -----------------------------------------------------------------------------
+
+
+def test_difference_over_runs_agrees_with_r():
+    # R: lmerTest's lmer(y ~ 1 + (1 | q) + (1 | s)): estimate, standard error, Satterthwaite's p.
+    q, s = np.meshgrid(np.arange(30), np.arange(4))
+    runs = ((7 * q + 3 * s + 2 * q * s + q * q % 11) % 10 < 2 + 2 * (q % 4) + s).astype(float)
+    found = statistics.difference_over_runs(runs, np.zeros((1, 30)))
+    assert found.estimate.value == pytest.approx(0.583333333333)
+    assert found.error == pytest.approx(0.081001866, abs=1e-7)
+    assert found.p == pytest.approx(0.000540219, abs=1e-8)
+
+
+def test_one_run_an_arm_says_nothing_of_how_runs_differ():
+    assert statistics.difference_over_runs(np.ones((1, 9)), np.zeros((1, 9))) is None
+
+
+def test_runs_that_all_agree_leave_nothing_uncertain():
+    found = statistics.difference_over_runs(np.ones((3, 9)), np.zeros((3, 9)))
+    assert (found.estimate.low, found.estimate.high, found.p) == (1.0, 1.0, 0.0)
+    assert statistics.difference_over_runs(np.ones((3, 9)), np.ones((3, 9))).p == 1.0
+
+
+# --- Simulated truth -----------------------------------------------------------------------------
+
+
+def margin(share, trials):
+    """Return three standard errors of a simulated share."""
+    return 3 * math.sqrt(share * (1 - share) / trials)
+
+
+def answers(rng, ease, n_runs, sd):
+    """Return runs' answers to questions of an ease each, the runs differing by a normal effect."""
+    effect = rng.normal(0, sd, size=(n_runs, 1))
+    return (rng.random((n_runs, ease.size)) < np.clip(ease + effect, 0, 1)).astype(float)
+
+
+def test_wilson_interval_covers_the_true_share():
+    trials = 4000
+    rng = np.random.default_rng(7)
+    for n, share in ((33, 0.25), (67, 0.5), (200, 0.9)):
+        found = [statistics.wilson(int(x), n) for x in rng.binomial(n, share, trials)]
+        covered = np.mean([each.low <= share <= each.high for each in found])
+        # Shares of few questions are discrete, so that no interval covers exactly 95 %.
+        assert abs(covered - 0.95) < 0.015 + margin(0.95, trials)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_bootstrap_interval_of_a_difference_covers_it(size):
+    """150 questions, alone or three a patient: 95 of 100 intervals hold the true difference."""
+    trials, n = 2000, 150
+    rng = np.random.default_rng(11 + size)
+    patients = np.arange(n // size).repeat(size)
+    # A patient's questions are answered alike: the answer to the first stands for all.
+    better, worse = 0.3, 0.15
+    first = rng.choice([1.0, -1.0, 0.0], (trials, n // size), p=[better, worse, 0.55])
+    found = statistics.means_over_questions(
+        first.repeat(size, axis=1), 3, patients if size > 1 else None, draws=1000
+    )
+    covered = np.mean([each.low <= better - worse <= each.high for each in found])
+    # The percentile bootstrap of few clusters is short by sqrt(1 - 1 / clusters).
+    assert abs(covered - 0.95) < (0.015 if size > 1 else 0.005) + margin(0.95, trials)
+
+
+@pytest.mark.parametrize(("seeds", "draws", "sd"), [(3, 3, 0.1), (5, 5, 0.05), (1, 5, 0.08)])
+def test_interval_over_runs_covers_where_runs_differ(seeds, draws, sd):
+    trials = 1500
+    rng = np.random.default_rng(13)
+    covered = 0
+    for _ in range(trials):
+        ease = rng.uniform(0.25, 0.75, 150)
+        cg = answers(rng, ease, seeds, sd if seeds > 1 else 0.0)
+        found = statistics.difference_over_runs(cg, answers(rng, ease, draws, sd))
+        covered += found.estimate.low <= 0 <= found.estimate.high
+    # With few runs it errs on the safe side, since no component of variance can be below zero.
+    assert 0.95 - margin(0.95, trials) <= covered / trials <= 0.975 + margin(0.975, trials)
+
+
+@pytest.mark.parametrize("n_targets", [6, 25])
+def test_interval_over_targets_covers_the_true_mean(n_targets):
+    """Targets differ (sd 0.1) and so do questions."""
+    trials, truth = (400 if n_targets < 10 else 100), 0.2
+    rng = np.random.default_rng(17)
+    covered = {"bootstrap": 0, "mixed model": 0}
+    for trial in range(trials):
+        gains = rng.normal(truth, 0.1, size=n_targets)
+        scores = [np.where(rng.random(60) < (1 + gain) / 2, 1.0, -1.0) for gain in gains]
+        found = statistics.mean_over_targets(scores, seed=trial, draws=500)
+        covered["bootstrap"] += found.low <= truth <= found.high
+        mixed = statistics.mean_by_mixed_model(scores)
+        covered["mixed model"] += mixed.low <= truth <= mixed.high
+    for share in covered.values():
+        assert abs(share / trials - 0.95) < margin(0.95, trials)
+
+
+def test_interval_over_targets_does_not_count_the_noise_of_questions_twice():
+    """Without it the width is that of the targets' means alone: t times their standard error."""
+    rng = np.random.default_rng(31)
+    scores = [np.where(rng.random(100) < 0.6 + gain, 1.0, -1.0) for gain in rng.normal(0, 0.1, 25)]
+    means = [target.mean() for target in scores]
+    half = 2.0639 * np.std(means, ddof=1) / 5
+    found = statistics.mean_over_targets(scores, seed=0)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)
+
+
+def verdicts(arms, minimum_effect=0.1):
+    """Return the verdicts of a family of (cg, control), each of shape (runs, questions)."""
+    p_values, cells = [], []
+    for cg, control in arms:
+        differences = cg.mean(axis=0) - control.mean(axis=0)
+        over_runs = statistics.difference_over_runs(cg, control)
+        p_values.append(max(statistics.mcnemar_p(differences), over_runs.p if over_runs else 0.0))
+        cells.append(float(differences.mean()))
+    adjusted = statistics.holm(p_values)
+    return [
+        statistics.verdict(mean, p, 0.05, minimum_effect)
+        for mean, p in zip(cells, adjusted, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("n_runs", "sd"), [(1, 0.0), (3, 0.0), (3, 0.08)])
+def test_null_data_are_called_an_effect_in_no_more_than_five_families_of_a_hundred(n_runs, sd):
+    """Families of ten combinations of 150 questions; with several runs, runs differ by chance."""
+    families = 300
+    rng = np.random.default_rng(19)
+    false = 0
     for _ in range(families):
-        differences = rng.integers(0, 2, (25, 150)) - rng.integers(0, 2, (25, 150))
-        adjusted = statistics.holm([statistics.mcnemar_p(row) for row in differences])
-        verdicts = {
-            statistics.verdict(float(row.mean()), p, 0.05)
-            for row, p in zip(differences, adjusted, strict=True)
-        }
-        false_claims += bool(verdicts & {"helps", "hurts"})
-    assert false_claims <= 1  # 5 % of families expected, exact tests are conservative
+        arms = []
+        for _ in range(10):
+            ease = rng.uniform(0.25, 0.75, 150)
+            arms.append([answers(rng, ease, n_runs, sd) for _ in range(2)])
+        false += bool({"helps", "hurts"} & set(verdicts(arms)))
+    assert false / families <= 0.05 + margin(0.05, families)
+
+
+def test_runs_that_differ_by_chance_fool_a_test_that_does_not_count_them():
+    """Why the verdict counts runs: McNemar alone takes the luck of three seeds for an effect."""
+    trials = 400
+    rng = np.random.default_rng(23)
+    fooled = 0
+    for _ in range(trials):
+        ease = rng.uniform(0.25, 0.75, 150)
+        cg, control = (answers(rng, ease, 3, 0.08).mean(axis=0) for _ in range(2))
+        fooled += statistics.mcnemar_p(cg - control) < statistics.ALPHA
+    assert fooled / trials > 0.05 + margin(0.05, trials)
+
+
+def test_a_true_effect_is_found():
+    rng = np.random.default_rng(29)
+    ease = rng.uniform(0.2, 0.5, 200)
+    arms = [(answers(rng, ease + 0.3, 1, 0), answers(rng, ease, 1, 0)) for _ in range(10)]
+    assert verdicts(arms) == ["helps"] * 10
