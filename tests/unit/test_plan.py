@@ -518,3 +518,38 @@ def test_mixes_that_may_hold_leaks_are_mixes_of_their_own() -> None:
     assert len(both.mixes) == 2 * len(clean)
     strict = make_plan(project({}, {"name": "other", "leaks": "error"}))
     assert strict.mixes == tuple(clean)
+
+
+def drawn(n: int, **changes: object) -> Plan:
+    control = {"rule": "unrelated", "draws": n}
+    return make_plan(project({"arms": {"cg": {}, "control": control}, **changes}))
+
+
+def test_further_draws_are_mixes_of_the_same_sources_and_leave_the_first_alone() -> None:
+    rows = [row for row in drawn(3).rows if row.arm == "control"]
+    parts = {mix.id: mix.parts for mix in drawn(3).mixes}
+    assert {row.draw for row in rows} == {0, 1, 2}
+    for target in ("ct-brain-state", "us-knee-side"):
+        mixes = {row.draw: row.mix for row in rows if row.target == target}
+        assert len(set(mixes.values())) == 3
+        assert len({parts[mix] for mix in mixes.values()}) == 1
+        assert all(row.seed in (0, 1) for row in rows)
+    first = {row for row in drawn(1).rows if row.arm == "control"}
+    assert first == {row for row in rows if row.draw == 0}
+    assert {row.draw for row in drawn(3).rows if row.arm == "cg"} == {0}
+
+
+def test_a_rule_that_chooses_gives_each_draw_another_combination() -> None:
+    arms = {"cg": {}, "control": {"rule": "pair", "draws": 2}}
+    plan = make_plan(project({"rules": ["related"], "arms": arms}))
+    parts = {mix.id: tuple(name for name, _ in mix.parts) for mix in plan.mixes}
+    for target in ("ct-brain-state", "us-knee-side"):
+        rows = [row for row in plan.rows if row.arm == "control" and row.target == target]
+        assert len({parts[row.mix] for row in rows}) == 2
+    assert any("choose: n 2, seed" in each.reason for each in plan.excluded)
+
+
+def test_draws_of_all_that_there_is_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"takes all that its sources have.*`draws: 1`"):
+        drawn(2, samples=50 * 8, short="repeat")
+    assert drawn(1, samples=50 * 8, short="repeat").rows
