@@ -3,6 +3,7 @@
 # make promise  whether the results of `make demo` show what they are meant to show
 # make lint     style, types, the workflow's own linter
 # make install  only the environment, which the others make when they need it
+# make browser  Chromium, in which tests open the report; `make test` does it where it can
 # make clean    remove results and the environment
 
 PYTHON ?= python3
@@ -30,14 +31,24 @@ PIP_EXTRA_INDEX_URL to PyTorch's wheel index for CPU builds and call make again.
 endef
 export no_install
 
-.PHONY: demo install test promise lint clean
+# The tests of the report in a browser skip, with the reason, where there is none.
+has_browser = command -v chromium >/dev/null && command -v chromedriver >/dev/null
+
+.PHONY: demo install browser test promise lint clean
 
 demo: $(env)
 	@$(bin)/snakemake --cores $(CORES) --logger matcg
 
 install: $(env)
 
-test: $(dev)
+browser:
+	@$(has_browser) || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { \
+		echo "Installing Debian's chromium and chromium-driver, in which tests open the report."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+			--no-install-recommends chromium chromium-driver >/dev/null 2>&1; }; } \
+		|| echo "No chromium and chromedriver: the tests of the report in a browser are skipped." >&2
+
+test: $(dev) browser
 	@$(bin)/python -m pytest tests/unit tests/workflow
 
 promise: $(dev)

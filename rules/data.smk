@@ -66,9 +66,24 @@ rule summarise:
         summaries=data_files("summary.json"),
         quarantines=data_files("quarantine.tsv"),
     output:
-        summary="results/data/summary.tsv",
-        quarantine="results/data/quarantine.tsv",
-        images="results/data/images.tsv",
+        summary=report(
+            "results/data/summary.tsv",
+            caption="../workflow/report/data.rst",
+            category="Data",
+            labels={"data": "summary"},
+        ),
+        quarantine=report(
+            "results/data/quarantine.tsv",
+            caption="../workflow/report/data.rst",
+            category="Data",
+            labels={"data": "quarantine"},
+        ),
+        images=report(
+            "results/data/images.tsv",
+            caption="../workflow/report/data.rst",
+            category="Data",
+            labels={"data": "images"},
+        ),
     log:
         "logs/summarise.log",
     localrule: True

@@ -11,10 +11,17 @@ rule compare:
         tables=report(
             directory("results/experiments/{experiment}/tables"),
             patterns=["{name}.csv"],
+            caption="../workflow/report/tables.rst",
             category="Tables",
             subcategory="{experiment}",
+            labels={"table": "{name}"},
         ),
-        headline="results/experiments/{experiment}/headline.json",
+        headline=report(
+            "results/experiments/{experiment}/headline.json",
+            caption="../workflow/report/headline.rst",
+            category="Report",
+            labels={"part": "Headline of {experiment}"},
+        ),
     log:
         "logs/compare/{experiment}.log",
     conda:
@@ -39,8 +46,10 @@ rule figures:
         figures=report(
             directory("results/experiments/{experiment}/figures"),
             patterns=["{name}.svg"],
+            caption="../workflow/report/figures.rst",
             category="Figures",
             subcategory="{experiment}",
+            labels={"figure": "{name}"},
         ),
     log:
         "logs/figures/{experiment}.log",
@@ -58,7 +67,12 @@ rule figures:
 
 rule world:
     output:
-        sheet=report("results/figures/world.png", category="Data"),
+        sheet=report(
+            "results/figures/world.png",
+            caption="../workflow/report/world.rst",
+            category="Data",
+            labels={"data": "phantom world"},
+        ),
     log:
         "logs/world.log",
     conda:
@@ -82,7 +96,12 @@ rule report:
         figures=expand("results/experiments/{name}/figures", name=EXPERIMENTS),
         world=["results/figures/world.png"] if PHANTOMS else [],
     output:
-        "results/report.html",
+        report(
+            "results/report.html",
+            caption="../workflow/report/page.rst",
+            category="Report",
+            labels={"part": "The whole report"},
+        ),
     log:
         "logs/report.log",
     localrule: True

@@ -1,5 +1,9 @@
-"""The HTML report: complete, self-contained, and deaf to what hostile files put into it."""
+"""The HTML report: complete, self-contained, and deaf to what hostile files put into it.
 
+What it does in a browser: tests/workflow/test_browser.py.
+"""
+
+import csv
 import io
 import json
 import re
@@ -12,7 +16,8 @@ from PIL import Image
 from matcg.data import audit
 from matcg.data.leaks import Leak, write_leaks
 from matcg.errors import DataError
-from matcg.report import figures, grid, html
+from matcg.report import figures, grid, html, listing
+from matcg.report.embed import embedded
 from matcg.report.leaks import view_leaks
 from matcg.report.questions import ImageBudget
 from matcg.report.tables import compare
@@ -44,7 +49,7 @@ class Page(HTMLParser):
 
     def __init__(self, source):
         super().__init__()
-        self.tags, self.text, self._inside = [], [], ""
+        self.tags, self.text, self.data, self._inside = [], [], [], ""
         self.feed(source)
 
     def handle_starttag(self, tag, attrs):
@@ -57,9 +62,31 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self._inside not in ("style", "script"):
             self.text.append(data)
+        elif self.tags[-1] == ("script", {"type": "application/json"}):
+            self.data.append(json.loads(data))
 
     def all(self, name):
         return [attributes for tag, attributes in self.tags if tag == name]
+
+    def questions(self):
+        """Return the data of the questions, with texts in place of their numbers."""
+        (data,) = (each for each in self.data if "kinds" in each)
+        texts = data["texts"]
+        for row in data["rows"]:
+            row[0] = data["targets"][row[0]]["name"]
+            row[1] = row[1] if row[1] is None else data["kinds"][row[1]]
+            row[3:6] = texts[row[3]], texts[row[4]], [texts[number] for number in row[5]]
+        arms = [[texts[name] for name, _ in each["groups"]] for each in data["targets"]]
+        return data["rows"], arms
+
+
+def own(source):
+    """Return the page without the library's and our style sheets and scripts."""
+    inside = embedded()
+    for part in (*inside.styles, *inside.scripts):
+        assert part in source
+        source = source.replace(part, "")
+    return source
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +105,7 @@ def test_headline_comes_first(demo):
 
 def test_nothing_is_loaded_from_elsewhere(demo):
     _, source, page = demo
+    source = own(source)
     for tag, attributes in page.tags:
         for name in ("src", "srcset", "data", "poster", "action"):
             value = attributes.get(name) or "data:"
@@ -98,14 +126,84 @@ def test_all_figures_tables_and_data_are_in_it(demo):
         assert text in source or text.replace("'", "&#39;") in source
 
 
-def test_every_target_shows_questions_of_each_kind_with_all_arms(demo):
-    _, source, page = demo
-    kinds = [card["data-kind"] for card in page.all("article")]
-    assert {"gain", "both"} <= set(kinds)
-    assert all(kinds.count(kind) <= 2 * 2 for kind in set(kinds))
-    card = source[source.index("<article") : source.index("</article>")]
-    for arm in ("cg: fixed-task", "cg: fixed-modality", "control", "baseline", "floor", "ceiling"):
-        assert f"<td>{arm}</td>" in card
+def test_all_questions_are_there_with_the_answers_of_all_arms(demo):
+    results, _, page = demo
+    rows, arms = page.questions()
+    assert len(rows) == 24 * 2
+    wanted = ["cg: fixed-task", "cg: fixed-modality", "control", "baseline", "floor", "ceiling"]
+    assert arms == [wanted, wanted]
+    samples = {
+        sample.sample_id: sample
+        for target in SMALL["targets"]
+        for sample in read_samples(results / f"data/cat/{target}/test.parquet")
+    }
+    folder = results / "predictions/tiny/cat"
+    answers = {
+        (target, row["run"].split("/")[-2].split("-")[0] if "/" in row["run"] else row["run"],
+         row["sample_id"]): row["predicted"]
+        for target in SMALL["targets"]
+        for row in pq.read_table(folder / f"{target}.parquet").to_pylist()
+    }  # fmt: skip
+    for target, kind, name, dataset, question, options, answer, picture, replies in rows:
+        sample = samples[name]
+        assert (question, tuple(options), answer) == (
+            sample.question,
+            sample.options,
+            sample.answer,
+        )
+        assert dataset == "invented"
+        assert picture.startswith("data:image/webp;base64,")
+        chosen = {arm: reply[0] for arm, reply in zip(wanted, replies, strict=True)}
+        for arm in ("control", "baseline", "floor", "ceiling"):
+            assert chosen[arm] == answers[target, arm, name]
+        assert all(right == (letter == answer) for letter, right in replies)
+        # Two runs of CG are right where both are.
+        cg, control = chosen["cg: fixed-task"] == chosen["cg: fixed-modality"] == answer, None
+        control = chosen["control"] == answer
+        kinds = {(True, False): "gain", (False, True): "loss", (True, True): "both"}
+        assert kind == kinds.get((cg, control), "neither")
+
+
+def test_several_runs_show_the_most_frequent_answer_and_the_share_that_is_right(tmp_path):
+    world = World(**SMALL, seeds=(0, 1, 2), rules=("fixed-task",))
+    rows, _ = Page(report(tmp_path, world)).questions()
+    table = pq.read_table(tmp_path / "predictions/tiny/cat/mri-lung-side.parquet").to_pylist()
+    for target, _, name, *_, answer, _, replies in rows:
+        if target != "mri-lung-side":
+            continue
+        chosen = [
+            row["predicted"]
+            for row in table
+            if row["sample_id"] == name and row["run"].startswith("full/cg-")
+        ]
+        letter, right = replies[0]
+        assert len(chosen) == 3
+        assert right == chosen.count(answer)
+        assert chosen.count(letter) == max(map(chosen.count, chosen))
+
+
+def test_pictures_go_to_questions_on_which_the_arms_differ(tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "IMAGE_BYTES", 30_000)
+    source = report(tmp_path, World(**SMALL))
+    rows, _ = Page(source).questions()
+    for target in SMALL["targets"]:
+        pictured = [row for row in rows if row[0] == target and row[7]]
+        telling = [row for row in rows if row[0] == target and row[1] in ("gain", "loss")]
+        assert 0 < len(pictured) < len(telling)
+        assert {row[1] for row in pictured} <= {"gain", "loss"}
+    left_out = sum(not row[7] for row in rows)
+    assert f"{left_out} pictures are left out to keep this page small" in source
+
+
+def test_questions_are_left_out_above_their_bound_and_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "QUESTION_BYTES", 1500)
+    source = report(tmp_path, World(**SMALL))
+    rows, _ = Page(source).questions()
+    assert {row[0] for row in rows} == set(SMALL["targets"]), "each has its share"
+    assert len(rows) < 48
+    assert f"{48 - len(rows)} questions are left out" in source
+    data = next(part for part in re.findall(r">(\{.*\})</script>", source) if "kinds" in part)
+    assert len(re.sub(r'"data:[^"]*"', '""', data)) < 1500 + 1000, "names and kinds come on top"
 
 
 def test_the_same_results_give_the_same_page(demo, tmp_path):
@@ -125,23 +223,57 @@ def test_hostile_labels_stay_text(tmp_path):
     html.write(tmp_path, ["demo"], tmp_path / "report.html", config={"name": HOSTILE})
     source = (tmp_path / "report.html").read_text(encoding="utf-8")
     page = Page(source)
-    assert len(page.all("script")) == 1
+    kinds = [script.get("type") for script in page.all("script")]
+    assert kinds.count("module") == 2
+    assert set(kinds) == {"module", "application/json"}
     assert HOSTILE not in source
     assert HOSTILE in "".join(page.text)
+    assert any(HOSTILE in each.get("texts", ()) for each in page.data)
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert all(image["src"].startswith("data:") for image in page.all("img"))
 
 
-def test_long_quarantine_is_bounded_with_its_count_and_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(html, "ROWS", 2)
+def test_long_tables_are_bounded_with_their_count_and_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "ROWS", 2)
     source = report(tmp_path, World(**SMALL))
-    assert "3 rows" in source
-    assert "The first 2 rows; all are in data/quarantine.tsv." in source
+    assert re.search(r"3 rows:\s*<a href=\"data/quarantine.tsv\"", source)
+    assert "The first 2 rows; all are in the file." in source
+    assert all(len(each["rows"]) <= 2 for each in Page(source).data if "columns" in each)
+
+
+def test_large_tables_are_data_with_a_few_rows_as_html(tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "HTML_ROWS", 2)
+    monkeypatch.setattr(listing, "PREVIEW", 1)
+    source = report(tmp_path, World(**SMALL))
+    assert source.count("is not among the options") == 2, "one as HTML, one as data"
+    assert "The first 1 rows. JavaScript shows all." in source
+
+
+def test_columns_without_a_value_are_left_out(tmp_path):
+    report(tmp_path, World(**SMALL))
+    assert "<th" in (source := (tmp_path / "report.html").read_text())
+    assert ">Row</th>" not in source
+    assert ">Target&#39;s</th>" not in source
+    plan = tmp_path / "plan/experiments.tsv"
+    rows = list(csv.DictReader(plan.read_text().splitlines(), delimiter="\t"))
+    write_tsv(plan, tuple(rows[0]), [{**row, "label": "first"} for row in rows])
+    compare(plan, tmp_path / "predictions", "demo", tmp_path / "experiments/demo")
+    html.write(tmp_path, ["demo"], tmp_path / "report.html")
+    assert ">Row</th>" in (tmp_path / "report.html").read_text()
+
+
+def test_tables_are_linked_in_all_their_forms(demo):
+    results, _, page = demo
+    links = [link["href"] for link in page.all("a") if link["href"].startswith("experiments/")]
+    stems = ("summary", "comparison", "accuracy")
+    endings = ("csv", "md", "tex")
+    assert links == [f"experiments/demo/tables/{s}.{e}" for s in stems for e in endings]
+    assert all((results / link).exists() for link in links)
 
 
 def section(source):
     start = source.index("What was held out, what was learned from")
-    return source[start : source.index("Every evaluation", start)]
+    return source[start : source.index("</section>", start)]
 
 
 def test_grids_stand_below_the_comparison_one_target_open(demo):
@@ -188,7 +320,7 @@ def test_pictures_stop_at_their_budget():
     png = buffer.getvalue()
     assert budget.uri(png, "here") == ""
     assert budget.left_out == 1
-    assert ImageBudget(limit=10_000).uri(png, "here").startswith("data:image/png;base64,")
+    assert ImageBudget(limit=10_000).uri(png, "here").startswith("data:image/webp;base64,")
 
 
 def test_an_experiment_without_tables_is_named(tmp_path):
@@ -236,7 +368,7 @@ def test_leaks_are_told_and_shown_side_by_side_from_closest_to_farthest(tmp_path
         "equal pixels",
         "24 of 256 bits differ",
     ]
-    assert all(pair.test.startswith("data:image/png") and pair.train for pair in view.pairs)
+    assert all(pair.test.startswith("data:image/webp") and pair.train for pair in view.pairs)
     assert view_leaks(data, ImageBudget(10)).pairs[0].test == ""
 
 

@@ -142,7 +142,19 @@ def test_a_second_call_has_nothing_to_do(ran: Workspace) -> None:
 def test_a_report_of_snakemake_can_be_made(ran: Workspace) -> None:
     done = ran.snakemake("--report", "snakemake-report.html")
     assert done.returncode == 0, done.stdout
-    assert (ran.root / "snakemake-report.html").stat().st_size > 0
+    text = (ran.root / "snakemake-report.html").read_text()
+    assert "Experiments of this run: toy." in text
+    for caption in (
+        "The whole report as one page that loads nothing",
+        "The answer of experiment toy in one sentence",
+        "Table arms of the experiment.",
+        "Accuracy of every arm on each target, with chance.",
+        "Samples of every subset of the phantom world",
+        "lists every row that could not be used",
+    ):
+        assert caption in text
+    for place in ('"Report": {', '"Tables": {"toy": [', '"Figures": {"toy": [', '"Data": {'):
+        assert place in text
 
 
 CHANGES = [

@@ -1,13 +1,14 @@
 """The report: one HTML file that needs nothing but itself.
 
-All text passes Jinja's escaping; a content security policy forbids whatever is not in the file.
+All text passes Jinja's escaping, or goes through JSON into text nodes (report.js); a content
+security policy forbids whatever is not in the file.
 """
 
 import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,24 +20,23 @@ from matcg.errors import DataError
 from matcg.report import figures, provenance
 from matcg.report.answers import BASELINE, read_answers, read_plan
 from matcg.report.beside import STEM, beside_table, names_in
+from matcg.report.embed import embedded
 from matcg.report.grid import read_grids
 from matcg.report.leaks import view_leaks
-from matcg.report.questions import KINDS, ImageBudget, TargetQuestions, choose_questions
-from matcg.report.render import Cell, Row, Table, read_csv, shown
+from matcg.report.listing import Listing, list_cells, list_csv, list_tsv
+from matcg.report.questions import Budget, ImageBudget, QuestionView, view_questions
 from matcg.report.study import CG, Study
 from matcg.report.tables import ACCURACY, CLEAN, COMPARISON, SUMMARY
-from matcg.tsv import read_tsv
 
 __all__ = ["write"]
 
 FOLDER = Path(__file__).parent
 IMAGE_BYTES = 8_000_000
+QUESTION_BYTES = 5_000_000
 FIGURE_BYTES = 2_000_000
 GRID_BYTES = 6_000_000
-ROWS = 2000
-# Columns that are left out where they are empty.
-OPTIONAL = ("mixed_in", "label", "printed_gain", "our_gain", "printed_questions", "least_p")
-DATA_TABLES = (("Data", "summary"), ("Images", "images"), ("Quarantine", "quarantine"))
+DATA_TABLES = (("Subsets", "summary"), ("Images", "images"))
+QUARANTINE = "quarantine"
 LEAK_TABLES = (
     ("Of every mix and target", "audit"),
     ("Between source datasets", "overlaps"),
@@ -50,17 +50,6 @@ CAPTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A table as the template writes it: cells are (text, sort key, CSS class)."""
-
-    header: Sequence[tuple[str, bool]]
-    rows: Sequence[Sequence[tuple[str, Cell, str]]]
-    count: int
-    source: str
-    note: str = ""
-
-
 @dataclass
 class ExperimentView:
     """All that the report shows of one experiment."""
@@ -68,13 +57,13 @@ class ExperimentView:
     name: str
     headline: str
     results: Sequence[Mapping[str, Any]]
-    tables: Mapping[str, Shown]
+    tables: Mapping[str, Listing]
     figures: Sequence[tuple[str, str, str]]
     grids: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     grids_left_out: int = 0
     agreement: Mapping[str, Any] = field(default_factory=dict)
     without_leaks: Mapping[str, Any] = field(default_factory=dict)
-    questions: Sequence[TargetQuestions] = field(default_factory=list)
+    questions: QuestionView | None = None
     questions_of: str = ""
 
 
@@ -91,28 +80,30 @@ def write(
     Raises:
         DataError: an experiment has no tables, or the answers do not fit the questions.
     """
-    budget = ImageBudget(IMAGE_BYTES)
-    views = [_experiment(results, name, budget) for name in experiments]
-    for view in views:
+    images, text = ImageBudget(IMAGE_BYTES), Budget(QUESTION_BYTES)
+    # Few pictures, and those by which false alarms are seen: before the questions take the rest.
+    leaks = view_leaks(results / "data", images)
+    views = [_experiment(results, name) for name in experiments]
+    for index, view in enumerate(views):
         _add_grids(view, results, GRID_BYTES // len(views))
-    style, script = (_source(name) for name in ("report.css", "report.js.j2"))
+        _add_questions(view, results, images, text, len(views) - index)
+    inside = embedded()
     page = (
         _environment()
         .get_template("report.html.j2")
         .render(
             experiments=views,
-            left_out=budget.left_out,
-            kinds=KINDS,
             world=_image(results / "figures/world.png"),
             plan=_markdown_blocks(results / "plan/summary.md"),
-            excluded=_tsv(results, "plan/excluded.tsv"),
-            leaks=view_leaks(results / "data", budget),
-            leak_tables=[(title, _tsv(results, f"data/{name}.tsv")) for title, name in LEAK_TABLES],
-            data=[(title, _tsv(results, f"data/{name}.tsv")) for title, name in DATA_TABLES],
+            excluded=list_tsv(results, "plan/excluded.tsv"),
+            leaks=leaks,
+            leak_tables=[
+                (title, list_tsv(results, f"data/{name}.tsv")) for title, name in LEAK_TABLES
+            ],
+            data=[(title, list_tsv(results, f"data/{name}.tsv")) for title, name in DATA_TABLES],
+            quarantine=list_tsv(results, f"data/{QUARANTINE}.tsv"),
             provenance=_provenance(results, experiments, config),
-            style=style,
-            script=script,
-            policy=_policy(style, script),
+            inside=inside,
         )
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -129,28 +120,12 @@ def _environment() -> Environment:
     )
 
 
-def _source(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """Return the policy that lets this style and this script pass, and data URIs as pictures."""
-    digests = [
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (style, script)
-    ]
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digests[0]}'; "
-        f"script-src 'sha256-{digests[1]}'; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _experiment(results: Path, name: str, budget: ImageBudget) -> ExperimentView:
+def _experiment(results: Path, name: str) -> ExperimentView:
     folder = results / "experiments" / name
     try:
         headline = json.loads((folder / "headline.json").read_text(encoding="utf-8"))
         tables = {
-            table.stem: _table(results, folder / "tables", table)
+            table.stem: list_csv(results, folder / "tables", table)
             for table in (SUMMARY, COMPARISON, ACCURACY)
         }
     except FileNotFoundError as error:
@@ -158,26 +133,27 @@ def _experiment(results: Path, name: str, budget: ImageBudget) -> ExperimentView
     for table in (SUMMARY, COMPARISON):
         clean = replace(table, stem=table.stem + CLEAN)
         if (folder / "tables" / f"{clean.stem}.csv").exists():
-            tables[clean.stem] = _table(results, folder / "tables", clean)
+            tables[clean.stem] = list_csv(results, folder / "tables", clean)
     path = folder / "tables" / f"{STEM}.csv"
     if path.exists():
-        tables[STEM] = _table(results, path.parent, beside_table(names_in(path)))
+        tables[STEM] = list_csv(results, path.parent, beside_table(names_in(path)))
     view = ExperimentView(
         name, headline["headline"], headline["results"], tables, _figures(folder / "figures", name)
     )
     view.agreement = headline.get("published", {})
     view.without_leaks = headline.get("without_leaks", {})
-    _add_questions(view, results, budget)
     return view
 
 
-def _add_questions(view: ExperimentView, results: Path, budget: ImageBudget) -> None:
+def _add_questions(
+    view: ExperimentView, results: Path, images: ImageBudget, text: Budget, parts: int
+) -> None:
     """Show questions of the first setting that tests combinations, else of the first."""
     rows = read_plan(results / "plan/experiments.tsv", view.name)
     study = Study(rows, read_answers(results / "predictions", rows))
     settings = study.settings()
     setting = next((one for one in settings if study.arm(one, CG)), settings[0])
-    view.questions = choose_questions(study, setting, results / "data", budget)
+    view.questions = view_questions(study, setting, results / "data", images, text, parts)
     if len(settings) > 1:
         view.questions_of = ", ".join(str(part) for part in setting if part)
 
@@ -197,64 +173,13 @@ def _add_grids(view: ExperimentView, results: Path, limit: int) -> None:
     view.grids_left_out = budget.left_out
 
 
-def _table(results: Path, folder: Path, table: Table) -> Shown:
-    path = folder / f"{table.stem}.csv"
-    rows = read_csv(path, table.fields)
-    columns = [column for column in table.columns if _tells(rows, column.field)]
-    return Shown(
-        header=[(column.header, column.numeric) for column in columns],
-        rows=[
-            [(shown(row, column), row[column.field], _css(row, column.field)) for column in columns]
-            for row in rows
-        ],
-        count=len(rows),
-        source=path.relative_to(results).as_posix(),
-    )
-
-
-def _tells(rows: Sequence[Row], name: str) -> bool:
-    """Tell whether a column says anything: one with the same in every row only widens the table."""
-    if name in OPTIONAL:
-        return bool(_values(rows, name) - {0, "", None})
-    return name not in ("backbone", "recipe", "n_train") or len(_values(rows, name)) > 1
-
-
-def _values(rows: Iterable[Row], name: str) -> set[Cell]:
-    # Untrained rows have no recipe and no samples; that is no difference between settings.
-    return {row[name] for row in rows if row.get("run", "") != BASELINE}
-
-
-def _css(row: Row, name: str) -> str:
-    if name == "verdict":
-        return {"helps": "good", "hurts": "bad"}.get(str(row[name]), "muted")
-    return ""
-
-
-def _tsv(results: Path, name: str) -> Shown | None:
-    """Return a tab-separated file up to a bound that the note states, None where there is none."""
-    path = results / name
-    if not path.exists():
-        return None
-    rows = read_tsv(path)
-    with path.open(encoding="utf-8") as file:
-        names = file.readline().rstrip("\n").split("\t")
-    note = f"The first {ROWS} rows; all are in {name}." if len(rows) > ROWS else ""
-    return Shown(
-        header=[(header, False) for header in names],
-        rows=[[(row[header] or "", None, "") for header in names] for row in rows[:ROWS]],
-        count=len(rows),
-        source=name,
-        note=note,
-    )
-
-
 def _figures(folder: Path, name: str) -> list[tuple[str, str, str]]:
     """Return name, data URI and caption of every figure there is."""
     found = []
     for stem in figures.NAMES:
         uri = _figure(folder / f"{stem}.svg")
         if uri:
-            found.append((f"{name}: {stem}", uri, CAPTIONS[stem]))
+            found.append((f"{name}: {stem}", uri, CAPTIONS.get(stem, stem)))
     return found
 
 
@@ -284,7 +209,7 @@ def _markdown_blocks(path: Path) -> list[tuple[str, Any]]:
             blocks.append(("heading", part.lstrip("# ")))
         elif part.startswith("|"):
             cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-            blocks.append(("table", [cells[0], *cells[2:]]))
+            blocks.append(("table", list_cells(cells[0], cells[2:])))
         else:
             blocks.append(("text", part))
     return blocks

@@ -1,24 +1,28 @@
-"""A few questions of every target, with their picture and what each arm answered."""
+"""Every question of every target, with its picture and what each arm answered, as data."""
 
 import base64
 import io
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from markupsafe import Markup
 
 from matcg import seeds
 from matcg.errors import DataError
 from matcg.images import decode
 from matcg.report.answers import Answers, Key, PlanRow
+from matcg.report.embed import as_json
+from matcg.report.listing import Listing, Texts, list_cells
 from matcg.report.study import CG, CONTROL, Setting, Study, arm_order
-from matcg.samples import LETTERS, Sample, read_samples
+from matcg.samples import Sample, read_samples
 
-__all__ = ["KINDS", "Card", "ImageBudget", "TargetQuestions", "choose_questions"]
+__all__ = ["KINDS", "Budget", "ImageBudget", "QuestionView", "view_questions"]
 
 KINDS = {
     "gain": "CG right, control wrong",
@@ -26,110 +30,193 @@ KINDS = {
     "both": "both right",
     "neither": "both wrong",
 }
-PER_KIND = 2
+# What readers come for: these have pictures before others do.
+TELLING = ("gain", "loss")
 THUMBNAIL = 192
+PICTURE = 7  # its place in a row
 SMALL = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What one arm answered; `share` tells how many of its runs were right where there are more."""
-
-    arm: str
-    letter: str
-    option: str
-    right: bool
-    share: str
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One question as the report shows it; `image` is a data URI, empty where left out."""
-
-    sample: Sample
-    kind: str
-    image: str
-    options: tuple[tuple[str, str, bool], ...]
-    replies: tuple[Reply, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TargetQuestions:
-    """A target's chosen questions, and how many of all its questions are of each kind."""
-
-    target: str
-    counts: Mapping[str, int]
-    cards: tuple[Card, ...]
-    note: str = ""
-
-
-class ImageBudget:
-    """Turns pictures into data URIs until `limit` bytes are spent."""
+class Budget:
+    """Bytes that a page may still spend on something; `left_out` counts what did not fit."""
 
     def __init__(self, limit: int) -> None:
         self.left = limit
         self.left_out = 0
 
-    def uri(self, data: bytes, where: str) -> str:
-        """Return a thumbnail as a data URI, or nothing once the budget is spent."""
+    def spend(self, size: int, keep: int = 0) -> bool:
+        """Take `size` bytes if `keep` bytes then remain, else count one thing as left out."""
+        if size > self.left - keep:
+            self.left_out += 1
+            return False
+        self.left -= size
+        return True
+
+    def rest(self, parts: int) -> int:
+        """Return the bytes to keep for others if this is one of `parts` that share what is left."""
+        return self.left - self.left // parts
+
+
+class ImageBudget(Budget):
+    """Turns pictures into data URIs until its bytes are spent."""
+
+    def uri(self, data: bytes, where: str, keep: int = 0) -> str:
+        """Return a thumbnail as a data URI, or nothing once all but `keep` bytes are spent.
+
+        Raises:
+            ImageError: as `decode`.
+        """
         image = decode(data, where)
         image.thumbnail((THUMBNAIL, THUMBNAIL))
+        buffer = io.BytesIO()
         # Small synthetic pictures must stay sharp; photographs of any size must stay small.
-        kind, options = ("png", {}) if max(image.size) <= SMALL else ("jpeg", {"quality": 82})
-        encoded = base64.b64encode(_encoded(image, kind, options)).decode()
-        return self.take(f"data:image/{kind};base64,{encoded}")
+        image.save(buffer, "webp", lossless=max(image.size) <= SMALL, quality=70)
+        return self.take(
+            f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}", keep
+        )
 
-    def take(self, uri: str) -> str:
-        """Return a data URI as it is, or nothing once the budget is spent."""
-        if len(uri) > self.left:
-            self.left_out += 1
-            return ""
-        self.left -= len(uri)
-        return uri
+    def take(self, uri: str, keep: int = 0) -> str:
+        """Return a data URI as it is, or nothing once all but `keep` bytes are spent."""
+        return uri if self.spend(len(uri), keep) else ""
 
 
-def _encoded(image: Image.Image, kind: str, options: Mapping[str, int]) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
+@dataclass(frozen=True, slots=True)
+class QuestionView:
+    """An experiment's questions: how many of each kind a target has, and all as JSON.
 
-
-def choose_questions(
-    study: Study, setting: Setting, data: Path, budget: ImageBudget
-) -> list[TargetQuestions]:
-    """Return some questions of every target; `data` is results/data.
-
-    Per kind (CG right and control wrong, ...) the first few in an order derived from their ids:
-    no choice by look, but rare kinds are over-represented, which the counts make plain.
+    `targets` and `kinds` are what they can be filtered by, `left_out` and `without_picture` the
+    numbers of questions that are not on the page, or without their picture.
     """
-    groups: dict[tuple[str, str], list[PlanRow]] = defaultdict(list)
+
+    counts: Listing
+    data: Markup
+    targets: Sequence[str]
+    kinds: Mapping[str, str]
+    held: int
+    left_out: int
+    without_picture: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The runs that are told together: an arm's, or those of one of its rules.
+
+    `letter` is each question's most frequent answer, `right` how many of the runs were right.
+    """
+
+    name: str
+    runs: int
+    letter: npt.NDArray[np.int64]
+    right: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A target's questions by position: ids, right answers, kinds, and what each group answered."""
+
+    name: str
+    path: Path
+    ids: Sequence[str]
+    answer: npt.NDArray[np.int64]
+    kinds: Sequence[str]
+    groups: Sequence[_Group]
+
+
+@dataclass
+class _Page:
+    """What is gathered for the page, and what it may take."""
+
+    images: ImageBudget
+    text: Budget
+    texts: Texts = field(default_factory=Texts)
+    targets: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[list[Any]] = field(default_factory=list)
+
+
+def view_questions(
+    study: Study,
+    setting: Setting,
+    data: Path,
+    images: ImageBudget,
+    text: Budget,
+    parts: int = 1,
+) -> QuestionView:
+    """Return the questions of every target; `data` is results/data.
+
+    Pictures and texts take a `parts`-th of what is left of their budgets, each target its share of
+    that. Within a target those go first on which CG and control differ, then in an order derived
+    from their ids: no choice by look.
+
+    Raises:
+        DataError: an answered question is not in the data.
+    """
+    page = _Page(images, text)
+    pictures, left_out = images.left_out, text.left_out
+    targets = _targets(study, setting, data)
+    notes = [
+        _add(page, target, (parts - 1) * len(targets) + len(targets) - index)
+        for index, target in enumerate(targets)
+    ]
+    kinds = {kind: words for kind, words in KINDS.items() if any(t.kinds[0] for t in targets)}
+    content = {
+        "kinds": list(KINDS),
+        "names": list(KINDS.values()),
+        "targets": page.targets,
+        "texts": page.texts.all,
+        "rows": page.rows,
+    }
+    return QuestionView(
+        counts=_counts(targets, notes),
+        data=as_json(content),
+        targets=[target["name"] for target in page.targets],
+        kinds=kinds,
+        held=len(page.rows),
+        left_out=text.left_out - left_out,
+        without_picture=images.left_out - pictures,
+    )
+
+
+def _counts(targets: Sequence[_Target], notes: Sequence[str]) -> Listing:
+    told = any(target.kinds[0] for target in targets)
+    rows = [
+        [
+            target.name,
+            str(len(target.ids)),
+            *(str(target.kinds.count(kind)) if told else "" for kind in KINDS),
+            note,
+        ]
+        for target, note in zip(targets, notes, strict=True)
+    ]
+    return list_cells(["Target", "Questions", *KINDS.values(), "Note"], rows)
+
+
+def _targets(study: Study, setting: Setting, data: Path) -> list[_Target]:
+    found: dict[tuple[str, str], list[PlanRow]] = defaultdict(list)
     for arm in sorted({row.arm for row in study.rows}, key=arm_order):
         for row in study.arm(setting, arm):
-            groups[row.catalog, row.target].append(row)
+            found[row.catalog, row.target].append(row)
     return [
-        _target_questions(rows, study.answers, data / catalog / target / "test.parquet", budget)
-        for (catalog, target), rows in sorted(groups.items())
+        _target(rows, study.answers, data / catalog / target / "test.parquet")
+        for (catalog, target), rows in sorted(found.items())
     ]
 
 
-def _target_questions(
-    rows: Sequence[PlanRow], answers: Mapping[Key, Answers], path: Path, budget: ImageBudget
-) -> TargetQuestions:
-    target = rows[0].target
-    ids = [str(name) for name in answers[rows[0].key].sample_id]
-    kinds = _kinds(rows, answers)
-    counts = {kind: kinds.count(kind) for kind in KINDS} if any(kinds) else {}
-    if not path.exists():
-        return TargetQuestions(target, counts, (), f"{path.name} of this target was not found")
-    samples = {sample.sample_id: sample for sample in read_samples(path)}
-    unknown = [name for name in ids if name not in samples]
-    if unknown:
-        raise DataError(f"{path}: no question {unknown[0]}, which was answered; predict again")
-    cards = [
-        _card(rows, answers, position, samples[ids[position]], kinds[position], budget)
-        for position in _chosen(ids, kinds)
-    ]
-    return TargetQuestions(target, counts, tuple(cards))
+def _target(rows: Sequence[PlanRow], answers: Mapping[Key, Answers], path: Path) -> _Target:
+    first = answers[rows[0].key]
+    groups: dict[tuple[str, str], list[PlanRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.arm, row.rule].append(row)
+    return _Target(
+        name=rows[0].target,
+        path=path,
+        ids=[str(name) for name in first.sample_id],
+        answer=first.answer,
+        kinds=_kinds(rows, answers),
+        groups=[
+            _group(f"{arm}: {rule}" if rule else arm, [answers[row.key] for row in runs])
+            for (arm, rule), runs in groups.items()
+        ],
+    )
 
 
 def _kinds(rows: Sequence[PlanRow], answers: Mapping[Key, Answers]) -> list[str]:
@@ -152,50 +239,90 @@ def _mostly_right(
     return majority
 
 
-def _chosen(ids: Sequence[str], kinds: Sequence[str]) -> list[int]:
-    order = sorted(range(len(ids)), key=lambda position: seeds.derive(0, "report", ids[position]))
-    if not any(kinds):
-        return order[: PER_KIND * len(KINDS)]
+def _group(name: str, runs: Sequence[Answers]) -> _Group:
+    predicted = np.stack([run.predicted for run in runs])
+    letters = range(int(predicted.max()) + 1)
+    votes = np.stack([(predicted == letter).sum(axis=0) for letter in letters])
+    right = (predicted == runs[0].answer).sum(axis=0)
+    return _Group(name, len(runs), votes.argmax(axis=0), right)
+
+
+def _add(page: _Page, target: _Target, parts: int) -> str:
+    """Add a target's questions to the page; return what is to be said about them."""
+    if not target.path.exists():
+        return "its test data was not found"
+    samples = {sample.sample_id: sample for sample in read_samples(target.path)}
+    unknown = [name for name in target.ids if name not in samples]
+    if unknown:
+        raise DataError(
+            f"{target.path}: no question {unknown[0]}, which was answered; predict again"
+        )
+    number = page.texts.number
+    names = [[number(group.name), group.runs] for group in target.groups]
+    page.targets.append({"name": target.name, "groups": names})
+    rows = _rows(page, target, samples, page.text.rest(parts))
+    _add_pictures(page.images, target, samples, rows, page.images.rest(parts))
+    kinds = [*KINDS, ""]
+    page.rows += [rows[n] for n in sorted(rows, key=lambda n: (kinds.index(target.kinds[n]), n))]
+    return ""
+
+
+def _rows(
+    page: _Page, target: _Target, samples: Mapping[str, Sample], keep: int
+) -> dict[int, list[Any]]:
+    """Return a target's questions by position, those that are needed most first."""
+    rows: dict[int, list[Any]] = {}
+    for position in _order(target):
+        before = page.texts.size
+        row = _row(page, target, samples[target.ids[position]], position)
+        if not page.text.spend(len(json.dumps(row)) + page.texts.size - before, keep):
+            page.text.left_out += len(target.ids) - len(rows) - 1
+            break
+        rows[position] = row
+    return rows
+
+
+def _add_pictures(
+    images: ImageBudget,
+    target: _Target,
+    samples: Mapping[str, Sample],
+    rows: Mapping[int, list[Any]],
+    keep: int,
+) -> None:
+    """Put pictures into the rows in their order, until the share is spent."""
+    for done, (position, row) in enumerate(rows.items()):
+        sample = samples[target.ids[position]]
+        row[PICTURE] = images.uri(sample.image, f"{sample.subset}: {sample.sample_id}", keep)
+        if not row[PICTURE]:
+            # The others are not even decoded, which would take longer than all else here.
+            images.left_out += len(rows) - done - 1
+            return
+
+
+def _order(target: _Target) -> list[int]:
+    """Return the positions of a target's questions, those first that are needed most."""
+    return sorted(
+        range(len(target.ids)),
+        key=lambda place: (
+            target.kinds[place] not in TELLING,
+            seeds.derive(0, "report", target.ids[place]),
+        ),
+    )
+
+
+def _row(page: _Page, target: _Target, sample: Sample, position: int) -> list[Any]:
+    """Return a question as report.js reads it."""
+    number = page.texts.number
+    kind = target.kinds[position]
+    replies = [[int(group.letter[position]), int(group.right[position])] for group in target.groups]
     return [
-        position
-        for kind in KINDS
-        for position in [place for place in order if kinds[place] == kind][:PER_KIND]
+        len(page.targets) - 1,
+        list(KINDS).index(kind) if kind else None,
+        sample.sample_id,
+        number(sample.dataset),
+        number(sample.question),
+        [number(option) for option in sample.options],
+        sample.answer,
+        "",
+        replies,
     ]
-
-
-def _card(
-    rows: Sequence[PlanRow],
-    answers: Mapping[Key, Answers],
-    position: int,
-    sample: Sample,
-    kind: str,
-    budget: ImageBudget,
-) -> Card:
-    groups: dict[tuple[str, str], list[PlanRow]] = defaultdict(list)
-    for row in rows:
-        groups[row.arm, row.rule].append(row)
-    replies = [
-        _reply(f"{arm}: {rule}" if rule else arm, group, answers, position, sample)
-        for (arm, rule), group in groups.items()
-    ]
-    options = [
-        (LETTERS[index], option, index == sample.answer)
-        for index, option in enumerate(sample.options)
-    ]
-    image = budget.uri(sample.image, f"{sample.subset}: {sample.sample_id}")
-    return Card(sample, kind, image, tuple(options), tuple(replies))
-
-
-def _reply(
-    name: str,
-    rows: Sequence[PlanRow],
-    answers: Mapping[Key, Answers],
-    position: int,
-    sample: Sample,
-) -> Reply:
-    """Return the first run's answer, and how many of all runs were right."""
-    predicted = [int(answers[row.key].predicted[position]) for row in rows]
-    right = predicted.count(sample.answer)
-    share = f"{right} of {len(rows)} runs right" if len(rows) > 1 else ""
-    first = predicted[0]
-    return Reply(name, LETTERS[first], sample.options[first], first == sample.answer, share)
