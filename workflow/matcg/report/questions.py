@@ -32,7 +32,7 @@ KINDS = {
 }
 # What readers come for: these have pictures before others do.
 TELLING = ("gain", "loss")
-THUMBNAIL = 192
+THUMBNAIL = 160
 PICTURE = 7  # its place in a row
 SMALL = 128
 
@@ -121,6 +121,11 @@ class _Target:
     kinds: Sequence[str]
     groups: Sequence[_Group]
 
+    @property
+    def compared(self) -> bool:
+        """Return whether there are both CG and a control, and so kinds."""
+        return any(self.kinds)
+
 
 @dataclass
 class _Page:
@@ -157,7 +162,6 @@ def view_questions(
         _add(page, target, (parts - 1) * len(targets) + len(targets) - index)
         for index, target in enumerate(targets)
     ]
-    kinds = {kind: words for kind, words in KINDS.items() if any(t.kinds[0] for t in targets)}
     content = {
         "kinds": list(KINDS),
         "names": list(KINDS.values()),
@@ -169,7 +173,7 @@ def view_questions(
         counts=_counts(targets, notes),
         data=as_json(content),
         targets=[target["name"] for target in page.targets],
-        kinds=kinds,
+        kinds=KINDS if any(target.compared for target in targets) else {},
         held=len(page.rows),
         left_out=text.left_out - left_out,
         without_picture=images.left_out - pictures,
@@ -177,12 +181,11 @@ def view_questions(
 
 
 def _counts(targets: Sequence[_Target], notes: Sequence[str]) -> Listing:
-    told = any(target.kinds[0] for target in targets)
     rows = [
         [
             target.name,
             str(len(target.ids)),
-            *(str(target.kinds.count(kind)) if told else "" for kind in KINDS),
+            *(str(target.kinds.count(kind)) if target.compared else "" for kind in KINDS),
             note,
         ]
         for target, note in zip(targets, notes, strict=True)
