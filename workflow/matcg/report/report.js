@@ -112,10 +112,9 @@ function pictureOf({ id, picture }) {
 
 /** Show the pixels of a picture that is made larger. */
 function sharpen(image) {
-  image.decode().then(
-    () => image.classList.toggle("sharp", image.naturalWidth < 128),
-    () => image.classList.add("broken"),
-  );
+  const mark = () => image.classList.toggle("sharp", image.naturalWidth < 128);
+  if (image.complete) mark();
+  else image.addEventListener("load", mark);
 }
 for (const image of document.querySelectorAll(".card img")) sharpen(image);
 
