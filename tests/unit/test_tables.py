@@ -164,7 +164,7 @@ def test_the_same_input_gives_the_same_bytes(demo, tmp_path):
     again = tmp_path / "again"
     compare(results / "plan/experiments.tsv", results / "predictions", "demo", again)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*.*"))
-    assert len(files) == 10
+    assert len(files) == 19
     for file in files:
         assert (folder / file).read_bytes() == (again / file).read_bytes(), file
 

@@ -68,7 +68,10 @@ class PlanRow:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One run's answers to one target's questions, each array in order of `sample_id`."""
+    """One run's answers to one target's questions, each array in order of `sample_id`.
+
+    `confidence` is the probability of the predicted letter among the letters of the options.
+    """
 
     sample_id: npt.NDArray[np.str_]
     n_options: npt.NDArray[np.int64]
@@ -76,6 +79,7 @@ class Answers:
     predicted: npt.NDArray[np.int64]
     strict: npt.NDArray[np.bool_]
     mass: npt.NDArray[np.float64]
+    confidence: npt.NDArray[np.float32]
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "Answers":
         """Return the answers to the marked questions."""
@@ -169,10 +173,11 @@ def _read_file(path: Path) -> dict[str, Answers]:
     if not path.exists():
         return {}
     try:
-        table = pq.read_table(path, columns=ANSWER_COLUMNS)
+        table = pq.read_table(path, columns=[*ANSWER_COLUMNS, "probabilities"])
     except (pa.ArrowException, KeyError) as error:
         raise DataError(f"{path}: not a prediction file ({error}); predict again") from None
     columns = {name: table[name].to_numpy() for name in ANSWER_COLUMNS}
+    columns["confidence"] = _confidence(path, table["probabilities"], columns)
     order = np.lexsort((columns["sample_id"].astype(str), columns["run"].astype(str)))
     columns = {name: values[order] for name, values in columns.items()}
     names, starts = np.unique(columns["run"].astype(str), return_index=True)
@@ -185,6 +190,19 @@ def _read_file(path: Path) -> dict[str, Answers]:
     return runs
 
 
+def _confidence(
+    path: Path, probabilities: pa.ChunkedArray, columns: Mapping[str, npt.NDArray[Any]]
+) -> npt.NDArray[np.float32]:
+    """Return the probability of each predicted letter, without the others': they are many."""
+    lists = probabilities.combine_chunks()
+    ends = lists.offsets.to_numpy()
+    if not np.array_equal(np.diff(ends), columns["n_options"]):
+        raise DataError(f"{path}: a question has not one probability an option; predict again")
+    values = lists.values.to_numpy()[ends[:-1] + columns["predicted"]]
+    confidence: npt.NDArray[np.float32] = values.astype(np.float32)
+    return confidence
+
+
 def _answers(columns: Mapping[str, npt.NDArray[Any]]) -> Answers:
     return Answers(
         sample_id=columns["sample_id"].astype(str),
@@ -193,6 +211,7 @@ def _answers(columns: Mapping[str, npt.NDArray[Any]]) -> Answers:
         predicted=columns["predicted"].astype(np.int64),
         strict=columns["strict"].astype(bool),
         mass=columns["mass"].astype(np.float64),
+        confidence=columns["confidence"],
     )
 
 

@@ -23,6 +23,7 @@ from matcg.report.columns import (
 )
 from matcg.report.comparison import COMPARISON, Claims, comparison_rows
 from matcg.report.headline import headline
+from matcg.report.letters import CALIBRATION, LETTERS, calibration_rows, letter_rows
 from matcg.report.origins import read_origins
 from matcg.report.render import Cell, Column, Field, Row, Table, write_table
 from matcg.report.study import (
@@ -37,11 +38,14 @@ from matcg.report.study import (
     setting_of,
     without,
 )
+from matcg.report.targets import TARGETS, target_rows
 from matcg.statistics import Estimate
 
 __all__ = ["ACCURACY", "CLEAN", "COMPARISON", "SUMMARY", "compare"]
 
 SEED = 0
+# Tables that only figures and curious readers need, and that are not made without leaked questions.
+MORE = ((TARGETS, target_rows), (LETTERS, letter_rows), (CALIBRATION, calibration_rows))
 CLEAN = "_without_leaks"  # ends the names of tables without questions about leaked images
 
 ACCURACY = Table(
@@ -140,6 +144,8 @@ def compare(
     study = Study(rows, answers, read_origins(data, asked) if data else None)
     claims = Claims(family, minimum_effect)
     found = _tabulate(study, experiment, out / "tables", claims)
+    for table, rows_of in MORE:
+        write_table(out / "tables", table, rows_of(study), experiment)
     names = read_leaked(leaked, rows) if leaked else {}
     if names:
         clean = without(study, names)
