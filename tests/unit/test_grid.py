@@ -277,3 +277,27 @@ def test_an_unknown_experiment_is_named(tmp_path):
     plan(tmp_path, [("t", "r", "a", "cg", "m1")], {"m1": "a"})
     with pytest.raises(DataError, match="no rows of experiment 'f'"):
         grid.read_grids(tmp_path, "f")
+
+
+def test_of_many_combinations_the_first_of_each_target_and_rule_are_kept(monkeypatch):
+    monkeypatch.setattr(grid, "DRAWN", 5)
+    panels = [Panel(rule, f"{rule}{i}", frozenset(), frozenset()) for rule in "pq" for i in (1, 2)]
+    grids = [Grid(target, tuple(panels)) for target in ("t", "u")]
+    kept = {g.target: [p.combination for p in g.panels] for g in grid.bounded(grids)}
+    assert kept == {"t": ["p1", "p2", "q1"], "u": ["p1", "q1"]}
+    assert [g.left_out for g in grid.bounded(grids)] == [1, 2]
+
+
+def test_every_target_keeps_a_combination_and_says_how_many_it_lacks(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(grid, "DRAWN", 1)
+    panels = tuple(Panel("r", str(i), frozenset(), frozenset()) for i in range(3))
+    subsets = {"t": of("CT", "brain", "state"), "u": of("MRI", "brain", "state")}
+    catalog = {"elements": CATALOG["elements"], "subsets": subsets}
+    kept = grid.bounded([Grid(target, panels) for target in "tu"])
+    assert [len(g.panels) for g in kept] == [1, 1]
+    assert "2 further combinations are not drawn" in grid.heading(
+        kept[0], subsets["t"]["elements"], CATALOG["elements"]
+    )
+    grid.draw(kept, catalog, tmp_path)
+    assert "4 of 6 combinations not drawn" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"grid-t.svg", "grid-u.svg"}

@@ -7,7 +7,7 @@ their marks.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise, product, zip_longest
 from math import ceil, nan, sqrt
 from pathlib import Path
@@ -37,6 +37,8 @@ from matcg.tsv import read_tsv
 __all__ = ["CatalogElements", "Grid", "Panel", "draw", "read_grids"]
 
 PANELS = 18  # of one figure; more go on further pages
+# Of an experiment: each takes a twentieth of a second. The plan's tables name them all.
+DRAWN = 150
 WIDTH = 14.0  # inches of panels side by side
 LABEL, LEGEND_NAME = 20, 40  # characters
 SHAPES = (*MARKERS, "*")
@@ -78,11 +80,15 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A target with all its combinations; `mixed_in` of its samples at most are trained on too."""
+    """A target with its combinations; `mixed_in` of its samples at most are trained on too.
+
+    `left_out` is how many further combinations are not drawn.
+    """
 
     target: str
     panels: tuple[Panel, ...]
     mixed_in: int = 0
+    left_out: int = 0
 
     @property
     def pages(self) -> dict[str, tuple[Panel, ...]]:
@@ -97,6 +103,9 @@ class Grid:
 def read_grids(plan: Path, experiment: str) -> list[Grid]:
     """Return the grid of every target that has a combination; `plan` is results/plan.
 
+    Of more than `DRAWN` combinations, those are kept that come first of their target and rule, at
+    least one of each target.
+
     Raises:
         DataError: experiments.tsv is not of this version or lacks the experiment.
     """
@@ -107,7 +116,37 @@ def read_grids(plan: Path, experiment: str) -> list[Grid]:
     for row in read_plan(plan / "experiments.tsv", experiment):
         targets[row.target].append(row)
     grids = (_grid(target, rows, trained) for target, rows in sorted(targets.items()))
-    return [grid for grid in grids if grid.panels]
+    return bounded([grid for grid in grids if grid.panels])
+
+
+def bounded(grids: Sequence[Grid]) -> list[Grid]:
+    """Return the grids with at most `DRAWN` panels in all, or one each where they are more."""
+    places = sorted(
+        (in_target, grid.target, at)
+        for grid in grids
+        for in_target, at in enumerate(_by_turns(grid.panels))
+    )
+    kept: dict[str, list[int]] = defaultdict(list)
+    for _, target, at in places[: max(DRAWN, len(grids))]:
+        kept[target].append(at)
+    return [
+        replace(
+            grid,
+            panels=tuple(grid.panels[at] for at in sorted(kept[grid.target])),
+            left_out=len(grid.panels) - len(kept[grid.target]),
+        )
+        for grid in grids
+    ]
+
+
+def _by_turns(panels: Sequence[Panel]) -> list[int]:
+    """Return the places of panels, the first of each rule before the second of any."""
+    seen: dict[str, int] = defaultdict(int)
+    turns = []
+    for at, panel in enumerate(panels):
+        turns.append((seen[panel.rule], at))
+        seen[panel.rule] += 1
+    return [at for _, at in sorted(turns)]
 
 
 def _grid(target: str, rows: Sequence[PlanRow], trained: Mapping[str, set[str]]) -> Grid:
@@ -210,6 +249,11 @@ def _places(
 
 def draw(grids: Iterable[Grid], catalog: CatalogElements, out: Path) -> None:
     """Write each target's figures to `out` as .svg and .png, named as `Grid.pages` says."""
+    grids = list(grids)
+    left_out = sum(grid.left_out for grid in grids)
+    if left_out:
+        total = left_out + sum(len(grid.panels) for grid in grids)
+        print(f"grids: {left_out} of {total} combinations not drawn; mixes.tsv has them all")
     for grid in grids:
         layout = Layout(catalog["elements"], shown_subsets(grid, catalog))
         values = catalog["subsets"][grid.target]["elements"]
@@ -235,7 +279,10 @@ def heading(grid: Grid, values: Mapping[str, Sequence[str]], names: Sequence[str
     parts = ", ".join(f"{name} {'/'.join(values[name])}" for name in names)
     if grid.mixed_in:
         parts += f"; up to {grid.mixed_in} of its samples are trained on too"
-    return clipped(f"{'Target' if grid.mixed_in else 'Held out'}: {grid.target} ({parts})", 200)
+    more = f"; {grid.left_out} further combinations are not drawn" if grid.left_out else ""
+    return (
+        clipped(f"{'Target' if grid.mixed_in else 'Held out'}: {grid.target} ({parts})", 200) + more
+    )
 
 
 def page_figure(grid: Grid, panels: Sequence[Panel], layout: Layout, title: str) -> Figure:
@@ -243,8 +290,10 @@ def page_figure(grid: Grid, panels: Sequence[Panel], layout: Layout, title: str)
     width = max(1.75, layout.inches * layout.column_edges[-1])
     lines = ceil(len(panels) / max(1, int(WIDTH / (width + 0.15))))
     columns = ceil(len(panels) / lines)
-    figure = new_figure(*_size(layout, width, columns, lines))
-    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat
+    size = _size(layout, width, columns, lines, len(panels) < lines * columns)
+    figure = new_figure(*size)
+    axes = list(figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat)
+    _ticks(axes[0], layout)
     for index, (axis, panel) in enumerate(zip_longest(axes, panels)):
         if panel is None:
             axis.set_visible(False)
@@ -258,15 +307,21 @@ def page_figure(grid: Grid, panels: Sequence[Panel], layout: Layout, title: str)
     return figure
 
 
-def _size(layout: Layout, width: float, columns: int, lines: int) -> tuple[float, float]:
-    """Return a figure's size in inches: panels of `width`, labels, legends above and below."""
+def _size(
+    layout: Layout, width: float, columns: int, lines: int, ragged: bool
+) -> tuple[float, float]:
+    """Return a figure's size in inches: panels of `width`, labels, legends above and below.
+
+    Where the last line is not full, the one before it has names of columns too.
+    """
     beside, below = (
         0.15 + 0.055 * min(LABEL, max(map(len, names))) for names in (layout.rows, layout.columns)
     )
     total = max(beside + columns * (width + 0.15), 6.5)
     legends = 0.62 + 0.17 * ceil(len(layout.values) / _legend_columns(total, layout.values))
     height = lines * (layout.inches * layout.row_edges[-1] + 0.42)
-    return total, legends + (below if layout.upright else 0.2) + height
+    names = below if layout.upright else 0.2
+    return total, legends + names * (2 if ragged else 1) + height
 
 
 def _legend_columns(width: float, names: Sequence[str]) -> int:
@@ -284,6 +339,13 @@ def _title(panel: Panel, length: int) -> str:
     return f"{clipped(panel.rule, length)}\n{sources}"
 
 
+def _ticks(panel: Axes, layout: Layout) -> None:
+    """Name rows and columns in one panel: all share them, and to do it in each takes long."""
+    panel.set_yticks(middles(layout.row_edges), [clipped(row, LABEL) for row in layout.rows])
+    columns = [clipped(column, LABEL) for column in layout.columns]
+    panel.set_xticks(middles(layout.column_edges), columns)
+
+
 def _ground(panel: Axes, layout: Layout, target: str) -> None:
     """Draw the cells; bands mark what has the target's row or column."""
     columns, rows = layout.column_edges, layout.row_edges
@@ -299,8 +361,6 @@ def _ground(panel: Axes, layout: Layout, target: str) -> None:
     panel.plot(xs, ys, color=LINE, lw=0.5, zorder=1)
     panel.set(xlim=(0, columns[-1]), ylim=(rows[-1], 0), aspect="equal", anchor="NW")
     panel.spines[:].set(visible=True, color=LINE)
-    panel.set_yticks(middles(rows), [clipped(row, LABEL) for row in layout.rows])
-    panel.set_xticks(middles(columns), [clipped(column, LABEL) for column in layout.columns])
     panel.tick_params(length=0, labelsize=6.5)
     panel.tick_params(axis="x", rotation=90 if layout.upright else 0)
 
