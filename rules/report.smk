@@ -87,6 +87,25 @@ rule world:
         "../workflow/scripts/world.py"
 
 
+rule leak_pairs:
+    input:
+        leaks="results/data/leaks.tsv",
+    output:
+        png="results/figures/leaks.png",
+        svg=report("results/figures/leaks.svg", category="Data"),
+    log:
+        "logs/leak_pairs.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        version=versions.LEAK_PAIRS,
+    script:
+        "../workflow/scripts/leak_pairs.py"
+
+
 rule report:
     input:
         # Looked at again, the plan is priced again; that is no reason for another report.
@@ -95,6 +114,7 @@ rule report:
         headlines=expand("results/experiments/{name}/headline.json", name=EXPERIMENTS),
         figures=expand("results/experiments/{name}/figures", name=EXPERIMENTS),
         world=["results/figures/world.png"] if PHANTOMS else [],
+        leak_pairs="results/figures/leaks.svg",
     output:
         report(
             "results/report.html",

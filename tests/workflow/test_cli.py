@@ -10,8 +10,8 @@ from workspace import REPO, Workspace
 
 RULES = {
     "all", "audit", "backbone", "check_images", "compare", "enumerate", "fetch_medmat", "figures",
-    "finetune", "leaks", "mix", "paper", "plan", "predict", "prepare", "report", "summarise",
-    "world",
+    "finetune", "leak_pairs", "leaks", "mix", "paper", "plan", "predict", "prepare", "report",
+    "summarise", "world",
 }  # fmt: skip
 DONE = "Nothing to be done"
 

@@ -11,7 +11,7 @@ from matcg.report.headline import counted
 from matcg.report.questions import ImageBudget
 from matcg.tsv import read_tsv
 
-__all__ = ["LeakView", "Pair", "view_leaks"]
+__all__ = ["SHOWN", "LeakView", "Pair", "examples", "view_leaks"]
 
 SHOWN = 12
 
@@ -44,7 +44,7 @@ def view_leaks(data: Path, budget: ImageBudget) -> LeakView | None:
     leaks = read_leaks(data / "leaks.tsv")
     return LeakView(
         _sentence(leaks, read_tsv(data / "audit.tsv")),
-        [_pair(data, leak, budget) for leak in _examples(leaks)[:SHOWN]],
+        [_pair(data, leak, budget) for leak in examples(leaks)[:SHOWN]],
     )
 
 
@@ -73,7 +73,7 @@ def _sentence(leaks: Sequence[Leak], uses: Sequence[dict[str, str]]) -> str:
     )
 
 
-def _examples(leaks: Iterable[Leak]) -> list[Leak]:
+def examples(leaks: Iterable[Leak]) -> list[Leak]:
     """Return the closest and the farthest pair of each two datasets, farthest after all closest."""
     groups: dict[tuple[str, str], list[Leak]] = defaultdict(list)
     for leak in leaks:
