@@ -6,11 +6,12 @@ import pytest
 from PIL import Image
 
 from matcg.errors import DataError
-from matcg.report import figures
+from matcg.report import differences, figures, losses
 from matcg.report.tables import compare
 from synthetic import World, catalog, make
 
-DRAWN = (*figures.NAMES, "grid-ct-brain-state")
+OPTIONAL = {"sizes", "mixed"}
+DRAWN = (*(name for name in figures.NAMES if name not in OPTIONAL), "grid-ct-brain-state")
 
 
 def prepared(results, world):
@@ -37,6 +38,11 @@ def test_every_figure_is_written_as_svg_and_png(demo):
     for name in DRAWN:
         assert Image.open(results / f"one/{name}.png").width > 400
         assert (results / f"one/{name}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_figures_that_nothing_asks_for_are_not_there(demo):
+    results, _ = demo
+    assert {path.stem for path in (results / "one").iterdir()} == set(DRAWN)
 
 
 def test_svg_is_the_same_each_time(demo):
@@ -105,20 +111,70 @@ def test_heatmap_without_elements_shows_targets_by_rule():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["t1", "t2"]
 
 
-def test_differences_are_sorted_and_all_there():
-    rows = [comparison_row(f"t{index}", value) for index, value in enumerate((0.3, -0.2, 0.1))]
-    figure = figures.difference_figure(rows)
-    labels = [label.get_text().split()[0] for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["t1", "t2", "t0"]
+def summary_row(rule, mean):
+    ends = {f"minus_reference{end}": mean for end in ("", "_low", "_high")}
+    shared = ("backbone", "recipe", "n_train", "mixed_in")
+    return {**{n: comparison_row("t", 0)[n] for n in shared}, "arm": "cg", "rule": rule, **ends}
+
+
+def test_differences_are_sorted_within_their_rule_the_best_rule_first():
+    values = (("p", 0.1), ("q", -0.2), ("q", 0.4), ("p", 0.2))
+    rows = [comparison_row(f"t{index}", v, rule) for index, (rule, v) in enumerate(values)]
+    figure = figures.difference_figure(rows, [summary_row("p", 0.15), summary_row("q", 0.16)])
+    (axes,) = figure.axes
+    labels = [label.get_text().split()[0] for label in axes.get_yticklabels()]
+    assert labels == ["t2", "t1", "t3", "t0"]
+    places = axes.get_yticks()
+    assert list(places) == sorted(places)
+    assert axes.yaxis_inverted()
+    headings = [text.get_text() for text in axes.texts]
+    assert headings == [
+        "q  +16.0 [16.0, 16.0]  (helps 2, hurts 0 of 2)",
+        "p  +15.0 [15.0, 15.0]  (helps 2, hurts 0 of 2)",
+    ]
+
+
+def drawn_values(axes):
+    return [float(x) for line in axes.lines if line.get_marker() == "o" for x in line.get_xdata()]
+
+
+def test_of_many_combinations_neighbours_are_drawn_as_their_mean(monkeypatch):
+    monkeypatch.setattr(differences, "LABELLED", 4)
+    monkeypatch.setattr(differences, "THIN_ROWS", 6)
+    rows = [comparison_row(f"t{index}", index / 100) for index in range(12)]
+    figure = figures.difference_figure(rows, [])
+    (axes,) = figure.axes
+    assert drawn_values(axes) == pytest.approx([10.5, 8.5, 6.5, 4.5, 2.5, 0.5])
+    assert "a row is the mean of neighbouring" in figure.get_suptitle()
+    assert "hurts 0 of 12" in axes.texts[0].get_text()
+
+
+def test_settings_beyond_the_bound_are_said_and_the_largest_drawn(monkeypatch):
+    monkeypatch.setattr(differences, "SETTINGS", 2)
+    rows = [{**comparison_row("t", 0.1), "n_train": size} for size in (500, 3000, 1000)]
+    with figures.mpl.rc_context(figures.STYLE):
+        figure = figures.difference_figure(rows, [])
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["b, recipe full, 1000 samples", "b, recipe full, 3000 samples"]
+    assert "1 further settings are not drawn" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("count", [6, 43, 758, 10_000])
+def test_the_figure_of_differences_is_bounded_in_size(count):
+    rows = [comparison_row(f"t{i}", i / count, f"rule-{i % 4}") for i in range(count)]
+    figure = figures.difference_figure(rows, [])
+    width, height = figure.get_size_inches()
+    assert width < 8
+    assert height < 20
 
 
 def test_a_combination_without_reference_is_said_not_drawn():
-    figure = figures.difference_figure([comparison_row("t", None)])
+    figure = figures.difference_figure([comparison_row("t", None)], [])
     assert "no combination" in figure.texts[0].get_text()
 
 
 def test_dollar_signs_do_not_start_formulas(tmp_path):
-    figure = figures.difference_figure([comparison_row("a$b$_{", 0.1)])
+    figure = figures.difference_figure([comparison_row("a$b$_{", 0.1)], [])
     figure.savefig(tmp_path / "x.svg")
 
 
@@ -140,3 +196,15 @@ def test_a_run_shared_by_rows_of_an_arm_counts_once(tmp_path):
     path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
     baseline = {"backbone": "b", "run": "baseline", "arm": "baseline"}
     assert figures.read_losses([row, row, baseline], tmp_path) == {"cg": [[(1, 2.0), (2, 1.0)]]}
+
+
+def test_many_losses_are_drawn_as_bands(monkeypatch):
+    curves = [[(1, 2.0 + i), (2, 1.0 + i)] for i in range(5)]
+    few = losses.loss_figure({"cg": curves}).axes[0]
+    monkeypatch.setattr(losses, "DRAWN", 4)
+    many = losses.loss_figure({"cg": curves}).axes[0]
+    assert (len(few.lines), len(few.collections)) == (6, 0)
+    assert (len(many.lines), len(many.collections)) == (1, 2)
+    assert list(many.lines[0].get_ydata()) == [4.0, 3.0]
+    low, high = many.collections[0].get_datalim(many.transData).intervaly
+    assert (low, high) == pytest.approx((1.2, 5.8))

@@ -43,10 +43,15 @@ LEAK_TABLES = (
     ("Every pair", "leaks"),
 )
 CAPTIONS = {
-    "difference": "CG minus control of every combination, with 95 % bootstrap intervals.",
+    "difference": "CG minus control of every combination, with 95 % bootstrap intervals, by rule.",
     "arms": "Accuracy of every arm on each target, with chance.",
+    "scaling": "Accuracy of every choice of training data on each target, with 95 % intervals.",
+    "sizes": "Accuracy against the number of training samples; bands are 95 % intervals.",
+    "mixed": "Accuracy against samples of the target in training; bands are 95 % intervals.",
     "heatmap": "CG minus control over the grid of elements, or over targets and rules.",
-    "loss": "Training loss of every run, and their median.",
+    "letters": "How often each letter is right and is answered, and accuracy where it is right.",
+    "calibration": "Accuracy against confidence, the answered letter's probability among letters.",
+    "loss": "Training loss of every run, or its spread, and their median.",
 }
 
 

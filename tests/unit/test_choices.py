@@ -1,0 +1,170 @@
+"""Figures of training choices and of sizes: what is drawn where, and when there is none."""
+
+import pytest
+
+from matcg.report import bars, curves
+from matcg.report.answers import read_answers, read_plan
+from matcg.report.render import read_csv
+from matcg.report.study import Study
+from matcg.report.tables import SUMMARY, compare
+from matcg.report.targets import TARGETS, target_rows
+from synthetic import PLAN_COLUMNS, World, make, plan_rows, write_tsv
+
+SETTING = {"backbone": "b", "recipe": "full", "n_train": 600, "mixed_in": 0}
+
+
+def target_row(target, arm, accuracy, rule="", **more):
+    ends = {f"accuracy{end}": accuracy + d for end, d in (("", 0), ("_low", -0.1), ("_high", 0.1))}
+    untrained = {"recipe": "", "n_train": 0} if arm == "baseline" else {}
+    shared = {"target": target, "arm": arm, "rule": rule, "combinations": int(bool(rule))}
+    return {**SETTING, **untrained, **shared, "chance": 0.25, **ends, **more}
+
+
+CHOICES = [
+    target_row("t", "baseline", 0.3),
+    target_row("t", "cg", 0.6),
+    target_row("t", "cg", 0.7, "p"),
+    target_row("t", "cg", 0.5, "q"),
+    target_row("t", "control", 0.4),
+]
+
+
+def heights(axes):
+    return [round(bar.get_height()) for bar in axes.patches]
+
+
+def test_choices_are_bars_over_baseline_and_chance():
+    figure = bars.scaling_figure(CHOICES)
+    (axes,) = figure.axes
+    assert heights(axes) == [70, 50, 40]
+    levels = {tuple(line.get_ydata()) for line in axes.lines if len(line.get_ydata()) == 2}
+    assert levels >= {(25, 25), (30, 30)}
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["p", "q", "control", "baseline", "chance"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row for row in CHOICES if row["rule"] != "q"],
+        [{**row, "combinations": 2} if row["rule"] == "q" else row for row in CHOICES],
+        CHOICES[:1],
+    ],
+)
+def test_there_are_no_bars_unless_rules_are_choices(rows):
+    assert bars.scaling_figure(rows) is None
+
+
+def test_printed_figures_stand_at_their_bars_where_there_are_ours():
+    shared = {"label": "", "target": "t", "backbone": "b", "recipe": "full"}
+    arms = {"cg_ours": 0.7, "baseline_ours": 0.3, "baseline_printed": 0.35}
+    published = [
+        {**shared, "rule": "p", "cg_printed": 0.65, **arms},
+        {**shared, "rule": "q", "cg_printed": 0.45, **arms},
+        {**shared, "rule": "r", "cg_printed": 0.99, **arms, "cg_ours": None},
+    ]
+    (axes,) = bars.scaling_figure(CHOICES, published).axes
+    marks = {
+        marker: [float(y) for x in axes.lines if x.get_marker() == marker for y in x.get_ydata()]
+        for marker in "<D"
+    }
+    assert marks == {"<": [35], "D": [65, 45]}
+    places = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D"]
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in axes.patches[:2]]
+    assert places == pytest.approx(middles)
+
+
+def test_targets_beyond_the_bound_are_said(monkeypatch):
+    monkeypatch.setattr(bars, "TARGETS", 1)
+    more = [{**row, "target": "u"} for row in CHOICES]
+    figure = bars.scaling_figure(CHOICES + more)
+    assert figure.get_suptitle() == "1 further targets are not drawn; the tables have them"
+    assert heights(figure.axes[0]) == [70, 50, 40]
+
+
+def size_rows(sizes, mixed_in=(0,), arm="cg"):
+    return [
+        target_row("t", arm, size / 10_000, n_train=size + mixed, mixed_in=mixed)
+        for size in sizes
+        for mixed in mixed_in
+    ]
+
+
+def curve(axes, color):
+    (line,) = [one for one in axes.lines if one.get_color() == color and len(one.get_xdata()) > 2]
+    return list(zip(line.get_xdata(), line.get_ydata(), strict=True))
+
+
+CG = curves.arm_styles(["cg"])["cg"][0]
+
+
+def test_curves_start_at_the_baseline_and_rise_with_size():
+    rows = [target_row("t", "baseline", 0.02), *size_rows((3000, 1000, 2000))]
+    figure = curves.sizes_figure(rows, [])
+    (axes,) = figure.axes
+    places = [(0, 2), (1000, 10), (2000, 20), (3000, 30)]
+    assert curve(axes, CG) == [(x, pytest.approx(y)) for x, y in places]
+    assert len(axes.collections) == 1
+
+
+def test_bands_are_the_intervals():
+    (axes,) = curves.sizes_figure(size_rows((1000, 2000)), []).axes
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert {tuple(corner.round(6)) for corner in corners} == {
+        *((1000, 0), (1000, 20), (2000, 10), (2000, 30)),
+    }
+
+
+def test_samples_of_the_target_are_an_axis_of_their_own():
+    rows = [target_row("t", "baseline", 0.02), *size_rows((1000,), (0, 100, 500))]
+    assert curves.sizes_figure(rows, []) is None
+    (axes,) = curves.mixed_figure(rows, []).axes
+    assert [x for x, _ in curve(axes, CG)] == [0, 100, 500]
+
+
+def test_one_size_is_no_curve_even_where_another_arm_has_its_own():
+    rows = size_rows((1000,)) + size_rows((50,), arm="single")
+    assert curves.sizes_figure(rows, []) is None
+    assert curves.mixed_figure(rows, []) is None
+
+
+def test_panels_beyond_the_bound_are_said(monkeypatch):
+    monkeypatch.setattr(curves, "PANELS", 2)
+    rows = [{**row, "target": name} for name in "abc" for row in size_rows((100, 200))]
+    figure = curves.sizes_figure(rows, [])
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b"]
+    assert figure.get_suptitle().endswith("1 further panels are not drawn; the tables have them")
+
+
+def test_mean_and_targets_are_those_of_the_tables(tmp_path):
+    world = World(sizes=(300, 600), seeds=(0, 1), questions=24)
+    make(tmp_path, world)
+    out = tmp_path / "out"
+    compare(tmp_path / "plan/experiments.tsv", tmp_path / "predictions", "demo", out)
+    targets, summary = (
+        read_csv(out / f"tables/{table.stem}.csv", table.fields) for table in (TARGETS, SUMMARY)
+    )
+    mean, *panels = curves.sizes_figure(targets, summary).axes
+    assert mean.get_title() == f"mean of {len(world.targets)} targets"
+    ends = [[y for _, y in curve(axes, CG)] for axes in panels]
+    expected = [sum(values) / len(values) for values in zip(*ends, strict=True)]
+    assert [y for _, y in curve(mean, CG)] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_target_weighs_rules_alike_and_counts_its_runs(tmp_path):
+    """Two rules, the second with three runs: the mean is that of the rules' means."""
+    world = World(targets=("ct-brain-state",), questions=40)
+    rows = plan_rows(world)
+    make(tmp_path, world)
+    cg = [row for row in rows if row["arm"] == "cg"]
+    write_tsv(tmp_path / "plan.tsv", PLAN_COLUMNS, rows + [cg[1]] * 2)
+    plan = read_plan(tmp_path / "plan.tsv", "demo")
+    study = Study(plan, read_answers(tmp_path / "predictions", plan))
+    found = {(row["arm"], row["rule"]): row for row in target_rows(study)}
+    first, second = (found["cg", rule]["accuracy"] for rule in world.rules)
+    assert found["cg", ""]["accuracy"] == pytest.approx((first + second) / 2)
+    assert first != second
+    assert [found["cg", rule]["runs"] for rule in ("", *world.rules)] == [4, 1, 3]
+    assert [found["cg", rule]["combinations"] for rule in ("", *world.rules)] == [2, 1, 1]
+    whole = found["cg", ""]
+    assert whole["accuracy_low"] < whole["accuracy"] < whole["accuracy_high"]

@@ -1,0 +1,171 @@
+"""Letter bias and calibration against values worked out by hand."""
+
+import matplotlib as mpl
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from matcg.errors import DataError
+from matcg.evaluate.predict import SCHEMA
+from matcg.report.answers import Answers, PlanRow, read_answers
+from matcg.report.letter_figures import calibration_figure, letters_figure
+from matcg.report.letters import calibration_rows, letter_rows
+from matcg.report.study import Study
+from matcg.report.style import STYLE
+
+
+def row(arm="cg", target="t", run="full/m/seed0"):
+    trained = run != "baseline"
+    return PlanRow(
+        *("demo", "cat", target, "rule" if arm == "cg" else "", "", arm, "tiny"),
+        *("full" if trained else "", 0 if trained else None, "m", run, 600 if trained else 0),
+    )
+
+
+def answers(right, answered, options, confidence=None):
+    """Return answers to questions from letters; `options` is how many each of them has."""
+    n = len(right)
+    return Answers(
+        np.array([f"q{i}" for i in range(n)]),
+        np.broadcast_to(options, n),
+        np.array(["ABCD".index(letter) for letter in right]),
+        np.array(["ABCD".index(letter) for letter in answered]),
+        np.ones(n, bool),
+        np.ones(n),
+        np.array(confidence or [0.5] * n, np.float32),
+    )
+
+
+def study(*parts):
+    return Study([one for one, _ in parts], {one.key: found for one, found in parts})
+
+
+def column(rows, *names):
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def test_letters_are_counted_as_right_and_as_answered_and_recalled():
+    # A: 3 of 4 right ones are answered so; B: 1 of 2.
+    rows = letter_rows(study((row(), answers("AAAABB", "AAABAB", 2))))
+    assert column(rows, "letter", "options", "answers") == [("A", 2, 6), ("B", 2, 6)]
+    assert column(rows, "right") == [(4 / 6,), (2 / 6,)]
+    assert column(rows, "answered") == [(4 / 6,), (2 / 6,)]
+    assert column(rows, "recall") == [(0.75,), (0.5,)]
+    assert [cells["rstd"] for cells in rows] == pytest.approx([0.125, 0.125])
+
+
+def test_questions_of_two_and_of_four_options_stand_apart():
+    mixed = answers("ABABCD", "AAAAAA", [2, 2, 4, 4, 4, 4])
+    rows = letter_rows(study((row(), mixed)))
+    assert column(rows, "options", "letter", "recall") == [
+        *((2, "A", 1.0), (2, "B", 0.0)),
+        *((4, "A", 1.0), (4, "B", 0.0), (4, "C", 0.0), (4, "D", 0.0)),
+    ]
+    assert rows[0]["rstd"] == pytest.approx(0.5)
+    assert rows[2]["rstd"] == pytest.approx(np.sqrt(3) / 4)
+
+
+def test_a_letter_that_is_never_right_has_no_recall_and_no_part_in_rstd():
+    rows = letter_rows(study((row(), answers("AAB", "ACB", 3))))
+    assert column(rows, "letter", "recall") == [("A", 0.5), ("B", 1.0), ("C", None)]
+    assert rows[0]["rstd"] == pytest.approx(0.25)
+    assert rows[2]["answered"] == pytest.approx(1 / 3)
+
+
+def test_runs_and_targets_of_an_arm_are_pooled_and_arms_are_not():
+    rows = letter_rows(
+        study(
+            (row(run="full/a/seed0"), answers("AB", "AA", 2)),
+            (row(run="full/b/seed0", target="u"), answers("AB", "AB", 2)),
+            (row("baseline", run="baseline"), answers("AB", "BB", 2)),
+        )
+    )
+    assert column(rows, "arm", "recipe", "letter", "answers", "recall") == [
+        *(("baseline", "", "A", 2, 0.0), ("baseline", "", "B", 2, 1.0)),
+        *(("cg", "full", "A", 4, 1.0), ("cg", "full", "B", 4, 0.5)),
+    ]
+
+
+def test_calibration_is_counted_by_bins_of_confidence():
+    # Two answers at 0.9, one of them right, and two at 0.6, both right.
+    found = answers("AABB", "ABBB", 2, [0.9, 0.9, 0.6, 0.6])
+    rows = calibration_rows(study((row(), found)))
+    assert column(rows, "low", "high", "answers") == [(0.5, 0.6, 2), (0.8, 0.9, 2)]
+    assert [cells["confidence"] for cells in rows] == pytest.approx([0.6, 0.9])
+    assert column(rows, "accuracy") == [(1.0,), (0.5,)]
+    # (2 x |1 - 0.6| + 2 x |0.5 - 0.9|) / 4
+    assert [cells["ece"] for cells in rows] == pytest.approx([0.4, 0.4])
+
+
+def test_full_confidence_and_bounds_of_bins_fall_where_they_belong():
+    found = answers("AAAA", "AAAA", 4, [1.0, 0.3, 0.7, 0.7000001])
+    rows = calibration_rows(study((row(), found)))
+    assert column(rows, "low", "answers") == [(0.2, 1), (0.6, 2), (0.9, 1)]
+
+
+def test_an_arm_that_is_as_sure_as_it_is_right_has_no_error():
+    found = answers("AAAAA", "AAAAB", 2, [0.8] * 5)
+    (cells,) = calibration_rows(study((row(), found)))
+    assert cells["ece"] == pytest.approx(0, abs=1e-6)
+
+
+def predictions(path, probabilities, predicted):
+    n = len(predicted)
+    columns = {
+        "run": ["full/m/seed0"] * n,
+        "sample_id": [f"q{n - i}" for i in range(n)],
+        "n_options": [2, 4, 2][:n],
+        "answer": [0] * n,
+        "predicted": predicted,
+        "strict": [True] * n,
+        "mass": [1.0] * n,
+        "probabilities": probabilities,
+        "correct": [False] * n,
+    }
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table(columns, schema=SCHEMA), path)
+
+
+def test_confidence_is_that_of_the_predicted_letter_in_the_order_of_questions(tmp_path):
+    lists = [[0.4, 0.6], [0.1, 0.2, 0.3, 0.4], [0.9, 0.1]]
+    predictions(tmp_path / "tiny/cat/t.parquet", lists, [1, 3, 0])
+    found = read_answers(tmp_path, [row()])[row().key]
+    assert found.sample_id.tolist() == ["q1", "q2", "q3"]
+    assert found.confidence.tolist() == pytest.approx([0.9, 0.4, 0.6])
+    assert found.confidence.dtype == np.float32
+
+
+def test_probabilities_of_another_number_than_options_name_the_file(tmp_path):
+    predictions(tmp_path / "tiny/cat/t.parquet", [[0.4, 0.6], [0.5, 0.5]], [1, 0])
+    with pytest.raises(DataError, match=r"t\.parquet: a question has not one probability"):
+        read_answers(tmp_path, [row()])
+
+
+TWO_ARMS = study(
+    (row(), answers("ABCD", "ABCA", 4, [0.9, 0.8, 0.7, 0.4])),
+    (row("baseline", run="baseline"), answers("ABAB", "AAAA", 2, [0.6] * 4)),
+)
+
+
+def titles(figure):
+    return [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
+
+
+def test_untrained_arms_stand_beside_those_of_their_backbone():
+    with mpl.rc_context(STYLE):
+        figure = letters_figure(letter_rows(TWO_ARMS))
+    assert titles(figure) == [
+        "tiny, recipe full, 600 samples; questions of 2 options\nbaseline: RStd 50.0",
+        "tiny, recipe full, 600 samples; questions of 4 options\ncg: RStd 43.3",
+    ]
+
+
+def test_the_reliability_diagram_has_each_bin_at_its_confidence_and_accuracy():
+    with mpl.rc_context(STYLE):
+        figure = calibration_figure(calibration_rows(TWO_ARMS))
+    cg = next(axes for axes in figure.axes if "cg" in axes.get_title(loc="left"))
+    (drawn,) = [line for line in cg.lines if line.get_marker() == "o"]
+    assert drawn.get_xdata() == pytest.approx([40, 70, 80, 90])
+    assert drawn.get_ydata() == pytest.approx([0, 100, 100, 100])
+    assert [text.get_text() for text in cg.texts] == ["1"] * 4

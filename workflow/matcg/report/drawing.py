@@ -1,0 +1,149 @@
+"""What the figures of an experiment share: rows by setting, cells as numbers, looks of arms."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+from math import ceil
+from textwrap import fill
+from typing import Any, TypeVar
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from matcg.report.answers import BASELINE
+from matcg.report.render import Cell, Row
+from matcg.report.study import CG, CONTROL, SETTING
+from matcg.report.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    new_figure,
+)
+
+__all__ = [
+    "CHANCE",
+    "CYCLE",
+    "LINES",
+    "ArmStyle",
+    "add_note",
+    "arm_styles",
+    "by_setting",
+    "chosen_settings",
+    "empty",
+    "number",
+    "panels",
+    "percent",
+    "setting_title",
+    "unique",
+]
+
+# Yellow is too pale for lines on white and stays out of the cycle.
+CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK)
+LINES = "#e0e0e0"
+CHANCE: dict[str, Any] = {"color": GREY, "ls": (0, (1, 1.5)), "lw": 1.2}
+
+Setting = tuple[Cell, ...]
+# Colour, marker, dashes.
+ArmStyle = tuple[str, str, tuple[float, tuple[float, ...] | None]]
+ARM_STYLES: dict[str, ArmStyle] = {
+    CG: (BLUE, "o", (0, None)),
+    CONTROL: (VERMILLION, "s", (0, (4, 1.5))),
+    BASELINE: (BLACK, "^", (0, (1, 1))),
+    "floor": (GREY, "v", (0, (5, 1, 1, 1))),
+    "ceiling": (GREEN, "D", (0, (8, 2))),
+}
+SPARE: tuple[ArmStyle, ...] = (
+    (PURPLE, "P", (0, (3, 1, 1, 1, 1, 1))),
+    (ORANGE, "X", (0, (6, 1, 2, 1))),
+    (SKY, "*", (0, (2, 2))),
+)
+T = TypeVar("T")
+
+
+def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
+    """Return the looks of each arm: those of the usual ones are the same in every figure."""
+    spare = cycle(SPARE)
+    return {arm: ARM_STYLES[arm] if arm in ARM_STYLES else next(spare) for arm in arms}
+
+
+def by_setting(rows: Iterable[Row]) -> dict[Setting, list[Row]]:
+    """Return rows by their setting, in its order."""
+    groups: dict[Setting, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[name] for name in SETTING)].append(row)
+    return dict(sorted(groups.items()))
+
+
+def chosen_settings(
+    groups: Mapping[Setting, Sequence[T]], most: int
+) -> tuple[dict[Setting, Sequence[T]], str]:
+    """Return at most so many settings, and a note on those left out, empty where there are none.
+
+    Those trained on most are taken first: they are what an experiment ends with.
+    """
+    by_size = sorted(groups, key=lambda setting: -number(setting[2]))
+    kept = sorted(by_size[:most])
+    left_out = len(groups) - len(kept)
+    note = f"{left_out} further settings are not drawn; the tables have them" if left_out else ""
+    return {setting: groups[setting] for setting in kept}, note
+
+
+def setting_title(setting: Setting) -> str:
+    """Return a setting in words."""
+    backbone, recipe, n_train, mixed_in = setting
+    parts = [str(backbone), f"recipe {recipe}" if recipe else "", f"{n_train} samples"]
+    parts += [f"{mixed_in} of them the target's"] if mixed_in else []
+    return ", ".join(part for part in parts if part)
+
+
+def number(cell: Cell) -> float:
+    """Return a cell that must hold a number.
+
+    Raises:
+        TypeError: it is empty or text.
+    """
+    if cell is None or isinstance(cell, str):
+        raise TypeError(f"{cell!r} is no number")
+    return float(cell)
+
+
+def percent(cell: Cell) -> float:
+    """Return a fraction as percent."""
+    return 100 * number(cell)
+
+
+def unique(rows: Iterable[Row], name: str) -> list[str]:
+    """Return a column's values as text, each once, in their order."""
+    return list(dict.fromkeys(str(row[name]) for row in rows))
+
+
+def empty(text: str) -> Figure:
+    """Say why there is nothing to see: a missing figure would look like a failure."""
+    figure = new_figure(6, 1)
+    figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
+    return figure
+
+
+def add_note(figure: Figure, note: str) -> None:
+    """Write above a figure what is to know of it, such as what it does not show."""
+    if note:
+        text = fill(note, int(17 * figure.get_figwidth()))
+        figure.suptitle(text, fontsize=7, color=GREY, x=0.01, ha="left")
+
+
+def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
+    """Return `count` axes of a figure in lines of so many, all of one scale."""
+    columns = min(count, columns)
+    grid = figure.subplots(ceil(count / columns), columns, squeeze=False, sharex=True, sharey=True)
+    axes: list[Axes] = list(np.asarray(grid).flat)
+    for place, axis in enumerate(axes):
+        # The panel below may be missing in the last line.
+        axis.tick_params(labelbottom=place + columns >= count)
+        axis.set_visible(place < count)
+    return axes[:count]
