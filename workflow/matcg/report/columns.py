@@ -1,6 +1,4 @@
-"""Columns that several tables of results share: the setting of a row, and estimates."""
-
-from collections.abc import Mapping
+"""Columns that several tables share: of a setting, and of an estimate with its interval."""
 
 from matcg.report.render import Cell, Column, Field
 from matcg.report.study import SETTING, Setting
@@ -30,21 +28,17 @@ SETTING_COLUMNS = (
 
 
 def estimate_fields(name: str) -> tuple[Field, ...]:
-    """Return the fields of an estimate and its interval."""
     return tuple(Field(f"{name}{end}", "fraction") for end in ("", "_low", "_high"))
 
 
 def estimate_column(header: str, name: str, kind: str) -> Column:
-    """Return the column that shows an estimate with its interval."""
     return Column(header, name, kind, (f"{name}_low", f"{name}_high"))
 
 
 def setting_cells(setting: Setting) -> dict[str, Cell]:
-    """Return the cells that name a setting."""
     return dict(zip(SETTING, setting, strict=True))
 
 
-def spread(name: str, estimate: Estimate | None) -> Mapping[str, Cell]:
-    """Return the cells of an estimate, empty where there is none."""
+def spread(name: str, estimate: Estimate | None) -> dict[str, Cell]:
     values = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
     return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
