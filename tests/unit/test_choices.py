@@ -82,6 +82,12 @@ def test_targets_beyond_the_bound_are_said(monkeypatch):
     assert heights(figure.axes[0]) == [70, 50, 40]
 
 
+def test_bars_of_any_number_of_rules_are_drawn():
+    rows = [target_row("t", "cg", 0.5, f"rule {i}") for i in range(100)]
+    (axes,) = bars.scaling_figure(rows).axes
+    assert heights(axes) == [50] * 100
+
+
 def size_rows(sizes, mixed_in=(0,), arm="cg"):
     return [
         target_row("t", arm, size / 10_000, n_train=size + mixed, mixed_in=mixed)

@@ -169,3 +169,11 @@ def test_the_reliability_diagram_has_each_bin_at_its_confidence_and_accuracy():
     assert drawn.get_xdata() == pytest.approx([40, 70, 80, 90])
     assert drawn.get_ydata() == pytest.approx([0, 100, 100, 100])
     assert [text.get_text() for text in cg.texts] == ["1"] * 4
+
+
+def test_arms_beyond_the_bound_are_said():
+    arms = [row(name, run=f"full/{name}/seed0") for name in ("cg", "control", *"abcde")]
+    many = study(*((one, answers("AB", "AB", 2)) for one in arms))
+    for figure in (letters_figure(letter_rows(many)), calibration_figure(calibration_rows(many))):
+        assert sum(axes.get_visible() for axes in figure.axes) == 6
+        assert "1 further arms are not drawn" in " ".join(figure.get_suptitle().split())

@@ -21,6 +21,7 @@ from matcg.report.drawing import (
     number,
     percent,
     setting_title,
+    unique,
 )
 from matcg.report.letters import BINS
 from matcg.report.render import Row
@@ -78,7 +79,7 @@ def letters_figure(rows: Sequence[Row]) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.supylabel("%", fontsize=8)
-    add_note(figure, note)
+    add_note(figure, _joined(note, _arms_left_out(rows)))
     return figure
 
 
@@ -111,7 +112,7 @@ def calibration_figure(rows: Sequence[Row]) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.supylabel("accuracy (%)", fontsize=8)
-    add_note(figure, "; ".join(filter(None, (CONFIDENCE, note))))
+    add_note(figure, _joined(CONFIDENCE, note, _arms_left_out(rows)))
     return figure
 
 
@@ -137,6 +138,15 @@ def _short(count: float) -> str:
         if count >= 10 * limit:
             return f"{count / limit:.0f}{unit}"
     return f"{count:.0f}"
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def _arms_left_out(rows: Sequence[Row]) -> str:
+    more = len(unique(rows, "arm")) - ARMS
+    return f"{more} further arms are not drawn; the tables have them" if more > 0 else ""
 
 
 def _with_untrained(rows: Sequence[Row]) -> dict[Setting, list[Row]]:
