@@ -77,6 +77,9 @@ def _target_row(study: Study, group: Group, rows: Sequence[PlanRow]) -> Row:
         "combinations": len({row.combination for row in rows if row.combination}),
         "runs": len(rows),
         "questions": scores.size,
-        **spread("accuracy", statistics.mean_over_questions(scores, seed)),
+        **spread(
+            "accuracy",
+            statistics.mean_over_questions(scores, seed, study.clusters((catalog, target))),
+        ),
         "chance": statistics.chance(study.answers[rows[0].key].n_options),
     }
