@@ -43,6 +43,7 @@ def right(*which):
         predicted=np.where(marks, 0, 1),
         strict=np.ones(N, dtype=bool),
         mass=np.ones(N),
+        confidence=np.full(N, 0.7, dtype=np.float32),
     )
 
 
