@@ -17,9 +17,12 @@ from matcg.config import find_origins, load_project
 from matcg.errors import MatcgError
 from matcg.plan import make_plan
 from matcg.plan_tables import digest, read_tests, render, summarise
+from matcg.published import has_gains
 
 PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml"))
 COLLECTIONS = {"paper": "paper", **{name: f"paper/{name}" for name in PAPER}}
+# Words of the command that ask for other things of the paper's experiments than their results.
+WORDS = COLLECTIONS | {"published_tests": "paper"}
 
 
 def choose_collection():
@@ -28,7 +31,7 @@ def choose_collection():
     The words of the command are looked at, since Snakemake tells targets after it has read the
     rules. Said as if by --config, the choice also reaches the processes that run jobs elsewhere.
     """
-    asked = [COLLECTIONS[word] for word in sys.argv[1:] if word in COLLECTIONS]
+    asked = [WORDS[word] for word in sys.argv[1:] if word in WORDS]
     if asked:
         config["experiments"] = asked
         settings = workflow.config_settings
@@ -60,6 +63,7 @@ IDENTITIES = {name: backbone.identity() for name, backbone in BACKBONES.items()}
 SETTINGS = {name: backbone.canonical() for name, backbone in BACKBONES.items()}
 DECLARED = {experiment.name: experiment for experiment in PROJECT.experiments}
 EXPERIMENTS = list(DECLARED)
+SHOW_MISSING = PROJECT.config.missing == "show"
 MIXES = {mix.id: mix for mix in PLAN.mixes}
 ADDED = {each.name: sum(each.general.values()) for each in PROJECT.experiments}
 SIZES = {row.mix: row.n_train + ADDED[row.experiment] for row in PLAN.rows if row.mix}
@@ -69,6 +73,7 @@ RECIPES = {
     for name, backbone in BACKBONES.items()
     for recipe, settings in backbone.recipes.items()
 }
+AGREEMENT = [f"results/paper/agreement.{ending}" for ending in ("csv", "md", "tex")]
 DATA_TABLES = ["summary", "images", "quarantine", "leaks", "overlaps", "audit"]
 LAUNCHED = set()  # rules with jobs in this call, once it has started
 PHANTOMS = sorted(name for name in CATALOGS if CATALOGS[name].reader == "phantom")
@@ -230,12 +235,15 @@ def tables():
     return json.dumps(render(PLAN) | {"summary.md": summary})
 
 
+def at_hand(paths):
+    """Return the paths, sorted; of those that are not there none where the config says so."""
+    return sorted(path for path in set(paths) if not SHOW_MISSING or Path(path).exists())
+
+
 def predictions(wildcards):
     """Return the answers that an experiment compares."""
     rows = experiment_rows(wildcards)
-    return sorted(
-        {f"results/predictions/{r.backbone}/{r.catalog}/{r.target}.parquet" for r in rows}
-    )
+    return at_hand(f"results/predictions/{r.backbone}/{r.catalog}/{r.target}.parquet" for r in rows)
 
 
 def tests(wildcards):
@@ -257,10 +265,27 @@ def published(wildcards):
     return json.dumps([astuple(row) for row in printed])
 
 
+def layout(wildcards):
+    """Return the question of an experiment and how its table is laid out, as canonical JSON."""
+    (found,) = (each for each in PROJECT.experiments if each.name == wildcards.experiment)
+    shape = found.layout.model_dump(mode="json") if found.layout else None
+    return json.dumps({"question": found.question, "layout": shape}, sort_keys=True)
+
+
+def short_name(experiment):
+    """Return what an experiment's own tables of the paper are called: `table3` of `paper-table3`."""
+    return experiment.removeprefix("paper-")
+
+
+def tested():
+    """Return the experiments for which a paper prints gains, by the name of their tables."""
+    return {short_name(name): name for name, rows in PROJECT.published.items() if has_gains(rows)}
+
+
 def metrics(wildcards):
     """Return the training curves of an experiment's runs."""
     rows = experiment_rows(wildcards)
-    return sorted({f"results/runs/{r.backbone}/{r.run}/metrics.jsonl" for r in rows if r.mix})
+    return at_hand(f"results/runs/{r.backbone}/{r.run}/metrics.jsonl" for r in rows if r.mix)
 
 
 def catalog_elements(wildcards):

@@ -7,6 +7,7 @@ rule compare:
         predictions=predictions,
         tests=tests,
         leaked="results/data/leaked.tsv",
+        excluded="results/plan/excluded.tsv",
     output:
         tables=report(
             directory("results/experiments/{experiment}/tables"),
@@ -32,6 +33,9 @@ rule compare:
     params:
         published=published,
         claims=claims,
+        layout=layout,
+        subsets=catalog_elements,
+        show_missing=SHOW_MISSING,
         version=versions.COMPARE,
     script:
         "../workflow/scripts/compare.py"

@@ -10,8 +10,9 @@ from matcg.config import load_project
 from matcg.errors import ConfigError
 from matcg.published import Printed, read_published
 from matcg.report import html
+from matcg.report.agreement import AGREEMENT, agreement, sentences, summarise
 from matcg.report.answers import read_answers, read_plan
-from matcg.report.beside import agreement, arm_names, beside_rows, beside_table, names_in
+from matcg.report.beside import arm_names, beside_rows, beside_table, names_in
 from matcg.report.render import Row, read_csv
 from matcg.report.study import Study
 from matcg.report.tables import compare
@@ -64,6 +65,18 @@ def test_a_number_is_an_arm_s_accuracy_or_its_difference_from_another(tmp_path: 
 def test_a_mistake_names_its_line(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read(tmp_path, *lines)
+
+
+def test_a_deviation_and_a_condition_may_follow(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        f"{HEADER},sd,condition",
+        f"7,{TARGET},{RULE},cg,,43.5,67,0.5,",
+        f"7,{TARGET},{RULE},cg,,50,67,,2 examples",
+    )
+    assert [(p.sd, p.condition) for p in found] == [(0.5, ""), (None, "2 examples")]
+    with pytest.raises(ConfigError, match="may go on with sd,condition"):
+        read(tmp_path, f"{HEADER},condition,sd", f"7,{TARGET},{RULE},cg,,43.5,67,,")
 
 
 def test_the_file_that_an_experiment_names_must_be_there(tmp_path: Path) -> None:
@@ -200,37 +213,78 @@ def test_arms_of_different_sizes_stand_in_one_row(tmp_path: Path) -> None:
     assert None not in (row["baseline_ours"], row["floor_ours"], row["ceiling_ours"])
 
 
-def invented(name: str, values: list[tuple[float, float, float, float]]) -> list[Row]:
-    ends = ("printed", "ours", "ours_low", "ours_high")
-    return [
-        {
-            **dict(zip((f"{name}_{end}" for end in ends), row, strict=True)),
-            f"{name}_apart": row[1] - row[0],
-            "printed_gain": "yes",
-            "our_gain": "yes" if row[1] > 0.5 else "no",
-            "label": str(row[0]),
-            "target": "t",
-            "rule": "r",
-            "least_p": {0.2: None, 0.5: 0.5, 0.8: 0.001}[row[0]],
-        }
-        for row in values
-    ]
+def test_a_figure_under_a_condition_is_compared_with_nothing(study: Study) -> None:
+    under = Printed("", TARGET, RULE, "cg", "", 10.0, condition="2 examples")
+    rows = beside_rows(study, [*printed(cg=70, control=35), under])
+    assert [row["cg_printed"] for row in rows] == [0.7]
+    assert beside_rows(study, [under]) == []
 
 
-def test_agreement_counts_intervals_verdicts_and_order() -> None:
-    values = [(0.2, 0.3, 0.1, 0.4), (0.5, 0.6, 0.55, 0.7), (0.8, 0.9, 0.8, 1.0)]
-    found = agreement(invented("cg", values), printed(cg=1))
+# --- What agrees ---------------------------------------------------------------------------------
+
+
+def invented(*values: tuple[tuple[float, float], tuple[float, float]]) -> list[Row]:
+    """Return rows of (printed, ours) of CG and of the control; ours is known to 5 points."""
+    rows = []
+    for number, pairs in enumerate(values):
+        cells: dict[str, str | float | None] = {"label": str(number), "target": "t", "rule": "r"}
+        for name, (theirs, ours) in zip(("cg", "control"), pairs, strict=True):
+            cells |= {f"{name}_printed": theirs, f"{name}_ours": ours}
+            cells |= {f"{name}_ours_low": ours - 0.05, f"{name}_ours_high": ours + 0.05}
+            cells[f"{name}_apart"] = ours - theirs
+        (theirs, ours), (their_control, our_control) = pairs
+        cells["printed_gain"] = "yes" if theirs > their_control else "no"
+        cells["our_gain"] = "yes" if ours > our_control else "no"
+        cells["least_p"] = (None, 0.5, 0.001)[number % 3]
+        rows.append(cells)
+    return rows
+
+
+def test_agreement_counts_intervals_signs_verdicts_and_order() -> None:
+    rows = invented(
+        ((0.2, 0.24), (0.1, 0.15)),  # a gain in both
+        ((0.5, 0.3), (0.4, 0.36)),  # a gain there, a loss here
+        ((0.8, 0.9), (0.8, 0.7)),  # of no sign there
+    )
+    found = agreement(rows, printed(cg=1, control=1))
     assert found == {
-        "figures": 3,
-        "inside": 2,
+        "figures": 6,
+        "inside": 3,
+        "directions": 2,
+        "same_direction": 1,
         "verdicts": 3,
-        "same_verdict": 2,
-        "gains_of_known_size": 2,
-        "gains_possibly_significant": 1,
-        "rank_correlation": {"cg": 1.0},
+        "same_verdict": 1,
+        "gains_of_known_size": 1,
+        "gains_possibly_significant": 0,
+        "rank_correlation": {"cg": 1.0, "control": 1.0, "gain": None},
     }
-    few = agreement(invented("cg", values[:2]), printed(cg=1))
-    assert few["rank_correlation"] == {"cg": None}
+    text = sentences(found)
+    assert "Of 6 printed figures 3 lie in our 95 % intervals" in text
+    assert "Of 2 printed differences 1 have the same sign here" in text
+    assert text.endswith("cg 1.00, control 1.00.")
+
+
+def test_the_gain_has_a_rank_correlation_of_its_own() -> None:
+    rows = invented(*(((0.1 + gain, 0.9 - gain), (0.1, 0.4)) for gain in (0.1, 0.2, 0.3)))
+    ranks = agreement(rows, printed(cg=1, control=1))["rank_correlation"]
+    assert (ranks["gain"], ranks["control"]) == (-1.0, None)
+    few = agreement(rows[:2], printed(cg=1, control=1))
+    assert few["rank_correlation"] == {"cg": None, "control": None, "gain": None}
+
+
+def test_agreement_over_all_experiments_has_a_row_each(tmp_path: Path) -> None:
+    found = agreement(invented(((0.2, 0.24), (0.1, 0.15))), printed(cg=1, control=1))
+    heads = []
+    for name, more in (("a", {"missing": 2}), ("b", {})):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"experiment": name, "published": found, **more}))
+        heads.append(path)
+    summarise(heads, tmp_path / "paper")
+    rows = read_csv(tmp_path / "paper/agreement.csv", AGREEMENT.fields)
+    assert [(row["experiment"], row["missing"], row["inside"]) for row in rows] == [
+        ("a", 2, 2),
+        ("b", 0, 2),
+    ]
 
 
 # --- Files ---------------------------------------------------------------------------------------

@@ -115,8 +115,11 @@ STEPS = {
             out.write_text(repr(sorted(runs)))
         """,
     "report/tables.py": """
-        def compare(plan, predictions, experiment, out, printed, leaked):
-            assert printed == [] and leaked.exists()
+        def compare(plan, predictions, experiment, out, printed, leaked, paper, show_missing, **_):
+            assert printed == [] and leaked.exists() and paper.excluded.exists()
+            assert paper.layout is None and paper.catalog["elements"]
+            answered = any(predictions.rglob("*.parquet"))
+            assert answered or show_missing
             (out / "tables").mkdir(parents=True, exist_ok=True)
             (out / "tables/arms.csv").write_text("arm\\n")
             (out / "headline.json").write_text('{"headline": "CG against control"}')

@@ -472,6 +472,53 @@ class Arm(Model):
     )
 
 
+def slug_of(name: str) -> str:
+    """Return a heading as the names of CSV columns start with it."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower().replace("+", "_plus")).strip("_")
+
+
+class LayoutColumn(Model):
+    """A column of a paper's table: an arm's accuracy, or its difference from the arm `minus`."""
+
+    name: Text = Field(description="what the paper calls it")
+    arm: Slug
+    minus: Slug | None = None
+    rule: Name | None = Field(default=None, description="only the runs of this rule")
+    condition: str = Field(
+        default="", description="what the paper did besides, as its published figures name it"
+    )
+
+
+class Layout(Model):
+    """How a paper lays out the table of an experiment; everything has a default."""
+
+    title: str = Field(default="", description="left out: the experiment's question")
+    rows: Literal["combination", "target"] | None = Field(
+        default=None, description="left out: combinations where there is an arm `cg`, else targets"
+    )
+    blocks: tuple[Literal["backbone", "rule", "target"], ...] | None = Field(
+        default=None, description="what rows are grouped by; left out: rules, if there are any"
+    )
+    columns: tuple[LayoutColumn, ...] = Field(
+        default=(), description="left out: what is printed, or all arms"
+    )
+    across: Literal["samples", "mixed_in", "condition"] | None = Field(
+        default=None, description="a column a size or a condition; `columns` become rows"
+    )
+    scatter: Literal["questions", "seeds"] = Field(
+        default="questions",
+        description="beside ours: a 95 % interval over questions, or the deviation over seeds",
+    )
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> "Layout":
+        slugs = [slug_of(column.name) for column in self.columns]
+        for column, slug in zip(self.columns, slugs, strict=True):
+            if not slug or slugs.count(slug) > 1:
+                raise ValueError(f"columns: name '{column.name}' is not told apart; rename it")
+        return self
+
+
 class Experiment(Model):
     """A named question: targets, rules, arms, backbones, seeds."""
 
@@ -523,6 +570,9 @@ class Experiment(Model):
     published: str | None = Field(
         default=None, description="CSV file, relative to this one, of printed figures for it"
     )
+    layout: Layout | None = Field(
+        default=None, description="how a paper lays its table out; left out: as is printed"
+    )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -537,6 +587,8 @@ class Experiment(Model):
             raise ValueError("samples: 0 stands for the baseline; add `baseline: {}` to `arms`")
         if self.published and (len(self.sizes) > 1 or len(set(self.mixed_in)) > 1):
             raise ValueError("published: printed figures are of one size; give one of each")
+        if self.published and self.layout and self.layout.across in ("samples", "mixed_in"):
+            raise ValueError("layout.across: printed figures are of one size; drop one of the two")
         return self
 
     @model_validator(mode="after")
@@ -594,6 +646,11 @@ class Config(Model):
         default_factory=dict, description="a catalog's folder of images, by the catalog's name"
     )
     budget: Budget = Field(default=Budget())
+    missing: Literal["refuse", "show"] = Field(
+        default="refuse",
+        description="evaluations without answers: an error; or shown as missing in tables and"
+        " report, which are made from the answers that there are, and nothing is trained or asked",
+    )
     engine: Engine = Field(default=Engine())
 
 

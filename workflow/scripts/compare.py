@@ -9,8 +9,12 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0]):
+    from matcg.config import Layout
     from matcg.published import Printed
+    from matcg.report.paper import Paper
     from matcg.report.tables import compare
+
+    told = json.loads(snakemake.params.layout)
 
     compare(
         Path(snakemake.input.plan),
@@ -21,4 +25,11 @@ with logged(snakemake.log[0]):
         data=Path("results/data"),
         **json.loads(snakemake.params.claims),
         printed=[Printed(*row) for row in json.loads(snakemake.params.published)],
+        paper=Paper(
+            layout=Layout(**told["layout"]) if told["layout"] else None,
+            question=told["question"],
+            catalog=json.loads(snakemake.params.subsets),
+            excluded=Path(snakemake.input.excluded),
+        ),
+        show_missing=snakemake.params.show_missing,
     )

@@ -20,6 +20,7 @@ __all__ = [
     "Key",
     "PlanRow",
     "read_answers",
+    "read_found",
     "read_leaked",
     "read_plan",
 ]
@@ -145,6 +146,18 @@ def read_answers(folder: Path, rows: Iterable[PlanRow]) -> dict[Key, Answers]:
     Raises:
         DataError: an evaluation is missing, or runs were asked different questions.
     """
+    found, missing = read_found(folder, rows)
+    if missing:
+        raise DataError(_missing_text(folder, missing))
+    return found
+
+
+def read_found(folder: Path, rows: Iterable[PlanRow]) -> tuple[dict[Key, Answers], list[Key]]:
+    """Return the answers that there are, and the planned evaluations that have none.
+
+    Raises:
+        DataError: runs were asked different questions.
+    """
     wanted: dict[Key, list[Key]] = defaultdict(list)
     for row in dict.fromkeys(row.key for row in rows):
         wanted[(*row[:3], "")].append(row)
@@ -154,9 +167,7 @@ def read_answers(folder: Path, rows: Iterable[PlanRow]) -> dict[Key, Answers]:
         runs = _read_file(folder / backbone / catalog / f"{target}.parquet")
         missing += [key for key in keys if key[3] not in runs]
         found |= {key: runs[key[3]] for key in keys if key[3] in runs}
-    if missing:
-        raise DataError(_missing_text(folder, missing))
-    return found
+    return found, missing
 
 
 def _missing_text(folder: Path, missing: Sequence[Key]) -> str:

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from matcg import seeds, statistics
-from matcg.published import Printed
+from matcg.power import paired_p
+from matcg.published import Printed, by_place, gains
 from matcg.report.answers import BASELINE, PlanRow
 from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.study import CG, Array, Study, arm_order
 
-__all__ = ["STEM", "agreement", "arm_names", "beside_rows", "beside_table", "names_in"]
+__all__ = ["STEM", "arm_names", "beside_rows", "beside_table", "names_in"]
 
 STEM = "published"
 PLACE = ("label", "target", "rule")
@@ -63,29 +63,13 @@ def names_in(path: Path) -> list[str]:
 
 def _arms(printed: Iterable[Printed]) -> dict[str, tuple[str, str]]:
     """Return the printed arms, or differences of arms, by the name of their columns."""
-    found = {(each.arm, each.minus) for each in printed}
-    ordered = sorted(found, key=lambda pair: (arm_order(pair[0]), pair[1]))
-    return {_name(arm, minus): (arm, minus) for arm, minus in ordered}
-
-
-def _name(arm: str, minus: str) -> str:
-    return f"{arm}-minus-{minus}" if minus else arm
+    found = {each.name: (each.arm, each.minus) for each in printed if not each.condition}
+    return dict(sorted(found.items(), key=lambda item: (arm_order(item[1][0]), item[1][1])))
 
 
 def beside_rows(study: Study, printed: Sequence[Printed]) -> list[Row]:
     """Return one row a model and printed combination; what was not run here is left empty."""
-    places: dict[tuple[str, str, str], dict[str, float]] = {}
-    for each in printed:
-        place = (each.label, each.target, each.rule)
-        places.setdefault(place, {})[_name(each.arm, each.minus)] = each.value / 100
     sizes = {each.target: each.questions for each in printed if each.questions}
-    shared = {place[1]: values for place, values in places.items() if place[::2] == ("", "")}
-    # What is printed for a target alone stands in each of its rows, or in one of its own.
-    kept = {
-        place: shared.get(place[1], {}) | values
-        for place, values in places.items()
-        if place[::2] != ("", "") or not any(p[1] == place[1] and p != place for p in places)
-    }
     arms = _arms(printed)
     # Arms may be of different sizes (table 1), and stand in one row all the same.
     models = dict.fromkeys((backbone, recipe) for backbone, recipe, *_ in study.settings())
@@ -95,7 +79,7 @@ def beside_rows(study: Study, printed: Sequence[Printed]) -> list[Row]:
             **_least(values, sizes.get(place[1])),
         }
         for model in models
-        for place, values in kept.items()
+        for place, values in by_place(printed).items()
     ]
 
 
@@ -162,75 +146,17 @@ def _cells(
 
 def _gain(values: Mapping[str, float]) -> str:
     """Return the paper's verdict: whether CG is above every other arm printed beside it."""
-    gains = _gains(values)
-    return "" if not gains else "yes" if min(gains) > 0 else "no"
+    found = gains(values).values()
+    return "" if not found else "yes" if min(found) > 0 else "no"
 
 
 def _least(printed: Mapping[str, float], questions: int | None) -> dict[str, Cell]:
     """Return the paper's number of questions, and the least p that its gain can have had.
 
-    Only accuracies are printed, not on which questions the arms differ. Least p of exact McNemar
-    is where they differ on no more than the gain asks for, all of them the same way.
+    Only accuracies are printed, not on which questions the arms differ: see `paired_p`.
     """
-    gains = _gains(printed)
+    gained = gains(printed).values()
     found: dict[str, Cell] = {"printed_questions": questions, "least_p": None}
-    if gains and questions:
-        differing = round(abs(min(gains)) * questions)
-        found["least_p"] = statistics.mcnemar_p(np.ones(differing))
+    if gained and questions:
+        found["least_p"] = paired_p(min(gained), questions)
     return found
-
-
-def _gains(values: Mapping[str, float]) -> list[float]:
-    """Return CG's printed differences, that from the best of the other arms among them."""
-    gains = [value for name, value in values.items() if name.startswith(f"{CG}-minus-")]
-    others = [value for name, value in values.items() if name in ("baseline", "control")]
-    if CG in values and others:
-        gains += [values[CG] - max(others)]
-    return gains
-
-
-def agreement(rows: Sequence[Row], printed: Iterable[Printed]) -> dict[str, Any]:
-    """Return how many printed figures lie in our intervals, verdicts that agree, and rank order."""
-    names = arm_names(printed)
-    pairs = [(row, name) for row in rows for name in names if row[f"{name}_apart"] is not None]
-    inside = sum(_inside(row, name) for row, name in pairs)
-    verdicts = [row for row in rows if row["printed_gain"] and row["our_gain"]]
-    return {
-        "figures": len(pairs),
-        "inside": inside,
-        "verdicts": len(verdicts),
-        "same_verdict": sum(row["printed_gain"] == row["our_gain"] for row in verdicts),
-        **_possible(rows),
-        "rank_correlation": {name: _rank_correlation(rows, name) for name in names},
-    }
-
-
-def _possible(rows: Iterable[Row]) -> dict[str, int]:
-    """Return how many printed gains have a known test size, and how many could be significant."""
-    known = {
-        (row["label"], row["target"], row["rule"]): row["least_p"]
-        for row in rows
-        if row["printed_gain"] == "yes" and row["least_p"] is not None
-    }
-    possible = sum(isinstance(p, float) and p < statistics.ALPHA for p in known.values())
-    return {"gains_of_known_size": len(known), "gains_possibly_significant": possible}
-
-
-def _inside(row: Row, name: str) -> bool:
-    low, printed, high = (row[f"{name}_{end}"] for end in ("ours_low", "printed", "ours_high"))
-    assert isinstance(low, float)
-    assert isinstance(printed, float)
-    assert isinstance(high, float)
-    return low <= printed <= high
-
-
-def _rank_correlation(rows: Iterable[Row], name: str) -> float | None:
-    """Return Spearman's correlation of ours with the printed; None below three different values."""
-    pairs = [
-        (row[f"{name}_printed"], row[f"{name}_ours"])
-        for row in rows
-        if row[f"{name}_apart"] is not None
-    ]
-    if min((len(set(values)) for values in zip(*pairs, strict=True)), default=0) < 3:
-        return None
-    return round(float(spearmanr(pairs).statistic), 6)

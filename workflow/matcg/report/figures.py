@@ -12,7 +12,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from matcg.report import grid
+from matcg.report import grid, missing
 from matcg.report.answers import BASELINE
 from matcg.report.bars import scaling_figure
 from matcg.report.beside import STEM, beside_table, names_in
@@ -49,6 +49,7 @@ NAMES = (
     *("letters", "calibration", "loss"),
 )
 MAX_GRIDS = 12
+MISSING = f"{missing.MISSING.stem}.csv"
 SETTINGS = 4
 WIDTH = 9.0  # inches of a heatmap's panels side by side
 
@@ -94,7 +95,8 @@ def _figures(tables: Path, runs: Path, elements: Elements) -> dict[str, Figure |
         "heatmap": heatmap_figure(comparison, elements),
         "letters": letters_figure(rows(LETTERS)),
         "calibration": calibration_figure(rows(CALIBRATION)),
-        "loss": loss_figure(read_losses(accuracy, runs)),
+        # What is missing is shown elsewhere: here curves of runs that are gone are left out.
+        "loss": loss_figure(read_losses(accuracy, runs, (tables / MISSING).exists())),
     }
 
 
@@ -108,6 +110,8 @@ def _elements(catalog: CatalogElements) -> Elements:
 
 def arms_figure(accuracy: Sequence[Row]) -> Figure:
     """Draw the mean accuracy of every arm on each target, and its chance."""
+    if not accuracy:
+        return empty("nothing has been answered yet")
     trained_groups = by_setting(row for row in accuracy if row["run"] != BASELINE)
     groups, note = chosen_settings(trained_groups or by_setting(accuracy), SETTINGS)
     longest = max(len(unique(group, "target")) for group in groups.values())

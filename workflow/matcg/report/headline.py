@@ -20,7 +20,8 @@ def headline(study: Study, experiment: str, summary: Sequence[Row]) -> dict[str,
         f"{_name(result)}: {result['sentence']}" if several else result["sentence"]
         for result in results
     ]
-    return {"experiment": experiment, "headline": "; ".join(sentences), "results": results}
+    text = "; ".join(sentences) or "nothing has been answered yet"
+    return {"experiment": experiment, "headline": text, "results": results}
 
 
 def _name(result: Mapping[str, Any]) -> str:

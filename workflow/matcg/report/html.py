@@ -18,14 +18,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from matcg.errors import DataError
 from matcg.report import figures, provenance
-from matcg.report.answers import BASELINE, read_answers, read_plan
+from matcg.report.answers import BASELINE, read_plan
 from matcg.report.beside import STEM, beside_table, names_in
 from matcg.report.embed import embedded
 from matcg.report.grid import read_grids
 from matcg.report.leaks import view_leaks
 from matcg.report.listing import Listing, list_cells, list_csv, list_tsv
+from matcg.report.missing import MISSING, read_study
 from matcg.report.questions import Budget, ImageBudget, QuestionView, view_questions
-from matcg.report.study import CG, Study
+from matcg.report.study import CG
 from matcg.report.tables import ACCURACY, CLEAN, COMPARISON, SUMMARY
 
 __all__ = ["write"]
@@ -142,6 +143,8 @@ def _experiment(results: Path, name: str) -> ExperimentView:
     path = folder / "tables" / f"{STEM}.csv"
     if path.exists():
         tables[STEM] = list_csv(results, path.parent, beside_table(names_in(path)))
+    if headline.get("missing"):
+        tables[MISSING.stem] = list_csv(results, path.parent, MISSING)
     view = ExperimentView(
         name, headline["headline"], headline["results"], tables, _figures(folder / "figures", name)
     )
@@ -155,8 +158,10 @@ def _add_questions(
 ) -> None:
     """Show questions of the first setting that tests combinations, else of the first."""
     rows = read_plan(results / "plan/experiments.tsv", view.name)
-    study = Study(rows, read_answers(results / "predictions", rows))
+    study = read_study(rows, results / "predictions", MISSING.stem in view.tables)
     settings = study.settings()
+    if not settings:
+        return
     setting = next((one for one in settings if study.arm(one, CG)), settings[0])
     view.questions = view_questions(study, setting, results / "data", images, text, parts)
     if len(settings) > 1:

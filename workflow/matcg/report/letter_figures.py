@@ -18,6 +18,7 @@ from matcg.report.drawing import (
     arm_styles,
     by_setting,
     chosen_settings,
+    empty,
     number,
     percent,
     setting_title,
@@ -59,6 +60,8 @@ def letters_figure(rows: Sequence[Row]) -> Figure:
 
     Every number of options has a line of panels of its own.
     """
+    if not rows:
+        return empty("nothing has been answered yet")
     kept, note = chosen_settings(_with_untrained(rows), SETTINGS)
     lines = {
         f"{setting_title(setting)}; questions of {options:.0f} options": [
@@ -98,6 +101,8 @@ def _letters(panel: Axes, rows: Sequence[Row], color: str) -> None:
 
 def calibration_figure(rows: Sequence[Row]) -> Figure:
     """Draw accuracy against confidence by bins of it, with their sizes; rows of `CALIBRATION`."""
+    if not rows:
+        return empty("nothing has been answered yet")
     kept, note = chosen_settings(_with_untrained(rows), SETTINGS)
     figure, panels = _panels({setting_title(setting): mine for setting, mine in kept.items()})
     styles = arm_styles(dict.fromkeys(panel.arm for panel in panels))

@@ -18,7 +18,10 @@ __all__ = [
     "Field",
     "Row",
     "Table",
+    "csv_text",
+    "in_percent",
     "latex_escaped",
+    "markdown_escaped",
     "read_csv",
     "shown",
     "write_table",
@@ -48,7 +51,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column for readers; `kind` is text, count, percent, points or p.
+    """A column for readers; `kind` is text, count, percent, points, share or p.
 
     `bounds` names the two fields of an interval shown after the value.
     """
@@ -79,6 +82,11 @@ def _fixed(value: float, decimals: int) -> str:
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
+def in_percent(share: float) -> str:
+    """Return a share as percent, with one decimal."""
+    return _fixed(100 * share, 1)
+
+
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else _fixed(value, 3)
 
@@ -90,8 +98,9 @@ FOR_CSV: dict[str, Callable[[float], str]] = {
 }
 FOR_READERS: dict[str, Callable[[float], str]] = {
     "count": lambda value: f"{int(value)}",
-    "percent": lambda value: _fixed(100 * value, 1),
-    "points": lambda value: _fixed(100 * value, 1),
+    "percent": in_percent,
+    "points": in_percent,
+    "share": lambda value: _fixed(value, 2),
     "p": _p,
 }
 
@@ -120,7 +129,7 @@ def write_table(folder: Path, table: Table, rows: Sequence[Row], prefix: str) ->
     cells = [[shown(row, column) for column in table.columns] for row in rows]
     title = f"{prefix}: {table.title}"
     texts = {
-        "csv": _csv(table.fields, rows),
+        "csv": csv_text(table.fields, rows),
         "md": _markdown(table.columns, cells, title),
         "tex": _latex(table.columns, cells, title),
     }
@@ -129,7 +138,8 @@ def write_table(folder: Path, table: Table, rows: Sequence[Row], prefix: str) ->
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _csv(fields: Sequence[Field], rows: Iterable[Row]) -> str:
+def csv_text(fields: Sequence[Field], rows: Iterable[Row]) -> str:
+    """Return rows as CSV with a header."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([field.name for field in fields])
@@ -169,11 +179,13 @@ def _markdown(columns: Sequence[Column], cells: Iterable[Sequence[str]], title: 
     lines = [title, "", line(column.header for column in columns), line(rules)]
     for row in cells:
         texts = zip(columns, row, strict=True)
-        lines.append(line(text if column.numeric else _escaped(text) for column, text in texts))
+        shown_row = (t if column.numeric else markdown_escaped(t) for column, t in texts)
+        lines.append(line(shown_row))
     return "\n".join(lines) + "\n"
 
 
-def _escaped(text: str) -> str:
+def markdown_escaped(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line."""
     for character in "\\`*_|<>[]":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())

@@ -46,6 +46,8 @@ class Study:
 
     Every run is paired with the reference run of its target, backbone, recipe, seed and size.
     The reference is the control arm, or the baseline in an experiment without control.
+    `planned` are all evaluations where `rows` are only those that have answers: of these one may be
+    without its reference.
     """
 
     def __init__(
@@ -53,11 +55,14 @@ class Study:
         rows: Sequence[PlanRow],
         answers: Mapping[Key, Answers],
         origins: Mapping[Target, Origins] | None = None,
+        planned: Sequence[PlanRow] | None = None,
     ) -> None:
         self.rows = rows
         self.answers = answers
         self.origins = origins or {}
-        arms = {row.arm for row in rows}
+        self.partial = planned is not None
+        self.planned = rows if planned is None else planned
+        arms = {row.arm for row in self.planned}
         self.reference = CONTROL if CONTROL in arms else BASELINE
         self._references: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
         self._baselines: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
@@ -135,7 +140,7 @@ class Study:
             own = (("", ""), (row.rule, row.combination))
             matching = [other for other in matching if (other.rule, other.combination) in own]
         # A combination must have its control; an arm of a size of its own may have none.
-        if (runs if row.arm == CG else alike) and not matching:
+        if (runs if row.arm == CG else alike) and not matching and not self.partial:
             raise DataError(
                 f"experiment {row.experiment}: {row.arm} run {row.run} on {row.target} has no "
                 f"{self.reference} run of its seed and size; plan one"
@@ -166,7 +171,8 @@ def without(study: Study, left_out: Mapping[tuple[str, str], Collection[str]]) -
             kept[key] = answers if chosen is None else answers.only(chosen)
         if chosen is not None and target in study.origins:
             origins[target] = study.origins[target].only(chosen)
-    return Study([row for row in study.rows if row.key in kept], kept, origins)
+    rows = [row for row in study.rows if row.key in kept]
+    return Study(rows, kept, origins, planned=study.planned if study.partial else None)
 
 
 def setting_of(row: PlanRow) -> Setting:

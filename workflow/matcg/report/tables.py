@@ -11,8 +11,10 @@ import numpy as np
 
 from matcg import seeds, statistics
 from matcg.published import Printed
-from matcg.report.answers import BASELINE, PlanRow, read_answers, read_leaked, read_plan
-from matcg.report.beside import agreement, arm_names, beside_rows, beside_table
+from matcg.report import paper as papers
+from matcg.report.agreement import agreement, sentences
+from matcg.report.answers import BASELINE, PlanRow, read_leaked, read_plan
+from matcg.report.beside import arm_names, beside_rows, beside_table
 from matcg.report.columns import (
     SETTING_COLUMNS,
     SETTING_FIELDS,
@@ -24,8 +26,9 @@ from matcg.report.columns import (
 from matcg.report.comparison import COMPARISON, Claims, comparison_rows
 from matcg.report.headline import headline
 from matcg.report.letters import CALIBRATION, LETTERS, calibration_rows, letter_rows
-from matcg.report.origins import read_origins
-from matcg.report.render import Cell, Column, Field, Row, Table, write_table
+from matcg.report.missing import MISSING, add_missing, missing_rows, read_study
+from matcg.report.paper import Paper
+from matcg.report.render import Cell, Column, Field, Row, Table, read_csv, write_table
 from matcg.report.study import (
     CG,
     SETTING,
@@ -125,6 +128,8 @@ def compare(
     leaked: Path | None = None,
     data: Path | None = None,
     family: str = "rule",
+    paper: Paper | None = None,
+    show_missing: bool = False,
 ) -> None:
     """Write an experiment's tables and headline.json under `out`.
 
@@ -133,15 +138,15 @@ def compare(
     `printed` are a paper's figures for the experiment, to stand beside ours. `leaked` is the table
     of test images that were trained on: where there are any, the tables are made once more without
     the questions about them. `data` is results/data, which knows the questions about one patient or
-    picture. `family` names the comparisons that Holm's correction takes together.
+    picture. `family` names the comparisons that Holm's correction takes together. `paper` says how
+    the table in the paper's shape is laid out. With `show_missing` evaluations without answers are
+    listed and left out.
 
     Raises:
         DataError: a planned evaluation has no answers, or answers that cannot be paired.
     """
     rows = read_plan(plan, experiment)
-    answers = read_answers(predictions, rows)
-    asked = {(catalog, target): each.sample_id for (_, catalog, target, _), each in answers.items()}
-    study = Study(rows, answers, read_origins(data, asked) if data else None)
+    study = read_study(rows, predictions, show_missing, data)
     claims = Claims(family, minimum_effect)
     found = _tabulate(study, experiment, out / "tables", claims)
     for table, rows_of in MORE:
@@ -153,19 +158,33 @@ def compare(
             "questions": sum(map(len, names.values())),
             **_tabulate(clean, experiment, out / "tables", claims, CLEAN),
         }
-    if printed:
-        beside = beside_rows(study, printed)
-        write_table(out / "tables", beside_table(arm_names(printed)), beside, experiment)
-        found["published"] = agreement(beside, printed)
+    if show_missing:
+        add_missing(found, study)
+        write_table(out / "tables", MISSING, missing_rows(study, predictions), experiment)
+    if printed or (paper and paper.layout):
+        found |= _as_printed(study, replace(paper or Paper(), printed=printed), experiment, out)
     text = json.dumps(found, indent=2, ensure_ascii=False)
     (out / "headline.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _as_printed(study: Study, paper: Paper, experiment: str, out: Path) -> dict[str, Any]:
+    """Write the tables beside a paper's figures and in its shape, and return what agrees."""
+    folder, found, remark = out / "tables", {}, ""
+    if paper.printed:
+        beside = beside_rows(study, paper.printed)
+        write_table(folder, beside_table(arm_names(paper.printed)), beside, experiment)
+        found = {"published": agreement(beside, paper.printed)}
+        remark = found["published"]["text"] = sentences(found["published"])
+    comparison = read_csv(folder / f"{COMPARISON.stem}.csv", COMPARISON.fields)
+    papers.write(study, paper, comparison, experiment, folder, remark)
+    return found
 
 
 def _tabulate(
     study: Study, experiment: str, out: Path, claims: Claims, ending: str = ""
 ) -> dict[str, Any]:
     """Write accuracy, comparison and summary of a study and return its headline."""
-    if not study.rows:
+    if not study.rows and (ending or not study.partial):
         return {"experiment": experiment, "headline": "no question is left", "results": []}
     comparison = comparison_rows(study, claims)
     summary = summary_rows(study, comparison)

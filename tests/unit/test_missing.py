@@ -1,0 +1,117 @@
+"""Tables, figures and report from the answers that there are, and what is said of the others."""
+
+import json
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from matcg.errors import DataError
+from matcg.published import Printed
+from matcg.report import figures, html
+from matcg.report.missing import MISSING
+from matcg.report.render import Cell, read_csv
+from matcg.report.tables import ACCURACY, COMPARISON, SUMMARY, compare
+from synthetic import World, catalog, make
+
+ONE, OTHER = "ct-brain-state", "mri-lung-side"
+WORLD = World(targets=(ONE, OTHER), rules=("fixed-task",), questions=20)
+
+
+def run(results: Path, show_missing: bool = True, printed: tuple[Printed, ...] = ()) -> dict:
+    """Compare, draw and report; return headline.json."""
+    out = results / "experiments/demo"
+    plan = results / "plan/experiments.tsv"
+    predictions = results / "predictions"
+    compare(plan, predictions, "demo", out, printed=printed, show_missing=show_missing)
+    places = (out / "tables", results / "runs", results / "plan", out / "figures")
+    figures.draw(*places, "demo", catalog())
+    html.write(results, ["demo"], results / "report.html")
+    return json.loads((out / "headline.json").read_text())
+
+
+def rows(results: Path, table) -> list[dict[str, Cell]]:
+    return read_csv(results / f"experiments/demo/tables/{table.stem}.csv", table.fields)
+
+
+def lose(results: Path, target: str, arm: str = "") -> None:
+    """Remove a target's answers, or those of one arm."""
+    path = results / f"predictions/tiny/cat/{target}.parquet"
+    table = pq.read_table(path)
+    path.unlink()
+    if arm:
+        pq.write_table(table.filter(pc.invert(pc.match_substring(table["run"], arm))), path)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    make(tmp_path, WORLD)
+    return tmp_path
+
+
+def test_by_default_missing_answers_are_an_error(results: Path) -> None:
+    lose(results, ONE)
+    with pytest.raises(DataError, match="5 planned evaluations have no answers"):
+        run(results, show_missing=False)
+
+
+def test_where_nothing_is_missing_tables_are_the_same(results: Path) -> None:
+    refused = run(results, show_missing=False)
+    before = (results / "experiments/demo/tables/comparison.csv").read_bytes()
+    shown = run(results)
+    assert (results / "experiments/demo/tables/comparison.csv").read_bytes() == before
+    assert shown == {**refused, "missing": 0, "planned": 10}
+    assert rows(results, MISSING) == []
+
+
+def test_evaluations_without_answers_are_listed_and_counted(results: Path) -> None:
+    lose(results, ONE)
+    found = run(results)
+    assert (found["missing"], found["planned"]) == (5, 10)
+    assert found["headline"].endswith("1 target; 5 of 10 evaluations are missing")
+    listed = rows(results, MISSING)
+    assert {(row["target"], row["reason"]) for row in listed} == {(ONE, "no answers yet")}
+    assert [row["arm"] for row in listed] == list(WORLD.accuracy)
+    for table in (ACCURACY, COMPARISON):
+        assert {row["target"] for row in rows(results, table)} == {OTHER}
+    page = (results / "report.html").read_text()
+    assert "5 of 10 evaluations are missing" in page
+    assert "<summary>Missing (5)</summary>" in page
+
+
+def test_a_combination_without_its_control_is_compared_with_nothing(results: Path) -> None:
+    lose(results, ONE, "control")
+    found = run(results)
+    assert found["headline"].endswith("(1 more without control); 1 of 10 evaluations is missing")
+    (listed,) = rows(results, MISSING)
+    assert (listed["arm"], listed["target"]) == ("control", ONE)
+    assert listed["reason"] == "no answers yet: other runs only were asked"
+    (row,) = (row for row in rows(results, COMPARISON) if row["target"] == ONE)
+    assert (row["verdict"], row["control"], row["difference"]) == ("no control", None, None)
+    assert row["cg"] is not None
+    assert {row["reference"] for row in rows(results, SUMMARY)} == {"", "control"}
+
+
+def test_without_any_control_the_baseline_does_not_take_its_place(results: Path) -> None:
+    for target in WORLD.targets:
+        lose(results, target, "control")
+    assert "no control to compare with; 2 of 10" in run(results)["headline"]
+    assert {row["verdict"] for row in rows(results, COMPARISON)} == {"no control"}
+
+
+def test_without_any_answer_everything_is_missing(results: Path) -> None:
+    for target in WORLD.targets:
+        lose(results, target)
+    printed = (Printed("", ONE, "fixed-task", "cg", "", 50.0),)
+    found = run(results, printed=printed)
+    assert found["headline"] == ("nothing has been answered yet; 10 of 10 evaluations are missing")
+    assert found["published"]["figures"] == 0
+    assert "no answers yet" in (results / "experiments/demo/tables/paper.md").read_text()
+
+
+def test_curves_of_runs_that_are_gone_are_left_out(results: Path) -> None:
+    for path in (results / "runs").rglob("metrics.jsonl"):
+        path.unlink()
+    run(results)
+    assert (results / "experiments/demo/figures/loss.svg").exists()

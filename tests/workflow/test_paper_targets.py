@@ -1,0 +1,27 @@
+"""What can be asked of the paper's experiments without a run of them."""
+
+import shutil
+from collections.abc import Callable
+
+from workspace import REPO, Workspace
+
+
+def test_published_gains_are_tested_without_data_or_runs(
+    workspaces: Callable[[str], Workspace],
+) -> None:
+    mine = workspaces("paper")
+    shutil.copytree(REPO / "experiments/paper", mine.root / "experiments/paper")
+    for path in (REPO / "backbones").glob("*.yaml"):
+        shutil.copy(path, mine.root / "backbones")
+    asked = mine.snakemake("published_tests", "-n", "--quiet", "rules")
+    assert asked.returncode == 0, asked.stdout
+    counts = dict(line.split() for line in asked.stdout.splitlines() if len(line.split()) == 2)
+    assert counts["published_test"] == "10"
+    table = "results/paper/table3_tests.csv"
+    done = mine.snakemake(table, "--cores", "1", "--config", "experiments=[paper/table3]")
+    assert done.returncode == 0, done.stdout
+    assert len((mine.root / table).read_text().splitlines()) == 44
+    assert not (mine.root / "results/data").exists()
+    all_of_it = mine.snakemake("paper", "-n", "--quiet", "rules")
+    assert all_of_it.returncode == 0, all_of_it.stdout
+    assert "agreement" in all_of_it.stdout

@@ -1,0 +1,115 @@
+"""What an experiment lacks: evaluations without answers, and why a cell of a table is empty."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matcg.report.answers import PlanRow, read_answers, read_found
+from matcg.report.headline import counted
+from matcg.report.origins import read_origins
+from matcg.report.render import Column, Field, Row, Table
+from matcg.report.study import Study
+from matcg.tsv import read_tsv
+
+__all__ = ["MISSING", "NO_ANSWERS", "Reasons", "add_missing", "missing_rows", "read_study"]
+
+NO_ANSWERS = "no answers yet"
+
+MISSING = Table(
+    "missing",
+    "Planned evaluations that are in no table, for want of answers",
+    tuple(Field(name) for name in ("target", "arm", "backbone", "run", "reason")),
+    (
+        Column("Target", "target"),
+        Column("Arm", "arm"),
+        Column("Backbone", "backbone"),
+        Column("Run", "run"),
+        Column("Reason", "reason"),
+    ),
+)
+
+
+def read_study(
+    rows: Sequence[PlanRow], predictions: Path, show_missing: bool, data: Path | None = None
+) -> Study:
+    """Return planned evaluations with their answers; `predictions` is results/predictions.
+
+    With `show_missing` those without answers are left out, else they are an error. `data` is
+    results/data, which knows the questions about one patient or picture.
+
+    Raises:
+        DataError: answers are missing, or runs were asked different questions.
+    """
+    if show_missing:
+        answers, _ = read_found(predictions, rows)
+    else:
+        answers = read_answers(predictions, rows)
+    asked = {(catalog, target): each.sample_id for (_, catalog, target, _), each in answers.items()}
+    origins = read_origins(data, asked) if data else None
+    kept = [row for row in rows if row.key in answers]
+    return Study(kept, answers, origins, planned=rows if show_missing else None)
+
+
+def missing_rows(study: Study, predictions: Path) -> list[Row]:
+    """Return one row a planned evaluation without answers, once for each arm that it serves.
+
+    `predictions` is the folder results/predictions.
+    """
+    uses = {
+        (row.backbone, row.catalog, row.target, row.arm, row.run): row
+        for row in study.planned
+        if row.key not in study.answers
+    }
+    return [
+        {
+            "target": row.target,
+            "arm": row.arm,
+            "backbone": row.backbone,
+            "run": row.run,
+            "reason": _reason(row, predictions),
+        }
+        for row in uses.values()
+    ]
+
+
+def _reason(row: PlanRow, predictions: Path) -> str:
+    file = predictions / row.backbone / row.catalog / f"{row.target}.parquet"
+    return f"{NO_ANSWERS}: other runs only were asked" if file.exists() else NO_ANSWERS
+
+
+def add_missing(found: dict[str, Any], study: Study) -> None:
+    """Say in a headline how many of the planned evaluations have no answers."""
+    planned = {row.key for row in study.planned}
+    missing = len(planned - set(study.answers))
+    found |= {"missing": missing, "planned": len(planned)}
+    if missing:
+        verb = "is" if missing == 1 else "are"
+        found["headline"] += f"; {missing} of {counted(len(planned), 'evaluation')} {verb} missing"
+
+
+class Reasons:
+    """Why there is no result of ours where a paper has a figure, as far as the plan says."""
+
+    def __init__(self, planned: Sequence[PlanRow], excluded: Path | None, experiment: str) -> None:
+        self._planned = planned
+        self._arms = {row.arm for row in planned}
+        rows = read_tsv(excluded) if excluded else []
+        self._excluded = [row for row in rows if row["experiment"] == experiment]
+
+    def why(self, arm: str, target: str, rule: str, backbone: str) -> str:
+        """Return the reason why nothing of this arm is planned; an empty rule is any."""
+        left_out = [
+            row for row in self._excluded if row["target"] == target and row["arm"] in ("", arm)
+        ]
+        # A listed combination is excluded under the name of its list, not of the rule it shows.
+        left_out.sort(key=lambda row: (row["rule"] != rule, row["arm"] != arm))
+        if left_out:
+            return f"left out by the plan: {left_out[0]['reason']}"
+        if arm not in self._arms:
+            return f"the experiment has no arm '{arm}'"
+        alike = [row for row in self._planned if (row.arm, row.target) == (arm, target)]
+        if any(row.backbone != backbone for row in alike) and not any(
+            row.backbone == backbone for row in alike
+        ):
+            return f"not run for backbone {backbone}"
+        return "not in the plan"

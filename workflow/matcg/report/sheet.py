@@ -1,0 +1,184 @@
+"""Tables as papers set them: columns in groups, rows in blocks, notes below; Markdown and LaTeX."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matcg.report.render import Row, Table, csv_text, latex_escaped, markdown_escaped, shown
+
+__all__ = ["Block", "Group", "Sheet", "latex", "markdown", "write_sheet", "write_texts"]
+
+# Widths are counted in digits: a page of A4 with margins of 2 cm holds so many in \\scriptsize.
+UPRIGHT, TURNED = 135, 200
+WIDEST = 24  # of a column of text, which breaks its lines there
+GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Columns under one heading; without headings of their own they are one column."""
+
+    header: str
+    columns: tuple[str, ...] = ()
+    numeric: bool = True
+
+    @property
+    def size(self) -> int:
+        """Return the number of columns."""
+        return max(1, len(self.columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows under one heading, which may be empty."""
+
+    heading: str
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table for readers: cells are texts, one a column."""
+
+    title: str
+    groups: Sequence[Group]
+    blocks: Sequence[Block]
+    notes: Sequence[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Return the number of columns."""
+        return sum(group.size for group in self.groups)
+
+
+def markdown(sheet: Sheet) -> str:
+    """Return a table a block, below its heading."""
+    names = [
+        f"{group.header}, {column}" if column else group.header
+        for group in sheet.groups
+        for column in group.columns or ("",)
+    ]
+    numeric = [group.numeric for group in sheet.groups for _ in _each(group)]
+    rules = ["---:" if number else "---" for number in numeric]
+    parts = [markdown_escaped(sheet.title)]
+    for block in sheet.blocks:
+        if block.heading:
+            parts.append(f"**{markdown_escaped(block.heading)}**")
+        lines = [_line(map(markdown_escaped, names)), _line(rules)]
+        for row in block.rows:
+            cells = zip(row, numeric, strict=True)
+            lines.append(_line(text if n else markdown_escaped(text) for text, n in cells))
+        parts.append("\n".join(lines))
+    parts += [markdown_escaped(note) for note in sheet.notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _each(group: Group) -> range:
+    return range(group.size)
+
+
+def latex(sheet: Sheet) -> str:
+    """Return a longtable, which breaks over pages, turned where it is wide.
+
+    Needs the packages that its first line names.
+    """
+    widths = _widths(sheet)
+    needed = sum(widths) + GAP * len(widths)
+    turned = needed > UPRIGHT
+    size = r"\tiny" if needed > TURNED else r"\scriptsize"
+    head = [r"\toprule", *_headers(sheet), r"\midrule"]
+    numeric = [group.numeric for group in sheet.groups for _ in _each(group)]
+    alignment = "".join(
+        "r" if number else _text_column(width, size)
+        for number, width in zip(numeric, widths, strict=True)
+    )
+    lines = [
+        r"% \usepackage{array,booktabs,longtable,lscape}",
+        *([r"\begin{landscape}"] if turned else []),
+        rf"\begingroup{size}\setlength{{\tabcolsep}}{{3pt}}",
+        rf"\begin{{longtable}}{{@{{}}{alignment}@{{}}}}",
+        rf"\caption{{{latex_escaped(sheet.title)}}} \\",
+        *head,
+        r"\endfirsthead",
+        *head,
+        r"\endhead",
+        r"\bottomrule",
+        r"\endlastfoot",
+        *_body(sheet),
+        r"\end{longtable}",
+        *(rf"\noindent {latex_escaped(note)}\par" for note in sheet.notes),
+        r"\endgroup",
+        *([r"\end{landscape}"] if turned else []),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _widths(sheet: Sheet) -> list[int]:
+    """Return how many digits each column needs."""
+    heads = [text for group in sheet.groups for text in group.columns or (group.header,)]
+    numeric = [group.numeric for group in sheet.groups for _ in _each(group)]
+    columns = zip(heads, *(row for block in sheet.blocks for row in block.rows), strict=True)
+    longest = [max(map(len, column)) for column in columns]
+    return [n if number else min(n, WIDEST) for n, number in zip(longest, numeric, strict=True)]
+
+
+def _text_column(width: int, size: str) -> str:
+    if width < WIDEST:
+        return "l"
+    # A digit is half as wide as the letters are high.
+    points = WIDEST * (2.5 if size == r"\tiny" else 3.5)
+    return rf">{{\raggedright\arraybackslash}}p{{{points:g}pt}}"
+
+
+def _headers(sheet: Sheet) -> list[str]:
+    """Return the row of groups, the rules below them, and the row of columns where there is one."""
+    if not any(group.columns for group in sheet.groups):
+        return [_row(group.header for group in sheet.groups)]
+    over: list[str] = []
+    rules: list[str] = []
+    under: list[str] = []
+    start = 1
+    for group in sheet.groups:
+        header = latex_escaped(group.header)
+        if group.columns:
+            over.append(rf"\multicolumn{{{group.size}}}{{c}}{{{header}}}")
+            rules.append(rf"\cmidrule(lr){{{start}-{start + group.size - 1}}}")
+        else:
+            over.append("")
+        under += map(latex_escaped, group.columns or (group.header,))
+        start += group.size
+    return [" & ".join(over) + r" \\", " ".join(rules), " & ".join(under) + r" \\"]
+
+
+def _body(sheet: Sheet) -> list[str]:
+    lines: list[str] = []
+    for block in sheet.blocks:
+        if block.heading:
+            lines += [r"\addlinespace"] if lines else []
+            heading = latex_escaped(block.heading)
+            lines.append(rf"\multicolumn{{{sheet.size}}}{{@{{}}l}}{{\textit{{{heading}}}}} \\")
+        lines += [_row(row) for row in block.rows]
+    return lines
+
+
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(map(latex_escaped, cells)) + r" \\"
+
+
+def write_sheet(folder: Path, table: Table, rows: Sequence[Row], prefix: str) -> None:
+    """Write a table as .csv, .md and .tex, as `write_table` does, with LaTeX that fits its page."""
+    groups = [Group(column.header, numeric=column.numeric) for column in table.columns]
+    cells = [[shown(row, column) for column in table.columns] for row in rows]
+    sheet = Sheet(f"{prefix}: {table.title}", groups, [Block("", cells)])
+    write_texts(folder, table.stem, csv_text(table.fields, rows), sheet)
+
+
+def write_texts(folder: Path, stem: str, csv: str, sheet: Sheet) -> None:
+    """Write a table's CSV, and its sheet as Markdown and LaTeX."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for ending, text in {"csv": csv, "md": markdown(sheet), "tex": latex(sheet)}.items():
+        (folder / f"{stem}.{ending}").write_text(text, encoding="utf-8", newline="\n")

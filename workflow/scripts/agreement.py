@@ -1,0 +1,13 @@
+"""Sum up how far the experiments agree with what a paper prints, a row an experiment."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
+
+from matcg.script import logged
+
+with logged(snakemake.log[0]):
+    from matcg.report.agreement import summarise
+
+    summarise(map(Path, snakemake.input), Path(snakemake.output[0]).parent)
