@@ -335,5 +335,17 @@ def test_csv_has_fixed_decimals_and_no_negative_zero(tmp_path):
     assert [shown(cells[1], column) for column in table.columns] == ["", "0.500"]
 
 
+def test_readers_are_spared_columns_without_anything(tmp_path):
+    fields = (Field("a"), Field("b", "count"))
+    table = Table("t", "T", fields, (Column("A", "a"), Column("B", "b", "count")))
+    write_table(tmp_path, table, [{"a": "x", "b": None}, {"a": "y", "b": None}], "demo")
+    assert (tmp_path / "t.csv").read_text() == "a,b\nx,\ny,\n"
+    assert (tmp_path / "t.md").read_text().splitlines()[2:4] == ["| A |", "| --- |"]
+    assert "l@{}" in (tmp_path / "t.tex").read_text()
+    assert " & " not in (tmp_path / "t.tex").read_text()
+    write_table(tmp_path, table, [{"a": "x", "b": None}, {"a": "y", "b": 0}], "demo")
+    assert (tmp_path / "t.md").read_text().splitlines()[-2:] == ["| x |  |", "| y | 0 |"]
+
+
 def test_latex_compiles_what_would_be_an_option():
     assert latex_escaped("[0.1, 0.2]") == "{}[0.1, 0.2]"

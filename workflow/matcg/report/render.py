@@ -123,15 +123,19 @@ def shown(row: Row, column: Column) -> str:
 def write_table(folder: Path, table: Table, rows: Sequence[Row], prefix: str) -> None:
     """Write a table as .csv, .md and .tex; the same rows give the same bytes.
 
-    `prefix` says before the title what the table belongs to.
+    `prefix` says before the title what the table belongs to. Columns that are empty in every row
+    are left to the CSV.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    cells = [[shown(row, column) for column in table.columns] for row in rows]
+    by_column = [(column, [shown(row, column) for row in rows]) for column in table.columns]
+    filled = [(column, texts) for column, texts in by_column if any(texts) or not rows]
+    columns = [column for column, _ in filled]
+    cells = list(zip(*(texts for _, texts in filled), strict=True))
     title = f"{prefix}: {table.title}"
     texts = {
         "csv": csv_text(table.fields, rows),
-        "md": _markdown(table.columns, cells, title),
-        "tex": _latex(table.columns, cells, title),
+        "md": _markdown(columns, cells, title),
+        "tex": _latex(columns, cells, title),
     }
     for ending, text in texts.items():
         path = folder / f"{table.stem}.{ending}"
