@@ -12,7 +12,7 @@ ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from matcg import config as files
-from matcg import price, throughput, versions
+from matcg import devices, price, throughput, versions
 from matcg.config import find_origins, load_project
 from matcg.errors import MatcgError
 from matcg.plan import make_plan
@@ -312,6 +312,7 @@ def check_launch():
         require_data()
     if LAUNCHED & {"finetune", "predict"}:
         require_budget()
+        share_devices()
 
 
 def require_budget():
@@ -322,6 +323,30 @@ def require_budget():
             f"Not launched: {'; '.join(refused)}. `snakemake plan` shows what takes how much; plan"
             " less, or raise the budget in the config."
         )
+
+
+def share_devices():
+    """On this machine, start no more jobs than there are GPUs, without `--resources gpu=N` too."""
+    if workflow.touch or not workflow.local_exec:
+        return
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("finetune", "predict")]
+    overridden = workflow.resource_settings.overwrite_resources
+    asked = {
+        job.wildcards.backbone: BACKBONES[job.wildcards.backbone].resources.gpu
+        for job in jobs
+        if "gpu" not in overridden.get(job.rule.name, {})
+    }
+    if not any(asked.values()):
+        return
+    given = workflow.global_resources.get("gpu")
+    try:
+        count = devices.limit(asked, None if given is None else given.value)
+    except MatcgError as error:
+        raise WorkflowError(f"Not launched: {error}")
+    if given is None:
+        workflow.register_resource("gpu", count)
+        # Only what stands here too is counted down when jobs start.
+        workflow.scheduler.global_resources["gpu"] = count
 
 
 def require_data():

@@ -3,16 +3,19 @@
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from matcg.errors import MatcgError
 
 
 @contextmanager
-def logged(log: str) -> Iterator[None]:
+def logged(log: str) -> Iterator[Callable[[str], None]]:
     """Send all output, that of subprocesses too, to `log` while the body runs.
+
+    Yields a function that says a line on the terminal and in the log.
 
     A `MatcgError` ends the process with one line on stderr and in the log; any other exception is
     written to the log with its traceback and raised.
@@ -27,7 +30,7 @@ def logged(log: str) -> Iterator[None]:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
         try:
-            yield
+            yield partial(_tell, terminal, log)
         except MatcgError as error:
             os.write(2, f"error: {error}\n".encode())
             os.write(terminal, f"matcg: {error} (log: {log})\n".encode())
@@ -42,3 +45,9 @@ def logged(log: str) -> Iterator[None]:
             os.dup2(terminal, 2)
             os.close(screen)
             os.close(terminal)
+
+
+def _tell(terminal: int, log: str, text: str) -> None:
+    """Print a line and show it on the terminal too, with the log that it stands in."""
+    print(text, flush=True)
+    os.write(terminal, f"matcg: {text} (log: {log})\n".encode())

@@ -7,17 +7,20 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
 from matcg.script import logged
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0]) as tell:
     from matcg.config import Backbone
-    from matcg.train.finetune import finetune
+    from matcg.devices import lease
 
     backbone = Backbone.model_validate_json(snakemake.params.backbone)
-    finetune(
-        mix=Path(snakemake.input.mix),
-        data=Path(snakemake.input.train[0]).parent.parent,
-        backbone=backbone,
-        recipe=backbone.recipes[snakemake.wildcards.recipe],
-        seed=int(snakemake.wildcards.seed),
-        out=Path(snakemake.output.metrics).parent,
-        threads=snakemake.threads,
-    )
+    with lease(snakemake.resources.gpu, snakemake.log[0], tell):
+        from matcg.train.finetune import finetune  # torch sees what is leased
+
+        finetune(
+            mix=Path(snakemake.input.mix),
+            data=Path(snakemake.input.train[0]).parent.parent,
+            backbone=backbone,
+            recipe=backbone.recipes[snakemake.wildcards.recipe],
+            seed=int(snakemake.wildcards.seed),
+            out=Path(snakemake.output.metrics).parent,
+            threads=snakemake.threads,
+        )

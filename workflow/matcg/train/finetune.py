@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
 
+from matcg import devices
 from matcg.config import Backbone, Recipe
 from matcg.errors import DataError
 from matcg.prompts import letter_tokens, picture_of, prompt_of
@@ -291,6 +292,7 @@ def finetune(
         mix={"file": mix.name, "sha256": hashlib.sha256(mix.read_bytes()).hexdigest()},
         samples=len(tasks),
         device=device_name(device.type == "cuda"),
+        leased=devices.held(),
         seconds=round(time.perf_counter() - start, 2),
     )
     (out / "provenance.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
