@@ -338,9 +338,10 @@ def share_devices():
     }
     if not any(asked.values()):
         return
-    given = workflow.global_resources.get("gpu")
+    total = workflow.global_resources
+    given = total["gpu"].value if "gpu" in total else None
     try:
-        count = devices.limit(asked, None if given is None else given.value)
+        count = devices.limit(asked, given)
     except MatcgError as error:
         raise WorkflowError(f"Not launched: {error}")
     if given is None:

@@ -133,12 +133,12 @@ def test_a_job_without_gpu_changes_nothing(
 def test_more_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert limit({"a": 3, "b": 0}, None) == 3
     assert limit({"a": 3}, 5) == 5
-    with pytest.raises(ConfigError, match="backbone a: .* gpu=4, but nvidia-smi lists 3"):
+    with pytest.raises(ConfigError, match=r"backbone a: .* gpu=4, but nvidia-smi lists 3"):
         limit({"a": 4}, None)
     with pytest.raises(ConfigError, match="--resources gpu=1 allows 1"):
         limit({"a": 2}, 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with pytest.raises(ConfigError, match="log: .* gpu=2, but CUDA_VISIBLE_DEVICES=0 names 1"):
+    with pytest.raises(ConfigError, match=r"log: .* gpu=2, but CUDA_VISIBLE_DEVICES=0 names 1"):
         lease(2, "log").__enter__()
 
 
@@ -179,7 +179,7 @@ def test_who_waits_is_told_for_whom_and_a_killed_process_frees(
 
     def tell(text: str) -> None:
         said.append(text)
-        holder.send_signal(signal.SIGKILL)
+        holder.kill()
 
     with lease(2, "me", tell):
         assert holder.wait() == -signal.SIGKILL

@@ -21,7 +21,8 @@ from matcg.errors import ConfigError
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # A scheduler's job may count its devices from 0, as may another's on the same machine.
 SCHEDULER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
-POLL = 0.05  # seconds between looks at the locks, of the one job a pool whose turn it is
+POLL = 0.05  # seconds between looks at a lock; two jobs must not look in step for ever
+GRACE = 1.0  # seconds that a job waits before it says so
 _HELD: list[str] = []
 
 
@@ -144,8 +145,12 @@ def held() -> list[str]:
     return list(_HELD)
 
 
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
 @contextmanager
-def lease(count: int, who: str, tell: Callable[[str], None] = print) -> Iterator[None]:
+def lease(count: int, who: str, tell: Callable[[str], None] = _say) -> Iterator[None]:
     """Hold `count` devices and let CUDA see no others while the body runs; 0 changes nothing.
 
     `who` is what others are told who wait for them, `tell` is told what this job waits for.
@@ -164,7 +169,7 @@ def lease(count: int, who: str, tell: Callable[[str], None] = print) -> Iterator
         words = _acquire(stack, devices, count, who, tell)
         os.environ[VISIBLE] = ",".join(words)
         _HELD[:] = words
-        print(f"GPU {', '.join(words)} leased", flush=True)
+        _say(f"GPU {', '.join(words)} leased")
         try:
             yield
         finally:
@@ -185,18 +190,23 @@ def _acquire(
     folder = lock_folder()
     names = ",".join(sorted(device.lock for device in devices))
     queue = f"queue-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
-    # Whoever is at the head of the queue is not overtaken: a job that wants all devices gets them
-    # as the others end. Jobs with another pool do not stand in this queue.
-    with ExitStack() as turn:
-        waited = not _lock(turn, folder / queue)
-        if waited:
+    soon = time.monotonic() + GRACE
+    told = False
+
+    def pause() -> None:
+        nonlocal told
+        if not told and time.monotonic() >= soon:
             tell(_waiting(folder, devices, count))
-            _lock(turn, folder / queue, wait=True)
+            told = True
+        time.sleep(POLL * random.uniform(0.5, 1.5))
+
+    # Whose turn it is is not overtaken: a job that wants all devices gets them as the others end.
+    # Jobs with another pool do not stand in this queue.
+    with ExitStack() as turn:
+        while _lock(turn, folder / queue) is None:
+            pause()
         while not (words := _try(stack, folder, devices, count, who)):
-            if not waited:
-                tell(_waiting(folder, devices, count))
-                waited = True
-            time.sleep(POLL * random.uniform(0.5, 1.5))
+            pause()
     return words
 
 
@@ -207,7 +217,8 @@ def _try(
     with ExitStack() as some:
         words: list[str] = []
         for device in devices:
-            if file := _lock(some, folder / device.lock.replace("/", "_")):
+            file = _lock(some, folder / device.lock.replace("/", "_"))
+            if file is not None:
                 os.ftruncate(file, 0)
                 os.pwrite(file, f"process {os.getpid()}, {who}".encode(), 0)
                 words.append(device.word)
@@ -217,11 +228,11 @@ def _try(
     return []
 
 
-def _lock(stack: ExitStack, path: Path, wait: bool = False) -> int | None:
+def _lock(stack: ExitStack, path: Path) -> int | None:
     """Return the descriptor of a file that is locked until the stack is closed, None if taken."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(file)
         return None
