@@ -135,6 +135,8 @@ def test_more_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     assert limit({"a": 3}, 5) == 5
     with pytest.raises(ConfigError, match=r"backbone a: .* gpu=4, but nvidia-smi lists 3"):
         limit({"a": 4}, None)
+    with pytest.raises(ConfigError, match="gpu=4, but nvidia-smi lists 3"):
+        limit({"a": 4}, 8)
     with pytest.raises(ConfigError, match="--resources gpu=1 allows 1"):
         limit({"a": 2}, 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")

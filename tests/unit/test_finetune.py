@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from data_makers import folder
 from matcg.config import Recipe, load
 from matcg.data.mix import SCHEMA
+from matcg.devices import lease
 from matcg.errors import DataError
 from matcg.phantom.world import read
 from matcg.prompts import letter_tokens
@@ -129,8 +130,11 @@ def test_the_seed_decides_every_byte(train):
     assert first != other
 
 
-def test_everything_is_trained_and_recorded(train, tiny, samples):
-    out = train(recipe(epochs=2, batch_size=6))
+def test_everything_is_trained_and_recorded(train, tiny, samples, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    monkeypatch.setenv("MATCG_LEASES", str(tmp_path / "leases"))
+    with lease(1, "test"):
+        out = train(recipe(epochs=2, batch_size=6))
     before, after = weights(Path(tiny.weights)), weights(out / "weights")
     assert before.keys() == after.keys()
     still = before.keys() - changed(before, after)
@@ -142,6 +146,7 @@ def test_everything_is_trained_and_recorded(train, tiny, samples):
     record = json.loads((out / "provenance.json").read_text())
     assert record["samples"] == len(samples)
     assert record["recipe"]["batch_size"] == 6
+    assert record["leased"] == ["7"]
     assert json.dumps(record["backbone"]) == json.dumps(json.loads(tiny.identity()))
     assert not list(out.glob("*.part"))
 

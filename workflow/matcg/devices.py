@@ -120,11 +120,13 @@ def limit(asked: Mapping[str, int], given: int | None) -> int:
     Raises:
         ConfigError: a job wants more; Snakemake itself would make do with fewer, and say nothing.
     """
-    count = len(pool()) if given is None else given
+    there = len(pool())
     for name, wanted in sorted(asked.items()):
-        if wanted > count:
+        if given is not None and wanted > given:
             raise ConfigError(_too_few(f"backbone {name}", wanted, given))
-    return count
+        if wanted > there:
+            raise ConfigError(_too_few(f"backbone {name}", wanted))
+    return there if given is None else given
 
 
 def _too_few(who: str, wanted: int, given: int | None = None) -> str:
