@@ -25,6 +25,9 @@ rule finetune:
         recipe=lambda wildcards: planned(RECIPES, (wildcards.backbone, wildcards.recipe)),
         # Where the weights lie is no part of what they are.
         backbone=lambda wildcards, input: SETTINGS[wildcards.backbone],
+        # Neither is how often, and where, an unfinished run is kept: Snakemake deletes what is declared.
+        training=lambda wildcards, input: PROJECT.config.training.canonical(),
+        store=lambda wildcards, output: output.metrics.replace("metrics.jsonl", "unfinished"),
         version=versions.FINETUNE,
     script:
         "../workflow/scripts/finetune.py"

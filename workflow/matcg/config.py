@@ -630,6 +630,15 @@ class Engine(Model):
     enforce_eager: StrictBool = True
 
 
+class Training(Model):
+    """How a fine-tuning survives being killed; changes no result and reruns nothing."""
+
+    checkpoint_minutes: Annotated[Float, Field(gt=0)] | None = Field(
+        default=10.0,
+        description="between two checkpoints; null: only when the job is told to stop",
+    )
+
+
 class Budget(Model):
     """What the whole plan may take; nothing is launched above it. Null: no bound."""
 
@@ -652,6 +661,7 @@ class Config(Model):
         " report, which are made from the answers that there are, and nothing is trained or asked",
     )
     engine: Engine = Field(default=Engine())
+    training: Training = Field(default=Training())
 
 
 @dataclass(frozen=True)

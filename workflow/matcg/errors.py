@@ -16,6 +16,14 @@ class DataError(MatcgError):
     """An image, table or sample is missing, damaged or contradicts itself."""
 
 
+class ResourceError(MatcgError):
+    """Memory or disk did not suffice; the same call with more of it goes on."""
+
+
+class StoppedError(MatcgError):
+    """Nothing is wrong: a job was told to stop, or stood back for another; call again later."""
+
+
 class BadRowError(Exception):
     """Why one row of a table cannot be used; becomes the reason of a quarantined row."""
 

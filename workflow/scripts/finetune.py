@@ -1,5 +1,6 @@
 """Fine-tune a backbone on one mix."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -23,4 +24,6 @@ with logged(snakemake.log[0]) as tell:
             seed=int(snakemake.wildcards.seed),
             out=Path(snakemake.output.metrics).parent,
             threads=snakemake.threads,
+            store=Path(snakemake.params.store),
+            minutes=json.loads(snakemake.params.training)["checkpoint_minutes"],
         )

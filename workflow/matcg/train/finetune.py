@@ -1,4 +1,7 @@
-"""Fine-tunes a backbone on one mix: transformers on torch, the loss on the answer's letter."""
+"""Fine-tunes a backbone on one mix: transformers on torch, the loss on the answer's letter.
+
+What a killed try had done is kept in a folder beside the outputs (`attempt.py`, `checkpoint.py`).
+"""
 
 import hashlib
 import json
@@ -6,7 +9,9 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +23,16 @@ from torch.nn import functional
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
 
-from matcg import devices
+from matcg import devices, versions
 from matcg.config import Backbone, Recipe
-from matcg.errors import DataError
+from matcg.errors import DataError, ResourceError
 from matcg.prompts import letter_tokens, picture_of, prompt_of
 from matcg.provenance import describe, device_name
 from matcg.samples import LETTERS, Sample, read_samples
 from matcg.seeds import derive
+from matcg.train.attempt import Attempt, Stop, disk_errors, peak_mb
+from matcg.train.checkpoint import FORMAT, Store
+from matcg.train.lock import held
 
 # Parts that a recipe can train, by the names that transformers gives them.
 PARTS = {
@@ -186,49 +194,105 @@ def last_logits(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
 
 def step_loss(
     model: nn.Module, reader: Reader, batch: Sequence[Task], micro: int, step: int
-) -> float:
-    """Accumulate the gradient of one batch, `micro` samples at a time; return its mean loss.
+) -> tuple[float, int]:
+    """Accumulate the gradient of one batch, `micro` samples at a time.
+
+    Returns:
+        The batch's mean loss, and the tokens read: text and image, without padding.
 
     Raises:
         DataError: the loss is no number; names the step and the samples.
+        ResourceError: see `memory_errors`.
     """
-    total = 0.0
+    total, tokens = 0.0, 0
     low = getattr(torch, reader.backbone.dtype)
     for start in range(0, len(batch), micro):
         part = batch[start : start + micro]
-        with torch.autocast(reader.device.type, low, enabled=low != torch.float32):
-            logits = last_logits(model, reader.inputs([task.sample for task in part]))
-        loss = functional.cross_entropy(logits, reader.targets(part), reduction="sum") / len(batch)
-        loss.backward()
-        total += loss.item()
+        with memory_errors(part, step, reader.device):
+            inputs = reader.inputs([task.sample for task in part])
+            with torch.autocast(reader.device.type, low, enabled=low != torch.float32):
+                logits = last_logits(model, inputs)
+            summed = functional.cross_entropy(logits, reader.targets(part), reduction="sum")
+            loss = summed / len(batch)
+            loss.backward()
+            total += loss.item()
+            tokens += int(inputs["attention_mask"].sum())
     if not math.isfinite(total):
-        ids = ", ".join(task.sample.sample_id for task in batch)
-        raise DataError(f"loss is {total} at step {step} (samples {ids}); lower the learning rate")
-    return total
+        raise DataError(
+            f"loss is {total} at step {step} (samples {ids_of(batch)}); lower the learning rate"
+        )
+    return total, tokens
+
+
+def ids_of(tasks: Sequence[Task]) -> str:
+    """Return the sample ids of some tasks as one text."""
+    return ", ".join(task.sample.sample_id for task in tasks)
+
+
+@contextmanager
+def memory_errors(tasks: Sequence[Task], step: int, device: torch.device) -> Iterator[None]:
+    """Say which samples were at hand where memory ends while the body runs, and what to set.
+
+    Raises:
+        ResourceError: the device, or the machine, has no memory left.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU torch raises no type of its own.
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise ResourceError(
+            f"out of memory on {device.type} at step {step}, with {len(tasks)} samples at a time"
+            f" ({ids_of(tasks)}). Set `micro_batch` in the backbone's resources to less than"
+            f" {len(tasks)} (the recipe's batch stays what it is); where it is 1, a larger device"
+            " or method lora is needed"
+        ) from None
 
 
 def train(
-    model: nn.Module, reader: Reader, tasks: Sequence[Task], recipe: Recipe, seed: int
-) -> list[dict[str, float]]:
-    """Train in place; return one row a step: step, loss, learning rate, samples a second."""
+    model: nn.Module,
+    reader: Reader,
+    tasks: Sequence[Task],
+    recipe: Recipe,
+    seed: int,
+    attempt: Attempt,
+) -> None:
+    """Train in place, from where the last try of this run stopped; the metrics are the attempt's.
+
+    A row is one step: step, loss, learning rate, samples and tokens a second, peak memory in MB.
+
+    Raises:
+        StoppedError: the process was asked to stop.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, weight_decay=recipe.weight_decay)
     steps = recipe.epochs * math.ceil(len(tasks) / recipe.batch_size)
     micro = reader.backbone.resources.micro_batch or recipe.batch_size
+    done = attempt.resume(model, optimiser)
     model.train()
-    rows: list[dict[str, float]] = []
-    for step, batch in enumerate(batches(tasks, recipe, seed)):
+    for step, batch in islice(enumerate(batches(tasks, recipe, seed)), done, None):
         start = time.perf_counter()
         rate = rate_at(step, steps, recipe)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = step_loss(model, reader, batch, micro, step)
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        loss, tokens = step_loss(model, reader, batch, micro, step)
+        with memory_errors(batch[:micro], step, reader.device):
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        speed = len(batch) / (time.perf_counter() - start)
-        rows.append({"step": step, "loss": loss, "lr": rate, "samples_per_s": round(speed, 1)})
-    return rows
+        seconds = time.perf_counter() - start
+        row = {
+            "step": step,
+            "loss": loss,
+            "lr": rate,
+            "samples_per_s": round(len(batch) / seconds, 1),
+            "tokens_per_s": round(tokens / seconds),
+            "peak_mb": peak_mb(reader.device),
+        }
+        attempt.note(row, steps)
+        attempt.keep(model, optimiser, steps)
 
 
 def save(model: nn.Module, processor: Any, out: Path, layout: set[str]) -> None:
@@ -262,28 +326,91 @@ def weight_names(folder: Path) -> set[str]:
     return names
 
 
+def run_digest(
+    mix: Path, tasks: Sequence[Task], backbone: Backbone, recipe: Recipe, seed: int
+) -> str:
+    """Return the SHA-256 of all that decides a run's weights, what the samples show included.
+
+    Not of `resources`: a try that ran out of memory goes on with a smaller micro-batch.
+    """
+    known = [FORMAT, versions.FINETUNE, backbone.identity(), recipe.canonical(), seed]
+    digest = hashlib.sha256(json.dumps(known).encode() + mix.read_bytes())
+    for task in tasks:
+        sample = task.sample
+        asked = [sample.sample_id, sample.question, sample.options, task.answer]
+        digest.update(json.dumps(asked).encode() + hashlib.sha256(sample.image).digest())
+    return digest.hexdigest()
+
+
 def finetune(
-    mix: Path, data: Path, backbone: Backbone, recipe: Recipe, seed: int, out: Path, threads: int
+    mix: Path,
+    data: Path,
+    backbone: Backbone,
+    recipe: Recipe,
+    seed: int,
+    out: Path,
+    threads: int,
+    store: Path | None = None,
+    minutes: float | None = 10,
 ) -> None:
     """Fine-tune `backbone` on `mix`; write weights, metrics.jsonl and provenance.json to `out`.
 
+    What a try has done is kept in `store` (`out/unfinished` if not said) until all three are there,
+    at least every so many `minutes` (None: only when asked to stop).
+
     Raises:
         DataError: a sample is missing or damaged, or training diverged.
+        ResourceError: memory or disk did not suffice.
+        StoppedError: SIGTERM, SIGUSR1 or SIGINT came, or another process is training this run.
     """
+    store = store or out / "unfinished"
     logging.disable_progress_bar()
     torch.set_num_threads(threads)
-    torch.manual_seed(derive(seed, "weights"))
-    start = time.perf_counter()
     tasks = read_mix(mix, data)
+    run = run_digest(mix, tasks, backbone, recipe, seed)
+    with disk_errors(store), held(store / "lock.json") as lock:
+        if lock.waited and _finished(out, run):
+            print(f"{out}: finished by the process that was waited for", flush=True)
+            return
+        with Stop() as stop:
+            attempt = Attempt(Store(store, run), minutes, stop, lock)
+            _produce(mix, tasks, backbone, recipe, seed, out, attempt)
+            attempt.clear()
+    # Another try may wait at the lock in this folder: it then stays.
+    with suppress(OSError):
+        store.rmdir()
+
+
+def _finished(out: Path, run: str) -> bool:
+    """Return whether the outputs are those of this run; its record is written last."""
+    try:
+        found = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(found.get("run") == run)
+
+
+def _produce(
+    mix: Path,
+    tasks: Sequence[Task],
+    backbone: Backbone,
+    recipe: Recipe,
+    seed: int,
+    out: Path,
+    attempt: Attempt,
+) -> None:
+    """Train and write the outputs, the record last."""
+    torch.manual_seed(derive(seed, "weights"))
     model, processor = load(backbone.weights, backbone)
     device = torch.device("cuda" if backbone.resources.gpu and torch.cuda.is_available() else "cpu")
     model = choose_parameters(model.to(device), recipe)
     letters = letter_tokens(processor.tokenizer, backbone, len(LETTERS))
     reader = Reader(processor, backbone, letters, device)
-    rows = train(model, reader, tasks, recipe, seed)
+    train(model, reader, tasks, recipe, seed, attempt)
+    attempt.lock.check()
     model = model.to(getattr(torch, backbone.dtype))
     save(model, processor, out / "weights", weight_names(Path(backbone.weights)))
-    (out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    attempt.finish(out)
     record = describe(
         step="finetune",
         backbone=json.loads(backbone.identity()),
@@ -293,6 +420,10 @@ def finetune(
         samples=len(tasks),
         device=device_name(device.type == "cuda"),
         leased=devices.held(),
-        seconds=round(time.perf_counter() - start, 2),
+        seconds=round(attempt.seconds, 2),
+        tries=attempt.tries,
+        run=attempt.store.run,
     )
-    (out / "provenance.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    part = out / "provenance.json.part"
+    part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    part.replace(out / "provenance.json")
