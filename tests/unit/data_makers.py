@@ -6,9 +6,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from matcg.config import Preparation, Split, SubsetSpec
+from matcg.data.mix import SCHEMA
 from matcg.samples import Sample, write_samples
 
 
@@ -45,6 +48,21 @@ def folder(root: Path, subset: str, train: list[Sample], test: list[Sample] | No
     write_samples(root / subset / "train.parquet", train)
     write_samples(root / subset / "test.parquet", test or [])
     return root / subset
+
+
+def write_mix(path: Path, samples: list[Sample], shift: int = 0) -> Path:
+    """Write a mix of samples, trained on `shift` options further; return its path."""
+    rows = [
+        {
+            "position": position,
+            "subset": sample.subset,
+            "sample_id": sample.sample_id,
+            "answer": (sample.answer + shift) % len(sample.options),
+        }
+        for position, sample in enumerate(samples)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+    return path
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:

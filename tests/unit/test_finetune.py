@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from data_makers import folder
+from data_makers import folder, write_mix
 from matcg.config import Recipe, load
 from matcg.data.mix import SCHEMA
 from matcg.devices import lease
@@ -63,18 +63,7 @@ def mix(tmp_path):
     """Return a function that writes a mix of samples, trained on `shift` options further."""
 
     def write(samples, shift=0):
-        rows = [
-            {
-                "position": position,
-                "subset": sample.subset,
-                "sample_id": sample.sample_id,
-                "answer": (sample.answer + shift) % len(sample.options),
-            }
-            for position, sample in enumerate(samples)
-        ]
-        path = tmp_path / "mix.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
-        return path
+        return write_mix(tmp_path / "mix.parquet", samples, shift)
 
     return write
 

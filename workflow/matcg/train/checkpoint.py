@@ -78,7 +78,9 @@ class Store:
         _sync(part)
 
     def read(self) -> State | None:
-        """Return the last whole checkpoint of this run; those of other runs are removed."""
+        """Return the last whole checkpoint of this run; half ones and other runs' are removed."""
+        for part in self.folder.glob("checkpoint-*.part"):
+            shutil.rmtree(part)
         for folder in reversed(self._found()):
             try:
                 record = json.loads((folder / RECORD).read_text(encoding="utf-8"))

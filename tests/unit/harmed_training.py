@@ -1,0 +1,77 @@
+"""Fine-tunes as the script does, in a process that comes to harm at a chosen step.
+
+Run as `python harmed_training.py '{...}'`, with the arguments of `main` as JSON. The harm is real:
+the process sends itself a signal, or is left without memory.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+
+from matcg.config import Backbone, Recipe
+from matcg.script import logged
+from matcg.train import attempt, checkpoint, finetune
+
+
+def main(
+    mix: str, data: str, backbone: str, recipe: str, out: str, log: str, often: bool, harm: dict
+) -> None:
+    """Train; `often` writes a checkpoint after every step, otherwise after the first one only."""
+    attempt.SHARE = 0 if often else 1_000_000
+    before_step(harm)
+    if "write" in harm:
+        kill_in_checkpoint(harm["write"])
+    with logged(log):
+        finetune.finetune(
+            Path(mix),
+            Path(data),
+            Backbone.model_validate_json(backbone),
+            Recipe.model_validate_json(recipe),
+            seed=0,
+            out=Path(out),
+            threads=1,
+            minutes=1e-9,
+        )
+
+
+def before_step(harm: dict) -> None:
+    """Send a signal, or ask for more memory than is left, when step `harm["step"]` is to be made."""
+    made = finetune.step_loss
+
+    def step_loss(model, reader, batch, micro, step):
+        if step == harm.get("step"):
+            if harm.get("signal"):
+                os.kill(os.getpid(), signal.Signals[harm["signal"]])
+            else:
+                used = psutil.Process().memory_info().vms
+                resource.setrlimit(resource.RLIMIT_AS, (used + 1_000_000, resource.RLIM_INFINITY))
+                # What earlier steps freed would do for another one like them.
+                batch, micro = [*batch] * 50, 50 * micro
+        return made(model, reader, batch, micro, step)
+
+    finetune.step_loss = step_loss
+
+
+def kill_in_checkpoint(number: int) -> None:
+    """Kill the process when the tensors of that checkpoint are written and its record is not."""
+    write = checkpoint._write
+    records = 0
+
+    def counted(path: Path, content: bytes) -> None:
+        nonlocal records
+        if path.name == checkpoint.RECORD:
+            records += 1
+            if records == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+        write(path, content)
+
+    checkpoint._write = counted
+
+
+if __name__ == "__main__":
+    main(**json.loads(sys.argv[1]))

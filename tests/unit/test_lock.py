@@ -1,0 +1,165 @@
+"""A run's lock: one living holder, named; a dead one's is taken over, whatever host it was on."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from matcg.errors import StoppedError
+from matcg.train.lock import STALE, Holder, held, read
+
+WORKFLOW = Path(__file__).parents[2] / "workflow"
+HOLD = """
+import sys
+from pathlib import Path
+from matcg.train.lock import held
+with held(Path(sys.argv[1])) as lock:
+    print("held", lock.waited, flush=True)
+    sys.stdin.read()
+"""
+# Each writes when it comes in and when it goes out, to one file.
+TURNS = """
+import os, sys, time
+from pathlib import Path
+from matcg.train import lock
+lock.POLL = 0.01
+with lock.held(Path(sys.argv[1])):
+    with Path(sys.argv[2]).open("a") as stream:
+        stream.write(f"{os.getpid()} in\\n")
+        stream.flush()
+        time.sleep(0.05)
+        stream.write(f"{os.getpid()} out\\n")
+"""
+
+
+def start(code: str, *arguments: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=WORKFLOW,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where a lock goes, outside of any Slurm job."""
+    for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "run" / "lock.json"
+
+
+def left_by(path: Path, age: float = 0, **changes: object) -> None:
+    """Write the lock of another holder whose last sign of life is `age` seconds old."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(asdict(replace(Holder.here(), **changes))))  # type: ignore[arg-type]
+    then = path.stat().st_mtime - age
+    os.utime(path, (then, then))
+
+
+def test_a_lock_names_its_holder_and_leaves_nothing_behind(path: Path) -> None:
+    with held(path) as lock:
+        holder = read(path)
+        assert holder == lock.holder
+        assert f"process {os.getpid()} on {holder.host} (started " in str(holder)
+        assert not lock.waited
+        lock.check()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_living_holder_here_is_waited_for(path: Path) -> None:
+    with start(HOLD, path) as first:
+        assert line(first) == "held False"
+        with start(HOLD, path) as second:
+            assert line(second).startswith(f"waiting for process {first.pid} on ")
+            first.communicate("")
+            assert line(second) == "held True"
+            second.communicate("")
+
+
+def test_in_a_slurm_job_a_living_holder_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    with start(HOLD, path) as first:
+        assert line(first) == "held False"
+        monkeypatch.setenv("SLURM_JOB_ID", "18")
+        said = rf"by process {first.pid} on .*, Slurm job 17"
+        with pytest.raises(StoppedError, match=said), held(path):
+            pass
+        first.communicate("")
+
+
+def test_a_killed_holder_is_followed_at_once(path: Path) -> None:
+    with start(HOLD, path) as first:
+        assert line(first) == "held False"
+        first.kill()
+        first.wait()
+        assert path.exists()
+        with held(path) as lock:
+            assert not lock.waited
+
+
+def test_a_process_that_got_the_dead_ones_number_is_not_the_holder(path: Path) -> None:
+    left_by(path, started=1.0)
+    with held(path) as lock:
+        assert read(path) == lock.holder
+
+
+def test_a_holder_elsewhere_lives_as_long_as_it_gives_signs(path: Path) -> None:
+    left_by(path, host="far", slurm_job="4", age=STALE / 2)
+    said = r"process \d+ on far .*Slurm job 4.*call again"
+    with pytest.raises(StoppedError, match=said), held(path):
+        pass
+    left_by(path, host="far", slurm_job="4", age=STALE + 1)
+    with held(path) as lock:
+        assert read(path) == lock.holder
+
+
+@pytest.mark.parametrize("what", [{"host": "far"}, {"pids": "pid:[1]"}])
+def test_processes_of_another_host_or_container_are_not_looked_up(
+    path: Path, what: dict[str, str]
+) -> None:
+    left_by(path, started=1.0, **what)
+    with pytest.raises(StoppedError, match="is being trained by"), held(path):
+        pass
+
+
+def test_a_requeued_job_follows_itself_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_by(path, host="far", slurm_job="5", slurm_restart="0")
+    monkeypatch.setenv("SLURM_JOB_ID", "5")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    with held(path) as lock:
+        assert read(path) == lock.holder
+
+
+def test_a_lock_that_was_taken_over_is_noticed_and_left_alone(path: Path) -> None:
+    with held(path) as lock:
+        left_by(path, host="far")
+        with pytest.raises(StoppedError, match=r"taken over by process .* on far"):
+            lock.check()
+    other = read(path)
+    assert other is not None
+    assert other.host == "far"
+
+
+def test_never_two_at_once_even_over_a_dead_ones_lock(path: Path, tmp_path: Path) -> None:
+    left_by(path, started=1.0)
+    turns = tmp_path / "turns"
+    processes = [start(TURNS, path, turns) for _ in range(6)]
+    for process in processes:
+        process.communicate()
+    said = [entry.split() for entry in turns.read_text().splitlines()]
+    assert len(said) == 12
+    for (first, came), (second, went) in zip(said[::2], said[1::2], strict=True):
+        assert (first, came, went) == (second, "in", "out")
