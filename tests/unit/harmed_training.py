@@ -40,7 +40,7 @@ def main(
 
 
 def before_step(harm: dict) -> None:
-    """Send a signal, or ask for more memory than is left, when step `harm["step"]` is to be made."""
+    """Send a signal, or ask for more memory than there is, before step `harm["step"]`."""
     made = finetune.step_loss
 
     def step_loss(model, reader, batch, micro, step):

@@ -166,6 +166,11 @@ def test_finished_jobs_are_measured_with_all_their_time(plan: Plan, tmp_path: Pa
     )
 
 
+def test_a_run_of_several_tries_is_measured_with_all_of_them(plan: Plan, tmp_path: Path) -> None:
+    write_run(tmp_path, plan, 0, 50.0, 12.0)
+    assert [row.seconds for row in throughput.collect(plan, tmp_path)] == [50.0]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"samples": "x"}'])
 def test_a_damaged_record_measures_nothing(plan: Plan, tmp_path: Path, text: str) -> None:
     write_run(tmp_path, plan, 0, 10.0, None)

@@ -161,6 +161,7 @@ CHANGES = [
     # How and where it runs: nothing.
     ("backbones/toy.yaml", "mem_mb: 100, threads: 1", "mem_mb: 200, threads: 1, runtime: 5", set()),
     ("config.yaml", "enforce_eager: true", "enforce_eager: false", set()),
+    ("config.yaml", "engine:", "training: {checkpoint_minutes: 1}\nengine:", set()),
     ("backbones/toy.yaml", "no weights worth the name", "described anew", set()),
     # A recipe nobody uses: nothing. The one in use: its runs and what follows from them.
     ("backbones/toy.yaml", "1.0e-4", "2.0e-4", set()),
@@ -294,3 +295,23 @@ def test_a_failing_step_tells_the_user_in_a_line(workspaces: Callable[[str], Wor
     assert done.returncode == 1
     assert "matcg: a.png: truncated (log: logs/prepare/toy/" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_what_a_stopped_fine_tuning_kept_is_there_in_the_next_try(
+    workspaces: Callable[[str], Workspace],
+) -> None:
+    mine = workspaces("stopped")
+    stopped = """
+            if not store.exists():
+                from matcg.errors import StoppedError
+                (out / "weights").mkdir(parents=True)
+                store.mkdir()
+                raise StoppedError("stopped by SIGTERM")
+            assert store.is_dir() and not (out / "weights").exists()
+"""
+    first = "    from pathlib import Path\n"
+    mine.edit("workflow/matcg/train/finetune.py", first, first + stopped.replace(" " * 12, " " * 4))
+    done = mine.snakemake("--cores", "2", "--retries", "1", "--until", "finetune")
+    assert done.returncode == 0, done.stdout
+    assert "matcg: stopped by SIGTERM (log: logs/finetune/toy/" in done.stdout
+    assert list(mine.root.glob("results/runs/toy/*/*/seed0/weights/w"))
