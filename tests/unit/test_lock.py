@@ -4,12 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from matcg.errors import StoppedError
+from matcg.train import lock as lock_module
 from matcg.train.lock import STALE, Holder, held, read
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
@@ -57,6 +61,24 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "run" / "lock.json"
+
+
+@pytest.fixture
+def beating(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Renew the lock's time of change, as a holder on another host does."""
+    monkeypatch.setattr(lock_module, "POLL", 0.01)
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(0.01):
+            with suppress(FileNotFoundError):
+                os.utime(path)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
 
 
 def left_by(path: Path, age: float = 0, **changes: object) -> None:
@@ -116,16 +138,25 @@ def test_a_process_that_got_the_dead_ones_number_is_not_the_holder(path: Path) -
         assert read(path) == lock.holder
 
 
-def test_a_holder_elsewhere_lives_as_long_as_it_gives_signs(path: Path) -> None:
+@pytest.mark.usefixtures("beating")
+def test_a_holder_elsewhere_that_gives_signs_is_refused(path: Path) -> None:
     left_by(path, host="far", slurm_job="4", age=STALE / 2)
     said = r"process \d+ on far .*Slurm job 4.*call again"
     with pytest.raises(StoppedError, match=said), held(path):
         pass
-    left_by(path, host="far", slurm_job="4", age=STALE + 1)
+
+
+@pytest.mark.parametrize("rest", [-1, 1])
+def test_a_holder_elsewhere_that_has_fallen_silent_is_followed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, rest: int
+) -> None:
+    monkeypatch.setattr(lock_module, "POLL", 0.01)
+    left_by(path, host="far", slurm_job="4", age=STALE - rest)
     with held(path) as lock:
         assert read(path) == lock.holder
 
 
+@pytest.mark.usefixtures("beating")
 @pytest.mark.parametrize("what", [{"host": "far"}, {"pids": "pid:[1]"}])
 def test_processes_of_another_host_or_container_are_not_looked_up(
     path: Path, what: dict[str, str]

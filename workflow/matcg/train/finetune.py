@@ -238,10 +238,8 @@ def memory_errors(tasks: Sequence[Task], step: int, device: torch.device) -> Ite
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        # On a CPU torch raises no type of its own.
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and "DefaultCPUAllocator" not in str(error):
+    except Exception as error:
+        if not out_of_memory(error):
             raise
         raise ResourceError(
             f"out of memory on {device.type} at step {step}, with {len(tasks)} samples at a time"
@@ -249,6 +247,18 @@ def memory_errors(tasks: Sequence[Task], step: int, device: torch.device) -> Ite
             f" {len(tasks)} (the recipe's batch stays what it is); where it is 1, a larger device"
             " or method lora is needed"
         ) from None
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Return whether an error, or one that it was raised for, says that memory has ended."""
+    while error is not None:
+        # On a CPU torch raises no type of its own; image processors raise another error on top.
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            return True
+        if "DefaultCPUAllocator" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def train(

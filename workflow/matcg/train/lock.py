@@ -20,8 +20,8 @@ import psutil
 from matcg.errors import StoppedError
 
 BEAT = 20.0  # seconds between two signs of life
-STALE = 300.0  # seconds without any, after which a holder elsewhere is taken for dead
-POLL = 2.0  # seconds between two looks at a holder that is waited for
+STALE = 180.0  # seconds without: a holder elsewhere is dead; NFS shows signs up to a minute late
+POLL = 2.0  # seconds between two looks at a holder
 CLOCK = 5.0  # seconds by which a process's start may seem to move when the clock is set
 
 
@@ -113,13 +113,15 @@ def held(path: Path) -> Iterator[Lock]:
 
     A dead holder's lock is taken over. A living holder in reach of this process, one that a killed
     Snakemake left behind, is waited for; elsewhere, and in a Slurm job, where waiting would keep a
-    GPU idle, it is not.
+    GPU idle, it is not. One elsewhere may have been killed a moment ago, and this be its retry: it
+    is watched until it gives a sign of life or has given none for long.
 
     Raises:
         StoppedError: a living holder that is not waited for; names it.
     """
     me = Holder.here()
     waited = False
+    seen: dict[str, float] = {}
     while not _create(path, me):
         other = read(path)
         if other is None or not lives(other, me, path):
@@ -128,6 +130,8 @@ def held(path: Path) -> Iterator[Lock]:
             if not waited:
                 print(f"waiting for {other}, which trains this run", flush=True)
             waited = True
+            time.sleep(POLL)
+        elif not other.beside(me) and seen.setdefault(other.token, _beat(path)) == _beat(path):
             time.sleep(POLL)
         else:
             raise StoppedError(
@@ -173,6 +177,13 @@ def lives(other: Holder, me: Holder, path: Path) -> bool:
     if other.beside(me):
         return other.runs()
     return _age(path) < STALE
+
+
+def _beat(path: Path) -> float:
+    """Return when the holder last gave a sign of life; 0 where the lock has gone."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime
+    return 0.0
 
 
 def _age(path: Path) -> float:
