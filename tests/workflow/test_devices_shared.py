@@ -19,7 +19,7 @@ from workspace import Workspace
 STEP = """\
 import json, os, time
 
-def finetune(mix, data, backbone, recipe, seed, out, threads):
+def finetune(mix, data, backbone, recipe, seed, out, threads, **_):
     had = time.monotonic()
     time.sleep({seconds})
     record = {{
