@@ -296,10 +296,11 @@ def catalog_elements(wildcards):
 
 
 def needs(name, grows=False):
-    """Return a resource function: what the backbone's file asks for, more on each retry."""
+    """Return a resource function: what the backbone's file asks for, for this recipe, more on each retry."""
 
     def amount(wildcards, attempt):
-        asked = getattr(planned(BACKBONES, wildcards.backbone).resources, name)
+        resources = planned(BACKBONES, wildcards.backbone).resources
+        asked = resources.amount(name, wildcards.get("recipe"))
         return asked * attempt if grows else asked
 
     return amount

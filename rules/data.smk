@@ -50,7 +50,9 @@ rule prepare:
     threads: lambda wildcards: 1 if planned(CATALOGS, wildcards.catalog).reader == "phantom" else 4
     resources:
         mem_mb=4000,
-        runtime=60,
+        # Members of a group take turns where there is one of this (slurm/config.yaml).
+        bundle=1,
+        runtime=lambda wildcards: 2 if CATALOGS[wildcards.catalog].reader == "phantom" else 60,
     params:
         preparation=lambda wildcards: planned(CATALOGS, wildcards.catalog)
         .preparation(wildcards.subset)
@@ -131,7 +133,8 @@ rule mix:
         "../envs/data.yaml"
     resources:
         mem_mb=4000,
-        runtime=20,
+        bundle=1,
+        runtime=2,
     params:
         parts=lambda wildcards: json.dumps(planned(MIXES, wildcards.mix).parts),
         seed=lambda wildcards: MIXES[wildcards.mix].seed,

@@ -9,10 +9,10 @@ import pytest
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 
 
-def run(body: str, log: Path) -> subprocess.CompletedProcess[str]:
+def run(body: str, log: Path, attempt: int = 1) -> subprocess.CompletedProcess[str]:
     code = (
         "import os, sys\nfrom matcg.errors import DataError\nfrom matcg.script import logged\n"
-        f"with logged({str(log)!r}):\n    {body}\nprint('after')\n"
+        f"with logged({str(log)!r}, {attempt}):\n    {body}\nprint('after')\n"
     )
     return subprocess.run(
         [sys.executable, "-c", code], cwd=WORKFLOW, capture_output=True, text=True, check=False
@@ -42,3 +42,22 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     for text in (done.stderr, (tmp_path / "log").read_text()):
         assert "Traceback" in text
         assert "KeyError: 'x'" in text
+
+
+def test_a_mistake_is_not_worked_on_twice_in_one_call(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run("raise DataError('x.png: truncated')", log)
+    again = run("print('worked')", log, attempt=2)
+    assert again.returncode == 1
+    assert again.stderr == (f"matcg: x.png: truncated (log: {log}; attempt 2, not tried again)\n")
+    assert log.read_text() == "error: x.png: truncated\n"
+    # A new call starts with the first attempt: the input may have been mended.
+    assert run("print('worked')", log).returncode == 0
+    assert log.read_text() == "worked\n"
+    assert run("print('worked')", log, attempt=2).returncode == 0
+
+
+def test_what_is_no_mistake_of_the_user_is_tried_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert run("raise KeyError('x')", log).returncode == 1
+    assert run("print('worked')", log, attempt=2).returncode == 0

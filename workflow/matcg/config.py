@@ -381,6 +381,13 @@ class Recipe(Model):
         return self
 
 
+class Amounts(Model):
+    """What fine-tuning with one recipe needs in place of what the backbone's jobs need."""
+
+    mem_mb: Positive | None = None
+    runtime: Positive | None = Field(default=None, description="minutes of the first try")
+
+
 class Resources(Model):
     """Where a backbone's jobs run; changes no result and reruns nothing."""
 
@@ -401,6 +408,13 @@ class Resources(Model):
         default=None, description="disk that one fully fine-tuned copy takes"
     )
     adapter_mb: Positive | None = Field(default=None, description="disk that one LoRA run takes")
+    recipes: dict[Name, Amounts] = Field(default={}, description="amounts of single recipes")
+
+    def amount(self, name: str, recipe: str | None) -> int:
+        """Return how much of a resource a job needs: its recipe's own amount or the common one."""
+        own = getattr(self.recipes.get(recipe or "", Amounts()), name, None)
+        asked: int = own or getattr(self, name)
+        return asked
 
 
 class Backbone(Model):
@@ -425,6 +439,11 @@ class Backbone(Model):
     def _askable(self) -> "Backbone":
         if "{question}" not in self.prompt:
             raise ValueError("prompt: has no {question}, where the question and its options go")
+        for name in self.resources.recipes:
+            if name not in self.recipes:
+                raise ValueError(
+                    f"resources.recipes: no recipe '{name}'.{nearest(name, self.recipes)}"
+                )
         return self
 
     def identity(self) -> str:

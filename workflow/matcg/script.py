@@ -12,15 +12,24 @@ from matcg.errors import MatcgError
 
 
 @contextmanager
-def logged(log: str) -> Iterator[Callable[[str], None]]:
+def logged(log: str, attempt: int = 1) -> Iterator[Callable[[str], None]]:
     """Send all output, that of subprocesses too, to `log` while the body runs.
 
     Yields a function that says a line on the terminal and in the log.
 
     A `MatcgError` ends the process with one line on stderr and in the log; any other exception is
-    written to the log with its traceback and raised.
+    written to the log with its traceback and raised. Where this is a later attempt of one call of
+    Snakemake, and the one before ended in a `MatcgError`, this one ends alike before the body runs:
+    Snakemake's retries are for time, memory and nodes, and cannot be told apart by exit status.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
+    refused = Path(f"{log}.refused")
+    if attempt > 1 and refused.exists():
+        message = refused.read_text(encoding="utf-8")
+        Path(log).write_text(f"error: {message}\n", encoding="utf-8")
+        sys.stderr.write(f"matcg: {message} (log: {log}; attempt {attempt}, not tried again)\n")
+        raise SystemExit(1)
+    refused.unlink(missing_ok=True)
     terminal = os.dup(2)
     with Path(log).open("w", encoding="utf-8", buffering=1) as stream:
         sys.stdout.flush()
@@ -33,6 +42,7 @@ def logged(log: str) -> Iterator[Callable[[str], None]]:
             yield partial(_tell, terminal, log)
         except MatcgError as error:
             os.write(2, f"error: {error}\n".encode())
+            refused.write_text(str(error), encoding="utf-8")
             os.write(terminal, f"matcg: {error} (log: {log})\n".encode())
             raise SystemExit(1) from None
         except Exception:

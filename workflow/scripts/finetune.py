@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
 from matcg.script import logged
 
-with logged(snakemake.log[0]) as tell:
+with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)) as tell:
     from matcg.config import Backbone
     from matcg.devices import lease
 

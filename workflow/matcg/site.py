@@ -1,0 +1,129 @@
+"""What a Slurm site asks for: slurm/site.yaml and the environment, read by slurm/config.yaml."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from matcg.errors import ConfigError, nearest
+
+PREFIX = "MATCG_SLURM_"
+SOFTWARE = ("none", "conda", "apptainer")
+STATUS = ("squeue", "sacct")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One cluster's answers; what is None is left to the cluster's own default."""
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    gpu_partition: str | None = None
+    gpu_qos: str | None = None
+    gpu_constraint: str | None = None
+    gpu_model: str | None = None
+    gres: str | None = None
+    software: str = "none"
+    setup: str | None = None
+    status: str = field(default_factory=lambda: "sacct" if has_accounting() else "squeue")
+    jobs: int = 100
+
+    @property
+    def gpu(self) -> dict[str, str | int]:
+        """Resources of the rules that use a GPU, beside how many their backbone's file asks for."""
+        asked = {
+            "slurm_partition": self.gpu_partition,
+            "qos": self.gpu_qos,
+            "constraint": self.gpu_constraint,
+            "gpu_model": self.gpu_model,
+        }
+        given: dict[str, str | int] = {key: quoted(value) for key, value in asked.items() if value}
+        # Where --gres asks for the devices, --gpus must not ask for them once more.
+        return given | ({"gres": quoted(self.gres), "gpu": 0} if self.gres else {})
+
+    @property
+    def everywhere(self) -> dict[str, str]:
+        """Resources of all rules."""
+        asked = {
+            "slurm_partition": self.partition,
+            "slurm_account": self.account,
+            "qos": self.qos,
+            "constraint": self.constraint,
+        }
+        return {key: quoted(value) for key, value in asked.items() if value}
+
+
+def quoted(text: str) -> str:
+    """Return a text that Snakemake, which evaluates resources as Python, takes as it stands."""
+    return repr(text)
+
+
+def read_site(path: Path, environment: Mapping[str, str] = os.environ) -> Site:
+    """Return the answers of a file; variables MATCG_SLURM_KEY take precedence over its keys.
+
+    Raises:
+        ConfigError: unreadable YAML, an unknown key or variable, or a value that is no such answer.
+    """
+    given = _of_file(path) | _of_environment(environment)
+    for key, (value, where) in given.items():
+        _check(key, value, where)
+    return Site(**{key: value for key, (value, _) in given.items() if value is not None})
+
+
+def _of_file(path: Path) -> dict[str, tuple[Any, str]]:
+    """Return each key's value and where it was said; nothing where there is no file."""
+    if not path.exists():
+        return {}
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(read, dict):
+        raise ConfigError(f"{path}: holds no `key: value` lines")
+    return {str(key): (value, f"{path}: {key}") for key, value in read.items()}
+
+
+def _of_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
+    """Return the same of the variables; an empty one counts as null, a number as a number."""
+    found: dict[str, tuple[Any, str]] = {}
+    for name, value in sorted(environment.items()):
+        if name.startswith(PREFIX):
+            key = name.removeprefix(PREFIX).lower()
+            number = key == "jobs" and value.isdecimal()
+            found[key] = (int(value) if number else value or None, f"environment: {name}")
+    return found
+
+
+def _check(key: str, value: Any, where: str) -> None:
+    """Refuse what no site can mean."""
+    known = [each.name for each in fields(Site)]
+    if key not in known:
+        raise ConfigError(f"{where}: unknown key.{nearest(key, known)}")
+    if value is None:
+        return
+    if key == "jobs" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ConfigError(f"{where}: {value!r} is no positive number")
+    if key != "jobs" and not isinstance(value, str):
+        raise ConfigError(f"{where}: {value!r} is no text; put it into quotes")
+    for name, valid in (("software", SOFTWARE), ("status", STATUS)):
+        if key == name and value not in valid:
+            raise ConfigError(f"{where}: '{value}' is none of {', '.join(valid)}")
+
+
+def has_accounting() -> bool:
+    """Return whether this Slurm keeps finished jobs in a database, which sacct reads."""
+    try:
+        asked = subprocess.run(
+            ["scontrol", "show", "config"], capture_output=True, text=True, check=False, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    rows = (line.partition("=") for line in asked.stdout.splitlines())
+    stored = {name.strip(): value.strip() for name, _, value in rows}
+    return stored.get("AccountingStorageType", "").endswith("slurmdbd")
