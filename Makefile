@@ -16,6 +16,8 @@ digest = $(shell cat $(1) | cksum | cut -d' ' -f1)
 env := $(venv)/matcg-$(call digest,requirements/cpu.lock pyproject.toml)
 dev := $(venv)/matcg-dev-$(call digest,requirements/cpu.lock requirements/dev.lock pyproject.toml)
 
+slurm := $(venv)/matcg-slurm-$(call digest,requirements/slurm.lock)
+
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 # Compiled afterwards on all cores, which pip does on one; a few files are templates and fail.
@@ -48,8 +50,9 @@ browser:
 			--no-install-recommends chromium chromium-driver >/dev/null 2>&1; }; } \
 		|| echo "No chromium and chromedriver: the tests of the report in a browser are skipped." >&2
 
-test: $(dev) browser
+test: $(dev) browser $(slurm)
 	@$(bin)/python -m pytest tests/unit tests/workflow
+	@PYTHONPATH=$(venv)/slurm-plugin $(bin)/python -m pytest tests/slurm
 
 promise: $(dev)
 	@$(bin)/python -m pytest tests/default
@@ -77,4 +80,16 @@ $(dev): $(env)
 	@echo "Installing the packages that tests and linters need."
 	@$(pip) -r requirements/dev.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
 	@$(compile)
+	@touch $@
+
+# What tests/slurm needs. The plugin in a folder of its own, since its presence slows every call of
+# Snakemake; Slurm from Debian where that is possible, else those tests say why they were skipped.
+$(slurm): $(dev)
+	@grep '^snakemake-executor-plugin-slurm' requirements/slurm.lock > $(venv)/slurm-plugin.txt
+	@$(pip) --upgrade --target $(venv)/slurm-plugin -r $(venv)/slurm-plugin.txt
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmctld >/dev/null; then \
+	  echo "Installing Slurm, munge and MariaDB from Debian for tests/slurm."; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    slurm-wlm munge slurmdbd mariadb-server; } >/dev/null 2>&1 || echo "apt-get could not; tests/slurm will be skipped."; \
+	fi
 	@touch $@

@@ -21,6 +21,10 @@ report: "workflow/report/workflow.rst"
 configfile: "config.yaml"
 
 
+# Used with --software-deployment-method apptainer only; made from envs/matcg.def.
+container: "envs/matcg.sif"
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 

@@ -47,13 +47,13 @@ SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 MinJobAge=300
-KillWait=20
+KillWait=10
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
-PartitionName=low Nodes={host} Default=YES MaxTime=60 PriorityTier=1 State=UP
-PartitionName=high Nodes={host} MaxTime=60 PriorityTier=10 PreemptMode=off State=UP
+PartitionName=low Nodes={host} Default=YES MaxTime=1440 PriorityTier=1 State=UP
+PartitionName=high Nodes={host} MaxTime=1440 PriorityTier=10 PreemptMode=off State=UP
 {accounting}
 """
 

@@ -299,3 +299,25 @@ def test_the_schemas_are_those_of_the_models(name: str, text: str) -> None:
 
 def test_the_default_config_is_valid() -> None:
     assert validate(Config, read_yaml(REPO / "config.yaml"), "config.yaml").experiments
+
+
+def test_a_recipe_may_need_more_than_its_backbone_and_is_the_same_recipe() -> None:
+    recipe = {"learning_rate": 1.0e-3, "epochs": 1, "batch_size": 8}
+    plain = {
+        "name": "toy",
+        "weights": "org/model",
+        "revision": "0" * 40,
+        "image": {"size": 8},
+        "prompt": "{question}",
+        "recipes": {"full": recipe, "quick": recipe},
+        "resources": {"mem_mb": 100, "runtime": 5},
+    }
+    resources = {"mem_mb": 100, "runtime": 5, "recipes": {"full": {"mem_mb": 900}}}
+    large = Backbone.model_validate({**plain, "resources": resources})
+    assert large.identity() == Backbone.model_validate(plain).identity()
+    asked = [large.resources.amount("mem_mb", name) for name in ("full", "quick", None)]
+    assert asked == [900, 100, 100]
+    assert large.resources.amount("runtime", "full") == 5
+    wrong = {**plain, "resources": {"recipes": {"ful": {"mem_mb": 900}}}}
+    with pytest.raises(ValueError, match=r"no recipe 'ful'\. Did you mean 'full'"):
+        Backbone.model_validate(wrong)

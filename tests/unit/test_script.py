@@ -11,7 +11,7 @@ WORKFLOW = Path(__file__).parents[2] / "workflow"
 
 def run(body: str, log: Path, attempt: int = 1) -> subprocess.CompletedProcess[str]:
     code = (
-        "import os, sys\nfrom matcg.errors import DataError\nfrom matcg.script import logged\n"
+        "import os, sys\nfrom matcg.errors import *\nfrom matcg.script import logged\n"
         f"with logged({str(log)!r}, {attempt}):\n    {body}\nprint('after')\n"
     )
     return subprocess.run(
@@ -57,7 +57,8 @@ def test_a_mistake_is_not_worked_on_twice_in_one_call(tmp_path: Path) -> None:
     assert run("print('worked')", log, attempt=2).returncode == 0
 
 
-def test_what_is_no_mistake_of_the_user_is_tried_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("raised", ["KeyError", "ResourceError", "StoppedError"])
+def test_what_is_no_mistake_of_the_user_is_tried_again(tmp_path: Path, raised: str) -> None:
     log = tmp_path / "log"
-    assert run("raise KeyError('x')", log).returncode == 1
+    assert run(f"raise {raised}('x')", log).returncode == 1
     assert run("print('worked')", log, attempt=2).returncode == 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from matcg.errors import MatcgError
+from matcg.errors import ConfigError, DataError, MatcgError
 
 
 @contextmanager
@@ -18,9 +18,9 @@ def logged(log: str, attempt: int = 1) -> Iterator[Callable[[str], None]]:
     Yields a function that says a line on the terminal and in the log.
 
     A `MatcgError` ends the process with one line on stderr and in the log; any other exception is
-    written to the log with its traceback and raised. Where this is a later attempt of one call of
-    Snakemake, and the one before ended in a `MatcgError`, this one ends alike before the body runs:
-    Snakemake's retries are for time, memory and nodes, and cannot be told apart by exit status.
+    written to the log with its traceback and raised. Where the attempt before this one, in the same
+    call of Snakemake, ended in a mistake of the user, this one ends alike before the body runs:
+    Snakemake retries whatever fails, and cannot be told by exit status not to.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     refused = Path(f"{log}.refused")
@@ -42,7 +42,8 @@ def logged(log: str, attempt: int = 1) -> Iterator[Callable[[str], None]]:
             yield partial(_tell, terminal, log)
         except MatcgError as error:
             os.write(2, f"error: {error}\n".encode())
-            refused.write_text(str(error), encoding="utf-8")
+            if isinstance(error, DataError | ConfigError):
+                refused.write_text(str(error), encoding="utf-8")
             os.write(terminal, f"matcg: {error} (log: {log})\n".encode())
             raise SystemExit(1) from None
         except Exception:

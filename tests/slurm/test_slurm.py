@@ -1,0 +1,273 @@
+"""`snakemake --profile slurm` on a real Slurm of one node: a whole run, and what can go wrong.
+
+The whole run comes first; the other tests go on from copies of its data, without its runs.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from cluster import Cluster, call, missing
+from repository import fresh_copy, snakemake, start
+
+PLUGIN = "snakemake_executor_plugin_slurm"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(missing() != "", reason=missing()),
+    pytest.mark.skipif(importlib.util.find_spec(PLUGIN) is None, reason=f"no {PLUGIN}"),
+]
+
+LIMIT = 400  # seconds until something that must happen has happened, on a slow machine
+# What the profile has for a real cluster, shorter: a look at the queue every few seconds.
+FAST = (
+    "--profile", "slurm", "--configfile", "tests/configs/small.yaml",
+    "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5",
+    "--group-components", "prepare=25", "mix=6",
+)  # fmt: skip
+TRAINED = (*FAST, "--until", "finetune")
+RUNS = "results/runs/tiny-llava/full"
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Start a Slurm; tests/slurm is the only place that has one."""
+    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@dataclass
+class Seen:
+    """Which devices fine-tunings held at the same time, one set of (process, device) a look."""
+
+    looks: list[frozenset[tuple[int, str]]] = field(default_factory=list)
+
+    def look(self, folder: Path) -> None:
+        """Note the devices of all fine-tunings in a folder."""
+        held = set()
+        for process in fine_tunings(folder):
+            with suppress(psutil.NoSuchProcess):
+                held.add((process.pid, process.environ().get("CUDA_VISIBLE_DEVICES", "none")))
+        self.looks.append(frozenset(held))
+
+
+@dataclass
+class Whole:
+    """A finished run of the small experiment: its folder, what was said, which devices it held."""
+
+    folder: Path
+    said: str
+    seen: Seen
+
+
+@pytest.fixture(scope="module")
+def whole(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Run all of the small experiment on Slurm; its fine-tunings ask for a GPU each."""
+    assert call("squeue", "-h").stdout == "", f"jobs in {slurm.folder}"
+    folder = fresh_copy(tmp_path_factory.mktemp("whole"))
+    profile = folder / "slurm/config.yaml"
+    text = profile.read_text()
+    assert "  finetune:\n" in text
+    profile.write_text(text.replace("  finetune:\n", "  finetune:\n    gpu: 1\n"))
+    seen = Seen()
+    said, code = run(folder, FAST, lambda: seen.look(folder))
+    assert code == 0, said[-6000:]
+    return Whole(folder, said, seen)
+
+
+@pytest.fixture
+def data(whole: Whole, tmp_path: Path) -> Path:
+    """Return a copy of the whole run without its fine-tunings and what was made of them."""
+    folder = tmp_path / "matcg"
+    shutil.copytree(whole.folder, folder, symlinks=True)
+    for name in ("runs", "predictions", "experiments", "benchmarks"):
+        shutil.rmtree(folder / "results" / name)
+    return folder
+
+
+def run(folder: Path, arguments: tuple[str, ...], meanwhile: Callable[[], None]) -> tuple[str, int]:
+    """Run Snakemake to its end; return what it said and its exit status."""
+    said = folder / "said.txt"
+    with said.open("w") as out:
+        process = start(folder, *arguments, session=True, out=out)
+        end = time.monotonic() + LIMIT
+        while process.poll() is None:
+            if time.monotonic() > end:
+                os.killpg(process.pid, signal.SIGKILL)
+                queue = call("squeue").stdout
+                raise AssertionError(f"not ended:\n{said.read_text()[-3000:]}\n{queue}")
+            meanwhile()
+            time.sleep(0.1)
+    return said.read_text(), process.returncode
+
+
+def fine_tunings(folder: Path) -> list[psutil.Process]:
+    """Return the processes that fine-tune in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            words = process.cmdline()
+            script = len(words) > 1 and words[-1].endswith("finetune.py")
+            if script and process.cwd() == str(folder):
+                found.append(process)
+    return found
+
+
+def wait_for(condition: Callable[[], object], what: str, pause: float = 0.05) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen\n{call('squeue').stdout}"
+        time.sleep(pause)
+
+
+def runs(folder: Path) -> dict[str, int]:
+    """Return the finished runs by their path, and when they ended in nanoseconds."""
+    found = folder.glob(f"{RUNS}/*/seed0/provenance.json")
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
+
+
+def job_of(process: psutil.Process) -> str:
+    """Return the Slurm job of a process."""
+    return process.environ()["SLURM_JOB_ID"]
+
+
+def test_the_experiment_runs_to_its_report(whole: Whole) -> None:
+    assert (whole.folder / "results/report.html").stat().st_size > 10_000
+    assert len(runs(whole.folder)) == 6
+    # 50 jobs of `prepare` and 6 of `mix` in three Slurm jobs; nothing was submitted twice.
+    submitted = whole.said.count("has been submitted with SLURM jobid")
+    steps = 6 + 2  # fine-tunings, predictions
+    assert submitted == 2 + 1 + steps + len(("world", "leaks", "audit", "compare", "figures"))
+
+
+def test_two_fine_tunings_at_a_time_each_with_its_own_device(whole: Whole) -> None:
+    devices = [[device for _, device in held] for held in whole.seen.looks]
+    assert {device for held in devices for device in held} == {"0", "1"}
+    assert max(map(len, devices)) == 2
+    assert all(len(set(held)) == len(held) for held in devices)
+
+
+def test_logs_stay_and_the_finished_is_not_run_again(whole: Whole) -> None:
+    logs = list(whole.folder.glob("logs/slurm/rule_finetune/**/*.log"))
+    assert len(logs) == 6
+    said = snakemake(whole.folder, *FAST).stdout
+    assert "Nothing to be done" in said
+
+
+@dataclass
+class Trouble:
+    """Brings trouble to the first try of two runs: one is cancelled, one stands still."""
+
+    folder: Path
+    cancelled: str
+    stopped: str
+    done: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self) -> None:
+        for process in fine_tunings(self.folder):
+            with suppress(psutil.NoSuchProcess):
+                job = job_of(process)
+                asked = call("scontrol", "show", "job", job).stdout
+                if "cancel" not in self.done and self.cancelled in asked:
+                    self.done["cancel"] = job
+                    call("scancel", job)
+                elif "stop" not in self.done and self.stopped in asked:
+                    self.done["stop"] = job
+                    process.suspend()
+
+
+def spoil(mix: Path) -> None:
+    """Let a mix name a sample that there is not."""
+    table = pq.read_table(mix)
+    column = table.schema.get_field_index("sample_id")
+    names = ["no-such-sample", *table["sample_id"].to_pylist()[1:]]
+    pq.write_table(table.set_column(column, "sample_id", pa.array(names)), mix)
+
+
+def test_cancelled_out_of_time_and_wrong(data: Path, whole: Whole) -> None:
+    cancelled, stopped, wrong = sorted(runs(whole.folder))[:3]
+    names = [Path(path).parts[4] for path in (cancelled, stopped, wrong)]
+    spoil(data / f"results/mixes/{names[2]}.parquet")
+    trouble = Trouble(data, names[0], names[1])
+    amounts = ("--set-resources", "finetune:gpu=1", "finetune:runtime=attempt")
+    said, code = run(data, (cancelled, stopped, wrong, *FAST, *amounts), trouble)
+    assert code == 1, said[-6000:]
+    assert set(runs(data)) == {cancelled, stopped}
+    assert f"SLURM-job '{trouble.done['cancel']}' failed, SLURM status is: 'CANCELLED'" in said
+    assert f"SLURM-job '{trouble.done['stop']}' failed, SLURM status is: 'TIMEOUT'" in said
+    assert "runtime=2, " in said  # minutes of the second try
+    # Shown with its log, and its later tries do no work.
+    mistake = "sample no-such-sample is not in results/data/phantom/"
+    log = f"logs/finetune/tiny-llava/full/{names[2]}/seed0.log"
+    assert mistake in said
+    assert log in said
+    assert mistake in (data / log).read_text()
+    tries = sorted(data.glob("logs/slurm/rule_finetune/**/*.log"), key=lambda path: path.name)
+    again = [path for path in tries if "not tried again" in path.read_text(errors="replace")]
+    assert len(again) == 2
+
+
+def test_a_preempted_run_goes_on_and_ends_with_the_same_weights(data: Path, whole: Whole) -> None:
+    target = sorted(runs(whole.folder))[0]
+    out = (data / target).parent
+    steps = out / "unfinished/metrics.jsonl"
+
+    def preempt() -> None:
+        # Held still between two of its steps, so that it cannot end before it is preempted.
+        if not preempted and steps.exists() and steps.stat().st_size:
+            for process in fine_tunings(data):
+                process.suspend()
+                preempted.append(job_of(process))
+                call("sbatch", "-p", "high", "--gpus=2", "-o", "/dev/null", "--wrap", "sleep 2")
+
+    preempted: list[str] = []
+    said, code = run(data, (target, *FAST), preempt)
+    assert code == 0, said[-6000:]
+    assert "Restarts=1" in call("scontrol", "show", "job", preempted[0]).stdout
+    assert said.count("rule finetune:") == 1  # Slurm's requeue, not Snakemake's retry
+    log = data / f"logs/finetune/tiny-llava/full/{Path(target).parts[4]}/seed0.log"
+    assert "goes on after step" in log.read_text()
+    weights = "weights/model.safetensors"
+    before = (whole.folder / target).parent / weights
+    assert (out / weights).read_bytes() == before.read_bytes()
+
+
+def test_killed_snakemake_starts_again_without_the_finished_runs(data: Path) -> None:
+    with (data / "said.txt").open("w") as out:
+        process = start(data, *TRAINED, session=True, out=out)
+        wait_for(lambda: len(runs(data)) >= 1 and fine_tunings(data), "a finished run")
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    kept = runs(data)
+    assert len(kept) < 6
+    call("scancel", "--user=root")  # what docs/cluster.md says to do, or to wait for
+    wait_for(lambda: not call("squeue", "-h").stdout, "the end of all jobs")
+    locked = snakemake(data, *TRAINED)
+    assert locked.returncode == 1
+    assert "--unlock" in locked.stdout
+    assert snakemake(data, *TRAINED, "--unlock").returncode == 0
+    said, code = run(data, TRAINED, lambda: None)
+    assert code == 0, said[-6000:]
+    now = runs(data)
+    assert len(now) == 6
+    assert {path: now[path] for path in kept} == kept
+
+
+def test_the_queue_is_left_empty(slurm: Cluster) -> None:
+    assert slurm.daemons
+    assert subprocess.run(["squeue", "-h"], capture_output=True, check=True).stdout == b""
