@@ -88,8 +88,8 @@ $(slurm): $(dev)
 	@grep '^snakemake-executor-plugin-slurm' requirements/slurm.lock > $(venv)/slurm-plugin.txt
 	@$(pip) --upgrade --target $(venv)/slurm-plugin -r $(venv)/slurm-plugin.txt
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmctld >/dev/null; then \
-	  echo "Installing Slurm, munge and MariaDB from Debian for tests/slurm."; \
+	  echo "Installing Slurm and munge from Debian for tests/slurm."; \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    slurm-wlm munge slurmdbd mariadb-server; } >/dev/null 2>&1 || echo "apt-get could not; tests/slurm will be skipped."; \
+	    slurm-wlm munge; } >/dev/null 2>&1 || echo "apt-get could not; tests/slurm will be skipped."; \
 	fi
 	@touch $@

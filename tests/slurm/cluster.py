@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 CONFIGURED = Path("/etc/slurm")
-FILES = ("slurm.conf", "gres.conf", "slurmdbd.conf")
+FILES = ("slurm.conf", "gres.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 START_LIMIT = 60  # seconds until a daemon answers
 
@@ -54,7 +54,7 @@ GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
 PartitionName=low Nodes={host} Default=YES MaxTime=1440 PriorityTier=1 State=UP
 PartitionName=high Nodes={host} MaxTime=1440 PriorityTier=10 PreemptMode=off State=UP
-{accounting}
+AccountingStorageType=accounting_storage/none
 """
 
 
@@ -78,10 +78,10 @@ class Cluster:
         self.host = socket.gethostname().split(".")[0]
         self.daemons: list[subprocess.Popen[bytes]] = []
 
-    def start(self, accounting: str = "AccountingStorageType=accounting_storage/none") -> None:
+    def start(self) -> None:
         """Start munged, slurmctld and slurmd, and wait until the node takes jobs."""
         self._folders()
-        self._configure(accounting)
+        self._configure()
         self.launch("slurmctld", "-D")
         self.wait(lambda: call("scontrol", "ping").returncode == 0, "slurmctld")
         self.launch("slurmd", "-D", "-N", self.host)
@@ -102,13 +102,13 @@ class Cluster:
         self.launch("munged", "-F", "--force", f"--socket={munge}", *options)
         self.wait(munge.exists, "munged")
 
-    def _configure(self, accounting: str) -> None:
+    def _configure(self) -> None:
         """Write the configuration; the devices are copies of /dev/null."""
         CONFIGURED.mkdir(exist_ok=True)
         for number in range(2):
             os.mknod(self.folder / f"gpu{number}", 0o666 | 0o020000, os.makedev(1, 3))
         (CONFIGURED / "gres.conf").write_text(f"Name=gpu File={self.folder}/gpu[0-1]\n")
-        text = SLURM.format(host=self.host, folder=self.folder, accounting=accounting)
+        text = SLURM.format(host=self.host, folder=self.folder)
         (CONFIGURED / "slurm.conf").write_text(text)
 
     def launch(self, *command: str) -> None:
