@@ -116,6 +116,8 @@ def launch(folder: Path, arguments: argparse.Namespace) -> str:
     sizes = run_scale.alone(run_scale.count_runs, folder, targets)
     shape = run_scale.choose(targets, sizes, arguments.runs)
     run_scale.write_experiment(folder, shape.targets, shape.seeds)
+    # Without images: the measurement ends before a job could miss them.
+    (folder / "data/medmat").mkdir(parents=True)
     began = time.perf_counter()
     process = snakemake(folder, "--profile", "slurm")
     while LAUNCH not in (folder / "said.txt").read_text(errors="replace"):
