@@ -332,11 +332,12 @@ def share_devices():
         return
     jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("finetune", "predict")]
     overridden = workflow.resource_settings.overwrite_resources
-    asked = {
-        job.wildcards.backbone: BACKBONES[job.wildcards.backbone].resources.gpu
-        for job in jobs
-        if "gpu" not in overridden.get(job.rule.name, {})
-    }
+    asked = defaultdict(int)
+    for job in jobs:
+        if "gpu" not in overridden.get(job.rule.name, {}):
+            name, recipe = job.wildcards.backbone, job.wildcards.get("recipe")
+            wanted = BACKBONES[name].resources.amount("gpu", recipe)
+            asked[name] = max(asked[name], wanted)
     if not any(asked.values()):
         return
     total = workflow.global_resources
