@@ -70,6 +70,10 @@ def missing() -> str:
     return ""
 
 
+class NotStartedError(Exception):
+    """A daemon did not start; says what it said."""
+
+
 class Cluster:
     """The daemons of one Slurm, with all their files in a folder."""
 
@@ -124,7 +128,7 @@ class Cluster:
             if time.monotonic() > end or self.daemons[-1].poll() is not None:
                 logs = [self.folder / f"{name}.said", self.folder / f"{name}.log"]
                 said = [path.read_text(errors="replace")[-3000:] for path in logs if path.exists()]
-                raise AssertionError(f"{name} did not start:\n" + "\n".join(said))
+                raise NotStartedError(f"{name} did not start:\n" + "\n".join(said))
             time.sleep(0.2)
 
     def stop(self) -> None:
