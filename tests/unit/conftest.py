@@ -1,47 +1,23 @@
 """Settings and a tiny untrained backbone that all unit tests share."""
 
 import gc
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from matcg.config import Backbone, load
+from untrained import tiny, tokenizer
+
+__all__ = ["frozen", "tiny", "tokenizer"]
 
 # No deadline, since busy machines are slow; no database, since a failure must not depend on it.
 settings.register_profile("matcg", deadline=None, database=None, derandomize=True)
 settings.load_profile("matcg")
 
-ROOT = Path(__file__).parents[2]
 
-
-def pytest_collection_finish() -> None:
-    """Take what the modules hold from Python's collector.
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> None:
+    """Take what earlier modules hold from Python's collector.
 
     statsmodels calls it whenever it corrects p values: with torch imported half a second each time.
     """
     gc.freeze()
-
-
-@pytest.fixture(scope="session")
-def tokenizer() -> Any:
-    """Return the tiny backbone's tokeniser."""
-    from matcg.train.tiny import make_tokenizer  # torch takes seconds, and few tests need it
-
-    return make_tokenizer()
-
-
-@pytest.fixture(scope="session")
-def tiny(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    """Return the tiny backbone with weights as they are before any training."""
-    import torch
-
-    from matcg.train.backbone import save
-    from matcg.train.tiny import make_model
-
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("backbone") / "tiny"
-    save(make_model(tokenizer, seed=0), tokenizer, folder)
-    backbone: Backbone = load("backbone", ROOT / "backbones" / "tiny-llava.yaml")
-    return backbone.model_copy(update={"weights": str(folder)})

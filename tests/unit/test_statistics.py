@@ -320,7 +320,7 @@ def test_interval_over_runs_covers_where_runs_differ(seeds, draws, sd):
 @pytest.mark.parametrize("n_targets", [6, 25])
 def test_interval_over_targets_covers_the_true_mean(n_targets):
     """Targets differ (sd 0.1) and so do questions."""
-    trials, truth = (400 if n_targets < 10 else 100), 0.2
+    trials, truth = (300 if n_targets < 10 else 60), 0.2
     rng = np.random.default_rng(17)
     covered = {"bootstrap": 0, "mixed model": 0}
     for trial in range(trials):
@@ -362,7 +362,7 @@ def verdicts(arms, minimum_effect=0.1):
 @pytest.mark.parametrize(("n_runs", "sd"), [(1, 0.0), (3, 0.0), (3, 0.08)])
 def test_null_data_are_called_an_effect_in_no_more_than_five_families_of_a_hundred(n_runs, sd):
     """Families of ten combinations of 150 questions; with several runs, runs differ by chance."""
-    families = 300
+    families = 200
     rng = np.random.default_rng(19)
     false = 0
     for _ in range(families):
