@@ -5,6 +5,10 @@ from collections.abc import Callable
 import pytest
 from workspace import Workspace, build
 
+from untrained import tiny, tokenizer
+
+__all__ = ["tiny", "tokenizer", "workspace", "workspaces"]
+
 
 @pytest.fixture(scope="module")
 def workspaces(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Workspace]:
