@@ -52,7 +52,7 @@ browser:
 
 test: $(dev) browser $(slurm)
 	@$(bin)/python -m pytest tests/unit tests/workflow
-	@PYTHONPATH=$(venv)/slurm-plugin $(bin)/python -m pytest tests/slurm
+	@PYTHONPATH=$(CURDIR)/$(venv)/slurm-plugin $(bin)/python -m pytest tests/slurm
 
 promise: $(dev)
 	@$(bin)/python -m pytest tests/default
