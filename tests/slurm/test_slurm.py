@@ -158,7 +158,9 @@ def test_the_experiment_runs_to_its_report(whole: Whole) -> None:
     # 50 jobs of `prepare` and 6 of `mix` in three Slurm jobs; nothing was submitted twice.
     submitted = whole.said.count("has been submitted with SLURM jobid")
     steps = 6 + 2  # fine-tunings, predictions
-    assert submitted == 2 + 1 + steps + len(("world", "leaks", "audit", "compare", "figures"))
+    assert submitted == 2 + 1 + steps + len(
+        ("world", "leaks", "audit", "leak_pairs", "compare", "figures")
+    )
 
 
 def test_two_fine_tunings_at_a_time_each_with_its_own_device(whole: Whole) -> None:
