@@ -267,7 +267,7 @@ def published(wildcards):
 
 def layout(wildcards):
     """Return the question of an experiment and how its table is laid out, as canonical JSON."""
-    (found,) = (each for each in PROJECT.experiments if each.name == wildcards.experiment)
+    found = planned(DECLARED, wildcards.experiment)
     shape = found.layout.model_dump(mode="json") if found.layout else None
     return json.dumps({"question": found.question, "layout": shape}, sort_keys=True)
 

@@ -127,6 +127,12 @@ def gains(values: Mapping[str, float]) -> dict[str, float]:
     return {other: gain for other, gain in found.items() if gain is not None}
 
 
+def tick(values: Mapping[str, float]) -> str:
+    """Return the paper's tick: whether CG is above every other arm; empty where none is there."""
+    found = gains(values).values()
+    return "" if not found else "yes" if min(found) > 0 else "no"
+
+
 def has_gains(printed: Iterable[Printed]) -> bool:
     """Tell whether a paper prints gains: CG beside another arm."""
     return any(map(gains, by_place(printed).values()))

@@ -22,12 +22,11 @@ from matcg.report.drawing import (
     arm_styles,
     by_setting,
     chosen_settings,
-    number,
     percent,
     setting_title,
     unique,
 )
-from matcg.report.render import Row
+from matcg.report.render import Row, number
 from matcg.report.study import CG, arm_order
 from matcg.report.style import BLACK, clipped, new_figure
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from matcg import seeds, statistics
 from matcg.power import paired_p
-from matcg.published import Printed, by_place, gains
+from matcg.published import Printed, by_place, gains, tick
 from matcg.report.answers import BASELINE, PlanRow
 from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.study import CG, Array, Study, arm_order
@@ -101,8 +101,8 @@ def _row(
         cells |= _cells(name, values.get(name), scores, (*model, place[1], name))
     return {
         **cells,
-        "printed_gain": _gain(values),
-        "our_gain": _gain({name: value for name, value in ours.items() if value is not None}),
+        "printed_gain": tick(values),
+        "our_gain": tick({name: value for name, value in ours.items() if value is not None}),
     }
 
 
@@ -142,12 +142,6 @@ def _cells(
     cells[f"{name}_ours_high"] = found.high if found else None
     cells[f"{name}_apart"] = found.value - printed if found and printed is not None else None
     return cells
-
-
-def _gain(values: Mapping[str, float]) -> str:
-    """Return the paper's verdict: whether CG is above every other arm printed beside it."""
-    found = gains(values).values()
-    return "" if not found else "yes" if min(found) > 0 else "no"
 
 
 def _least(printed: Mapping[str, float], questions: int | None) -> dict[str, Cell]:

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from matcg import seeds, statistics
+from matcg.published import tick
 from matcg.report.answers import PlanRow
 from matcg.report.columns import (
     SETTING_COLUMNS,
@@ -21,7 +22,7 @@ from matcg.report.columns import (
     setting_cells,
     spread,
 )
-from matcg.report.render import Cell, Column, Field, Row, Table
+from matcg.report.render import Cell, Column, Field, Row, Table, number
 from matcg.report.study import CG, CONTROL, SETTING, Array, Setting, Study, Target, setting_of
 from matcg.statistics import Codes
 
@@ -121,23 +122,17 @@ def _adjust(
     adjusted: str,
     adjust: Callable[[Sequence[float]], list[float]],
 ) -> None:
-    for row, p in zip(rows, adjust([_number(row[name]) for row in rows]), strict=True):
+    for row, p in zip(rows, adjust([number(row[name]) for row in rows]), strict=True):
         row[adjusted] = p
-
-
-def _number(cell: Cell) -> float:
-    if cell is None or isinstance(cell, str):
-        raise TypeError(f"{cell!r} is no number")
-    return float(cell)
 
 
 def _verdict(row: Row, reference: str, claims: Claims) -> str:
     if row["difference"] is None:
         return f"no {reference}"
     difference, p, detectable = (
-        _number(row[name]) for name in ("difference", "p_holm", "detectable")
+        number(row[name]) for name in ("difference", "p_holm", "detectable")
     )
-    towards = _number(row["better"]) - _number(row["worse"])
+    towards = number(row["better"]) - number(row["worse"])
     if towards * difference <= 0:
         # A few clusters or seeds can pull the mean one way and most of them the other: no claim.
         p = 1.0
@@ -216,7 +211,6 @@ def _comparison_row(pair: Pair) -> dict[str, Cell]:
         "control": _mean_accuracy(study, [row for row in pair.references if row.arm == CONTROL]),
         "baseline": _mean_accuracy(study, baselines),
     }
-    others = [mean for mean in means.values() if mean is not None]
     return {
         **setting_cells(pair.setting),
         **{name: getattr(first, name) for name in ("target", "rule", "combination", "label")},
@@ -231,7 +225,7 @@ def _comparison_row(pair: Pair) -> dict[str, Cell]:
         "cg_sd": _sd(pair.cg),
         "control_sd": _sd(pair.reference),
         **_tests(pair, clusters),
-        "tick": ("yes" if cg > max(others) else "no") if others else "",
+        "tick": tick({CG: cg} | {name: mean for name, mean in means.items() if mean is not None}),
     }
 
 

@@ -18,11 +18,10 @@ from matcg.report.drawing import (
     ArmStyle,
     add_note,
     arm_styles,
-    number,
     panels,
     percent,
 )
-from matcg.report.render import Cell, Row
+from matcg.report.render import Cell, Row, number
 from matcg.report.study import arm_order
 from matcg.report.style import BLACK, clipped, new_figure
 

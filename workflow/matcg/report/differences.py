@@ -19,12 +19,11 @@ from matcg.report.drawing import (
     by_setting,
     chosen_settings,
     empty,
-    number,
     percent,
     setting_title,
     unique,
 )
-from matcg.report.render import Row
+from matcg.report.render import Row, number
 from matcg.report.study import CG, Array
 from matcg.report.style import BLACK, GREY, MARKERS, clipped, new_figure
 

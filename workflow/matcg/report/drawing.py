@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from matcg.report.answers import BASELINE
-from matcg.report.render import Cell, Row
+from matcg.report.render import Cell, Row, number
 from matcg.report.study import CG, CONTROL, SETTING
 from matcg.report.style import (
     BLACK,
@@ -36,7 +36,6 @@ __all__ = [
     "by_setting",
     "chosen_settings",
     "empty",
-    "number",
     "panels",
     "percent",
     "setting_title",
@@ -100,17 +99,6 @@ def setting_title(setting: Setting) -> str:
     parts = [str(backbone), f"recipe {recipe}" if recipe else "", f"{n_train} samples"]
     parts += [f"{mixed_in} of them the target's"] if mixed_in else []
     return ", ".join(part for part in parts if part)
-
-
-def number(cell: Cell) -> float:
-    """Return a cell that must hold a number.
-
-    Raises:
-        TypeError: it is empty or text.
-    """
-    if cell is None or isinstance(cell, str):
-        raise TypeError(f"{cell!r} is no number")
-    return float(cell)
 
 
 def percent(cell: Cell) -> float:

@@ -19,13 +19,12 @@ from matcg.report.drawing import (
     by_setting,
     chosen_settings,
     empty,
-    number,
     percent,
     setting_title,
     unique,
 )
 from matcg.report.letters import BINS
-from matcg.report.render import Row
+from matcg.report.render import Row, number
 from matcg.report.study import arm_order
 from matcg.report.style import BLACK, GREY, clipped, new_figure
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from matcg import seeds, statistics
 from matcg.config import Layout, LayoutColumn, slug_of
-from matcg.published import Printed, by_place, gains
+from matcg.published import Printed, by_place, tick
 from matcg.report.answers import BASELINE, PlanRow
 from matcg.report.beside import NAMES, SEED, arm_names
 from matcg.report.grid import CatalogElements
@@ -323,9 +323,9 @@ class Builder:
         for (label, target, rule), values in by_place(self.paper.printed).items():
             same = target == entry.target
             if same and _alike((label, rule), (entry.label, entry.rule), both=True):
-                found = gains(values).values()
+                found = tick(values)
                 if found:
-                    return "yes" if min(found) > 0 else "no"
+                    return found
         return ""
 
     def _verdict(self, entry: Entry) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "in_percent",
     "latex_escaped",
     "markdown_escaped",
+    "number",
     "read_csv",
     "shown",
     "write_table",
@@ -118,6 +119,17 @@ def shown(row: Row, column: Column) -> str:
         return text
     low, high = (_text(row[name], column.kind, FOR_READERS) for name in column.bounds)
     return f"{text} [{low}, {high}]"
+
+
+def number(cell: Cell) -> float:
+    """Return a cell that must hold a number.
+
+    Raises:
+        TypeError: it is empty or text.
+    """
+    if cell is None or isinstance(cell, str):
+        raise TypeError(f"{cell!r} is no number")
+    return float(cell)
 
 
 def write_table(folder: Path, table: Table, rows: Sequence[Row], prefix: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matcg.errors import DataError
+from matcg.published import CG
 from matcg.report.answers import BASELINE, Answers, Key, PlanRow
 from matcg.report.origins import Origins
 
@@ -30,7 +31,6 @@ __all__ = [
     "without",
 ]
 
-CG = "cg"
 CONTROL = "control"
 # The order in which arms are listed; any other follows by name.
 ARMS = (CG, CONTROL, BASELINE, "floor", "ceiling")
