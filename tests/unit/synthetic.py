@@ -21,7 +21,7 @@ from matcg.tsv import write_table
 
 PLAN_COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
-    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw"),
+    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw", "asked"),
 )
 ELEMENTS = {
     "modality": ("ct", "mri", "xray"),
@@ -144,6 +144,7 @@ def _plan_row(
         "mixed_in": "0",
         "label": "",
         "draw": "0",
+        "asked": f"full/{mix}/seed{seed}" if mix else "baseline",
     }
 
 

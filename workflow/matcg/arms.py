@@ -72,7 +72,7 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
         excluded.add(scope.excluded(target, "", "", "no combination, so no other arm is run"))
     cases: list[Case] = []
     for arm, settings in scope.experiment.arms.items():
-        if arm == "baseline":
+        if arm == "baseline" or settings.like == "baseline":
             cases += [Case(target, arm) for target in tested]
             continue
         if arm == "cg" or settings.like:

@@ -37,6 +37,7 @@ FOLDERS = {
     "catalog": "catalogs",
     "rule": "combinations",
     "backbone": "backbones",
+    "protocol": "protocols",
 }
 RESERVED = frozenset(
     {
@@ -44,6 +45,9 @@ RESERVED = frozenset(
         *("python", "description"),
     }
 )
+LETTERS = "letters"  # the protocol that is used where none is named
+# Keys of a backbone that matter when it is asked, and to no training.
+ASKING = {"turn_end", "several_images", "engine"}
 SMALL_WEIGHTS = 64_000_000  # bytes up to which weights are digested by content
 
 Kind = Literal["classification", "detection", "segmentation"]
@@ -430,6 +434,15 @@ class Backbone(Model):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     image: Image
     prompt: Text = Field(description="holds {question}, and <image> where the picture goes")
+    turn_end: str = Field(
+        default="\n", description="between an example's answer and the next prompt, for examples"
+    )
+    several_images: StrictBool = Field(
+        default=False, description="a prompt may hold several pictures, as examples need"
+    )
+    engine: Literal["vllm", "transformers"] = Field(
+        default="vllm", description="what answers; transformers for classes that vLLM lacks"
+    )
     recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
     resources: Resources = Field(default=Resources())
 
@@ -447,17 +460,58 @@ class Backbone(Model):
         return self
 
     def identity(self) -> str:
-        """Return canonical JSON of what decides this model's answers, wherever its files lie."""
+        """Return canonical JSON of what decides a fine-tuned model, wherever its files lie."""
         if not self._digest:
             folder = Path(self.weights)
             found = digest_weights(folder) if folder.is_dir() else ""
             self._digest = found or f"{self.weights}@{self.revision}"
-        hidden = {"description", "recipes", "resources", "weights"}
+        hidden = {"description", "recipes", "resources", "weights"} | ASKING
         return json.dumps(
             {**json.loads(self.canonical(hidden)), "weights": self._digest},
             sort_keys=True,
             separators=(",", ":"),
         )
+
+
+class Protocol(Model):
+    """How test questions are asked and answers read."""
+
+    name: Name
+    description: str = ""
+    scoring: Literal["letter", "option-text", "generate"] = Field(
+        default="letter",
+        description="the likeliest option letter; the option with the likeliest text, by mean over"
+        " its tokens; free text that a parser reads",
+    )
+    permutations: Positive = Field(
+        default=1, description="cyclic orders of the options, over which probabilities are averaged"
+    )
+    image: Literal["shown", "blank", "shuffled"] = Field(
+        default="shown", description="blank: grey; shuffled: that of another question of the target"
+    )
+    shots: Natural = Field(
+        default=0, description="examples a label in the prompt, from the target's training samples"
+    )
+    draws: Positive = Field(default=1, description="so many draws of examples, each asked")
+    seed: Natural = Field(default=42, description="of examples, and of shuffled pictures")
+    max_tokens: Positive = Field(default=16, description="generate: length of an answer")
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "Protocol":
+        if self.draws > 1 and not self.shots:
+            raise ValueError("draws: there is nothing to draw without `shots`")
+        if self.permutations > 1 and self.scoring != "letter":
+            raise ValueError("permutations: orders matter to letters only; use `scoring: letter`")
+        return self
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Return what names an answer file's rows of this protocol, one a draw of examples."""
+        if self.name == LETTERS:
+            return ("",)
+        if self.draws == 1:
+            return (f"@{self.name}",)
+        return tuple(f"@{self.name}.{draw}" for draw in range(self.draws))
 
 
 class Choose(Model):
@@ -475,8 +529,12 @@ class Arm(Model):
     """One way to train for the comparison. `baseline` and `cg` have no settings of their own."""
 
     rule: str | None = Field(default=None, description="where its sources come from")
-    like: Literal["cg"] | None = Field(
-        default=None, description="the sources of each CG combination, instead of a rule's"
+    like: Literal["cg", "baseline"] | None = Field(
+        default=None,
+        description="the sources of each CG combination, instead of a rule's; or no training",
+    )
+    protocol: Text | None = Field(
+        default=None, description="how this arm is asked, where not as the others"
     )
     labels: Literal["true", "shuffled"] = "true"
     target: Natural = Field(
@@ -589,6 +647,10 @@ class Experiment(Model):
     published: str | None = Field(
         default=None, description="CSV file, relative to this one, of printed figures for it"
     )
+    protocol: Text = Field(default=LETTERS, description="how questions are asked and answers read")
+    also: tuple[Text, ...] = Field(
+        default=(), description="further protocols, reported beside what is compared"
+    )
     layout: Layout | None = Field(
         default=None, description="how a paper lays its table out; left out: as is printed"
     )
@@ -616,7 +678,7 @@ class Experiment(Model):
             _check_arm(name, arm, self.sizes)
         if self.rules and "cg" not in self.arms:
             raise ValueError("arms: 'cg', the arm under test, is missing; add `cg: {}`")
-        if not self.rules and any(n == "cg" or arm.like for n, arm in self.arms.items()):
+        if not self.rules and any(n == "cg" or arm.like == "cg" for n, arm in self.arms.items()):
             raise ValueError("rules: is missing; the arm 'cg' takes its sources from rules")
         return self
 
@@ -626,6 +688,12 @@ def _check_arm(name: str, arm: Arm, sizes: Sequence[int]) -> None:
     if name in ("baseline", "cg"):
         if arm != Arm():
             raise ValueError(f"arms.{name}: takes no settings; write `{name}: {{}}`")
+        return
+    if arm.like == "baseline":
+        if arm != Arm(like="baseline", protocol=arm.protocol) or not arm.protocol:
+            raise ValueError(
+                f"arms.{name}: an untrained model differs from `baseline` by its `protocol` alone"
+            )
         return
     if bool(arm.rule) == bool(arm.like):
         raise ValueError(f"arms.{name}: needs `rule:`, which names its sources, or `like: cg`")
@@ -640,6 +708,8 @@ def _check_arm(name: str, arm: Arm, sizes: Sequence[int]) -> None:
 
 class Engine(Model):
     """Settings of the prediction engine; they change how fast it answers, not what."""
+
+    runs: Positive = Field(default=32, description="runs at most that one engine answers for")
 
     gpu_memory_utilization: Annotated[Float, Field(gt=0, le=1)] | None = None
     kv_cache_mb: Positive | None = Field(
@@ -694,6 +764,9 @@ class Project:
     backbones: Mapping[str, Backbone]
     roots: Mapping[str, Path | None]
     published: Mapping[str, tuple[Printed, ...]] = field(default_factory=dict)
+    protocols: Mapping[str, Protocol] = field(
+        default_factory=lambda: {LETTERS: Protocol(name=LETTERS)}
+    )
 
 
 M = TypeVar("M", bound=Model)
@@ -702,6 +775,7 @@ TYPES: dict[str, type[Model]] = {
     "catalog": Catalog,
     "rule": Rule,
     "backbone": Backbone,
+    "protocol": Protocol,
 }
 
 
@@ -1005,7 +1079,7 @@ def load_project(
     checked = validate(Config, config, shown(first))
     library = Library(root)
     file = origins.get("experiments", default)
-    parts: dict[str, dict[str, Any]] = {"catalog": {}, "rule": {}, "backbone": {}}
+    parts: dict[str, dict[str, Any]] = {kind: {} for kind in FOLDERS}
     published: dict[str, tuple[Printed, ...]] = {}
     experiments, renamed = [], []
     for i, name in enumerate(library.expand(checked.experiments)):
@@ -1023,6 +1097,7 @@ def load_project(
         backbones=parts["backbone"],
         roots=_roots(checked, origins.get("data", default), parts["catalog"], library),
         published=published,
+        protocols=parts["protocol"],
     )
 
 
@@ -1060,12 +1135,11 @@ def _resolve(
             )
         return str(record.name)
 
-    arms = {
-        name: arm.model_copy(update={"rule": take("rule", arm.rule, f"arms.{name}.rule")})
-        if arm.rule
-        else arm
-        for name, arm in experiment.arms.items()
-    }
+    arms = {}
+    for name, arm in experiment.arms.items():
+        named = {kind: getattr(arm, kind) for kind in ("rule", "protocol") if getattr(arm, kind)}
+        plain = {kind: take(kind, n, f"arms.{name}.{kind}") for kind, n in named.items()}
+        arms[name] = arm.model_copy(update=plain)
     return experiment.model_copy(
         update={
             "catalog": take("catalog", experiment.catalog, "catalog"),
@@ -1073,6 +1147,8 @@ def _resolve(
             "backbones": tuple(
                 take("backbone", n, f"backbones[{i}]") for i, n in enumerate(experiment.backbones)
             ),
+            "protocol": take("protocol", experiment.protocol, "protocol"),
+            "also": tuple(take("protocol", n, f"also[{i}]") for i, n in enumerate(experiment.also)),
             "arms": arms,
         }
     )

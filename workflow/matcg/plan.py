@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from matcg.arms import Case, Excluded, Scope, find_cases, label_of
-from matcg.config import Backbone, Experiment, Project
+from matcg.config import Backbone, Experiment, Project, Protocol
 from matcg.errors import ConfigError, MatcgError, nearest
 from matcg.mixes import Mix
 
@@ -34,7 +34,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Evaluation:
-    """All runs of a backbone that answer one target's questions (`baseline` first)."""
+    """All runs of a backbone that answer one target's questions (`baseline` first).
+
+    A run that is asked by another protocol than `letters` is named `{run}@{protocol}`, with the
+    number of the draw where there are several.
+    """
 
     backbone: str
     catalog: str
@@ -47,7 +51,8 @@ class Row:
     """What a run is for: one arm of one experiment on one target. Rule empty: a shared arm.
 
     `n_train` is the size that was asked for; of it `mixed_in` samples are the target's, in every
-    arm alike. `draw` numbers the training sets of an arm that has several.
+    arm alike. `draw` numbers the training sets of an arm that has several, or the draws of the
+    examples that it is shown. `asked` names the answers: the run, and the protocol (`Evaluation`).
     """
 
     experiment: str
@@ -65,6 +70,7 @@ class Row:
     mixed_in: int = 0
     label: str = ""
     draw: int = 0
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ def make_plan(project: Project) -> Plan:
         rows=tuple(sorted(rows)),
         mixes=tuple(sorted(mixes.values())),
         runs=tuple(sorted(runs)),
-        evaluations=_evaluations(rows),
+        evaluations=_evaluations(rows, project),
         excluded=tuple(sorted(excluded)),
         forbidden=forbidden,
         subsets=tuple(sorted(subsets | {(row.catalog, row.target) for row in rows})),
@@ -121,30 +127,55 @@ def make_plan(project: Project) -> Plan:
 
 
 def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> Iterator[Row]:
-    """Yield a row for each case, backbone and seed; the untouched backbone has but one seed."""
+    """Yield a row for each case, backbone, seed and draw of examples.
+
+    The untouched backbone has but one seed.
+    """
     for name in experiment.backbones:
         _recipe(experiment, project.backbones[name])
     for case, backbone, seed in product(cases, experiment.backbones, experiment.seeds):
         mix = case.mix
         run = Run(backbone, experiment.recipe, mix.id, seed).key if mix else "baseline"
         rule, combination, label = label_of(case)
-        yield Row(
-            experiment=experiment.name,
-            catalog=experiment.catalog,
-            target=case.target,
-            rule=rule,
-            combination=combination,
-            arm=case.arm,
-            backbone=backbone,
-            recipe=experiment.recipe,
-            seed=seed if mix else min(experiment.seeds),
-            mix=mix.id if mix else "",
-            run=run,
-            n_train=case.n_train,
-            mixed_in=case.mixed_in,
-            label=label,
-            draw=case.draw,
-        )
+        protocol = _protocol(experiment, case.arm, project.backbones[backbone], project)
+        for number, tag in enumerate(protocol.tags):
+            yield Row(
+                experiment=experiment.name,
+                catalog=experiment.catalog,
+                target=case.target,
+                rule=rule,
+                combination=combination,
+                arm=case.arm,
+                backbone=backbone,
+                recipe=experiment.recipe,
+                seed=seed if mix else min(experiment.seeds),
+                mix=mix.id if mix else "",
+                run=run,
+                n_train=case.n_train,
+                mixed_in=case.mixed_in,
+                label=label,
+                draw=case.draw * protocol.draws + number,
+                asked=run + tag,
+            )
+
+
+def _protocol(experiment: Experiment, arm: str, backbone: Backbone, project: Project) -> Protocol:
+    """Return how an arm is asked.
+
+    Raises:
+        ConfigError: the backbone cannot be asked so, or in one of the further protocols.
+    """
+    own = experiment.arms[arm].protocol
+    found = {f"arms.{arm}.protocol" if own else "protocol": own or experiment.protocol}
+    found |= {f"also[{i}]": name for i, name in enumerate(experiment.also)}
+    for key, name in found.items():
+        if project.protocols[name].shots and not backbone.several_images:
+            raise ConfigError(
+                f"{experiment.where}: {key}: protocol '{name}' puts examples into the prompt, but"
+                f" backbone '{backbone.name}' takes one picture a prompt; use another, or say"
+                " `several_images: true` in its file if it can"
+            )
+    return project.protocols[own or experiment.protocol]
 
 
 def _recipe(experiment: Experiment, backbone: Backbone) -> None:
@@ -193,11 +224,22 @@ def _sees_target(experiment: Experiment, name: str, project: Project) -> bool:
     return bool(arm.target) or of_rule
 
 
-def _evaluations(rows: Iterable[Row]) -> tuple[Evaluation, ...]:
+def _evaluations(rows: Iterable[Row], project: Project) -> tuple[Evaluation, ...]:
+    """Return who answers what: each row's run as its arm is asked, and by the further protocols."""
+    also = {
+        experiment.name: [tag for name in experiment.also for tag in project.protocols[name].tags]
+        for experiment in project.experiments
+    }
     groups: dict[tuple[str, str, str], set[str]] = {}
     for row in rows:
-        groups.setdefault((row.backbone, row.catalog, row.target), set()).add(row.run)
+        asked = groups.setdefault((row.backbone, row.catalog, row.target), set())
+        asked.add(row.asked)
+        asked.update(row.run + tag for tag in also[row.experiment])
     return tuple(
-        Evaluation(*place, tuple(sorted(runs, key=lambda run: (run != "baseline", run))))
+        Evaluation(*place, tuple(sorted(runs, key=_baseline_first)))
         for place, runs in sorted(groups.items())
     )
+
+
+def _baseline_first(asked: str) -> tuple[bool, str]:
+    return asked.split("@")[0] != "baseline", asked

@@ -28,7 +28,7 @@ __all__ = [
 BASELINE = "baseline"
 COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
-    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw"),
+    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw", "asked"),
 )
 COUNTS = ("n_train", "mixed_in", "draw")
 ANSWER_COLUMNS = ["run", "sample_id", "n_options", "answer", "predicted", "strict", "mass"]
@@ -60,11 +60,12 @@ class PlanRow:
     mixed_in: int = 0
     label: str = ""
     draw: int = 0
+    asked: str = ""
 
     @property
     def key(self) -> Key:
-        """Return what names the evaluation: backbone, catalog, target, run."""
-        return (self.backbone, self.catalog, self.target, self.run)
+        """Return what names the evaluation: backbone, catalog, target, run and how it is asked."""
+        return (self.backbone, self.catalog, self.target, self.asked or self.run)
 
 
 @dataclass(frozen=True, slots=True)
