@@ -6,7 +6,7 @@
 # results/data/{summary,quarantine,images,leaks,overlaps,audit,leaked}.tsv  results/check_images.tsv
 # results/mixes/{mix}.parquet
 # results/runs/{backbone}/{recipe}/{mix}/seed{seed}/weights/  metrics.jsonl  provenance.json
-# results/predictions/{backbone}/{catalog}/{subset}.parquet
+# results/answers/{backbone}/{group}.parquet  results/predictions/{backbone}/{catalog}/{subset}.parquet
 # results/experiments/{experiment}/{tables,figures}/  headline.json
 # results/paper/{experiment}_{tests,counts}.*  agreement.*
 # results/figures/world.png  results/report.html  results/benchmarks/  logs/

@@ -15,6 +15,7 @@ from matcg import config as files
 from matcg import devices, price, throughput, versions
 from matcg.config import find_origins, load_project
 from matcg.errors import MatcgError
+from matcg.groups import find_groups, run_of, tag_of
 from matcg.plan import make_plan
 from matcg.plan_tables import digest, read_tests, render, summarise
 from matcg.published import has_gains
@@ -68,6 +69,8 @@ MIXES = {mix.id: mix for mix in PLAN.mixes}
 ADDED = {each.name: sum(each.general.values()) for each in PROJECT.experiments}
 SIZES = {row.mix: row.n_train + ADDED[row.experiment] for row in PLAN.rows if row.mix}
 EVALUATIONS = {(e.backbone, e.catalog, e.target): e for e in PLAN.evaluations}
+GROUPS = find_groups(PLAN, PROJECT.config.engine.runs)
+GROUP_OF = {(name, run): group for (name, group), runs in GROUPS.items() for run in runs}
 RECIPES = {
     (name, recipe): settings.canonical()
     for name, backbone in BACKBONES.items()
@@ -85,6 +88,7 @@ wildcard_constraints:
     subset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     mix=r"[A-Za-z0-9][A-Za-z0-9._+-]*",
     backbone=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    group=r"[A-Za-z0-9][A-Za-z0-9._+-]*",
     recipe=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     experiment=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     seed=r"\d+",
@@ -187,14 +191,68 @@ def source_links(names):
         raise SystemExit(f"matcg: {error}")
 
 
-def answering(wildcards):
-    """Return the weights of all runs that answer a target's questions."""
-    keys = planned(EVALUATIONS, (wildcards.backbone, wildcards.catalog, wildcards.subset)).runs
-    return [f"results/runs/{wildcards.backbone}/{key}/weights" for key in keys if key != "baseline"]
+def asked_identity(name):
+    """Return what decides a backbone's answers: what it is, and what it is asked with."""
+    return planned(IDENTITIES, name) + BACKBONES[name].asked()
 
 
-def run_keys(wildcards):
-    """Return the same runs by key, the baseline among them, as canonical JSON."""
+def group_runs(wildcards):
+    """Return the runs that one engine answers for."""
+    return planned(GROUPS, (wildcards.backbone, wildcards.group))
+
+
+@cache
+def asked_of():
+    """Return for each (backbone, run) what it is asked: catalog, target and end of the name."""
+    found = defaultdict(list)
+    for each in PLAN.evaluations:
+        for name in each.runs:
+            place = (each.catalog, each.target, tag_of(name))
+            found[each.backbone, run_of(name)].append(place)
+    return dict(found)
+
+
+def group_asked(wildcards):
+    """Return what each run of a group is asked, as JSON."""
+    runs = group_runs(wildcards)
+    return json.dumps({run: asked_of()[wildcards.backbone, run] for run in runs})
+
+
+def group_weights(wildcards):
+    """Return the weights of a group's runs."""
+    runs = group_runs(wildcards)
+    return [f"results/runs/{wildcards.backbone}/{run}/weights" for run in runs if run != "baseline"]
+
+
+def group_data(wildcards):
+    """Return the questions that a group is asked, and the samples that examples come from."""
+    asked = {place for r in group_runs(wildcards) for place in asked_of()[wildcards.backbone, r]}
+    examples = {tag for p in PROJECT.protocols.values() if p.shots for tag in p.tags}
+    questions = {f"results/data/{catalog}/{name}/test.parquet" for catalog, name, _ in asked}
+    pools = {f"results/data/{c}/{name}/train.parquet" for c, name, tag in asked if tag in examples}
+    return sorted(questions | pools)
+
+
+def protocols(wildcards):
+    """Return the protocols that a group is asked by, as JSON."""
+    tags = {tag for run in group_runs(wildcards) for *_, tag in asked_of()[wildcards.backbone, run]}
+    used = {
+        name: json.loads(protocol.identity())
+        for name, protocol in PROJECT.protocols.items()
+        if tags & set(protocol.tags)
+    }
+    return json.dumps(used, sort_keys=True)
+
+
+def gathered(wildcards):
+    """Return the groups that hold answers to a target's questions."""
+    names = planned(EVALUATIONS, (wildcards.backbone, wildcards.catalog, wildcards.subset)).runs
+    groups = {GROUP_OF[wildcards.backbone, run_of(name)] for name in names}
+    return sorted(f"results/answers/{wildcards.backbone}/{group}.parquet" for group in groups)
+
+
+def answer_names(wildcards):
+    """Return whose answers to a target's questions there are, as JSON."""
     place = (wildcards.backbone, wildcards.catalog, wildcards.subset)
     return json.dumps(planned(EVALUATIONS, place).runs)
 

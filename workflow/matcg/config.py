@@ -459,6 +459,10 @@ class Backbone(Model):
                 )
         return self
 
+    def asked(self) -> str:
+        """Return canonical JSON of what decides how it is asked, and that training does not see."""
+        return json.dumps({key: getattr(self, key) for key in sorted(ASKING)})
+
     def identity(self) -> str:
         """Return canonical JSON of what decides a fine-tuned model, wherever its files lie."""
         if not self._digest:
@@ -504,9 +508,13 @@ class Protocol(Model):
             raise ValueError("permutations: orders matter to letters only; use `scoring: letter`")
         return self
 
+    def identity(self) -> str:
+        """Return canonical JSON of what decides answers."""
+        return self.canonical({"description"})
+
     @property
     def tags(self) -> tuple[str, ...]:
-        """Return what names an answer file's rows of this protocol, one a draw of examples."""
+        """Return what a run's name ends in where it is asked by this protocol, one a draw."""
         if self.name == LETTERS:
             return ("",)
         if self.draws == 1:

@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 from matcg import tsv, unused
 from matcg.config import Project
+from matcg.groups import find_groups
 from matcg.plan import Excluded, Plan, Row, Run
 from matcg.price import Cost, Tests, over_budget, questions, total
 
@@ -74,7 +75,7 @@ def _jobs(plan: Plan, project: Project) -> list[str]:
         "prepare": len(plan.subsets),
         "mix": len(plan.mixes),
         "finetune": len(plan.runs),
-        "predict": len(plan.evaluations),
+        "predict": len(find_groups(plan, project.config.engine.runs)),
         "compare": len(project.experiments),
     }
     answered = sum(len(evaluation.runs) for evaluation in plan.evaluations)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matcg.config import Backbone, Budget, Catalog, Project
+from matcg.groups import find_groups, tag_of
 from matcg.plan import Plan, Run
 from matcg.throughput import Measured
 
@@ -100,15 +101,22 @@ def _predict(
     tests: Tests,
 ) -> Cost:
     backbone = project.backbones[name]
-    mine = [each for each in plan.evaluations if each.backbone == name]
+    orders = {
+        tag: protocol.permutations
+        for protocol in project.protocols.values()
+        for tag in protocol.tags
+    }
     asked = sum(
-        len(each.runs) * questions(project.catalogs[each.catalog], each.target, tests)
-        for each in mine
+        questions(project.catalogs[each.catalog], each.target, tests)
+        * sum(orders[tag_of(run)] for run in each.runs)
+        for each in plan.evaluations
+        if each.backbone == name
     )
+    jobs = sum(owner == name for owner, _ in find_groups(plan, project.config.engine.runs))
     row = speeds.get(("predict", name, ""))
     prior = backbone.resources.questions_per_second
     device, hours = _hours(backbone, asked, row, prior)
-    return Cost("predict", name, "", len(mine), asked, device, hours, 0.0, _basis(row, prior))
+    return Cost("predict", name, "", jobs, asked, device, hours, 0.0, _basis(row, prior))
 
 
 def questions(catalog: Catalog, target: str, tests: Tests) -> int:

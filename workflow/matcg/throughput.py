@@ -5,7 +5,7 @@ The table prices the next plan; it is no part of any artifact's identity and rer
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,14 @@ def _finetuned(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
 
 
 def _predicted(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
-    for each in plan.evaluations:
-        folder = results / "predictions" / each.backbone / each.catalog / f"{each.target}.parts"
-        record = _read(folder / "timing.json")
-        try:
-            place = ("predict", each.backbone, "", str(record["device"]))
-            yield place, int(record["questions"]), float(record["seconds"])
-        except (KeyError, TypeError, ValueError):
-            continue
+    for backbone in sorted({each.backbone for each in plan.evaluations}):
+        for path in sorted((results / "answers" / backbone).glob("*.timing.json")):
+            record = _read(path)
+            try:
+                place = ("predict", backbone, "", str(record["device"]))
+                yield place, int(record["questions"]), float(record["seconds"])
+            except (KeyError, TypeError, ValueError):
+                continue
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -126,13 +126,13 @@ def read(path: Path = FILE) -> tuple[Measured, ...]:
     return tuple(rows)
 
 
-def note(folder: Path, questions: int, seconds: float, device: str) -> None:
-    """Add a prediction job's time to the record in its store, `timing.json`."""
-    path = folder / "timing.json"
+def note(path: Path, timing: Mapping[str, float], seconds: float, device: str) -> None:
+    """Add a prediction job's times to the record of its group.
+
+    `timing` has what engines did (`evaluate.predict.Timing`), `seconds` is the job's whole time.
+    """
     before = _read(path)
-    total = {
-        "questions": questions + int(before.get("questions", 0)),
-        "seconds": round(seconds + float(before.get("seconds", 0.0)), 2),
-        "device": device,
-    }
-    path.write_text(json.dumps(total) + "\n", encoding="utf-8")
+    sums = {**timing, "seconds": seconds}
+    total = {name: round(value + float(before.get(name, 0)), 2) for name, value in sums.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**total, "device": device}) + "\n", encoding="utf-8")

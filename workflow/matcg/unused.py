@@ -29,6 +29,7 @@ def find_unused(tables: Mapping[str, str], results: Path) -> Found:
     experiments = {row["experiment"] for row in _rows(tables, "experiments.tsv")}
     used = {
         "run": ("runs", "*/*/*/seed*", runs),
+        "answers": ("answers", "*/runs/*/*/seed*", {_below(run, "runs") for run in runs}),
         "mix": ("mixes", "*.parquet", mixes),
         "predictions": ("predictions", "*/*/*.parquet", answers),
         "experiment": ("experiments", "*", experiments),
@@ -39,6 +40,12 @@ def find_unused(tables: Mapping[str, str], results: Path) -> Found:
         for path in sorted((results / folder).glob(pattern))
         if path.relative_to(results / folder).as_posix() not in names
     ]
+
+
+def _below(run: str, folder: str) -> str:
+    """Return a run's path with a folder put in after its backbone."""
+    backbone, rest = run.split("/", 1)
+    return f"{backbone}/{folder}/{rest}"
 
 
 def _rows(tables: Mapping[str, str], name: str) -> list[dict[str, str]]:

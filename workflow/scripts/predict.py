@@ -1,4 +1,4 @@
-"""Let all runs of a backbone answer one target's questions."""
+"""Let a group of runs of one backbone answer all that they are asked."""
 
 import json
 import sys
@@ -9,21 +9,28 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)) as tell:
-    from matcg.config import Backbone
+    from matcg.config import Backbone, Protocol
     from matcg.devices import lease
+    from matcg.evaluate.sheets import BASELINE, read_asked
+    from matcg.evaluate.store import Store
 
     backbone = Backbone.model_validate_json(snakemake.params.backbone)
-    keys = json.loads(snakemake.params.runs)
+    asked = json.loads(snakemake.params.asked)
+    protocols = json.loads(snakemake.params.protocols)
     folders = map(Path, snakemake.input.weights)
-    runs = {key: Path(backbone.weights) if key == "baseline" else next(folders) for key in keys}
+    runs = {run: Path(backbone.weights) if run == BASELINE else next(folders) for run in asked}
     with lease(snakemake.resources.gpu, snakemake.log[0], tell):
-        from matcg.evaluate.predict import predict  # torch sees what is leased
+        from matcg.evaluate.predict import Group, predict  # torch sees what is leased
 
-        predict(
+        group = Group(
             runs,
-            Path(snakemake.input.test),
+            read_asked(
+                asked,
+                {name: Protocol(**settings) for name, settings in protocols.items()},
+                Path(snakemake.params.data),
+            ),
             backbone,
             json.loads(snakemake.params.engine),
-            Path(snakemake.output[0]),
-            Path(snakemake.params.store),
+            Store(Path(snakemake.params.store)),
         )
+        predict(group, Path(snakemake.output[0]), Path(snakemake.params.timing))

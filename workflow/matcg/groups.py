@@ -1,0 +1,77 @@
+"""Which runs one engine answers for: groups that stay what they are when runs are added.
+
+A group is where the work is done and no part of what an answer is: its size may change freely.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from matcg.plan import Plan
+
+BASELINE = "baseline"
+BITS = 256
+
+Groups = dict[tuple[str, str], tuple[str, ...]]
+
+
+def run_of(name: str) -> str:
+    """Return the run in the name of answers (`plan.Evaluation`)."""
+    return name.split("@")[0]
+
+
+def tag_of(name: str) -> str:
+    """Return what the name of answers says of the protocol; nothing for `letters`."""
+    return name[len(run_of(name)) :]
+
+
+def find_groups(plan: Plan, size: int) -> Groups:
+    """Return the runs, at most `size`, of each (backbone, group) of a plan."""
+    runs: dict[str, set[str]] = defaultdict(set)
+    for each in plan.evaluations:
+        runs[each.backbone].update(map(run_of, each.runs))
+    return {
+        (backbone, name): group
+        for backbone, keys in sorted(runs.items())
+        for name, group in group_runs(keys, size).items()
+    }
+
+
+def group_runs(keys: Iterable[str], size: int) -> dict[str, tuple[str, ...]]:
+    """Return the runs of one backbone in groups of one recipe; the baseline joins the first.
+
+    Runs share a group while their digests begin alike, so a run that is added changes its own group
+    only, or splits it in two. A group may be one above `size`, for the baseline.
+    """
+    recipes: dict[str, list[str]] = defaultdict(list)
+    untrained = []
+    for key in sorted(set(keys)):
+        if key == BASELINE:
+            untrained.append(key)
+        else:
+            recipes[key.split("/")[0]].append(key)
+    groups = {
+        f"{recipe}+{bits or 'all'}": tuple(sorted(found))
+        for recipe, names in sorted(recipes.items())
+        for bits, found in _split({name: _digest(name) for name in names}, size)
+    }
+    first = next(iter(groups), BASELINE)
+    if untrained:
+        groups[first] = (BASELINE, *groups.get(first, ()))
+    return groups
+
+
+def _split(names: Mapping[str, str], size: int, bits: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Yield groups of at most `size` names whose digests begin with the same bits."""
+    if len(names) <= size or len(bits) == BITS:
+        yield bits, list(names)
+        return
+    for bit in "01":
+        half = {name: digest for name, digest in names.items() if digest[len(bits)] == bit}
+        if half:
+            yield from _split(half, size, bits + bit)
+
+
+def _digest(name: str) -> str:
+    """Return the SHA-256 of a name, bit by bit."""
+    return f"{int(hashlib.sha256(name.encode()).hexdigest(), 16):0{BITS}b}"
