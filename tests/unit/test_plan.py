@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from matcg import arms
 from matcg.combinations import Combination
-from matcg.config import Backbone, Catalog, Experiment, Model, Project, Rule, validate
+from matcg.config import Backbone, Catalog, Config, Experiment, Project, Protocol, Rule, validate
 from matcg.errors import ConfigError, MatcgError
 from matcg.mixes import make_mix, spread
 from matcg.plan import Plan, make_plan
@@ -85,7 +85,7 @@ def project(*experiments: dict[str, object], **changes: object) -> Project:
         "backbones": {"tiny": backbone(), "other": backbone("other")},
         **changes,
     }
-    return Project(config=Model.model_construct(), roots={}, **parts)  # type: ignore[arg-type]
+    return Project(config=Config(experiments=("toy",)), roots={}, **parts)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -553,3 +553,73 @@ def test_draws_of_all_that_there_is_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"takes all that its sources have.*`draws: 1`"):
         drawn(2, samples=50 * 8, short="repeat")
     assert drawn(1, samples=50 * 8, short="repeat").rows
+
+
+# --- How it is asked -----------------------------------------------------------------------------
+
+PROTOCOLS = {
+    p.name: p
+    for p in (
+        Protocol(name="letters"),
+        Protocol(name="blank", image="blank"),
+        Protocol(name="shots", shots=2, draws=3),
+    )
+}
+
+
+def asked(experiment: dict[str, object], **changes: object) -> Plan:
+    several = {"tiny": backbone(several_images=True)}
+    parts = {"protocols": PROTOCOLS, "backbones": several, **changes}
+    return make_plan(project(experiment, **parts))
+
+
+def test_further_protocols_ask_the_same_runs_and_add_no_row_and_no_training() -> None:
+    plain, more = asked({}), asked({"also": ["blank", "shots"]})
+    assert (plain.rows, plain.runs, plain.mixes) == (more.rows, more.runs, more.mixes)
+    tags = ("", "@blank", "@shots.0", "@shots.1", "@shots.2")
+    for before, after in zip(plain.evaluations, more.evaluations, strict=True):
+        assert set(after.runs) == {run + tag for run in before.runs for tag in tags}
+        assert [run.split("@")[0] for run in after.runs[:5]] == ["baseline"] * 5
+
+
+def test_an_arm_with_its_own_protocol_answers_once_a_draw_of_examples() -> None:
+    arms = {
+        "baseline": {},
+        "cg": {},
+        "cg-shots": {"like": "cg", "protocol": "shots"},
+        "baseline-shots": {"like": "baseline", "protocol": "shots"},
+    }
+    plan = asked({"arms": arms})
+    runs = {arm: {row.run for row in plan.rows if row.arm == arm} for arm in arms}
+    assert runs["cg-shots"] == runs["cg"]
+    assert runs["baseline-shots"] == {"baseline"}
+    shown = {row for row in plan.rows if row.arm == "cg-shots"}
+    assert {(row.draw, row.asked.removeprefix(row.run)) for row in shown} == {
+        (draw, f"@shots.{draw}") for draw in range(3)
+    }
+    assert all(row.asked == row.run for row in plan.rows if row.arm in ("baseline", "cg"))
+    assert all(
+        row.asked in e.runs for row in shown for e in plan.evaluations if e.target == row.target
+    )
+
+
+def test_an_experiment_can_be_asked_otherwise_as_a_whole() -> None:
+    plan = asked({"protocol": "blank"})
+    assert all(row.asked == f"{row.run}@blank" for row in plan.rows)
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [{"protocol": "shots"}, {"also": ["blank", "shots"]}],
+)
+def test_examples_need_a_backbone_that_takes_several_pictures(
+    experiment: dict[str, object],
+) -> None:
+    with pytest.raises(ConfigError, match=r"'shots' puts examples .*'tiny' takes one picture"):
+        asked(experiment, backbones={"tiny": backbone()})
+
+
+def test_an_untrained_arm_needs_a_protocol_and_takes_nothing_else() -> None:
+    for arm in ({"like": "baseline"}, {"like": "baseline", "protocol": "shots", "target": 2}):
+        with pytest.raises(ConfigError, match=r"arms.x: an untrained model differs .*`protocol`"):
+            asked({"arms": {"cg": {}, "x": arm}})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from matcg import price, throughput, unused
-from matcg.config import Budget
+from matcg.config import Budget, Config
 from matcg.errors import ConfigError
 from matcg.plan import Plan, make_plan
 from matcg.plan_tables import read_tests, render, smallest_effect, summarise, write_plan
@@ -99,7 +99,7 @@ def test_a_plan_above_its_budget_or_of_unknown_price_is_refused(
 
 
 def summary(given: price.Project) -> str:
-    given = replace(given, config=type("C", (), {"budget": Budget(gpu_hours=0.1)})())
+    given = replace(given, config=Config(experiments=("toy",), budget=Budget(gpu_hours=0.1)))
     return summarise(make_plan(given), given, costs(given), {("world", "ct-brain-state"): 10})
 
 
@@ -156,10 +156,9 @@ def write_run(results: Path, plan: Plan, number: int, seconds: float, job: float
 def test_finished_jobs_are_measured_with_all_their_time(plan: Plan, tmp_path: Path) -> None:
     write_run(tmp_path, plan, 0, 10.0, 12.0)
     write_run(tmp_path, plan, 1, 10.0, None)
-    store = tmp_path / "predictions/tiny/world/us-knee-side.parts"
-    store.mkdir(parents=True)
-    throughput.note(store, 100, 5.0, "A100")
-    throughput.note(store, 20, 1.0, "A100")
+    path = tmp_path / "answers/tiny/full+all.timing.json"
+    throughput.note(path, {"questions": 100, "starts": 1}, 5.0, "A100")
+    throughput.note(path, {"questions": 20, "starts": 1}, 1.0, "A100")
     assert throughput.collect(plan, tmp_path) == (
         Measured("finetune", "tiny", "full", "A100", 2, 240, 22.0),
         Measured("predict", "tiny", "", "A100", 1, 120, 6.0),
@@ -206,6 +205,7 @@ def test_what_no_plan_names_is_listed_and_left_where_it_is(tmp_path: Path) -> No
     both = make_plan(project({}, {"name": "more", "targets": ["mri-lung-level"]}))
     for run in both.runs:
         (tmp_path / "runs" / run.backbone / run.key).mkdir(parents=True)
+        (tmp_path / "answers" / run.backbone / "runs" / run.key).mkdir(parents=True)
     for folder, names in (
         ("mixes", {f"{mix.id}.parquet" for mix in both.mixes}),
         ("predictions", {f"{e.backbone}/{e.catalog}/{e.target}.parquet" for e in both.evaluations}),
@@ -217,7 +217,7 @@ def test_what_no_plan_names_is_listed_and_left_where_it_is(tmp_path: Path) -> No
     assert unused.find_unused(render(both), tmp_path) == []
     one = make_plan(project())
     found = unused.find_unused(render(one), tmp_path)
-    assert {kind for kind, _ in found} == {"run", "mix", "predictions", "experiment"}
+    assert {kind for kind, _ in found} == {"run", "answers", "mix", "predictions", "experiment"}
     assert {path for kind, path in found if kind == "run"} == {
         (tmp_path / "runs" / run.backbone / run.key).as_posix()
         for run in set(both.runs) - set(one.runs)
@@ -226,7 +226,7 @@ def test_what_no_plan_names_is_listed_and_left_where_it_is(tmp_path: Path) -> No
     assert ("predictions", left) in found
     write_plan({**render(one), "summary.md": "# Plan\n"}, tmp_path / "plan")
     text = (tmp_path / "plan/summary.md").read_text()
-    assert f"run: {len(both.runs) - len(one.runs)}, mix:" in text
+    assert f"run: {len(both.runs) - len(one.runs)}, answers:" in text
     lines = (tmp_path / "plan/unused.tsv").read_text().splitlines()
     assert lines[0] == "kind\tpath"
     assert len(lines) == 1 + len(found)

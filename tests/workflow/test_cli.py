@@ -10,8 +10,8 @@ from workspace import REPO, Workspace
 
 RULES = {
     "all", "audit", "backbone", "check_images", "compare", "enumerate", "fetch_medmat", "figures",
-    "finetune", "leak_pairs", "leaks", "mix", "paper", "plan", "predict", "prepare", "report",
-    "summarise", "world",
+    "finetune", "gather", "leak_pairs", "leaks", "mix", "paper", "plan", "predict", "prepare",
+    "report", "summarise", "world",
 }  # fmt: skip
 DONE = "Nothing to be done"
 
@@ -168,7 +168,11 @@ CHANGES = [
     ("backbones/toy.yaml", "1.0e-3", "2.0e-3", {"finetune", "predict"}),
     ("backbones/toy/config.json", "{}", '{"a": 1}', {"finetune", "predict"}),
     ("catalogs/toy.yaml", "test: 10", "test: 9", {"prepare"}),
-    ("workflow/matcg/versions.py", "PREDICT = 1", "PREDICT = 2", {"predict"}),
+    ("workflow/matcg/versions.py", "PREDICT = 2", "PREDICT = 3", {"predict", "gather"}),
+    ("workflow/matcg/versions.py", "GATHER = 1", "GATHER = 2", {"gather", "compare"}),
+    # How a backbone is asked matters to no training; nor does a further way of asking.
+    ("backbones/toy.yaml", "\nrecipes:", "\nengine: transformers\nrecipes:", {"predict"}),
+    ("experiments/toy.yaml", "\narms:", "\nalso: [blank-image]\narms:", {"predict", "gather"}),
 ]
 
 
@@ -184,6 +188,8 @@ def test_what_a_change_runs_again(
     assert rules <= set(found)
     if rules and "prepare" not in rules:
         assert not {"prepare", "mix"} & set(found)
+    if "finetune" not in rules and "prepare" not in rules:
+        assert "finetune" not in found
 
 
 def test_another_experiment_adds_its_own_runs_only(ran: Workspace) -> None:

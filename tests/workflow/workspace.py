@@ -14,6 +14,7 @@ COPIED = (
     "rules",
     "workflow",
     "combinations",
+    "protocols",
     "schemas",
     "slurm",
 )
@@ -109,11 +110,31 @@ STEPS = {
             (out / "provenance.json").write_text("{}")
         """,
     "evaluate/predict.py": """
-        def predict(runs, test, backbone, engine, out, store):
-            assert list(runs)[0] == "baseline" and test.exists()
-            for key, weights in runs.items():
+        from dataclasses import dataclass
+
+        @dataclass
+        class Group:
+            runs: dict
+            asked: dict
+            backbone: object
+            engine: dict
+            store: object
+
+        def predict(group, out, timing):
+            assert list(group.runs)[0] == "baseline" and set(group.asked) == set(group.runs)
+            names = []
+            for key, weights in group.runs.items():
                 assert weights.is_dir() and (key == "baseline" or key in str(weights))
-            out.write_text(repr(sorted(runs)))
+                for sheet in group.asked[key]:
+                    assert sheet.test.exists() and (sheet.pool is None or sheet.pool.exists())
+                    names.append(f"{sheet.target}: {key}{sheet.tag}")
+            out.write_text("\\n".join(names))
+        """,
+    "evaluate/gather.py": """
+        def gather(groups, catalog, target, names, out):
+            told = {line for path in groups for line in path.read_text().splitlines()}
+            assert {f"{target}: {name}" for name in names} <= told
+            out.write_text(repr(sorted(names)))
         """,
     "report/tables.py": """
         def compare(plan, predictions, experiment, out, printed, leaked, paper, show_missing, **_):
