@@ -1,20 +1,116 @@
-"""Predictions: what is read off a reply, and which answers are kept."""
+"""Groups of runs that answer: which engine holds what, which answers are kept, what is refused.
 
+The engine is one of this file that answers by its weights' text; real ones are tested in
+tests/workflow.
+"""
+
+import json
 import math
+from contextlib import suppress
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from data_makers import sample
-from matcg.config import Backbone
+from matcg import versions
+from matcg.config import Backbone, Protocol
+from matcg.errors import DataError, ResourceError
 from matcg.evaluate import predict as module
+from matcg.evaluate.asking import SCHEMA
 from matcg.evaluate.engine import Reply
-from matcg.evaluate.predict import SCHEMA, predict, score
+from matcg.evaluate.gather import gather
+from matcg.evaluate.predict import Group, Task, predict
+from matcg.evaluate.sheets import read_asked
+from matcg.evaluate.store import Store
 from matcg.samples import write_samples
 
-LETTERS = [50, 51, 52, 53]
-THREE = ("x", "y", "z")
+PROTOCOLS = {p.name: p for p in (Protocol(name="letters"), Protocol(name="grey", image="blank"))}
+RUNS = ("baseline", "full/cg/seed0", "full/control/seed0", "full/floor/seed0")
+
+
+class FakeEngine:
+    """Answers by a share that the text of its weights, or of an adapter, decides."""
+
+    letters = [50, 51, 52, 53]
+
+    def __init__(self, desk, weights):
+        self.desk = desk
+        self.use("start", weights)
+
+    def load(self, weights):
+        self.use("load", weights)
+        if self.desk.swaps_badly:
+            self.text = "what was there before"
+
+    def use(self, verb, weights):
+        self.desk.calls.append((verb, weights.name))
+        self.text = (weights / "model.safetensors").read_text()
+
+    def ask(self, asks, protocol, adapter=None):
+        text = self.text
+        if adapter:
+            text += (adapter / "adapter_model.safetensors").read_text().strip()
+        if self.desk.fails_on and self.desk.fails_on in text:
+            raise RuntimeError("killed")
+        share = 0.1 + 0.01 * (sum(text.encode()) % 80)
+        return [Reply((math.log(share), math.log(1 - share)), 50) for _ in asks]
+
+    def close(self):
+        self.desk.calls.append(("close", ""))
+
+
+class Desk:
+    """Runs, questions of two targets, and a record of what engines were asked to do."""
+
+    def __init__(self, root):
+        self.root = root
+        self.runs, self.calls = {}, []
+        self.fails_on, self.swaps_badly = None, False
+        self.asked = {}
+        for target in ("knee", "lung"):
+            self.question(target, 3)
+        for run in RUNS:
+            self.weigh(run, run)
+            self.asked[run] = [("cat", "knee", ""), ("cat", "lung", "")]
+        self.backbone = backbone(self.runs["baseline"])
+
+    def question(self, target, n):
+        samples = [sample(i, subset=target) for i in range(n)]
+        write_samples(self.root / "data/cat" / target / "test.parquet", samples)
+
+    def weigh(self, run, text, name="model.safetensors"):
+        folder = self.root / "weights" / run.replace("/", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+        self.runs[run] = folder
+
+    def adapt(self, run, text, layers="model.language_model.layers.0.mlp.up_proj"):
+        """Make a run a LoRA of rank 4."""
+        self.weigh(run, text, "adapter_model.safetensors")
+        folder = self.runs[run]
+        (folder / "model.safetensors").unlink(missing_ok=True)
+        config = {"r": 4, "lora_alpha": 4, "target_modules": [layers]}
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+
+    def group(self, *runs):
+        chosen = runs or tuple(self.runs)
+        return Group(
+            {run: self.runs[run] for run in chosen},
+            read_asked({run: self.asked[run] for run in chosen}, PROTOCOLS, self.root / "data"),
+            self.backbone,
+            {},
+            Store(self.root / "answers/runs"),
+        )
+
+    def predict(self, *runs, out="out"):
+        """Predict some runs (all where none is named); return rows and the engines' calls."""
+        self.calls.clear()
+        path = self.root / "answers" / f"{out}.parquet"
+        predict(self.group(*runs), path, path.with_suffix(".timing.json"))
+        return pq.read_table(path).to_pylist(), [call for call in self.calls if call[1]]
+
+    def timing(self, out="out"):
+        return json.loads((self.root / "answers" / f"{out}.timing.json").read_text())
 
 
 def backbone(weights, **changes):
@@ -28,156 +124,146 @@ def backbone(weights, **changes):
     return Backbone(**{**fields, **changes})
 
 
-def reply(*probabilities, free=50):
-    return Reply(tuple(math.log(p) for p in probabilities), free)
-
-
-def scored(samples, *replies):
-    return score("run", samples, replies, LETTERS).to_pylist()
-
-
-class Desk:
-    """Runs, questions and a fake engine that counts what it is asked to do."""
-
-    def __init__(self, root):
-        self.root = root
-        self.test = root / "test.parquet"
-        self.runs = {}
-        self.calls = []
-        self.fails_on = None
-        self.ask([sample(n) for n in range(3)])
-        for key in ("baseline", "cg/seed-0", "control/seed-0"):
-            self.weigh(key, key)
-        self.backbone = backbone(self.runs["baseline"])
-
-    def ask(self, samples):
-        write_samples(self.test, samples)
-
-    def weigh(self, key, text):
-        folder = self.root / "weights" / key.replace("/", "-")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.safetensors").write_text(text)
-        self.runs[key] = folder
-
-    def predict(self, *keys, out="out"):
-        """Predict some runs (all where none is named); return rows and the engine's calls."""
-        self.calls.clear()
-        runs = {key: self.runs[key] for key in keys or self.runs}
-        path = self.root / out / "answers.parquet"
-        self.backbone = self.backbone.model_copy()
-        predict(runs, self.test, self.backbone, {}, path, self.root / "store")
-        return pq.read_table(path).to_pylist(), list(self.calls)
-
-
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
     desk = Desk(tmp_path)
 
-    class Engine:
-        letters = LETTERS
+    def in_other_process(group, run):
+        told = Task.model_validate_json(group.task(run))
+        alone = told.group()
+        replies = module.in_own_engine(alone, told.run)
+        group.timing.add({"starts": 1, "questions": alone.timing.questions})
+        return [reply.logprobs for reply in replies]
 
-        def __init__(self, weights, backbone, settings):
-            assert backbone is desk.backbone
-            assert settings == {}
-            self._use("start", weights)
-
-        def load(self, weights):
-            self._use("load", weights)
-
-        def _use(self, verb, weights):
-            desk.calls.append((verb, weights.name))
-            self.text = (weights / "model.safetensors").read_text()
-
-        def ask(self, samples):
-            if desk.fails_on and desk.fails_on in self.text:
-                raise RuntimeError("killed")
-            share = 0.1 + 0.01 * (sum(self.text.encode()) % 80)
-            return [reply(share, 1 - share) for _ in samples]
-
-    monkeypatch.setattr(module, "Engine", Engine)
+    monkeypatch.setattr(
+        module,
+        "start",
+        lambda weights, backbone, settings, pictures, rank: FakeEngine(desk, weights),
+    )
+    monkeypatch.setattr(module, "in_other_process", in_other_process)
     return desk
 
 
-def test_the_likeliest_letter_is_the_prediction():
-    samples = [sample(0, "y", options=THREE), sample(1, "x", options=THREE)]
-    first, second = scored(samples, reply(0.1, 0.6, 0.2), reply(0.1, 0.2, 0.3))
-    assert (first["predicted"], first["answer"], first["correct"]) == (1, 1, True)
-    assert (second["predicted"], second["answer"], second["correct"]) == (2, 0, False)
-    assert [first["run"], first["sample_id"], first["n_options"]] == ["run", "s-0", 3]
-
-
-def test_strict_asks_that_the_free_answer_is_that_letter():
-    samples = [sample(n) for n in range(4)]
-    rows = scored(
-        samples,
-        reply(0.6, 0.3, free=50),
-        reply(0.6, 0.3, free=51),
-        reply(0.1, 0.3, free=7),
-        reply(0.1, 0.3, free=51),
-    )
-    assert [row["strict"] for row in rows] == [True, False, False, True]
-
-
-def test_mass_is_on_the_valid_letters_and_probabilities_are_among_them():
-    (row,) = scored([sample(0, "y", options=THREE)], reply(0.1, 0.25, 0.15))
-    assert row["mass"] == pytest.approx(0.5)
-    assert row["probabilities"] == pytest.approx([0.2, 0.5, 0.3])
-
-
-def test_the_smallest_probabilities_still_order_the_letters():
-    (row,) = scored([sample(0)], Reply((-200.0, -199.0), 7))
-    assert row["predicted"] == 1
-    assert sum(row["probabilities"]) == pytest.approx(1)
-
-
-def test_replies_and_questions_must_match_in_number():
-    with pytest.raises(ValueError, match=r"shorter|longer"):
-        scored([sample(0), sample(1)], reply(0.5, 0.5))
-
-
-def test_one_engine_answers_for_all_runs_in_their_order(desk):
+def test_runs_take_turns_in_one_engine_once_the_last_answered_alike_in_its_own(desk):
     rows, calls = desk.predict()
-    assert calls == [("start", "baseline"), ("load", "cg-seed-0"), ("load", "control-seed-0")]
-    assert [row["run"] for row in rows] == [key for key in desk.runs for _ in range(3)]
-    assert [row["sample_id"] for row in rows[:3]] == ["s-0", "s-1", "s-2"]
-    table = pq.read_table(desk.root / "out" / "answers.parquet")
-    assert table.schema.equals(SCHEMA, check_metadata=True)
+    assert calls == [
+        ("start", "full-floor-seed0"),
+        ("start", "baseline"),
+        ("load", "full-floor-seed0"),
+        ("load", "full-cg-seed0"),
+        ("load", "full-control-seed0"),
+    ]
+    assert [(row["run"], row["target"]) for row in rows[::3]] == [
+        (run, target) for run in RUNS for target in ("knee", "lung")
+    ]
+    assert [row["sample_id"] for row in rows[:3]] == ["knee-0", "knee-1", "knee-2"]
     shares = {row["run"]: row["probabilities"][0] for row in rows}
-    assert len(set(np.round(list(shares.values()), 3))) == 3
+    assert len({round(share, 3) for share in shares.values()}) == len(RUNS)
+    assert (desk.timing()["starts"], desk.timing()["questions"]) == (2, 4 * 2 * 3)
+
+
+def test_an_engine_that_keeps_old_weights_is_found_and_each_run_gets_its_own(desk, capfd):
+    expected, _ = desk.predict(out="good")
+    for path in (desk.root / "answers/runs").rglob("*.parquet"):
+        path.unlink()
+    desk.swaps_badly = True
+    rows, calls = desk.predict()
+    assert rows == expected
+    assert [verb for verb, _ in calls] == ["start", "start", "load", "start", "start"]
+    assert "each run gets its own" in capfd.readouterr().out
+
+
+def test_one_run_needs_one_engine(desk):
+    assert desk.predict("full/cg/seed0")[1] == [("start", "full-cg-seed0")]
+
+
+def test_adapters_share_an_engine_with_the_backbone(desk):
+    for number, run in enumerate(RUNS[1:]):
+        desk.adapt(run, "abc"[number])
+    rows, calls = desk.predict()
+    assert calls == [("start", "baseline")]
+    shares = {row["run"]: row["probabilities"][0] for row in rows}
+    assert len({round(share, 3) for share in shares.values()}) == len(RUNS)
+
+
+def test_an_adapter_that_changes_nothing_is_named(desk):
+    desk.adapt("full/cg/seed0", " ")
+    with pytest.raises(DataError, match=r"full-cg-seed0: with this adapter .* just as without"):
+        desk.predict("baseline", "full/cg/seed0")
+
+
+def test_adapters_beyond_the_language_model_are_merged(desk, monkeypatch):
+    def merge(folder, backbone, out):
+        out.mkdir()
+        text = (folder / "adapter_model.safetensors").read_text()
+        (out / "model.safetensors").write_text(f"merged {text}")
+        return out
+
+    monkeypatch.setattr(module, "merge", merge)
+    desk.adapt("full/cg/seed0", "a", "model.vision_tower.encoder.layers.0.mlp.fc1")
+    _, calls = desk.predict("full/cg/seed0")
+    assert calls == [("start", "weights")]
+    assert not list((desk.root / "answers/runs").glob("merged-*"))
 
 
 def test_kept_answers_need_no_engine_and_give_the_same_bytes(desk):
     first, _ = desk.predict(out="first")
     again, calls = desk.predict(out="again")
     assert (again, calls) == (first, [])
-    (desk.root / "store" / "baseline.parquet").unlink()
+    assert not (desk.root / "answers/again.timing.json").exists()
+    next((desk.root / "answers/runs/baseline").rglob("*.parquet")).unlink()
     assert desk.predict(out="mixed") == (first, [("start", "baseline")])
-    files = [desk.root / name / "answers.parquet" for name in ("first", "again", "mixed")]
+    files = [desk.root / "answers" / f"{name}.parquet" for name in ("first", "again", "mixed")]
     assert len({file.read_bytes() for file in files}) == 1
 
 
 def test_a_run_added_later_is_the_only_one_answered(desk):
-    desk.predict("baseline", "control/seed-0")
-    rows, calls = desk.predict()
-    assert calls == [("start", "cg-seed-0")]
-    assert list(dict.fromkeys(row["run"] for row in rows)) == list(desk.runs)
+    desk.predict("baseline", "full/control/seed0")
+    rows, calls = desk.predict("baseline", "full/cg/seed0", "full/control/seed0")
+    assert calls == [("start", "full-cg-seed0")]
+    assert len(rows) == 3 * 2 * 3
+
+
+def test_another_group_finds_the_same_answers(desk):
+    desk.predict("baseline", "full/cg/seed0", out="full+all")
+    desk.predict("full/control/seed0", out="full+1")
+    assert desk.predict("full/cg/seed0", "full/control/seed0", out="full+0")[1] == []
+
+
+def test_a_target_added_later_is_the_only_one_answered(desk):
+    desk.predict("full/cg/seed0")
+    desk.question("brain", 4)
+    desk.asked["full/cg/seed0"].append(("cat", "brain", ""))
+    rows, calls = desk.predict("full/cg/seed0")
+    assert calls == [("start", "full-cg-seed0")]
+    assert len(rows) == 3 + 3 + 4
+    assert desk.timing()["questions"] == 6 + 4
+
+
+def test_a_further_protocol_is_the_only_one_asked(desk):
+    desk.predict("baseline")
+    desk.asked["baseline"].append(("cat", "knee", "@grey"))
+    rows, calls = desk.predict("baseline")
+    assert calls == [("start", "baseline")]
+    assert [row["run"] for row in rows] == ["baseline"] * 6 + ["baseline@grey"] * 3
+    assert desk.timing()["questions"] == 6 + 3
 
 
 def test_new_weights_are_answered_anew_and_no_others(desk):
     first, _ = desk.predict()
-    desk.weigh("cg/seed-0", "trained again")
+    desk.weigh("full/cg/seed0", "trained again")
     rows, calls = desk.predict()
-    assert calls == [("start", "cg-seed-0")]
+    assert calls == [("start", "full-cg-seed0")]
     changed = {a["run"] for a, b in zip(first, rows, strict=True) if a != b}
-    assert changed == {"cg/seed-0"}
+    assert changed == {"full/cg/seed0"}
 
 
 def test_new_questions_are_answered_by_all(desk):
     desk.predict()
-    desk.ask([sample(n) for n in range(4)])
-    rows, calls = desk.predict()
-    assert len(calls) == 3
-    assert len(rows) == 12
+    desk.question("knee", 4)
+    rows, _ = desk.predict()
+    assert len(rows) == 4 * (4 + 3)
+    assert desk.timing()["questions"] == 4 * 6 + 4 * 4
 
 
 @pytest.mark.parametrize(
@@ -186,6 +272,7 @@ def test_new_questions_are_answered_by_all(desk):
         ({"prompt": "Say: {question}"}, True),
         ({"image": {"size": 16}}, True),
         ({"dtype": "bfloat16"}, True),
+        ({"engine": "transformers"}, True),
         ({"description": "in other words"}, False),
         ({"resources": {"threads": 2}}, False),
     ],
@@ -196,19 +283,65 @@ def test_answers_depend_on_how_is_asked_and_not_on_where(desk, change, again):
     assert bool(desk.predict("baseline")[1]) == again
 
 
+def test_a_new_version_of_the_step_asks_again(desk, monkeypatch):
+    desk.predict("baseline")
+    monkeypatch.setattr(versions, "PREDICT", versions.PREDICT + 1)
+    assert desk.predict("baseline")[1] == [("start", "baseline")]
+
+
 def test_a_job_killed_halfway_keeps_what_it_had(desk):
     desk.fails_on = "control"
     with pytest.raises(RuntimeError, match="killed"):
         desk.predict()
     desk.fails_on = None
     rows, calls = desk.predict()
-    assert calls == [("start", "control-seed-0")]
-    assert len(rows) == 9
+    assert calls == [("start", "full-control-seed0")]
+    assert len(rows) == 4 * 2 * 3
 
 
-def test_a_half_written_store_is_not_believed(desk):
+def test_a_damaged_store_is_not_believed(desk):
     first, _ = desk.predict("baseline")
-    (file,) = (desk.root / "store").glob("*.parquet")
-    plain = pq.read_table(file).replace_schema_metadata(None)
-    pq.write_table(plain.slice(0, 1), file)
+    one, other = sorted((desk.root / "answers/runs").rglob("*.parquet"))
+    pq.write_table(pq.read_table(one).replace_schema_metadata(None).slice(0, 1), one)
+    other.write_bytes(b"PAR1")
     assert desk.predict("baseline") == (first, [("start", "baseline")])
+
+
+def test_weight_files_that_are_not_there_are_named_before_an_engine_starts(desk):
+    folder = desk.runs["full/cg/seed0"]
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(
+        DataError, match=r"run full/cg/seed0: no weight file model-2.safetensors in"
+    ):
+        desk.predict()
+    (folder / "model.safetensors.index.json").unlink()
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(DataError, match=r"no weight file \*.safetensors in .*full-cg-seed0"):
+        desk.predict()
+    assert desk.calls == []
+
+
+def test_an_engine_in_another_process_that_dies_is_named(desk, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    with pytest.raises(ResourceError, match=r"engine of run baseline ended \(exit status 1\)"):
+        module.in_other_process(desk.group("baseline"), "baseline")
+
+
+def test_gathering_brings_a_targets_runs_together_in_the_plans_order(desk):
+    desk.asked["baseline"].append(("cat", "knee", "@grey"))
+    desk.predict("baseline", "full/cg/seed0", out="one")
+    desk.predict("full/control/seed0", "full/floor/seed0", out="two")
+    groups = [desk.root / "answers" / f"{name}.parquet" for name in ("one", "two")]
+    names = ["baseline", "baseline@grey", "full/control/seed0", "full/cg/seed0"]
+    out = desk.root / "predictions/knee.parquet"
+    gather(groups, "cat", "knee", names, out)
+    table = pq.read_table(out)
+    assert table.schema.equals(SCHEMA, check_metadata=True)
+    assert table["run"].to_pylist() == [name for name in names for _ in range(3)]
+    assert set(table["sample_id"].to_pylist()) == {"knee-0", "knee-1", "knee-2"}
+    with pytest.raises(DataError, match="no group has answers of full/other/seed0"):
+        gather(groups, "cat", "knee", [*names, "full/other/seed0"], out)
+    with suppress(FileNotFoundError):
+        assert pq.read_table(out).num_rows == 12

@@ -11,7 +11,7 @@ from workspace import REPO, Workspace
 
 BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FOLDERS = ("combinations", "catalogs", "backbones", "experiments")
+FOLDERS = ("combinations", "catalogs", "backbones", "protocols", "experiments")
 
 
 def examples() -> dict[str, str]:
