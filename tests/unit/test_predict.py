@@ -6,7 +6,6 @@ tests/workflow.
 
 import json
 import math
-from contextlib import suppress
 
 import pyarrow.parquet as pq
 import pytest
@@ -31,7 +30,7 @@ RUNS = ("baseline", "full/cg/seed0", "full/control/seed0", "full/floor/seed0")
 class FakeEngine:
     """Answers by a share that the text of its weights, or of an adapter, decides."""
 
-    letters = [50, 51, 52, 53]
+    letters = (50, 51, 52, 53)
 
     def __init__(self, desk, weights):
         self.desk = desk
@@ -47,6 +46,7 @@ class FakeEngine:
         self.text = (weights / "model.safetensors").read_text()
 
     def ask(self, asks, protocol, adapter=None):
+        assert protocol.name in PROTOCOLS
         text = self.text
         if adapter:
             text += (adapter / "adapter_model.safetensors").read_text().strip()
@@ -135,11 +135,12 @@ def desk(tmp_path, monkeypatch):
         group.timing.add({"starts": 1, "questions": alone.timing.questions})
         return [reply.logprobs for reply in replies]
 
-    monkeypatch.setattr(
-        module,
-        "start",
-        lambda weights, backbone, settings, pictures, rank: FakeEngine(desk, weights),
-    )
+    def start(weights, asked, settings, pictures, rank):
+        assert (asked, settings, pictures) == (desk.backbone, {}, 1)
+        assert rank in (0, 4)
+        return FakeEngine(desk, weights)
+
+    monkeypatch.setattr(module, "start", start)
     monkeypatch.setattr(module, "in_other_process", in_other_process)
     return desk
 
@@ -193,7 +194,8 @@ def test_an_adapter_that_changes_nothing_is_named(desk):
 
 
 def test_adapters_beyond_the_language_model_are_merged(desk, monkeypatch):
-    def merge(folder, backbone, out):
+    def merge(folder, base, out):
+        assert base is desk.backbone
         out.mkdir()
         text = (folder / "adapter_model.safetensors").read_text()
         (out / "model.safetensors").write_text(f"merged {text}")
@@ -343,5 +345,3 @@ def test_gathering_brings_a_targets_runs_together_in_the_plans_order(desk):
     assert set(table["sample_id"].to_pylist()) == {"knee-0", "knee-1", "knee-2"}
     with pytest.raises(DataError, match="no group has answers of full/other/seed0"):
         gather(groups, "cat", "knee", [*names, "full/other/seed0"], out)
-    with suppress(FileNotFoundError):
-        assert pq.read_table(out).num_rows == 12

@@ -1,0 +1,239 @@
+"""Measure prediction: prints the tables of docs/benchmarks.md.
+
+    PYTHONPATH=workflow python tests/benchmarks/run_predict.py rates --repeats 3
+    PYTHONPATH=workflow python tests/benchmarks/run_predict.py sharing --runs 1 4 16 64
+
+`rates`: questions a second of what the rule does, of a bare vLLM loop with the same settings, and
+of transformers' `generate`, on the same runs and questions, each in a process of its own, in turn.
+`sharing`: wall time of some runs on four targets, by one engine and by an engine a run.
+
+The runs are copies of the tiny backbone with untrained weights: a letter costs the same.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from matcg.config import Backbone, Engine, Protocol, load
+from matcg.evaluate.predict import Group, in_other_process, predict
+from matcg.evaluate.sheets import read_asked
+from matcg.evaluate.store import Store
+from matcg.phantom.world import read
+from matcg.prompts import letter_tokens, picture_of, prompt_of
+from matcg.samples import LETTERS, Sample, read_samples, write_samples
+
+ROOT = Path(__file__).parents[2]
+TARGETS = ("ct-brain-state", "us-knee-diseases", "xray-lung-level", "mri-breast-side")
+SETTINGS = Engine().model_dump(exclude={"runs"})
+BATCH = 32  # of `generate`
+
+
+def main() -> None:
+    """Do what the command line asks."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("part", choices=["rates", "sharing", *WAYS])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--runs", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--questions", type=int, default=300, help="a target")
+    parser.add_argument("--folder", type=Path, help="of an earlier call, for the ways themselves")
+    told = parser.parse_args()
+    if told.part in WAYS:
+        print(json.dumps(WAYS[told.part](told.folder, told.runs[0])))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make(folder, max(told.runs) if told.part == "sharing" else 4, told.questions)
+        rates(folder, told.repeats) if told.part == "rates" else sharing(folder, told.runs)
+
+
+def make(folder: Path, runs: int, questions: int) -> None:
+    """Write questions of four targets and weights of some runs."""
+    from matcg.train.backbone import save
+    from matcg.train.tiny import make_model, make_tokenizer
+
+    catalog = load("catalog", ROOT / "catalogs/phantom.yaml")
+    for target in TARGETS:
+        samples = read(catalog.subset(target), {"seed": 0}, "test", questions)
+        write_samples(folder / "data/phantom" / target / "test.parquet", samples)
+    tokenizer = make_tokenizer()
+    for number in range(runs):
+        save(make_model(tokenizer, number), tokenizer, folder / f"weights/{number}")
+
+
+def backbone(folder: Path) -> Backbone:
+    """Return the tiny backbone with weights of the first run."""
+    found: Backbone = load("backbone", ROOT / "backbones/tiny-llava.yaml")
+    return found.model_copy(update={"weights": str(folder / "weights/0")})
+
+
+def group(folder: Path, runs: int, store: Path) -> Group:
+    """Return a group of the first runs, asked about all targets."""
+    names = [f"full/{number}/seed0" for number in range(runs)]
+    asked = {name: [("phantom", target, "") for target in TARGETS] for name in names}
+    return Group(
+        {name: folder / f"weights/{number}" for number, name in enumerate(names)},
+        read_asked(asked, {"letters": Protocol(name="letters")}, folder / "data"),
+        backbone(folder),
+        SETTINGS,
+        Store(store),
+    )
+
+
+def by_rule(folder: Path, runs: int) -> dict[str, float]:
+    """Return seconds from a started engine to kept answers, as the rule does it."""
+    with tempfile.TemporaryDirectory() as name:
+        asked = group(folder, runs, Path(name))
+        first, *rest = asked.runs
+        engine = asked.start(asked.runs[first], [])
+        start = time.perf_counter()
+        asked.answer(first, asked.asked[first], engine)
+        for run in rest:
+            engine.load(asked.runs[run])
+            asked.answer(run, asked.asked[run], engine)
+        return timed(folder, runs, time.perf_counter() - start)
+
+
+def by_vllm(folder: Path, runs: int) -> dict[str, float]:
+    """Return seconds of a bare loop over vLLM: pictures decoded once, weights swapped."""
+    from matcg.evaluate.engine import ENVIRONMENT
+
+    os.environ.update(ENVIRONMENT, VLLM_CPU_KVCACHE_SPACE="1", VLLM_CPU_OMP_THREADS_BIND="nobind")
+    from vllm import LLM, SamplingParams
+
+    base = backbone(folder)
+    options = {name: value for name, value in SETTINGS.items() if value is not None}
+    llm = LLM(
+        model=base.weights, dtype=base.dtype, seed=0, limit_mm_per_prompt={"image": 1}, **options
+    )
+    letters = letter_tokens(llm.get_tokenizer(), base, len(LETTERS))
+    start = time.perf_counter()
+    prompts = [
+        {"prompt": prompt_of(s, base), "multi_modal_data": {"image": picture_of(s, base)}}
+        for s in questions(folder)
+    ]
+    params = [
+        SamplingParams(
+            max_tokens=1, temperature=0, logprob_token_ids=letters[: len(sample.options)]
+        )
+        for sample in questions(folder)
+    ]
+    for number in range(runs):
+        if number:
+            weights = str(folder / f"weights/{number}")
+            llm.collective_rpc("reload_weights", kwargs={"weights_path": weights})
+            llm.reset_prefix_cache()
+            llm.llm_engine.engine_core.reset_encoder_cache()
+        llm.generate(prompts, params, use_tqdm=False)
+    return timed(folder, runs, time.perf_counter() - start)
+
+
+def by_generate(folder: Path, runs: int) -> dict[str, float]:
+    """Return seconds of transformers' `generate`, a batch at a time, a token each."""
+    import torch
+
+    from matcg.train import finetune
+
+    base = backbone(folder)
+    models = [finetune.load(str(folder / f"weights/{n}"), base) for n in range(runs)]
+    start = time.perf_counter()
+    for model, processor in models:
+        processor.tokenizer.padding_side = "left"
+        samples = list(questions(folder))
+        for place in range(0, len(samples), BATCH):
+            part = samples[place : place + BATCH]
+            inputs = processor(
+                text=[prompt_of(sample, base) for sample in part],
+                images=[picture_of(sample, base) for sample in part],
+                padding=True,
+                return_tensors="pt",
+            )
+            with torch.inference_mode():
+                model.generate(**inputs, max_new_tokens=1, do_sample=False)
+    return timed(folder, runs, time.perf_counter() - start)
+
+
+def shared(folder: Path, runs: int) -> dict[str, float]:
+    """Return the seconds of a prediction job of all runs, but for its imports."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        asked = group(folder, runs, Path(name) / "runs")
+        predict(asked, Path(name) / "out.parquet", Path(name) / "timing.json")
+    return {"seconds": time.perf_counter() - start, "starts": asked.timing.starts}
+
+
+def alone(folder: Path, runs: int) -> dict[str, float]:
+    """Return the seconds of one engine a run, each in a process of its own."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        asked = group(folder, runs, Path(name) / "runs")
+        for run in asked.runs:
+            in_other_process(asked, run)
+    return {"seconds": time.perf_counter() - start, "starts": asked.timing.starts}
+
+
+WAYS: dict[str, Callable[[Path, int], dict[str, float]]] = {
+    "rule": by_rule,
+    "vllm": by_vllm,
+    "generate": by_generate,
+    "shared": shared,
+    "alone": alone,
+}
+
+
+def questions(folder: Path) -> Iterator[Sample]:
+    """Yield all targets' questions."""
+    for target in TARGETS:
+        yield from read_samples(folder / "data/phantom" / target / "test.parquet")
+
+
+def timed(folder: Path, runs: int, seconds: float) -> dict[str, float]:
+    """Return seconds and questions a second."""
+    return {"seconds": seconds, "rate": runs * len(list(questions(folder))) / seconds}
+
+
+def measure(way: str, folder: Path, runs: int) -> dict[str, float]:
+    """Do one way in a process of its own; add the whole process's seconds."""
+    command = [sys.executable, __file__, way, "--folder", str(folder), "--runs", str(runs)]
+    start = time.perf_counter()
+    # One thread, as the backbone's jobs have it.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "workflow")}
+    done = subprocess.run(
+        command, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    whole = time.perf_counter() - start
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return {**told, "whole": whole}
+
+
+def rates(folder: Path, repeats: int) -> None:
+    """Print questions a second of the three ways, in turn, and their ratios of medians."""
+    found: dict[str, list[float]] = {"rule": [], "vllm": [], "generate": []}
+    for _ in range(repeats):
+        for way, values in found.items():
+            values.append(measure(way, folder, 4)["rate"])
+    middle = {way: statistics.median(values) for way, values in found.items()}
+    for way, values in found.items():
+        spread = ", ".join(f"{value:.0f}" for value in values)
+        print(f"| {way} | {middle[way]:.0f} | {spread} | {middle[way] / middle['vllm']:.2f} |")
+
+
+def sharing(folder: Path, sizes: Sequence[int]) -> None:
+    """Print wall times with and without sharing engines."""
+    for runs in sizes:
+        together, apart = (measure(way, folder, runs) for way in ("shared", "alone"))
+        one, many = together["whole"], apart["seconds"]
+        starts = f"{together['starts']:.0f}"
+        print(f"| {runs} | {one:.1f} | {starts} | {many:.1f} | {many / one:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
