@@ -1,4 +1,4 @@
-"""Predictions: what is read off a reply, and which answers are kept."""
+"""Predictions: which answers are kept, and what is asked again."""
 
 import math
 
@@ -7,14 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_makers import sample
-from matcg.config import Backbone
+from matcg.config import Backbone, Protocol
 from matcg.evaluate import predict as module
 from matcg.evaluate.engine import Reply
-from matcg.evaluate.predict import SCHEMA, predict, score
+from matcg.evaluate.predict import SCHEMA, predict
 from matcg.samples import write_samples
 
 LETTERS = [50, 51, 52, 53]
-THREE = ("x", "y", "z")
 
 
 def backbone(weights, **changes):
@@ -28,12 +27,8 @@ def backbone(weights, **changes):
     return Backbone(**{**fields, **changes})
 
 
-def reply(*probabilities, free=50):
-    return Reply(tuple(math.log(p) for p in probabilities), free)
-
-
-def scored(samples, *replies):
-    return score("run", samples, replies, LETTERS).to_pylist()
+def reply(*probabilities):
+    return Reply(tuple(math.log(p) for p in probabilities), LETTERS[0])
 
 
 class Desk:
@@ -88,51 +83,15 @@ def desk(tmp_path, monkeypatch):
             desk.calls.append((verb, weights.name))
             self.text = (weights / "model.safetensors").read_text()
 
-        def ask(self, samples):
+        def ask(self, asks, protocol):
+            assert protocol == Protocol(name="letters")
             if desk.fails_on and desk.fails_on in self.text:
                 raise RuntimeError("killed")
             share = 0.1 + 0.01 * (sum(self.text.encode()) % 80)
-            return [reply(share, 1 - share) for _ in samples]
+            return [reply(share, 1 - share) for _ in asks]
 
-    monkeypatch.setattr(module, "Engine", Engine)
+    monkeypatch.setattr(module, "start", Engine)
     return desk
-
-
-def test_the_likeliest_letter_is_the_prediction():
-    samples = [sample(0, "y", options=THREE), sample(1, "x", options=THREE)]
-    first, second = scored(samples, reply(0.1, 0.6, 0.2), reply(0.1, 0.2, 0.3))
-    assert (first["predicted"], first["answer"], first["correct"]) == (1, 1, True)
-    assert (second["predicted"], second["answer"], second["correct"]) == (2, 0, False)
-    assert [first["run"], first["sample_id"], first["n_options"]] == ["run", "s-0", 3]
-
-
-def test_strict_asks_that_the_free_answer_is_that_letter():
-    samples = [sample(n) for n in range(4)]
-    rows = scored(
-        samples,
-        reply(0.6, 0.3, free=50),
-        reply(0.6, 0.3, free=51),
-        reply(0.1, 0.3, free=7),
-        reply(0.1, 0.3, free=51),
-    )
-    assert [row["strict"] for row in rows] == [True, False, False, True]
-
-
-def test_mass_is_on_the_valid_letters_and_probabilities_are_among_them():
-    (row,) = scored([sample(0, "y", options=THREE)], reply(0.1, 0.25, 0.15))
-    assert row["mass"] == pytest.approx(0.5)
-    assert row["probabilities"] == pytest.approx([0.2, 0.5, 0.3])
-
-
-def test_the_smallest_probabilities_still_order_the_letters():
-    (row,) = scored([sample(0)], Reply((-200.0, -199.0), 7))
-    assert row["predicted"] == 1
-    assert sum(row["probabilities"]) == pytest.approx(1)
-
-
-def test_replies_and_questions_must_match_in_number():
-    with pytest.raises(ValueError, match=r"shorter|longer"):
-        scored([sample(0), sample(1)], reply(0.5, 0.5))
 
 
 def test_one_engine_answers_for_all_runs_in_their_order(desk):

@@ -7,33 +7,19 @@ job killed halfway, recomputes no answer that is still valid.
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matcg import throughput, versions
-from matcg.config import Backbone
-from matcg.evaluate.engine import Engine, Reply
+from matcg.config import LETTERS, Backbone, Protocol
+from matcg.evaluate.asking import SCHEMA, make_asks, tabulate
+from matcg.evaluate.engine import start
 from matcg.provenance import device_name
-from matcg.samples import Sample, read_samples
-
-SCHEMA = pa.schema(
-    [
-        ("run", pa.string()),
-        ("sample_id", pa.string()),
-        ("n_options", pa.int8()),
-        ("answer", pa.int8()),
-        ("predicted", pa.int8()),
-        ("strict", pa.bool_()),
-        ("mass", pa.float64()),
-        ("probabilities", pa.list_(pa.field("element", pa.float64()))),
-        ("correct", pa.bool_()),
-    ]
-)
+from matcg.samples import read_samples
 
 
 def predict(
@@ -48,56 +34,30 @@ def predict(
 
     `runs` maps run keys to weight folders; "baseline" is the backbone itself.
     """
-    start = time.perf_counter()
+    begun = time.perf_counter()
     samples = read_samples(test)
     digests = {key: answer_digest(key, weights, test, backbone) for key, weights in runs.items()}
     kept = {key: _stored(store, key, digests[key]) for key in runs}
     missing = [key for key in runs if kept[key] is None]
-    running = Engine(runs[missing[0]], backbone, engine) if missing else None
+    protocol = Protocol(name=LETTERS)
+    asks = make_asks(samples, protocol, backbone) if missing else []
+    running = start(runs[missing[0]], backbone, engine) if missing else None
     for number, key in enumerate(missing):
         assert running is not None
         if number:
             running.load(runs[key])
-        table = score(key, samples, running.ask(samples), running.letters)
+        replies = running.ask(asks, protocol)
+        table = tabulate(key, samples, protocol, asks, replies, running.letters)
         _keep(store, key, digests[key], table)
         kept[key] = table
         print(f"{key}: {len(samples)} questions answered", flush=True)
     if missing:
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - begun
         throughput.note(store, len(missing) * len(samples), seconds, device_name())
     out.parent.mkdir(parents=True, exist_ok=True)
     # A kept table carries metadata: without it the same answers give the same bytes.
     tables = [table.cast(SCHEMA) for table in kept.values() if table is not None]
     pq.write_table(pa.concat_tables(tables), out, compression="zstd")
-
-
-def score(
-    run: str, samples: Sequence[Sample], replies: Sequence[Reply], letters: Sequence[int]
-) -> pa.Table:
-    """Return one row a question (`SCHEMA`): the likeliest letter, and how sure the model was of it.
-
-    `strict` says that the model, left free, would have said just that letter; `mass` is the
-    probability it gives to valid letters; `probabilities` are over the options only.
-    """
-    rows = []
-    for sample, reply in zip(samples, replies, strict=True):
-        probabilities = np.exp(np.array(reply.logprobs))
-        predicted = int(np.argmax(probabilities))
-        mass = float(probabilities.sum())
-        rows.append(
-            {
-                "run": run,
-                "sample_id": sample.sample_id,
-                "n_options": len(sample.options),
-                "answer": sample.answer,
-                "predicted": predicted,
-                "strict": reply.free == letters[predicted],
-                "mass": mass,
-                "probabilities": [float(p) for p in probabilities / mass],
-                "correct": predicted == sample.answer,
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def answer_digest(key: str, weights: Path, test: Path, backbone: Backbone) -> str:
