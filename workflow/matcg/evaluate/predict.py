@@ -6,6 +6,7 @@ job killed halfway, recomputes no answer that is still valid.
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from matcg import throughput, versions
 from matcg.config import LETTERS, Backbone, Protocol
+from matcg.evaluate.adapters import merge, rank_of
 from matcg.evaluate.asking import SCHEMA, make_asks, tabulate
 from matcg.evaluate.engine import start
 from matcg.provenance import device_name
@@ -41,16 +43,20 @@ def predict(
     missing = [key for key in runs if kept[key] is None]
     protocol = Protocol(name=LETTERS)
     asks = make_asks(samples, protocol, backbone) if missing else []
-    running = start(runs[missing[0]], backbone, engine) if missing else None
+    merged = store / "merged"
+    running = (
+        start(_whole(runs[missing[0]], backbone, merged), backbone, engine) if missing else None
+    )
     for number, key in enumerate(missing):
         assert running is not None
         if number:
-            running.load(runs[key])
+            running.load(_whole(runs[key], backbone, merged))
         replies = running.ask(asks, protocol)
         table = tabulate(key, samples, protocol, asks, replies, running.letters)
         _keep(store, key, digests[key], table)
         kept[key] = table
         print(f"{key}: {len(samples)} questions answered", flush=True)
+    shutil.rmtree(merged, ignore_errors=True)
     if missing:
         seconds = time.perf_counter() - begun
         throughput.note(store, len(missing) * len(samples), seconds, device_name())
@@ -67,6 +73,11 @@ def answer_digest(key: str, weights: Path, test: Path, backbone: Backbone) -> st
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def _whole(weights: Path, backbone: Backbone, out: Path) -> Path:
+    """Return a folder with a run's whole weights, made at `out` where it holds an adapter."""
+    return merge(weights, backbone, out) if rank_of(weights) else weights
 
 
 def _file(store: Path, key: str) -> Path:

@@ -34,7 +34,7 @@ from matcg.seeds import derive
 from matcg.train.attempt import Attempt, Stop, disk_errors, peak_mb
 from matcg.train.checkpoint import FORMAT, Store
 from matcg.train.lock import held
-from matcg.weights import part_of
+from matcg.weights import ADAPTER_CONFIG, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,25 +308,39 @@ def train(
 
 
 def save(model: nn.Module, processor: Any, out: Path, layout: set[str]) -> None:
-    """Write weights and processor to a folder that appears whole or not at all.
+    """Write a run's weights to a folder that appears whole or not at all.
+
+    Adapters are written as such, without the processor, which is the backbone's own.
 
     Raises:
         DataError: the weights' names differ from `layout`, the base checkpoint's, so that an
             engine that could read the base could not read them.
     """
     whole: Any = model
-    if hasattr(whole, "merge_and_unload"):
-        whole = whole.merge_and_unload()
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     whole.save_pretrained(part)
-    processor.save_pretrained(part)
-    written = weight_names(part)
-    if layout and written != layout:
-        odd = sorted(written ^ layout)[:3]
-        raise DataError(f"{part}: weight names changed on saving ({', '.join(odd)} ...)")
+    if hasattr(whole, "merge_and_unload"):
+        _tidy_adapter(part)
+    else:
+        processor.save_pretrained(part)
+        written = weight_names(part)
+        if layout and written != layout:
+            odd = sorted(written ^ layout)[:3]
+            raise DataError(f"{part}: weight names changed on saving ({', '.join(odd)} ...)")
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
+
+
+def _tidy_adapter(folder: Path) -> None:
+    """Make peft's files the same wherever and whenever they are written: sets are unordered."""
+    (folder / "README.md").unlink(missing_ok=True)
+    file = folder / ADAPTER_CONFIG
+    config = json.loads(file.read_text())
+    config["target_modules"] = sorted(config["target_modules"])
+    if Path(config["base_model_name_or_path"] or "").is_dir():
+        config["base_model_name_or_path"] = None
+    file.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
 def weight_names(folder: Path) -> set[str]:
