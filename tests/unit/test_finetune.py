@@ -18,6 +18,7 @@ from matcg.config import Recipe, load
 from matcg.data.mix import SCHEMA
 from matcg.devices import lease
 from matcg.errors import DataError
+from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.phantom.world import read
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, read_samples
@@ -181,27 +182,51 @@ def test_only_the_parts_of_the_recipe_change(train, tiny):
     assert changed(before, after) == projector
 
 
-def test_adapters_are_merged_into_the_base_layout(train, tiny):
+def test_adapters_are_kept_without_what_the_backbone_has(train, tiny, tmp_path):
     out = train(recipe(method="lora", rank=4, alpha=8.0, trains=("llm",)))
-    before, after = weights(Path(tiny.weights)), weights(out / "weights")
+    found = sorted(each.name for each in (out / "weights").iterdir())
+    assert found == ["adapter_config.json", "adapter_model.safetensors"]
+    assert (rank_of(out / "weights"), must_merge(out / "weights")) == (4, False)
+    text = (out / "weights" / "adapter_config.json").read_text()
+    assert json.loads(text)["lora_alpha"] == 8
+    assert str(tmp_path) not in text
+    assert tiny.weights not in text
+
+
+def test_a_merged_adapter_has_the_base_layout_and_moves_its_layers_alone(train, tiny, tmp_path):
+    out = train(recipe(method="lora", rank=4, alpha=8.0, trains=("llm",)))
+    merge(out / "weights", tiny, tmp_path / "merged")
+    before, after = weights(Path(tiny.weights)), weights(tmp_path / "merged")
     assert {n: (w.shape, w.dtype) for n, w in before.items()} == {
         n: (w.shape, w.dtype) for n, w in after.items()
     }
     moved = changed(before, after)
     layers = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    assert moved
     assert all("language_model" in name and name.split(".")[-2] in layers for name in moved)
     assert {name.split(".")[-2] for name in moved} == set(layers)
-    assert not list((out / "weights").glob("adapter*"))
+
+
+def test_adapters_beyond_the_language_model_must_be_merged(train):
+    out = train(recipe(method="lora", rank=2, trains=("llm", "projector")))
+    assert must_merge(out / "weights")
+
+
+def test_an_adapter_that_was_not_trained_is_refused(train, tiny, tmp_path):
+    out = train(recipe(method="lora", rank=2, trains=("llm",)))
+    file = out / "weights" / "adapter_model.safetensors"
+    tensors = load_file(file)
+    save_file({n: w * ("lora_A" in n) for n, w in tensors.items()}, file)
+    with pytest.raises(DataError, match=r"weights: this adapter changes nothing"):
+        merge(out / "weights", tiny, tmp_path / "merged")
 
 
 def test_the_same_seed_gives_the_same_adapters(train):
     plan = recipe(method="lora", rank=2)
-    first, again = (
-        (train(plan, out=name) / "weights" / "model.safetensors").read_bytes()
-        for name in ("first", "again")
-    )
-    assert first == again
+    first, again = (train(plan, out=name) / "weights" for name in ("first", "again"))
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert (first / name).read_bytes() == (again / name).read_bytes()
+    modules = json.loads((first / "adapter_config.json").read_text())["target_modules"]
+    assert modules == sorted(modules)
 
 
 def test_a_loss_that_is_no_number_names_step_and_samples(train, samples, tmp_path):

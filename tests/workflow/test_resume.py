@@ -100,7 +100,8 @@ def rows(out):
 
 
 def tensors(out):
-    return (out / "weights" / "model.safetensors").read_bytes()
+    (file,) = (out / "weights").glob("*.safetensors")
+    return file.read_bytes()
 
 
 def kept(out):

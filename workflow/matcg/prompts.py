@@ -35,15 +35,26 @@ def letter_tokens(tokenizer: Any, backbone: Backbone, options: int) -> list[int]
         ConfigError: a letter is not exactly one token there, so it can be neither trained on nor
             scored as one.
     """
-    stem = tokenizer(backbone.prompt, add_special_tokens=False)["input_ids"]
-    gap = "" if backbone.prompt[-1].isspace() else " "
     found = []
     for letter in LETTERS[:options]:
-        ids = tokenizer(f"{backbone.prompt}{gap}{letter}", add_special_tokens=False)["input_ids"]
-        if ids[:-1] != stem:
+        ids = answer_tokens(tokenizer, backbone, letter)
+        if len(ids) != 1:
             raise ConfigError(
                 f"backbone {backbone.name}: letter {letter} after the prompt is not one token; "
                 "change the end of `prompt`"
             )
-        found.append(ids[-1])
+        found.append(ids[0])
     return found
+
+
+def answer_tokens(tokenizer: Any, backbone: Backbone, answer: str) -> list[int]:
+    """Return the tokens of an answer as it follows the prompt, none where it joins its last one."""
+    stem = tokenizer(backbone.prompt, add_special_tokens=False)["input_ids"]
+    told = continued(backbone.prompt, answer)
+    ids: list[int] = tokenizer(told, add_special_tokens=False)["input_ids"]
+    return ids[len(stem) :] if ids[: len(stem)] == stem else []
+
+
+def continued(prompt: str, answer: str) -> str:
+    """Return a prompt with its answer, parted by white space."""
+    return f"{prompt}{answer}" if prompt[-1:].isspace() else f"{prompt} {answer}"

@@ -1,1 +1,1 @@
-"""Answers of fine-tuned models, by letter, through vLLM."""
+"""Questions asked of fine-tuned models, and their answers."""

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from matcg.errors import MatcgError
-from matcg.evaluate.predict import Task, in_own_engine
+from matcg.evaluate.predict import KINDS, Task, in_own_engine
 
 PR_SET_PDEATHSIG = 1
 
@@ -29,7 +29,9 @@ def main(result: str) -> int:
     try:
         replies = in_own_engine(group, task.run)
     except MatcgError as error:
-        told: dict[str, object] = {"error": str(error)}
+        name = type(error).__name__
+        kind = name if name in KINDS else MatcgError.__name__
+        told: dict[str, object] = {"error": str(error), "kind": kind}
     else:
         told = {
             "probe": [reply.logprobs for reply in replies],

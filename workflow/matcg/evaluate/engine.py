@@ -1,96 +1,169 @@
-"""One vLLM engine that answers for many fine-tuned copies of a backbone, by letter.
+"""What answers questions: one interface, behind which vLLM or transformers runs.
 
-Weights are swapped into the running engine: a start costs a minute at 7 billion parameters, a swap
-a fraction of a second.
+An engine holds a backbone's weights, takes those of its fine-tuned copies in turn, and applies
+adapters request by request.
 """
 
-import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matcg.config import Backbone
-from matcg.prompts import letter_tokens, picture_of, prompt_of
-from matcg.samples import LETTERS, Sample
+from matcg.config import Backbone, Protocol
+from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
+from matcg.evaluate.asking import Ask
+from matcg.prompts import answer_tokens
+from matcg.weights import check_adapter, check_whole
 
-# Read when vllm is imported. In one process scheduling is deterministic and the start faster; one
-# token an answer never earns back a compilation.
-ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    # At level WARNING each picture adds a line on thread binding: a log of thousands of lines.
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_NO_USAGE_STATS": "1",
-    "TORCHDYNAMO_DISABLE": "1",
-}
+__all__ = ["Ask", "Engine", "Reply", "start"]
+
+# So many questions are asked with and without an adapter, to see that it does something.
+PROBES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Log-probabilities of a sample's letters and the token that the model would have said."""
+    """What a model says to one request."""
 
-    logprobs: tuple[float, ...]
-    free: int
+    logprobs: tuple[float, ...]  # letter: of the letters of ask.options; option-text: mean over
+    # each option's tokens; generate: empty
+    free: int  # letter: the token it would say of its own accord
+    text: str = ""  # generate: what it said
 
 
-class Engine:
-    """A running vLLM engine: one backbone's architecture, the weights that were loaded last."""
+class Engine(ABC):
+    """A running engine: one backbone's architecture, the weights that were loaded last."""
 
-    def __init__(
-        self, weights: Path | str, backbone: Backbone, settings: Mapping[str, Any]
-    ) -> None:
-        """Start vLLM on `weights`; `settings` are execution settings of `matcg.config.Engine`."""
-        os.environ.update(ENVIRONMENT)
-        if not backbone.resources.gpu:
-            os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
-            os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
-        from vllm import LLM, SamplingParams  # reads the environment set above
+    letters: list[int]
 
-        self._params = SamplingParams
-        self._backbone = backbone
-        options = {name: settings[name] for name in settings if settings[name] is not None}
-        if "kv_cache_mb" in options:
-            options["kv_cache_memory_bytes"] = options.pop("kv_cache_mb") * 2**20
-        self._llm = LLM(
-            model=str(weights),
-            revision=backbone.revision,
-            trust_remote_code=backbone.trust_remote_code,
-            dtype=backbone.dtype,
-            seed=0,
-            limit_mm_per_prompt={"image": 1},
-            disable_log_stats=True,
-            **options,
-        )
-        self.letters = letter_tokens(self._llm.get_tokenizer(), backbone, len(LETTERS))
+    def __init__(self, weights: Path | str, backbone: Backbone) -> None:
+        """Note what is loaded; subclasses load it."""
+        check_whole(weights, backbone)
+        self.backbone = backbone
+        self.weights = str(weights)
+        self._proven: set[Path] = set()
 
     def load(self, weights: Path) -> None:
-        """Swap other weights in and forget all that was computed with the old ones."""
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(weights)})
-        self._llm.reset_prefix_cache()
-        self._llm.reset_mm_cache()
-        # Without this the next picture seen before ends in "Encoder cache miss".
-        self._llm.llm_engine.engine_core.reset_encoder_cache()
+        """Swap other whole weights in and forget all that was computed with the old ones.
 
-    def ask(self, samples: Sequence[Sample]) -> list[Reply]:
-        """Return a reply to each sample: raw log-probabilities of exactly its letters, one step."""
-        prompts = [
-            {
-                "prompt": prompt_of(sample, self._backbone),
-                "multi_modal_data": {"image": picture_of(sample, self._backbone)},
-            }
-            for sample in samples
-        ]
-        letters = [self.letters[: len(sample.options)] for sample in samples]
-        params = [
-            self._params(max_tokens=1, temperature=0, logprob_token_ids=ids) for ids in letters
-        ]
-        outputs = self._llm.generate(prompts, params, use_tqdm=False)
-        return [
-            _reply(output.outputs[0], ids) for output, ids in zip(outputs, letters, strict=True)
-        ]
+        Raises:
+            DataError: they cannot be read, or are not of this backbone.
+        """
+        check_whole(weights, self.backbone)
+        self._load(weights)
+        self.weights = str(weights)
+
+    def ask(
+        self, asks: Sequence[Ask], protocol: Protocol, adapter: Path | None = None
+    ) -> list[Reply]:
+        """Return a reply to each request, of the weights loaded and the adapter given.
+
+        Raises:
+            DataError: a prompt exceeds the context; the adapter does not fit or changes nothing.
+            ResourceError: memory did not suffice.
+            MatcgError: the engine died.
+        """
+        if adapter is not None and adapter not in self._proven:
+            check_adapter(adapter, self.backbone)
+            self._prove(asks[:PROBES], adapter)
+            self._proven.add(adapter)
+        return self._tried(asks, protocol, adapter)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give memory back; the engine is not used again."""
+
+    @abstractmethod
+    def _load(self, weights: Path) -> None:
+        """Swap weights in that have been checked."""
+
+    @abstractmethod
+    def _answer(self, asks: Sequence[Ask], protocol: Protocol, adapter: Path | None) -> list[Reply]:
+        """Return a reply to each request."""
+
+    def _prove(self, asks: Sequence[Ask], adapter: Path) -> None:
+        """Raise DataError where an adapter leaves all log-probabilities as they were."""
+        letters = Protocol(name="probe")
+        plain, adapted = (self._tried(asks, letters, each) for each in (None, adapter))
+        if [reply.logprobs for reply in plain] == [reply.logprobs for reply in adapted]:
+            raise DataError(
+                f"{adapter}: this adapter changes no log-probability of {len(asks)} questions; it"
+                " is empty, or this engine ignores its layers; train the run again, or merge it"
+            )
+
+    def _tried(self, asks: Sequence[Ask], protocol: Protocol, adapter: Path | None) -> list[Reply]:
+        """Answer, and say which weights were at hand where the engine dies."""
+        from matcg.train.finetune import out_of_memory
+
+        try:
+            return self._answer(asks, protocol, adapter)
+        except MatcgError:
+            raise
+        except Exception as error:
+            where = f"{adapter or self.weights}: while it answered {len(asks)} requests"
+            if out_of_memory(error):
+                raise ResourceError(
+                    f"{where}, memory ended ({error}); set `max_num_seqs`, in the config's"
+                    " `engine`, to fewer at once"
+                ) from error
+            raise MatcgError(
+                f"{where}, the engine died ({type(error).__name__}: {error}); what other runs"
+                " answered is kept, call again"
+            ) from error
 
 
-def _reply(output: Any, letters: Sequence[int]) -> Reply:
-    """Return the reply in one request's output."""
-    scores = output.logprobs[0]
-    return Reply(tuple(scores[i].logprob for i in letters), int(output.token_ids[0]))
+def too_long(sample_id: str, length: int | None, context: int) -> DataError:
+    """Return the error about a prompt that does not fit the context, in tokens."""
+    size = f" of {length} tokens" if length else ""
+    return DataError(
+        f"sample {sample_id}: its prompt{size}, pictures included, exceeds the backbone's context"
+        f" of {context} tokens; lower the protocol's `shots`, or shorten the question"
+    )
+
+
+def option_tokens(tokenizer: Any, backbone: Backbone, ask: Ask, option: str) -> list[int]:
+    """Return an option's tokens as they follow the prompt.
+
+    Raises:
+        ConfigError: its first token would hold the prompt's end as well.
+        DataError: the option has no token.
+    """
+    if not option.strip():
+        raise DataError(f"sample {ask.sample_id}: an option is empty, so its text has no score")
+    ids = answer_tokens(tokenizer, backbone, option)
+    if not ids:
+        raise boundary(backbone, ask, option)
+    return ids
+
+
+def boundary(backbone: Backbone, ask: Ask, option: str) -> ConfigError:
+    """Return the error about a prompt and an option that share a token."""
+    return ConfigError(
+        f"backbone {backbone.name}: option '{option}' (sample {ask.sample_id}) shares a token with"
+        " the prompt's end; change the end of `prompt`"
+    )
+
+
+def start(
+    weights: Path | str,
+    backbone: Backbone,
+    settings: Mapping[str, Any],
+    pictures: int = 1,
+    rank: int = 0,
+) -> Engine:
+    """Start the backbone's engine on `weights`; `settings` are those of `matcg.config.Engine`.
+
+    `pictures` is the most that one prompt will hold, `rank` the largest of the adapters that will
+    be asked (0: none).
+
+    Raises:
+        DataError: the weights cannot be read, or the rank is beyond what the engine takes.
+    """
+    if backbone.engine == "transformers":
+        from matcg.evaluate.by_transformers import TransformersEngine
+
+        return TransformersEngine(weights, backbone, settings)
+    from matcg.evaluate.by_vllm import VllmEngine
+
+    return VllmEngine(weights, backbone, settings, pictures, rank)

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from matcg import throughput
 from matcg.config import LETTERS, Backbone, Protocol
-from matcg.errors import DataError, ResourceError
+from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.evaluate.asking import Ask, make_asks, tabulate
 from matcg.evaluate.engine import Engine, Reply, start
@@ -32,7 +32,9 @@ from matcg.evaluate.sheets import BASELINE, Sheet, weights_digest
 from matcg.evaluate.store import Store, digest_of_answers
 from matcg.provenance import device_name
 from matcg.samples import Sample, read_samples
+from matcg.weights import check_whole
 
+KINDS = {kind.__name__: kind for kind in (MatcgError, ConfigError, DataError, ResourceError)}
 PROBES = 16  # questions that a check of an engine asks
 # Log-probabilities of the same weights differ by rounding alone: by one step of a logit near 32.
 ROUNDING = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
@@ -186,13 +188,16 @@ def predict(group: Group, out: Path, timing: Path) -> None:
 
     Raises:
         DataError: a picture, prompt, weight file or adapter cannot be used; names it.
+        ResourceError: memory did not suffice, or an engine's process was killed.
     """
     begun = time.perf_counter()
     missing = group.missing()
-    for run in missing:
-        check_weights(run, group.runs[run], group.backbone)
     ranks = {run: 0 if run == BASELINE else rank_of(group.runs[run]) for run in missing}
     adapted = {run for run, rank in ranks.items() if rank and not must_merge(group.runs[run])}
+    for run in missing:
+        # Before an engine starts, and not when it comes to the run.
+        if not ranks[run]:
+            check_whole(group.runs[run], group.backbone)
     shared = adapted | {BASELINE} if adapted else set()
     with_adapters(group, {run: missing[run] for run in missing if run in shared}, ranks)
     with_whole_weights(group, {run: missing[run] for run in missing if run not in shared})
@@ -206,26 +211,14 @@ def predict(group: Group, out: Path, timing: Path) -> None:
 def with_adapters(
     group: Group, missing: Mapping[str, Sequence[Sheet]], ranks: Mapping[str, int]
 ) -> None:
-    """Answer for the backbone and for runs that are adapters to it, in one engine.
-
-    Raises:
-        DataError: an adapter changes nothing: the engine has not taken it.
-    """
+    """Answer for the backbone and for runs that are adapters to it, in one engine."""
     if not missing:
         return
     rank = max(ranks[run] for run in missing)
     base = Path(group.backbone.weights)
     engine = group.start(base, (s for sheets in missing.values() for s in sheets), rank)
-    probe, letters = group.probe(), Protocol(name=LETTERS)
-    plain = engine.ask(probe, letters)
     for run, sheets in missing.items():
-        adapter = None if run == BASELINE else group.runs[run]
-        if adapter and engine.ask(probe, letters, adapter) == plain:
-            raise DataError(
-                f"{adapter}: with this adapter the backbone answers {len(probe)} questions just as"
-                " without; it was not trained, or its layers are not those of the backbone"
-            )
-        group.answer(run, sheets, engine, adapter)
+        group.answer(run, sheets, engine, None if run == BASELINE else group.runs[run])
     engine.close()
 
 
@@ -272,7 +265,7 @@ def in_other_process(group: Group, run: str) -> list[tuple[float, ...]]:
     """Do the same in another process; return the probe's log-probabilities.
 
     Raises:
-        DataError: as `predict`.
+        MatcgError: as `predict`.
         ResourceError: the process was killed.
     """
     with TemporaryDirectory() as folder:
@@ -286,7 +279,7 @@ def in_other_process(group: Group, run: str) -> list[tuple[float, ...]]:
         )
         told = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
     if "error" in told:
-        raise DataError(told["error"])
+        raise KINDS[told["kind"]](told["error"])
     if done.returncode or "probe" not in told:
         raise ResourceError(
             f"the engine of run {run} ended (exit status {done.returncode}); what had been answered"
@@ -316,27 +309,6 @@ def load(group: Group, engine: Engine, weights: Path) -> None:
     """Swap weights into a running engine."""
     with group.timing.of("load_s"):
         engine.load(weights)
-
-
-def check_weights(run: str, weights: Path, backbone: Backbone) -> None:
-    """Refuse a run's folder that lacks a weight file, before an engine trips over it.
-
-    Raises:
-        DataError: it has no safetensors file, or not all that its index names.
-    """
-    if run == BASELINE and not weights.is_dir():
-        return
-    index = weights / "model.safetensors.index.json"
-    wanted = set()
-    if index.exists():
-        wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    absent = sorted(name for name in wanted if not (weights / name).is_file())
-    if absent or not any(weights.glob("*.safetensors")):
-        what = ", ".join(absent) or "*.safetensors"
-        where = f"backbone {backbone.name}" if run == BASELINE else f"run {run}"
-        raise DataError(
-            f"{where}: no weight file {what} in {weights}; delete the folder and run again"
-        )
 
 
 def write(group: Group, out: Path) -> None:

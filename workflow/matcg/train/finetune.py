@@ -34,13 +34,7 @@ from matcg.seeds import derive
 from matcg.train.attempt import Attempt, Stop, disk_errors, peak_mb
 from matcg.train.checkpoint import FORMAT, Store
 from matcg.train.lock import held
-
-# Parts that a recipe can train, by the names that transformers gives them.
-PARTS = {
-    "tower": ("vision_tower", "visual", "vision_model"),
-    "projector": ("multi_modal_projector", "visual.merger"),
-    "llm": ("language_model", "lm_head"),
-}
+from matcg.weights import ADAPTER_CONFIG, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +97,6 @@ def choose_parameters(model: nn.Module, recipe: Recipe) -> nn.Module:
     # At the paper's rates most steps are smaller than bfloat16 can add to a weight: updates are
     # made in float32, and only the arithmetic runs in the backbone's own type.
     return model.float()
-
-
-def part_of(name: str) -> str:
-    """Return the part (tower, projector or llm) that a parameter belongs to."""
-    pieces = f".{name}."
-    for part in ("projector", "tower"):
-        if any(f".{mark}." in pieces for mark in PARTS[part]):
-            return part
-    return "llm"
 
 
 def _with_adapters(model: nn.Module, chosen: set[str], recipe: Recipe) -> nn.Module:
@@ -183,14 +168,21 @@ def last_logits(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
 
     At 32 prompts of 650 tokens the full logits of a 7B model would take gigabytes.
     """
+    hidden, head = last_hidden(model, inputs)
+    last = inputs["attention_mask"].sum(dim=1) - 1
+    rows = torch.arange(len(last), device=last.device)
+    logits: Tensor = head(hidden[rows, last]).float()
+    return logits
+
+
+def last_hidden(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, nn.Module]:
+    """Return the last layer's states (n, tokens, width), and what makes logits of them."""
     base: Any = model
     if hasattr(base, "get_base_model"):
         base = base.get_base_model()
-    hidden = base.model(**inputs, use_cache=False).last_hidden_state
-    last = inputs["attention_mask"].sum(dim=1) - 1
-    rows = torch.arange(len(last), device=last.device)
-    logits: Tensor = base.get_output_embeddings()(hidden[rows, last]).float()
-    return logits
+    hidden: Tensor = base.model(**inputs, use_cache=False).last_hidden_state
+    head: nn.Module = base.get_output_embeddings()
+    return hidden, head
 
 
 def step_loss(
@@ -316,25 +308,39 @@ def train(
 
 
 def save(model: nn.Module, processor: Any, out: Path, layout: set[str]) -> None:
-    """Write weights and processor to a folder that appears whole or not at all.
+    """Write a run's weights to a folder that appears whole or not at all.
+
+    Adapters are written as such, without the processor, which is the backbone's own.
 
     Raises:
         DataError: the weights' names differ from `layout`, the base checkpoint's, so that an
             engine that could read the base could not read them.
     """
     whole: Any = model
-    if hasattr(whole, "merge_and_unload"):
-        whole = whole.merge_and_unload()
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     whole.save_pretrained(part)
-    processor.save_pretrained(part)
-    written = weight_names(part)
-    if layout and written != layout:
-        odd = sorted(written ^ layout)[:3]
-        raise DataError(f"{part}: weight names changed on saving ({', '.join(odd)} ...)")
+    if hasattr(whole, "merge_and_unload"):
+        _tidy_adapter(part)
+    else:
+        processor.save_pretrained(part)
+        written = weight_names(part)
+        if layout and written != layout:
+            odd = sorted(written ^ layout)[:3]
+            raise DataError(f"{part}: weight names changed on saving ({', '.join(odd)} ...)")
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
+
+
+def _tidy_adapter(folder: Path) -> None:
+    """Make peft's files the same wherever and whenever they are written: sets are unordered."""
+    (folder / "README.md").unlink(missing_ok=True)
+    file = folder / ADAPTER_CONFIG
+    config = json.loads(file.read_text())
+    config["target_modules"] = sorted(config["target_modules"])
+    if Path(config["base_model_name_or_path"] or "").is_dir():
+        config["base_model_name_or_path"] = None
+    file.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
 def weight_names(folder: Path) -> set[str]:

@@ -1,0 +1,271 @@
+"""How a protocol asks questions, and what is read off the replies."""
+
+import io
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_makers import picture, sample
+from matcg.config import Backbone, Protocol
+from matcg.errors import DataError
+from matcg.evaluate.asking import GREY, SCHEMA, choose_examples, make_asks, parse, tabulate
+from matcg.evaluate.engine import Reply
+from matcg.samples import question_text
+
+LETTERS = [50, 51, 52, 53]
+THREE = ("x", "y", "z")
+FOUR = ("mass", "cyst", "scar", "no scar")
+FAKE = Backbone(
+    name="fake",
+    weights="fake",
+    image={"size": 16},
+    prompt="<image>{question}\nSay:",
+    turn_end="!\n",
+    recipes={"full": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 1}},
+)
+POOL = [sample(n, ("yes", "no")[n % 2]) for n in range(100, 140)]
+TESTED = [sample(n, ("yes", "no")[n % 2]) for n in range(12)]
+
+
+def asking(**settings):
+    return Protocol(name="p", **settings)
+
+
+def reply(*probabilities, free=50):
+    return Reply(tuple(math.log(p) for p in probabilities), free)
+
+
+def tabulated(samples, protocol, *replies):
+    asks = make_asks(samples, protocol, FAKE)
+    table = tabulate("run", samples, protocol, asks, replies, LETTERS)
+    assert table.schema.equals(SCHEMA)
+    return table.to_pylist()
+
+
+def scored(samples, *replies):
+    return tabulated(samples, asking(), *replies)
+
+
+def pixels(image):
+    return image.tobytes()
+
+
+def shown(samples, protocol, draw=0, pool=()):
+    """Return the bytes of the picture asked about, by sample."""
+    asks = make_asks(samples, protocol, FAKE, draw, pool)
+    return {ask.sample_id: pixels(ask.pictures[-1]) for ask in asks}
+
+
+def test_a_question_is_asked_once_as_it_stands():
+    (ask,) = make_asks([sample(0, "y", options=THREE)], asking(), FAKE)
+    assert ask.prompt == f"<image>{question_text('Well?', THREE)}\nSay:"
+    assert (ask.sample_id, ask.options, ask.order) == ("s-0", THREE, (0, 1, 2))
+    assert [each.size for each in ask.pictures] == [(16, 16)]
+
+
+def test_the_likeliest_letter_is_the_prediction():
+    samples = [sample(0, "y", options=THREE), sample(1, "x", options=THREE)]
+    first, second = scored(samples, reply(0.1, 0.6, 0.2), reply(0.1, 0.2, 0.3))
+    assert (first["predicted"], first["answer"], first["correct"]) == (1, 1, True)
+    assert (second["predicted"], second["answer"], second["correct"]) == (2, 0, False)
+    assert [first["run"], first["sample_id"], first["n_options"]] == ["run", "s-0", 3]
+    assert (first["verdicts"], second["verdicts"]) == ([1], [2])
+
+
+def test_strict_asks_that_the_free_answer_is_that_letter():
+    samples = [sample(n) for n in range(4)]
+    rows = scored(
+        samples,
+        reply(0.6, 0.3, free=50),
+        reply(0.6, 0.3, free=51),
+        reply(0.1, 0.3, free=7),
+        reply(0.1, 0.3, free=51),
+    )
+    assert [row["strict"] for row in rows] == [True, False, False, True]
+
+
+def test_mass_is_on_the_valid_letters_and_probabilities_are_among_them():
+    (row,) = scored([sample(0, "y", options=THREE)], reply(0.1, 0.25, 0.15))
+    assert row["mass"] == pytest.approx(0.5)
+    assert row["probabilities"] == pytest.approx([0.2, 0.5, 0.3])
+
+
+def test_the_smallest_probabilities_still_order_the_letters():
+    (row,) = scored([sample(0)], Reply((-2000.0, -1999.0), 7))
+    assert row["predicted"] == 1
+    assert sum(row["probabilities"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("replies", [1, 3])
+def test_replies_and_questions_must_match_in_number(replies):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        scored([sample(0), sample(1)], *[reply(0.5, 0.5)] * replies)
+
+
+def test_cyclic_orders_put_every_option_at_every_place():
+    asks = make_asks([sample(0, "y", options=THREE), sample(1)], asking(permutations=4), FAKE)
+    assert [ask.order for ask in asks[:3]] == [(0, 1, 2), (1, 2, 0), (2, 0, 1)]
+    assert asks[1].options == ("y", "z", "x")
+    assert "A: y\nB: z\nC: x" in asks[1].prompt
+    assert [ask.order for ask in asks[3:]] == [(0, 1), (1, 0)]
+    assert len(make_asks([sample(0, "y", options=THREE)], asking(permutations=2), FAKE)) == 2
+
+
+def test_orders_are_averaged_option_by_option():
+    (row,) = tabulated(
+        [sample(0, "y", options=THREE)],
+        asking(permutations=3),
+        reply(0.5, 0.3, 0.2, free=50),  # x y z
+        reply(0.5, 0.3, 0.2, free=50),  # y z x
+        reply(0.1, 0.1, 0.2, free=52),  # z x y
+    )
+    assert row["probabilities"] == pytest.approx([0.95 / 3, 1.3 / 3, 0.75 / 3])
+    assert (row["predicted"], row["correct"], row["verdicts"]) == (1, True, [0, 1, 1])
+    assert row["mass"] == pytest.approx(2.4 / 3)
+    assert not row["strict"]
+
+
+def test_strict_over_orders_follows_the_option_and_not_the_letter():
+    protocol = asking(permutations=2)
+    same_option = [reply(0.9, 0.1, free=50), reply(0.1, 0.9, free=51)]
+    same_letter = [reply(0.9, 0.1, free=50), reply(0.4, 0.6, free=50)]
+    rows = tabulated([sample(0), sample(1)], protocol, *same_option, *same_letter)
+    assert [row["strict"] for row in rows] == [True, False]
+
+
+def test_a_blank_picture_is_grey_in_the_pictures_own_size():
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 20), (255, 0, 0)).save(buffer, "PNG")
+    padded = FAKE.model_copy(update={"image": FAKE.image.model_copy(update={"geometry": "pad"})})
+    (ask,) = make_asks([sample(0, image=buffer.getvalue())], asking(image="blank"), padded)
+    values = np.asarray(ask.pictures[0])
+    assert (values[4:12] == GREY).all()
+    assert not values[:4].any()
+    assert not values[12:].any()
+
+
+def test_shuffled_pictures_are_those_of_other_questions_each_once():
+    own, other = shown(TESTED, asking()), shown(TESTED, asking(image="shuffled"))
+    assert sorted(other.values()) == sorted(own.values())
+    assert not [key for key in own if own[key] == other[key]]
+    assert shown(TESTED[::-1], asking(image="shuffled")) == other
+    assert shown(TESTED, asking(image="shuffled", seed=1)) != other
+
+
+def test_a_picture_of_several_questions_is_never_shuffled_to_one_of_them():
+    doubles = [replace(sample(n), image=picture(n // 3), fingerprint="") for n in range(6)]
+    own, other = shown(doubles, asking()), shown(doubles, asking(image="shuffled"))
+    assert not [key for key in own if own[key] == other[key]]
+    with pytest.raises(DataError, match=r"s: 3 of 5 test questions show the same picture"):
+        make_asks(doubles[:5], asking(image="shuffled"), FAKE)
+
+
+def test_examples_stand_before_every_question_and_are_the_same():
+    asks = make_asks(TESTED, asking(shots=2, permutations=2), FAKE, 0, POOL)
+    examples = choose_examples(TESTED, asking(shots=2), 0, POOL)
+    stem = "".join(
+        f"<image>{question_text(e.question, e.options)}\nSay: {'AB'[e.answer]}!\n" for e in examples
+    )
+    assert sorted(e.label for e in examples) == ["no", "no", "yes", "yes"]
+    assert {ask.prompt[: len(stem)] for ask in asks} == {stem}
+    assert asks[1].prompt[len(stem) :] == f"<image>{question_text('Well?', ('no', 'yes'))}\nSay:"
+    pictures = [pixels(each) for each in asks[0].pictures]
+    assert len(pictures) == 5
+    assert pictures[-1] == shown(TESTED, asking())["s-0"]
+    assert pictures[:-1] == [shown([e], asking())[e.sample_id] for e in examples]
+
+
+def test_examples_depend_on_seed_target_and_draw_alone():
+    def ids(protocol=None, draw=0, pool=POOL, tested=TESTED):
+        chosen = choose_examples(tested, protocol or asking(shots=3), draw, pool)
+        return [example.sample_id for example in chosen]
+
+    assert ids(pool=POOL[::-1], tested=TESTED[::-1]) == ids()
+    others = [ids(draw=1), ids(asking(shots=3, seed=1))]
+    others += [ids(tested=[replace(each, subset="t") for each in TESTED])]
+    assert ids() not in others
+    assert len({tuple(each) for each in others}) == 3
+
+
+def test_examples_are_mixed():
+    labels = [
+        "".join(e.label[0] for e in choose_examples(TESTED, asking(shots=3), draw, POOL))
+        for draw in range(9)
+    ]
+    assert len(set(labels)) > 1
+
+
+def test_what_is_tested_is_no_example():
+    copies = [
+        replace(POOL[0], image=TESTED[3].image, fingerprint=""),
+        replace(POOL[1], fingerprint=TESTED[4].fingerprint),
+    ]
+    rest = POOL[2:6]
+    for draw in range(9):
+        chosen = choose_examples(TESTED, asking(shots=2), draw, [*copies, *rest])
+        assert sorted(e.sample_id for e in chosen) == sorted(e.sample_id for e in rest)
+    with pytest.raises(DataError, match=r"s: protocol p needs 3 examples of label 'no'.* are 2 "):
+        choose_examples(TESTED, asking(shots=3), 0, [*copies, *rest])
+
+
+def test_option_text_is_scored_after_the_bare_question():
+    protocol = asking(scoring="option-text", shots=1)
+    ask, _ = make_asks(TESTED[:2], protocol, FAKE, 0, POOL)
+    assert ask.prompt.endswith("!\n<image>Well?\nSay:")
+    assert ask.prompt.count("Say: yes!") == ask.prompt.count("Say: no!") == 1
+    plain = asking(scoring="option-text")
+    (row,) = tabulated([sample(0, "y", options=THREE)], plain, Reply((-3.0, -1.0, -2.0), -1))
+    assert (row["predicted"], row["correct"], row["verdicts"]) == (1, True, [1])
+    expected = np.exp([-3.0, -1.0, -2.0])
+    assert row["probabilities"] == pytest.approx(expected / expected.sum())
+    assert (row["mass"], row["strict"]) == (1.0, True)
+
+
+def test_text_is_read_or_counted_as_unparsed():
+    said = ["B", "The answer is (B).", "who knows"]
+    samples = [sample(n, "no") for n in range(3)]
+    replies = [Reply((), 7, text) for text in said]
+    rows = tabulated(samples, asking(scoring="generate"), *replies)
+    assert [row["predicted"] for row in rows] == [1, 1, -1]
+    assert [row["verdicts"] for row in rows] == [[1], [1], [-1]]
+    assert [row["correct"] for row in rows] == [True, True, False]
+    assert [row["strict"] for row in rows] == [True, False, False]
+    assert [row["mass"] for row in rows] == [1.0, 1.0, 0.0]
+    assert [row["probabilities"] for row in rows] == [[0.0, 1.0], [0.0, 1.0], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("C", 2),
+        ("C.", 2),
+        ("(C)", 2),
+        ("C: scar", 2),
+        ("C) it looks like a mass", 2),
+        ("Answer: C", 2),
+        ("The answer is C", 2),
+        ("**B**", 1),
+        ("B A A B", 1),
+        ("E", None),
+        ("A cyst is seen", 1),
+        ("I see a cyst", 1),
+        ("This is a Cyst.", 1),
+        ("there is no  scar here", 3),
+        ("scar", 2),
+        ("Either B or C", None),
+        ("mass or cyst", None),
+        ("cystic changes", None),
+        ("B-cell lymphoma", None),
+        ("", None),
+    ],
+)
+def test_a_letter_counts_first_then_the_only_option_named(text, place):
+    assert parse(text, FOUR) == place
+
+
+def test_an_unreadable_picture_is_named():
+    with pytest.raises(DataError, match=r"s, sample s-7: not an image"):
+        make_asks([sample(7, image=b"none")], asking(image="blank"), FAKE)

@@ -1,0 +1,140 @@
+"""Answers through transformers, in batches: for classes that vLLM lacks, and to check vLLM by."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.utils import logging
+
+from matcg.config import Backbone, Protocol
+from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long
+from matcg.prompts import continued, letter_tokens
+from matcg.samples import LETTERS
+from matcg.train.finetune import last_hidden, last_logits, load
+
+BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
+
+
+class TransformersEngine(Engine):
+    """A model and its processor."""
+
+    def __init__(
+        self, weights: Path | str, backbone: Backbone, settings: Mapping[str, Any]
+    ) -> None:
+        """Read the weights; the arguments are those of `matcg.evaluate.engine.start`."""
+        super().__init__(weights, backbone)
+        logging.disable_progress_bar()
+        gpu = backbone.resources.gpu and torch.cuda.is_available()
+        self._device = torch.device("cuda" if gpu else "cpu")
+        self._batch = settings.get("max_num_seqs") or BATCH
+        self._model: Any = None
+        self._load(weights)
+        self.letters = letter_tokens(self._processor.tokenizer, backbone, len(LETTERS))
+
+    def close(self) -> None:
+        """Drop the model."""
+        self._model = None
+
+    def _load(self, weights: Path | str) -> None:
+        self._model = None  # two at once may not fit
+        model, self._processor = load(str(weights), self.backbone)
+        self._model = model.to(self._device).eval()
+        text = self._model.config.get_text_config()
+        self._context = int(text.max_position_embeddings)
+
+    def _answer(self, asks: Sequence[Ask], protocol: Protocol, adapter: Path | None) -> list[Reply]:
+        ways: dict[str, Callable[[Any, Sequence[Ask]], list[Reply]]] = {
+            "letter": self._by_letter,
+            "option-text": self._by_option,
+            "generate": lambda model, part: self._by_text(model, part, protocol.max_tokens),
+        }
+        read = ways[protocol.scoring]
+        replies: list[Reply] = []
+        with torch.inference_mode(), self._adapted(adapter) as model:
+            for start in range(0, len(asks), self._batch):
+                replies += read(model, asks[start : start + self._batch])
+        return replies
+
+    @contextmanager
+    def _adapted(self, adapter: Path | None) -> Iterator[Any]:
+        """Yield the model, with an adapter while the body runs."""
+        if adapter is None:
+            yield self._model
+            return
+        from peft import PeftModel  # two seconds, for LoRA only
+
+        adapted = PeftModel.from_pretrained(self._model, adapter).eval()
+        try:
+            yield adapted
+        finally:
+            self._model = adapted.unload()
+
+    def _by_letter(self, model: Any, asks: Sequence[Ask]) -> list[Reply]:
+        inputs = self._inputs(asks, [ask.prompt for ask in asks])
+        scores = last_logits(model, inputs).log_softmax(dim=-1)
+        return [
+            Reply(tuple(row[self.letters[: len(ask.options)]].tolist()), int(row.argmax()))
+            for ask, row in zip(asks, scores, strict=True)
+        ]
+
+    def _by_option(self, model: Any, asks: Sequence[Ask]) -> list[Reply]:
+        """Score the text of each option as if it had been said."""
+        pairs = [(ask, option) for ask in asks for option in ask.options]
+        means: list[float] = []
+        for start in range(0, len(pairs), self._batch):
+            means += self._means(model, pairs[start : start + self._batch])
+        each = iter(means)
+        return [Reply(tuple(next(each) for _ in ask.options), -1) for ask in asks]
+
+    def _means(self, model: Any, pairs: Sequence[tuple[Ask, str]]) -> list[float]:
+        """Return the mean log-probability of each option's tokens, which end their prompts."""
+        inputs = self._inputs(
+            [ask for ask, _ in pairs], [continued(ask.prompt, option) for ask, option in pairs]
+        )
+        tokens = [
+            option_tokens(self._processor.tokenizer, self.backbone, ask, option)
+            for ask, option in pairs
+        ]
+        hidden, head = last_hidden(model, inputs)
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        means = []
+        for row, ((ask, option), ids) in enumerate(zip(pairs, tokens, strict=True)):
+            first, end = lengths[row] - len(ids), lengths[row]
+            if inputs["input_ids"][row, first:end].tolist() != ids:
+                raise boundary(self.backbone, ask, option)
+            scores = head(hidden[row, first - 1 : end - 1]).float().log_softmax(dim=-1)
+            means.append(float(scores[range(len(ids)), ids].mean()))
+        return means
+
+    def _by_text(self, model: Any, asks: Sequence[Ask], tokens: int) -> list[Reply]:
+        """Let the model speak, greedily; vLLM knows no penalty of repetitions unless told."""
+        inputs = self._inputs(asks, [ask.prompt for ask in asks], side="left")
+        said = model.generate(
+            **inputs, max_new_tokens=tokens, do_sample=False, repetition_penalty=1.0
+        )
+        new = said[:, inputs["input_ids"].shape[1] :]
+        texts = self._processor.batch_decode(new, skip_special_tokens=True)
+        return [Reply((), int(row[0]), text.strip()) for row, text in zip(new, texts, strict=True)]
+
+    def _inputs(
+        self, asks: Sequence[Ask], prompts: Sequence[str], side: str = "right"
+    ) -> dict[str, Tensor]:
+        """Return the processor's tensors, padded.
+
+        Raises:
+            DataError: a prompt exceeds the context.
+        """
+        self._processor.tokenizer.padding_side = side
+        encoded = self._processor(
+            text=list(prompts),
+            images=[list(ask.pictures) for ask in asks],
+            padding=True,
+            return_tensors="pt",
+        )
+        for ask, mask in zip(asks, encoded["attention_mask"], strict=True):
+            if int(mask.sum()) >= self._context:
+                raise too_long(ask.sample_id, int(mask.sum()), self._context)
+        return {name: value.to(self._device) for name, value in encoded.items()}

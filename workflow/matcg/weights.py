@@ -1,0 +1,133 @@
+"""Checks of weight files before an engine reads them: whole weights and adapters."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from matcg.config import Backbone
+from matcg.errors import DataError
+
+ADAPTER = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+INDEX = "model.safetensors.index.json"
+# Parts of a model, by the names that transformers gives them; all else is the language model.
+PARTS = {
+    "tower": ("vision_tower", "visual", "vision_model"),
+    "projector": ("multi_modal_projector", "visual.merger"),
+    "llm": ("language_model", "lm_head"),
+}
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def part_of(name: str) -> str:
+    """Return the part (tower, projector or llm) that a parameter belongs to."""
+    pieces = f".{name}."
+    for part in ("projector", "tower"):
+        if any(f".{mark}." in pieces for mark in PARTS[part]):
+            return part
+    return "llm"
+
+
+def check_whole(weights: Path | str, backbone: Backbone) -> None:
+    """Raise DataError where a folder's weights are missing, unreadable or not the backbone's."""
+    if str(weights) == backbone.weights and not Path(weights).is_dir():
+        return  # a name on the hub
+    found = whole_shapes(Path(weights))
+    base = Path(backbone.weights)
+    expected = whole_shapes(base) if base.is_dir() else found
+    odd = sorted(name for name in found | expected if found.get(name) != expected.get(name))
+    if odd:
+        raise DataError(
+            f"{weights}: {len(odd)} weights are not as in backbone {backbone.name}, the first is"
+            f" {odd[0]}: {_sized(found, odd[0])} here, {_sized(expected, odd[0])} there; train the"
+            " run again"
+        )
+
+
+def whole_shapes(folder: Path) -> Shapes:
+    """Return the shape of each tensor in a folder of whole weights, in one file or several.
+
+    Raises:
+        DataError: a file is missing or cannot be read.
+    """
+    index = folder / INDEX
+    if index.is_file():
+        files = sorted({folder / name for name in _json(index)["weight_map"].values()})
+    else:
+        files = [folder / "model.safetensors"]
+    shapes: Shapes = {}
+    for file in files:
+        shapes |= shapes_in(file)
+    return shapes
+
+
+def shapes_in(file: Path) -> Shapes:
+    """Return the shape of each tensor in a safetensors file; only its header is read.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
+    if not file.is_file():
+        raise DataError(f"{file}: this weights file is missing; train the run again")
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            names = tensors.keys()
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"{file}: this weights file cannot be read ({error}); train the run again"
+        ) from None
+
+
+def adapter_config(folder: Path) -> dict[str, Any]:
+    """Return what a run's adapter is, empty where the folder holds whole weights.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    file = folder / ADAPTER_CONFIG
+    return _json(file) if file.is_file() else {}
+
+
+def check_adapter(folder: Path, backbone: Backbone) -> None:
+    """Raise DataError where an adapter is missing, unreadable or made for other layers."""
+    if not adapter_config(folder):
+        raise DataError(f"{folder}: holds no {ADAPTER_CONFIG}, so no adapter; train the run again")
+    shapes = shapes_in(folder / ADAPTER)
+    base = Path(backbone.weights)
+    if not base.is_dir():
+        return
+    known = {_layer(name): shape for name, shape in whole_shapes(base).items()}
+    for name, shape in shapes.items():
+        for mark, axis in ((".lora_A.weight", 1), (".lora_B.weight", 0)):
+            layer, found, _ = name.partition(mark)
+            size = known.get(_layer(layer + ".weight"))
+            if found and (size is None or size[axis] != shape[axis]):
+                raise DataError(
+                    f"{folder}: this adapter does not fit backbone {backbone.name}: {name} is"
+                    f" {shape}, the layer is {size or 'not there'}; name the backbone that it was"
+                    " trained on, or train the run again"
+                )
+
+
+def _layer(name: str) -> tuple[str, str]:
+    """Return a weight's part and its name there: what stands before differs between formats."""
+    found = re.search(r"\b(?:layers|blocks)\.\d.*", name)
+    return part_of(name), found[0] if found else ".".join(name.split(".")[-3:])
+
+
+def _sized(shapes: Shapes, name: str) -> str:
+    return "x".join(map(str, shapes[name])) if name in shapes else "none"
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """Return the object in a JSON file."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read ({error}); train the run again") from None
+    return found
