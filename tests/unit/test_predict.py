@@ -61,7 +61,9 @@ class FakeEngine:
         if self.desk.fails_on and self.desk.fails_on in text:
             raise RuntimeError("killed")
         share = 0.1 + 0.01 * (sum(text.encode()) % 80)
-        return [Reply((math.log(share), math.log(1 - share)), 50) for _ in asks]
+        # The question matters too, as in a real engine.
+        logprobs = [(math.log(share) - len(ask.sample_id), math.log(1 - share)) for ask in asks]
+        return [Reply(each, 50) for each in logprobs]
 
     def close(self):
         self.desk.calls.append(("close", ""))
@@ -168,7 +170,7 @@ def test_runs_take_turns_in_one_engine_once_the_last_answered_alike_in_its_own(d
     ]
     assert [row["sample_id"] for row in rows[:3]] == ["knee-0", "knee-1", "knee-2"]
     shares = {row["run"]: row["probabilities"][0] for row in rows}
-    assert len({round(share, 3) for share in shares.values()}) == len(RUNS)
+    assert len({round(share, 9) for share in shares.values()}) == len(RUNS)
     assert (desk.timing()["starts"], desk.timing()["questions"]) == (2, 4 * 2 * 3)
 
 
@@ -183,6 +185,13 @@ def test_an_engine_that_keeps_old_weights_is_found_and_each_run_gets_its_own(des
     assert "each run gets its own" in capfd.readouterr().out
 
 
+def test_the_last_run_is_compared_by_its_own_questions(desk):
+    desk.question("abdomen-and-more", 3)
+    desk.asked[RUNS[-1]].insert(0, ("cat", "abdomen-and-more", ""))
+    _, calls = desk.predict()
+    assert [verb for verb, _ in calls] == ["start", "start", "load", "load", "load"]
+
+
 def test_one_run_needs_one_engine(desk):
     assert desk.predict("full/cg/seed0")[1] == [("start", "full-cg-seed0")]
 
@@ -193,7 +202,7 @@ def test_adapters_share_an_engine_with_the_backbone(desk):
     rows, calls = desk.predict()
     assert calls == [("start", "baseline")]
     shares = {row["run"]: row["probabilities"][0] for row in rows}
-    assert len({round(share, 3) for share in shares.values()}) == len(RUNS)
+    assert len({round(share, 9) for share in shares.values()}) == len(RUNS)
 
 
 def test_adapters_beyond_the_language_model_are_merged(desk, monkeypatch):

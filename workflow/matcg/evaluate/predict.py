@@ -152,10 +152,9 @@ class Group:
             self._asks[sheet] = samples, asks
         return self._asks[sheet]
 
-    def probe(self) -> list[Ask]:
-        """Return some questions, asked for letters, by which engines are compared."""
-        sheet = next(sheet for run in self.runs for sheet in self.asked[run])
-        samples = read_samples(sheet.test)[:PROBES]
+    def probe(self, run: str) -> list[Ask]:
+        """Return some of a run's questions, asked for letters, by which engines are compared."""
+        samples = read_samples(self.asked[run][0].test)[:PROBES]
         return make_asks(samples, Protocol(name=LETTERS), self.backbone)
 
     def start(self, weights: Path, sheets: Iterable[Sheet], rank: int = 0) -> Engine:
@@ -256,7 +255,7 @@ def in_own_engine(group: Group, run: str) -> list[Reply]:
     with group.whole(run) as weights:
         engine = group.start(weights, sheets)
         group.answer(run, sheets, engine)
-        replies = engine.ask(group.probe(), Protocol(name=LETTERS))
+        replies = engine.ask(group.probe(run), Protocol(name=LETTERS))
         engine.close()
     return replies
 
@@ -293,7 +292,7 @@ def swaps_well(group: Group, engine: Engine, run: str, fresh: Sequence[tuple[flo
     """Tell whether a run whose weights are swapped in answers as it does in a fresh engine."""
     with group.whole(run) as weights:
         load(group, engine, weights)
-        replies = engine.ask(group.probe(), Protocol(name=LETTERS))
+        replies = engine.ask(group.probe(run), Protocol(name=LETTERS))
     largest = max(
         float(np.abs(np.subtract(reply.logprobs, expected)).max())
         for reply, expected in zip(replies, fresh, strict=True)
