@@ -251,6 +251,7 @@ def test_text_is_read_or_counted_as_unparsed():
         ("B A A B", 1),
         ("E", None),
         ("A cyst is seen", 1),
+        ("A B B B", 0),  # a model that was never taught where to end
         ("I see a cyst", 1),
         ("This is a Cyst.", 1),
         ("there is no  scar here", 3),

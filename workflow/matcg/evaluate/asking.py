@@ -40,7 +40,7 @@ UNPARSED = -1
 GREY = (128, 128, 128)
 
 # A capital that is a word of its own; "A" and "I" before another word are English, not letters.
-LETTER = re.compile(r"(?<![\w.'\u2019-])([A-Z])(?![\w'\u2019-]|\.\w)(?!(?<=[AI])\s+\w)")
+LETTER = re.compile(r"(?<![\w.'\u2019-])([A-Z])(?![\w'\u2019-]|\.\w)(?!(?<=[AI])\s+\w\w)")
 
 
 @dataclass(frozen=True, slots=True)
