@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg.config import Backbone
+from matcg.evaluate.classes import check_class
 from matcg.prompts import letter_tokens, picture_of, prompt_of
 from matcg.samples import LETTERS, Sample
 
@@ -46,6 +47,7 @@ class Engine:
             os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
         from vllm import LLM, SamplingParams  # reads the environment set above
 
+        check_class(weights, backbone)
         self._params = SamplingParams
         self._backbone = backbone
         options = {name: settings[name] for name in settings if settings[name] is not None}
