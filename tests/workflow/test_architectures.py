@@ -155,6 +155,16 @@ def test_vllm_scores_letters_as_transformers_before_and_after_training(
         check(engine.ask(questions(6)), second, letters)
 
 
+def test_a_prompt_that_begins_itself_is_asked_as_it_is_trained(siblings: Siblings) -> None:
+    backbone = siblings("llava-1.5-7b")
+    begun = backbone.model_copy(update={"prompt": f"<s>{backbone.prompt}"})
+    expected = by_transformers(backbone, Path(backbone.weights))
+    with mock.patch.dict(os.environ):
+        engine = Engine(backbone.weights, begun, Settings().model_dump())
+        check(engine.ask(questions(6)), expected, engine.letters)
+    assert np.array_equal(by_transformers(begun, Path(backbone.weights)), expected)
+
+
 @pytest.mark.parametrize("name", ABSENT)
 def test_a_class_that_vllm_lacks_is_named_with_what_to_do(siblings: Siblings, name: str) -> None:
     backbone = siblings(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 from matcg.config import Backbone
 from matcg.evaluate.classes import check_class
-from matcg.prompts import letter_tokens, picture_of, prompt_of
+from matcg.prompts import begins_itself, letter_tokens, picture_of, prompt_of
 from matcg.samples import LETTERS, Sample
 
 # Read when vllm is imported. In one process scheduling is deterministic and the start faster; one
@@ -86,7 +86,13 @@ class Engine:
         params = [
             self._params(max_tokens=1, temperature=0, logprob_token_ids=ids) for ids in letters
         ]
-        outputs = self._llm.generate(prompts, params, use_tqdm=False)
+        special = not begins_itself(self._llm.get_tokenizer(), self._backbone)
+        outputs = self._llm.generate(
+            prompts,
+            params,
+            use_tqdm=False,
+            tokenization_kwargs={"add_special_tokens": special},
+        )
         return [
             _reply(output.outputs[0], ids) for output, ids in zip(outputs, letters, strict=True)
         ]

@@ -4,6 +4,7 @@ What a backbone's class, processor and prompt do can so be tried without its dow
 knows nothing: its answers are for comparisons, as between transformers and vLLM.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +89,7 @@ def make_sibling(backbone: Backbone, out: Path, seed: int = 0) -> Backbone:
     model, processor = architecture.make(tokenizer, architecture.edge)
     with torch.no_grad():
         _spread(model)
-    model.save_pretrained(out)
-    processor.save_pretrained(out)
-    if isinstance(model, LlavaForConditionalGeneration):
-        name_as_published(out / "model.safetensors")
+    _publish(model, processor, out)
     changes = {
         "weights": str(out),
         "revision": None,
@@ -101,6 +99,51 @@ def make_sibling(backbone: Backbone, out: Path, seed: int = 0) -> Backbone:
         "_digest": "",
     }
     return backbone.model_copy(update=changes)
+
+
+def _publish(model: PreTrainedModel, processor: Any, out: Path) -> None:
+    """Write a model and its processor as the published ones lie on the hub.
+
+    What transformers 5 writes differs: the names of LLaVA's tower, image settings within the
+    processor's, Qwen2's text settings below a key of their own.
+    """
+    model.save_pretrained(out)
+    processor.save_pretrained(out)
+    if isinstance(model, LlavaForConditionalGeneration):
+        name_as_published(out / "model.safetensors")
+    settings = _read(out / "processor_config.json")
+    pixels = settings.pop("image_processor")
+    settings.pop("video_processor", None)
+    if "merge_size" in pixels:
+        size = pixels.pop("size")
+        pixels |= {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
+    _write(
+        out / "preprocessor_config.json", pixels | {"processor_class": settings["processor_class"]}
+    )
+    _write(out / "processor_config.json", settings)
+    if model.config.model_type in ("qwen2_vl", "qwen2_5_vl"):
+        _flatten(out / "config.json")
+
+
+def _flatten(file: Path) -> None:
+    """Lift the text model's settings to the top of a configuration, its rotary ones renamed."""
+    config = _read(file)
+    text = config.pop("text_config")
+    rope = text.pop("rope_parameters")
+    scaling = {"type": "mrope", "mrope_section": rope["mrope_section"]}
+    text |= {"rope_theta": rope["rope_theta"], "rope_scaling": scaling}
+    _write(file, text | config)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return a JSON file's mapping."""
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _write(file: Path, data: dict[str, Any]) -> None:
+    """Write a JSON file."""
+    file.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def tokenizer_of(architecture: Architecture) -> PreTrainedTokenizerFast:
