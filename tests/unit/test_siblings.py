@@ -161,7 +161,10 @@ def test_weights_of_another_architecture_are_refused(siblings, said):
         finetune.load(wrong.weights, wrong)
 
 
-def test_an_architecture_without_a_sibling_says_where_to_write_one(siblings, tmp_path: Path):
-    unknown = siblings("llava-1.5-7b").model_copy(update={"architecture": None})
-    with pytest.raises(ConfigError, match=r"known are llava/llama, .*; write one in siblings\.py"):
+@pytest.mark.parametrize(("said", "shown"), [(None, "not said"), ("blip", "blip")])
+def test_an_architecture_without_a_sibling_says_where_to_write_one(
+    siblings, tmp_path: Path, said, shown
+):
+    unknown = siblings("llava-1.5-7b").model_copy(update={"architecture": said})
+    with pytest.raises(ConfigError, match=rf"is {shown}; .* llava/llama, .* in siblings\.py"):
         make_sibling(unknown, tmp_path)

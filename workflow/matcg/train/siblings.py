@@ -81,8 +81,9 @@ def make_sibling(backbone: Backbone, out: Path, seed: int = 0) -> Backbone:
     architecture = ARCHITECTURES.get(backbone.architecture or "")
     if architecture is None:
         raise ConfigError(
-            f"backbone {backbone.name}: no tiny sibling of architecture '{backbone.architecture}';"
-            f" known are {', '.join(ARCHITECTURES)}; write one in {Path(__file__).name}"
+            f"backbone {backbone.name}: architecture: is {backbone.architecture or 'not said'};"
+            f" there are tiny siblings of {', '.join(ARCHITECTURES)}; say one of these, or write"
+            f" another in {Path(__file__).name}"
         )
     tokenizer = tokenizer_of(architecture)
     torch.manual_seed(seed)
