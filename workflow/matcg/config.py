@@ -431,6 +431,11 @@ class Backbone(Model):
         default=None, description="commit on the hub; needed for a hub name"
     )
     trust_remote_code: StrictBool = False
+    architecture: Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)?$")] | None = Field(
+        default=None,
+        description="`model_type` in the weights' config.json, as in qwen2_vl; where one class has"
+        " several text models a slash and the text model's, as in llava/qwen2",
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     image: Image
     prompt: Text = Field(description="holds {question}, and <image> where the picture goes")
@@ -469,7 +474,7 @@ class Backbone(Model):
             folder = Path(self.weights)
             found = digest_weights(folder) if folder.is_dir() else ""
             self._digest = found or f"{self.weights}@{self.revision}"
-        hidden = {"description", "recipes", "resources", "weights"} | ASKING
+        hidden = {"architecture", "description", "recipes", "resources", "weights"} | ASKING
         return json.dumps(
             {**json.loads(self.canonical(hidden)), "weights": self._digest},
             sort_keys=True,

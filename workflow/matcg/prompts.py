@@ -15,6 +15,12 @@ def prompt_of(sample: Sample, backbone: Backbone) -> str:
     return backbone.prompt.replace("{question}", question_text(sample.question, sample.options))
 
 
+def begins_itself(tokenizer: Any, backbone: Backbone) -> bool:
+    """Return whether the prompt has the token that begins a text: the tokeniser adds it no more."""
+    first = tokenizer.bos_token
+    return bool(first) and backbone.prompt.startswith(first)
+
+
 def picture_of(sample: Sample, backbone: Backbone) -> Image.Image:
     """Return the image as the backbone sees it: a square of its size in its geometry.
 

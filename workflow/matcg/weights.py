@@ -16,7 +16,7 @@ INDEX = "model.safetensors.index.json"
 # Parts of a model, by the names that transformers gives them; all else is the language model.
 PARTS = {
     "tower": ("vision_tower", "visual", "vision_model"),
-    "projector": ("multi_modal_projector", "visual.merger"),
+    "projector": ("multi_modal_projector", "visual.merger", "visual.deepstack_merger_list"),
     "llm": ("language_model", "lm_head"),
 }
 

@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from matcg.config import Backbone, Protocol
 from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long
-from matcg.prompts import continued, letter_tokens
+from matcg.prompts import begins_itself, continued, letter_tokens
 from matcg.samples import LETTERS
 from matcg.train.finetune import last_hidden, last_logits, load
 
@@ -133,6 +133,7 @@ class TransformersEngine(Engine):
             images=[list(ask.pictures) for ask in asks],
             padding=True,
             return_tensors="pt",
+            add_special_tokens=not begins_itself(self._processor.tokenizer, self.backbone),
         )
         for ask, mask in zip(asks, encoded["attention_mask"], strict=True):
             if int(mask.sum()) >= self._context:

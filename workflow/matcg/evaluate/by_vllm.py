@@ -13,8 +13,9 @@ from typing import Any, get_args
 
 from matcg.config import Backbone, Protocol
 from matcg.errors import DataError
+from matcg.evaluate.classes import check_class
 from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long
-from matcg.prompts import continued, letter_tokens
+from matcg.prompts import begins_itself, continued, letter_tokens
 from matcg.samples import LETTERS
 
 # Read when vllm is imported. In one process scheduling is deterministic and the start faster; one
@@ -47,6 +48,7 @@ class VllmEngine(Engine):
             os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
         from vllm import LLM, SamplingParams  # reads the environment set above
 
+        check_class(weights, backbone)
         self._params = SamplingParams
         self._adapters: dict[Path, int] = {}
         options = {name: settings[name] for name in settings if settings[name] is not None}
@@ -124,18 +126,29 @@ class VllmEngine(Engine):
         ]
         lora = self._request(adapter)
         try:
-            return list(self._llm.generate(requests, params, use_tqdm=False, lora_request=lora))
+            return list(self._generate(requests, params, lora))
         except ValueError as error:
             if "maximum model length" not in str(error):
                 raise
             self._name_longest(asks, requests, params)
             raise
 
+    def _generate(self, requests: Any, params: Any, lora: Any = None) -> Any:
+        """Let vLLM answer; a prompt that begins of its own accord does not begin twice."""
+        special = {"add_special_tokens": not begins_itself(self._tokenizer, self.backbone)}
+        return self._llm.generate(
+            requests,
+            params,
+            use_tqdm=False,
+            lora_request=lora,
+            tokenization_kwargs=special,
+        )
+
     def _name_longest(self, asks: Sequence[Ask], requests: Sequence[Any], params: Any) -> None:
         """Raise DataError about the first request that vLLM refuses, long ones first."""
         for place in sorted(range(len(asks)), key=lambda i: -len(requests[i]["prompt"])):
             try:
-                self._llm.generate(requests[place], params[place], use_tqdm=False)
+                self._generate(requests[place], params[place])
             except ValueError:
                 context = self._llm.model_config.max_model_len
                 raise too_long(asks[place].sample_id, None, context) from None

@@ -374,15 +374,19 @@ def accuracy(
 def save(
     model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path
 ) -> None:
-    """Write weights and processor to `out`, under the names that vLLM reads.
-
-    A model born from random weights names its tower `vision_tower.x`; published checkpoints, and
-    vLLM with them, say `vision_tower.vision_model.x`. Once renamed, loading and saving keep it.
-    """
+    """Write weights and processor to `out`, under the names that vLLM reads."""
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     make_processor(tokenizer).save_pretrained(out)
-    file = out / "model.safetensors"
+    name_as_published(out / "model.safetensors")
+
+
+def name_as_published(file: Path) -> None:
+    """Rename the tower's tensors in the weights of a LLaVA that was born from random weights.
+
+    It names its tower `vision_tower.x`; published checkpoints, and vLLM with them, say
+    `vision_tower.vision_model.x`. Once renamed, loading and saving keep it.
+    """
     old, new = "vision_tower.", "vision_tower.vision_model."
     weights = {
         name if new in name else name.replace(old, new): value

@@ -18,21 +18,23 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
+from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
 
 from matcg import devices, versions
 from matcg.config import Backbone, Recipe
 from matcg.errors import DataError, ResourceError
-from matcg.prompts import letter_tokens, picture_of, prompt_of
+from matcg.prompts import begins_itself, letter_tokens, picture_of, prompt_of
 from matcg.provenance import describe, device_name
 from matcg.samples import LETTERS, Sample, read_samples
 from matcg.seeds import derive
 from matcg.train.attempt import Attempt, Stop, disk_errors, peak_mb
 from matcg.train.checkpoint import FORMAT, Store
+from matcg.train.checks import check_architecture, check_processor
 from matcg.train.lock import held
 from matcg.weights import ADAPTER_CONFIG, part_of
 
@@ -71,8 +73,13 @@ def read_mix(mix: Path, data: Path) -> list[Task]:
 
 
 def load(weights: str, backbone: Backbone) -> tuple[nn.Module, Any]:
-    """Return a backbone's model and processor; only safetensors are read."""
+    """Return a backbone's model and processor; only safetensors are read.
+
+    Raises:
+        ConfigError: the weights are of another architecture than the backbone says.
+    """
     where = {"revision": backbone.revision, "trust_remote_code": backbone.trust_remote_code}
+    check_architecture(AutoConfig.from_pretrained(weights, **where), backbone)
     model = AutoModelForImageTextToText.from_pretrained(
         weights, dtype=getattr(torch, backbone.dtype), use_safetensors=True, **where
     )
@@ -152,7 +159,9 @@ class Reader:
         self.processor.tokenizer.padding_side = "right"
         encoded = self.processor(
             text=[prompt_of(sample, self.backbone) for sample in samples],
-            images=[picture_of(sample, self.backbone) for sample in samples],
+            # Mllama's processor takes a flat list for the pictures of the first text alone.
+            images=[[picture_of(sample, self.backbone)] for sample in samples],
+            add_special_tokens=not begins_itself(self.processor.tokenizer, self.backbone),
             padding=True,
             return_tensors="pt",
         )
@@ -313,7 +322,7 @@ def save(model: nn.Module, processor: Any, out: Path, layout: set[str]) -> None:
     Adapters are written as such, without the processor, which is the backbone's own.
 
     Raises:
-        DataError: the weights' names differ from `layout`, the base checkpoint's, so that an
+        DataError: weights have names that `layout`, the base checkpoint, has not, so that an
             engine that could read the base could not read them.
     """
     whole: Any = model
@@ -325,7 +334,8 @@ def save(model: nn.Module, processor: Any, out: Path, layout: set[str]) -> None:
     else:
         processor.save_pretrained(part)
         written = weight_names(part)
-        if layout and written != layout:
+        # Old checkpoints hold buffers (`inv_freq`) that are no weights any more and are not saved.
+        if layout and not written <= layout:
             odd = sorted(written ^ layout)[:3]
             raise DataError(f"{part}: weight names changed on saving ({', '.join(odd)} ...)")
     shutil.rmtree(out, ignore_errors=True)
@@ -343,8 +353,17 @@ def _tidy_adapter(folder: Path) -> None:
     file.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
+def weights_folder(backbone: Backbone) -> Path:
+    """Return the folder of a backbone's weights; of a hub name that of the loaded copy."""
+    folder = Path(backbone.weights)
+    if folder.is_dir():
+        return folder
+    copy = snapshot_download(backbone.weights, revision=backbone.revision, local_files_only=True)
+    return Path(copy)
+
+
 def weight_names(folder: Path) -> set[str]:
-    """Return the names of all tensors in a folder's safetensors files (none for a hub name)."""
+    """Return the names of all tensors in a folder's safetensors files."""
     names: set[str] = set()
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
@@ -428,6 +447,7 @@ def _produce(
     """Train and write the outputs, the record last."""
     torch.manual_seed(derive(seed, "weights"))
     model, processor = load(backbone.weights, backbone)
+    check_processor(processor, backbone)
     device = torch.device("cuda" if backbone.resources.gpu and torch.cuda.is_available() else "cpu")
     model = choose_parameters(model.to(device), recipe)
     letters = letter_tokens(processor.tokenizer, backbone, len(LETTERS))
@@ -435,7 +455,7 @@ def _produce(
     train(model, reader, tasks, recipe, seed, attempt)
     attempt.lock.check()
     model = model.to(getattr(torch, backbone.dtype))
-    save(model, processor, out / "weights", weight_names(Path(backbone.weights)))
+    save(model, processor, out / "weights", weight_names(weights_folder(backbone)))
     attempt.finish(out)
     record = describe(
         step="finetune",
