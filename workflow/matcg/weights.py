@@ -117,7 +117,7 @@ def check_adapter(folder: Path, backbone: Backbone) -> None:
 def _layer(name: str) -> tuple[str, str]:
     """Return a weight's part and its name there: what stands before differs between formats."""
     found = re.search(r"\b(?:layers|blocks)\.\d.*", name)
-    return part_of(name), found[0] if found else ".".join(name.split(".")[-3:])
+    return part_of(name), found[0] if found else re.sub(r"^(?:(?:base_)?model\.)+", "", name)
 
 
 def _sized(shapes: Shapes, name: str) -> str:
