@@ -1,8 +1,9 @@
-"""The real engine, on a CPU: it scores letters as transformers does, whatever weights it holds."""
+"""The real engines, on a CPU: vLLM and transformers answer alike, however they are asked."""
 
 import io
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -11,9 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from matcg.config import Backbone, load
+from matcg.config import Backbone, Protocol, Recipe, load
 from matcg.config import Engine as Settings
-from matcg.evaluate.engine import Engine, Reply
+from matcg.errors import DataError, MatcgError
+from matcg.evaluate.adapters import merge, must_merge
+from matcg.evaluate.asking import Ask, make_asks
+from matcg.evaluate.by_transformers import TransformersEngine
+from matcg.evaluate.engine import Engine, Reply, start
 from matcg.phantom.world import read
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, Sample
@@ -25,8 +30,15 @@ from matcg.train.tiny import make_model, make_tokenizer
 ROOT = Path(__file__).parents[2]
 SUBSETS = ("ct-brain-state", "us-knee-diseases", "xray-lung-level", "mri-breast-side")
 QUESTIONS = 300
+# Two options closer than this may change places between engines: 24 bits of mantissa, 12 layers.
+NEAR_TIE = 1e-3
 
 TINY: Backbone = load("backbone", ROOT / "backbones" / "tiny-llava.yaml")
+PROTOCOLS: dict[str, Protocol] = {
+    name: load("protocol", ROOT / "protocols" / f"{name}.yaml")
+    for name in ("letters", "cyclic", "two-shot", "option-text", "generate")
+}
+LETTER = PROTOCOLS["letters"]
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +52,84 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def engine(weights: list[Path]) -> Iterator[Engine]:
-    """Return an engine started on the first weights; tests load what they need."""
-    backbone = TINY.model_copy(update={"weights": str(weights[0])})
+def engine() -> Iterator[Engine]:
+    """Return vLLM with the shipped weights, ready for adapters; tests load what they need."""
     with mock.patch.dict(os.environ):
-        yield Engine(weights[0], backbone, Settings().model_dump())
+        yield start(TINY.weights, TINY, Settings().model_dump(), pictures=9, rank=3)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Engine]:
+    """Return another vLLM, with one picture a prompt and no room for adapters."""
+    with mock.patch.dict(os.environ):
+        yield start(TINY.weights, TINY, Settings().model_dump())
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Engine:
+    """Return transformers with the shipped weights."""
+    other = TINY.model_copy(update={"engine": "transformers"})
+    return start(TINY.weights, other, Settings().model_dump(), pictures=9, rank=3)
+
+
+@pytest.fixture
+def shipped(engine: Engine, oracle: Engine) -> tuple[Engine, Engine]:
+    """Return vLLM and transformers, both with the shipped weights."""
+    for each in (engine, oracle):
+        each.load(Path(TINY.weights))
+    return engine, oracle
 
 
 @pytest.fixture(scope="module")
 def phantoms() -> list[Sample]:
     catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
     return [s for name in SUBSETS for s in read(catalog.subset(name), {"seed": 0}, "test", 2)]
+
+
+@pytest.fixture(scope="module")
+def target() -> tuple[list[Sample], list[Sample]]:
+    """Return test questions and training samples of one subset."""
+    catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
+    subset = catalog.subset("ct-brain-diseases")
+    test, train = (list(read(subset, {"seed": 0}, part, 24)) for part in ("test", "train"))
+    return test, train
+
+
+@pytest.fixture(scope="module")
+def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return adapters as a fine-tuning writes them: two of the language model, one of the tower."""
+    root = tmp_path_factory.mktemp("adapters")
+    for seed, (name, part) in enumerate({"a": "llm", "b": "llm", "tower": "tower"}.items()):
+        torch.manual_seed(seed)
+        model, processor = finetune.load(TINY.weights, TINY)
+        plan = Recipe(
+            method="lora", rank=3, learning_rate=1e-3, epochs=1, batch_size=1, trains=(part,)
+        )
+        adapted = finetune.choose_parameters(model, plan)
+        for parameter_name, parameter in adapted.named_parameters():
+            if "lora_B" in parameter_name:
+                torch.nn.init.normal_(parameter, 0, 0.05)
+        finetune.save(adapted, processor, root / name, set())
+    return {path.name: path for path in root.iterdir()}
+
+
+def asked(samples: Sequence[Sample], protocol: Protocol = LETTER) -> list[Ask]:
+    return make_asks(samples, protocol, TINY)
+
+
+def table(replies: Sequence[Reply]) -> list[np.ndarray]:
+    """Return each reply's log-probabilities."""
+    return [np.array(reply.logprobs) for reply in replies]
+
+
+def same_but_near_ties(first: Sequence[Reply], second: Sequence[Reply]) -> float:
+    """Return the share of equal choices; all others must be near-ties."""
+    pairs = list(zip(table(first), table(second), strict=True))
+    unequal = [a for a, b in pairs if a.argmax() != b.argmax()]
+    for row in unequal:
+        best, next_best = np.sort(row)[:-3:-1]
+        assert best - next_best < NEAR_TIE
+    return 1 - len(unequal) / len(pairs)
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +178,8 @@ def by_transformers(weights: Path | str, samples: Sequence[Sample]) -> list[np.n
     letters = letter_tokens(processor.tokenizer, TINY, len(LETTERS))
     reader = finetune.Reader(processor, TINY, letters, torch.device("cpu"))
     found = []
-    for start in range(0, len(samples), 50):
-        part = samples[start : start + 50]
+    for place in range(0, len(samples), 50):
+        part = samples[place : place + 50]
         logits = finetune.last_logits(model.eval(), reader.inputs(part))
         for sample, row in zip(part, logits.log_softmax(dim=1), strict=True):
             found.append(row[letters[: len(sample.options)]].numpy())
@@ -108,11 +187,9 @@ def by_transformers(weights: Path | str, samples: Sequence[Sample]) -> list[np.n
 
 
 def difference(replies: Sequence[Reply], expected: Sequence[np.ndarray]) -> float:
-    """Return the largest difference between log-probabilities, letter by letter."""
-    return max(
-        float(np.abs(np.array(reply.logprobs) - row).max())
-        for reply, row in zip(replies, expected, strict=True)
-    )
+    """Return the largest difference between log-probabilities, option by option."""
+    pairs = zip(table(replies), expected, strict=True)
+    return max(float(np.abs(reply - row).max()) for reply, row in pairs)
 
 
 def test_letters_score_as_in_transformers_after_every_swap(
@@ -121,13 +198,13 @@ def test_letters_score_as_in_transformers_after_every_swap(
     first, second = (by_transformers(folder, phantoms) for folder in weights)
     assert max(np.abs(a - b).max() for a, b in zip(first, second, strict=True)) > 0.1
     engine.load(weights[0])
-    before = engine.ask(phantoms)
+    before = engine.ask(asked(phantoms), LETTER)
     assert difference(before, first) < 1e-3
     assert [len(reply.logprobs) for reply in before] == [len(s.options) for s in phantoms]
     engine.load(weights[1])
-    assert difference(engine.ask(phantoms), second) < 1e-3
+    assert difference(engine.ask(asked(phantoms), LETTER), second) < 1e-3
     engine.load(weights[0])
-    after = engine.ask(phantoms)
+    after = engine.ask(asked(phantoms), LETTER)
     assert difference(after, first) < 1e-3
     assert [reply.free for reply in after] == [reply.free for reply in before]
 
@@ -136,40 +213,215 @@ def test_a_letter_is_scored_however_unlikely_and_whatever_else_is_asked(
     engine: Engine, weights: list[Path], phantoms: list[Sample]
 ) -> None:
     engine.load(weights[0])
-    together = engine.ask(phantoms)
-    alone = [reply for sample in phantoms for reply in engine.ask([sample])]
-    assert difference(together, [np.array(reply.logprobs) for reply in alone]) < 1e-3
+    asks = asked(phantoms)
+    together = engine.ask(asks, LETTER)
+    alone = [reply for ask in asks for reply in engine.ask([ask], LETTER)]
+    assert difference(together, table(alone)) < 1e-3
     assert not {reply.free for reply in together} <= set(engine.letters[:4])
 
 
 def test_the_shipped_backbone_answers_questions_about_shapes(
-    engine: Engine, shapes: list[Sample]
+    shipped: tuple[Engine, Engine], shapes: list[Sample]
 ) -> None:
-    engine.load(Path(TINY.weights))
-    said = [int(np.argmax(reply.logprobs)) for reply in engine.ask(shapes)]
-    training = [int(np.argmax(row)) for row in by_transformers(TINY.weights, shapes)]
-    assert np.mean(np.array(said) == np.array(training)) >= 0.99
-    right = {name: [] for name in ATTRIBUTES}
-    for sample, letter in zip(shapes, said, strict=True):
-        right[sample.subset].append(letter == sample.answer)
+    vllm, transformers = (each.ask(asked(shapes), LETTER) for each in shipped)
+    assert same_but_near_ties(vllm, transformers) >= 0.995
+    assert difference(vllm, table(transformers)) < 1e-3
+    right: dict[str, list[bool]] = {name: [] for name in ATTRIBUTES}
+    for sample, reply in zip(shapes, vllm, strict=True):
+        right[sample.subset].append(int(np.argmax(reply.logprobs)) == sample.answer)
     rates = {name: float(np.mean(values)) for name, values in right.items()}
     assert {len(values) for values in right.values()} == {QUESTIONS // 6}
     assert np.mean(list(rates.values())) >= 0.9, rates
 
 
 def test_the_shipped_backbone_says_letters_of_its_own_accord(
-    engine: Engine, shapes: list[Sample]
+    shipped: tuple[Engine, Engine], shapes: list[Sample]
 ) -> None:
-    engine.load(Path(TINY.weights))
-    replies = engine.ask(shapes)
-    free = [
-        reply.free in engine.letters[: len(sample.options)]
-        for reply, sample in zip(replies, shapes, strict=True)
-    ]
-    assert np.mean(free) >= 0.95
+    for each in shipped:
+        free = [
+            reply.free in each.letters[: len(sample.options)]
+            for reply, sample in zip(each.ask(asked(shapes), LETTER), shapes, strict=True)
+        ]
+        assert np.mean(free) >= 0.95
 
 
 def test_the_shipped_tokeniser_is_the_one_that_the_code_makes() -> None:
     _, processor = finetune.load(TINY.weights, TINY)
     shipped, made = processor.tokenizer.get_vocab(), make_tokenizer().get_vocab()
     assert shipped == made
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_both_engines_answer_every_protocol_alike(
+    shipped: tuple[Engine, Engine], target: tuple[list[Sample], list[Sample]], name: str
+) -> None:
+    protocol = PROTOCOLS[name]
+    test, train = target
+    asks = make_asks(test, protocol, TINY, 1, train)
+    vllm, transformers = (each.ask(asks, protocol) for each in shipped)
+    assert [reply.text for reply in vllm] == [reply.text for reply in transformers]
+    assert [reply.free for reply in vllm] == [reply.free for reply in transformers]
+    if name == "generate":
+        assert all(reply.text and not reply.logprobs for reply in vllm)
+        return
+    assert difference(vllm, table(transformers)) < 1e-3
+    assert len({row.tobytes() for row in table(vllm)}) > len(asks) / 2
+
+
+def test_examples_change_the_answers_and_their_pictures_are_seen(
+    shipped: tuple[Engine, Engine], target: tuple[list[Sample], list[Sample]]
+) -> None:
+    two = PROTOCOLS["two-shot"]
+    test, train = target
+    asks = make_asks(test[:4], two, TINY, 0, train)
+    dark = [replace(a, pictures=(*map(blackened, a.pictures[:-1]), a.pictures[-1])) for a in asks]
+    for each in shipped:
+        shown, without = each.ask(asks, two), each.ask(dark, two)
+        bare = each.ask(asked(test[:4]), LETTER)
+        assert difference(shown, table(without)) > 0.01
+        assert difference(shown, table(bare)) > 0.01
+
+
+def blackened(picture: Image.Image) -> Image.Image:
+    return Image.new("RGB", picture.size)
+
+
+@pytest.mark.parametrize("name", ["letters", "option-text"])
+def test_order_and_company_of_questions_change_nothing(
+    shipped: tuple[Engine, Engine], target: tuple[list[Sample], list[Sample]], name: str
+) -> None:
+    protocol = PROTOCOLS[name]
+    asks = asked(target[0], protocol)
+    for each in shipped:
+        together = each.ask(asks, protocol)
+        backwards = each.ask(asks[::-1], protocol)[::-1]
+        few = [
+            reply for i in range(0, len(asks), 5) for reply in each.ask(asks[i : i + 5], protocol)
+        ]
+        for other in (backwards, few):
+            assert same_but_near_ties(together, other) >= 0.995
+            assert difference(together, table(other)) < 1e-3
+
+
+def test_two_engines_give_identical_answers(
+    shipped: tuple[Engine, Engine], plain: Engine, weights: list[Path], phantoms: list[Sample]
+) -> None:
+    asks = asked(phantoms)
+    plain.load(Path(TINY.weights))
+    assert shipped[0].ask(asks, LETTER) == plain.ask(asks, LETTER)
+    for each in (shipped[0], plain):
+        each.load(weights[1])
+    assert shipped[0].ask(asks, LETTER) == plain.ask(asks, LETTER)
+
+
+def test_a_picture_is_processed_once_for_all_weights_and_protocols(
+    plain: Engine,
+    oracle: Engine,
+    weights: list[Path],
+    target: tuple[list[Sample], list[Sample]],
+) -> None:
+    protocols = [LETTER, PROTOCOLS["cyclic"], PROTOCOLS["option-text"]]
+    asks = {protocol.name: asked(target[0], protocol) for protocol in protocols}
+    _, processor = finetune.load(TINY.weights, TINY)
+    kind = type(processor.image_processor)
+    with mock.patch.object(kind, "preprocess", autospec=True, side_effect=kind.preprocess) as done:
+        for folder in (*weights, Path(TINY.weights)):
+            plain.load(folder)
+            for protocol in protocols:
+                plain.ask(asks[protocol.name], protocol)
+        assert done.call_count == len(target[0])
+        oracle.load(weights[0])
+        oracle.ask(asks["letters"], LETTER)
+        once = done.call_count
+        oracle.load(weights[1])
+        oracle.ask(asks["letters"], LETTER)
+        assert done.call_count == once > len(target[0])
+
+
+def test_an_adapter_answers_as_its_merged_weights_do_in_both_engines(
+    shipped: tuple[Engine, Engine],
+    adapters: dict[str, Path],
+    phantoms: list[Sample],
+    tmp_path: Path,
+) -> None:
+    engine, oracle = shipped
+    asks = asked(phantoms)
+    base = table(engine.ask(asks, LETTER))
+    adapted = {}
+    for name in ("a", "b", "a"):
+        assert not must_merge(adapters[name])
+        adapted[name] = table(engine.ask(asks, LETTER, adapters[name]))
+        assert difference(oracle.ask(asks, LETTER, adapters[name]), adapted[name]) < 1e-3
+        assert max(np.abs(x - y).max() for x, y in zip(base, adapted[name], strict=True)) > 0.1
+    assert difference(engine.ask(asks, LETTER), base) == 0
+    assert difference(oracle.ask(asks, LETTER), base) < 1e-3
+    for name in ("a", "b"):
+        merged = merge(adapters[name], TINY, tmp_path / name)
+        for each in shipped:
+            each.load(merged)
+            assert difference(each.ask(asks, LETTER), adapted[name]) < 1e-3
+
+
+def test_a_tower_adapter_is_merged_since_vllm_would_ignore_it(
+    shipped: tuple[Engine, Engine],
+    adapters: dict[str, Path],
+    phantoms: list[Sample],
+    tmp_path: Path,
+) -> None:
+    engine, oracle = shipped
+    asks = asked(phantoms)
+    assert must_merge(adapters["tower"])
+    with pytest.raises(DataError, match=r"tower: this adapter changes no log-probability of 8 "):
+        engine.ask(asks, LETTER, adapters["tower"])
+    adapted = table(oracle.ask(asks, LETTER, adapters["tower"]))
+    engine.load(merge(adapters["tower"], TINY, tmp_path / "merged"))
+    assert difference(engine.ask(asks, LETTER), adapted) < 1e-3
+
+
+def test_an_adapter_of_another_backbone_is_named(
+    shipped: tuple[Engine, Engine],
+    adapters: dict[str, Path],
+    phantoms: list[Sample],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "foreign"
+    folder.mkdir()
+    for file in adapters["a"].iterdir():
+        text = file.read_bytes().replace(b"layers.3", b"layers.9")
+        (folder / file.name).write_bytes(text)
+    for each in shipped:
+        with pytest.raises(DataError, match=r"foreign: this adapter does not fit .*layers.9"):
+            each.ask(asked(phantoms), LETTER, folder)
+
+
+@pytest.mark.parametrize("words", [990, 1100])
+def test_a_prompt_beyond_the_context_is_named_and_the_engine_lives_on(
+    shipped: tuple[Engine, Engine], phantoms: list[Sample], words: int
+) -> None:
+    long = replace(phantoms[3], sample_id="long", question="word " * words)
+    asks = asked(phantoms)
+    for each in shipped:
+        before = each.ask(asks, LETTER)
+        with pytest.raises(DataError, match=r"sample long: .*context of 1024 tokens"):
+            each.ask(asked([*phantoms[:3], long, *phantoms[3:]]), LETTER)
+        assert difference(each.ask(asks, LETTER), table(before)) == 0
+
+
+def test_an_engine_that_dies_names_the_weights(phantoms: list[Sample]) -> None:
+    other = TINY.model_copy(update={"engine": "transformers"})
+    engine = start(TINY.weights, other, Settings().model_dump())
+    assert isinstance(engine, TransformersEngine)
+    projector = engine._model.model.multi_modal_projector.linear_1
+    projector.weight.data = projector.weight.data[:, :-1]
+    with pytest.raises(MatcgError, match=r"tiny-llava: while it answered 8 requests, .* died"):
+        engine.ask(asked(phantoms), LETTER)
+
+
+def test_weights_that_are_not_there_are_named(
+    shipped: tuple[Engine, Engine], phantoms: list[Sample], tmp_path: Path
+) -> None:
+    for each in shipped:
+        before = each.ask(asked(phantoms), LETTER)
+        with pytest.raises(DataError, match=r"model.safetensors: this weights file is missing"):
+            each.load(tmp_path)
+        assert each.ask(asked(phantoms), LETTER) == before

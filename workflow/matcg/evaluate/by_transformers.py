@@ -1,5 +1,6 @@
 """Answers through transformers, in batches: for classes that vLLM lacks, and to check vLLM by."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,13 @@ from transformers.utils import logging
 
 from matcg.config import Backbone, Protocol
 from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long
+from matcg.images import pixel_digest
 from matcg.prompts import begins_itself, continued, letter_tokens
 from matcg.samples import LETTERS
 from matcg.train.finetune import last_hidden, last_logits, load
 
 BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
+KEPT = 4 * 2**30  # bytes of processed pictures and texts kept for the next weights, as in vLLM
 
 
 class TransformersEngine(Engine):
@@ -31,12 +34,16 @@ class TransformersEngine(Engine):
         self._device = torch.device("cuda" if gpu else "cpu")
         self._batch = settings.get("max_num_seqs") or BATCH
         self._model: Any = None
+        self._kept: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
         self._load(weights)
         self.letters = letter_tokens(self._processor.tokenizer, backbone, len(LETTERS))
 
     def close(self) -> None:
         """Drop the model."""
         self._model = None
+        self._kept.clear()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _load(self, weights: Path | str) -> None:
         self._model = None  # two at once may not fit
@@ -122,11 +129,21 @@ class TransformersEngine(Engine):
     def _inputs(
         self, asks: Sequence[Ask], prompts: Sequence[str], side: str = "right"
     ) -> dict[str, Tensor]:
-        """Return the processor's tensors, padded.
+        """Return the processor's tensors, padded; those of the same requests were kept.
 
         Raises:
             DataError: a prompt exceeds the context.
         """
+        key = (side, *prompts, *(pixel_digest(each) for ask in asks for each in ask.pictures))
+        if key not in self._kept:
+            self._kept[key] = self._encoded(asks, prompts, side)
+        self._kept.move_to_end(key)
+        while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > KEPT:
+            self._kept.popitem(last=False)
+        return {name: value.to(self._device) for name, value in self._kept[key].items()}
+
+    def _encoded(self, asks: Sequence[Ask], prompts: Sequence[str], side: str) -> dict[str, Tensor]:
+        """Return what the processor makes of some requests."""
         self._processor.tokenizer.padding_side = side
         encoded = self._processor(
             text=list(prompts),
@@ -138,4 +155,9 @@ class TransformersEngine(Engine):
         for ask, mask in zip(asks, encoded["attention_mask"], strict=True):
             if int(mask.sum()) >= self._context:
                 raise too_long(ask.sample_id, int(mask.sum()), self._context)
-        return {name: value.to(self._device) for name, value in encoded.items()}
+        return dict(encoded.items())
+
+
+def _size(encoded: dict[str, Tensor]) -> int:
+    """Return the bytes of some tensors."""
+    return sum(value.nbytes for value in encoded.values())

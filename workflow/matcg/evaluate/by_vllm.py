@@ -6,6 +6,7 @@ kept over swaps.
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -15,7 +16,8 @@ from matcg.config import Backbone, Protocol
 from matcg.errors import DataError
 from matcg.evaluate.classes import check_class
 from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long
-from matcg.prompts import begins_itself, continued, letter_tokens
+from matcg.images import pixel_digest
+from matcg.prompts import begins_itself, letter_tokens
 from matcg.samples import LETTERS
 
 # Read when vllm is imported. In one process scheduling is deterministic and the start faster; one
@@ -27,6 +29,10 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "TORCHDYNAMO_DISABLE": "1",
 }
+
+
+# A request's place, and the tokens of an answer said so far.
+Step = tuple[int, tuple[int, ...]]
 
 
 class VllmEngine(Engine):
@@ -68,14 +74,25 @@ class VllmEngine(Engine):
             **options,
         )
         self._tokenizer = self._llm.get_tokenizer()
+        # A prompt that begins of its own accord does not begin twice.
+        self._begin = {"add_special_tokens": not begins_itself(self._tokenizer, backbone)}
         self.letters = letter_tokens(self._tokenizer, backbone, len(LETTERS))
 
     def close(self) -> None:
-        """Shut the engine down, so that another one finds its memory free."""
+        """Shut vLLM down, so that another engine finds its memory free.
+
+        This ends every vLLM engine of the process.
+        """
         self._llm.llm_engine.engine_core.shutdown()
 
     def _load(self, weights: Path) -> None:
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(weights)})
+        folder = str(weights)
+        if not weights.is_dir():
+            from huggingface_hub import snapshot_download
+
+            # On a swap vLLM forgets which revision of a name on the hub was asked for.
+            folder = snapshot_download(folder, revision=self.backbone.revision)
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
         self._llm.reset_prefix_cache()
         # Without this the next picture seen before ends in "Encoder cache miss".
         self._llm.llm_engine.engine_core.reset_encoder_cache()
@@ -97,59 +114,86 @@ class VllmEngine(Engine):
         ]
 
     def _by_option(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
-        """Score the text of each option as if it had been said: one request an option."""
-        pairs = [(ask, option) for ask in asks for option in ask.options]
-        prompts = [continued(ask.prompt, option) for ask, option in pairs]
-        params = [self._params(max_tokens=1, temperature=0, prompt_logprobs=0) for _ in pairs]
-        outputs = self._run([ask for ask, _ in pairs], prompts, params, adapter)
-        means = iter(
-            self._mean(ask, option, output)
-            for (ask, option), output in zip(pairs, outputs, strict=True)
-        )
-        return [Reply(tuple(next(means) for _ in ask.options), -1) for ask in asks]
+        """Score the text of each option as if it had been said: one request a token.
 
-    def _mean(self, ask: Ask, option: str, output: Any) -> float:
-        """Return the mean log-probability of an option's tokens, which end the prompt."""
-        ids = option_tokens(self._tokenizer, self.backbone, ask, option)
-        if output.prompt_token_ids[-len(ids) :] != ids:
-            raise boundary(self.backbone, ask, option)
-        last = output.prompt_logprobs[-len(ids) :]
-        return float(mean(row[i].logprob for row, i in zip(last, ids, strict=True)))
+        vLLM's log-probabilities of a prompt would take fewer, but they fail where adapters are
+        enabled, make logits of the whole prompt, and read no kept prefix.
+        """
+        tokens = [
+            [option_tokens(self._tokenizer, self.backbone, ask, option) for option in ask.options]
+            for ask in asks
+        ]
+        steps = next_tokens(tokens)
+        prompts: list[str | list[int]] = [
+            [*self._tokenizer.encode(asks[place].prompt, **self._begin), *said]
+            if said
+            else asks[place].prompt
+            for place, said in steps
+        ]
+        outputs = self._run(
+            [asks[place] for place, _ in steps],
+            prompts,
+            [
+                self._params(max_tokens=1, temperature=0, logprob_token_ids=ids)
+                for ids in steps.values()
+            ],
+            adapter,
+        )
+        found = dict(zip(steps, outputs, strict=True))
+        for (place, said), output in found.items():
+            if output.prompt_token_ids != [*found[place, ()].prompt_token_ids, *said]:
+                raise boundary(self.backbone, asks[place], asks[place].options[0])
+        return [
+            Reply(tuple(_mean(found, place, ids) for ids in options), -1)
+            for place, options in enumerate(tokens)
+        ]
 
     def _run(
-        self, asks: Sequence[Ask], prompts: Sequence[str], params: Any, adapter: Path | None
+        self,
+        asks: Sequence[Ask],
+        prompts: Sequence[str | list[int]],
+        params: Any,
+        adapter: Path | None,
     ) -> list[Any]:
         """Return vLLM's outputs; name the sample whose prompt it refuses."""
         requests = [
-            {"prompt": prompt, "multi_modal_data": {"image": list(ask.pictures)}}
+            {
+                "prompt" if isinstance(prompt, str) else "prompt_token_ids": prompt,
+                "multi_modal_data": {"image": list(ask.pictures)},
+                # vLLM's own name of a picture holds the weights' path: a swap would lose it.
+                "multi_modal_uuids": {"image": [pixel_digest(each) for each in ask.pictures]},
+            }
             for ask, prompt in zip(asks, prompts, strict=True)
         ]
+        from vllm.exceptions import VLLMValidationError
+
         lora = self._request(adapter)
         try:
             return list(self._generate(requests, params, lora))
-        except ValueError as error:
-            if "maximum model length" not in str(error):
+        except VLLMValidationError as error:
+            # The first where text alone is too long, the second where pictures make it so.
+            if not re.search("maximum (context|model) length", str(error)):
                 raise
             self._name_longest(asks, requests, params)
             raise
 
     def _generate(self, requests: Any, params: Any, lora: Any = None) -> Any:
-        """Let vLLM answer; a prompt that begins of its own accord does not begin twice."""
-        special = {"add_special_tokens": not begins_itself(self._tokenizer, self.backbone)}
         return self._llm.generate(
             requests,
             params,
             use_tqdm=False,
             lora_request=lora,
-            tokenization_kwargs=special,
+            tokenization_kwargs=self._begin,
         )
 
     def _name_longest(self, asks: Sequence[Ask], requests: Sequence[Any], params: Any) -> None:
         """Raise DataError about the first request that vLLM refuses, long ones first."""
-        for place in sorted(range(len(asks)), key=lambda i: -len(requests[i]["prompt"])):
+        from vllm.exceptions import VLLMValidationError
+
+        for place in sorted(range(len(asks)), key=lambda i: -len(asks[i].prompt)):
             try:
                 self._generate(requests[place], params[place])
-            except ValueError:
+            except VLLMValidationError:
                 context = self._llm.model_config.max_model_len
                 raise too_long(asks[place].sample_id, None, context) from None
 
@@ -175,6 +219,27 @@ def allowed_rank(rank: int) -> int:
         if size >= rank:
             return int(size)
     raise DataError(f"rank {rank} is beyond what vLLM takes as an adapter; merge it, or lower it")
+
+
+def next_tokens(tokens: Sequence[Sequence[list[int]]]) -> dict[Step, list[int]]:
+    """Return what is to be scored after which beginning of an answer, each once.
+
+    `tokens` are those of each option of each request.
+    """
+    steps: dict[Step, list[int]] = {}
+    for place, options in enumerate(tokens):
+        for ids in options:
+            for n, token in enumerate(ids):
+                after = steps.setdefault((place, tuple(ids[:n])), [])
+                if token not in after:
+                    after.append(token)
+    return steps
+
+
+def _mean(found: Mapping[Step, Any], place: int, ids: list[int]) -> float:
+    """Return the mean log-probability of an option's tokens."""
+    rows = [found[place, tuple(ids[:n])].outputs[0].logprobs[0] for n in range(len(ids))]
+    return float(mean(row[token].logprob for row, token in zip(rows, ids, strict=True)))
 
 
 def _scored(output: Any, letters: Sequence[int]) -> Reply:

@@ -4,6 +4,7 @@ An engine holds a backbone's weights, takes those of its fine-tuned copies in tu
 adapters request by request.
 """
 
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class Engine(ABC):
         except MatcgError:
             raise
         except Exception as error:
+            traceback.print_exc()  # what follows is one line
             where = f"{adapter or self.weights}: while it answered {len(asks)} requests"
             if out_of_memory(error):
                 raise ResourceError(
