@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -209,6 +210,21 @@ def test_what_is_tested_is_no_example():
         assert sorted(e.sample_id for e in chosen) == sorted(e.sample_id for e in rest)
     with pytest.raises(DataError, match=r"s: protocol p needs 3 examples of label 'no'.* are 2 "):
         choose_examples(TESTED, asking(shots=3), 0, [*copies, *rest])
+
+
+def test_so_many_examples_in_all_take_labels_in_turn():
+    labels = {sample.label for sample in TESTED}
+    for shots in (1, 2, 3, 5):
+        chosen = choose_examples(TESTED, asking(shots=shots, per="prompt"), 0, POOL)
+        counts = Counter(sample.label for sample in chosen)
+        assert counts.total() == shots
+        assert len(counts) == min(shots, len(labels))
+        assert max(counts.values()) - min(counts.values()) <= 1
+    single = [
+        choose_examples(TESTED, asking(shots=1, per="prompt"), draw, POOL)[0].label
+        for draw in range(20)
+    ]
+    assert set(single) == labels
 
 
 def test_option_text_is_scored_after_the_bare_question():

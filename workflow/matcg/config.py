@@ -499,7 +499,10 @@ class Protocol(Model):
         default="shown", description="blank: grey; shuffled: that of another question of the target"
     )
     shots: Natural = Field(
-        default=0, description="examples a label in the prompt, from the target's training samples"
+        default=0, description="examples in the prompt, from the target's training samples"
+    )
+    per: Literal["label", "prompt"] = Field(
+        default="label", description="so many `shots` of each label, or in all, labels in turn"
     )
     draws: Positive = Field(default=1, description="so many draws of examples, each asked")
     seed: Natural = Field(default=42, description="of examples, and of shuffled pictures")

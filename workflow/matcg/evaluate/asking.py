@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import cycle, groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,7 +120,7 @@ def _picture(sample: Sample, protocol: Protocol, backbone: Backbone) -> Image.Im
 def choose_examples(
     samples: Sequence[Sample], protocol: Protocol, draw: int, pool: Sequence[Sample]
 ) -> list[Sample]:
-    """Return `shots` training samples a label of the target's questions, mixed.
+    """Return `shots` training samples a label of the target's questions, or in all, mixed.
 
     The choice depends on the seed, the target and the draw, not on the order of `pool`. What shows
     a picture of a test question, by file or by fingerprint, is never an example.
@@ -133,17 +133,26 @@ def choose_examples(
     free = [sample for sample in pool if not tested & {sample.image, sample.fingerprint}]
     chance = random.Random(derive(protocol.seed, "examples", target, draw))
     chosen = []
-    for label in sorted({sample.label for sample in samples}):
+    for label, n in _wanted(samples, protocol, chance).items():
         at_hand = sorted((s for s in free if s.label == label), key=lambda s: s.sample_id)
-        if len(at_hand) < protocol.shots:
+        if len(at_hand) < n:
             raise DataError(
-                f"{target}: protocol {protocol.name} needs {protocol.shots} examples of label"
+                f"{target}: protocol {protocol.name} needs {n} examples of label"
                 f" '{label}', of which there are {len(at_hand)} training samples whose pictures are"
                 " not tested; lower `shots`, or leave this target out"
             )
-        chosen += chance.sample(at_hand, protocol.shots)
+        chosen += chance.sample(at_hand, n)
     chance.shuffle(chosen)
     return chosen
+
+
+def _wanted(samples: Sequence[Sample], protocol: Protocol, chance: random.Random) -> dict[str, int]:
+    """Return how many examples of each label are shown."""
+    labels = sorted({sample.label for sample in samples})
+    if protocol.per == "label":
+        return dict.fromkeys(labels, protocol.shots)
+    chance.shuffle(labels)
+    return Counter(label for _, label in zip(range(protocol.shots), cycle(labels), strict=False))
 
 
 def shuffled(samples: Sequence[Sample], seed: int) -> dict[str, Sample]:
