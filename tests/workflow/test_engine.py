@@ -330,6 +330,8 @@ def test_a_picture_is_processed_once_for_all_weights_and_protocols(
             for protocol in protocols:
                 plain.ask(asks[protocol.name], protocol)
         assert done.call_count == len(target[0])
+        assert isinstance(oracle, TransformersEngine)
+        oracle._kept.clear()
         oracle.load(weights[0])
         oracle.ask(asks["letters"], LETTER)
         once = done.call_count
