@@ -480,7 +480,7 @@ class Backbone(Model):
 class Protocol(Model):
     """How test questions are asked and answers read."""
 
-    name: Name
+    name: Slug  # a dot would be read as the number of a draw
     description: str = ""
     scoring: Literal["letter", "option-text", "generate"] = Field(
         default="letter",
