@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from matcg import seeds
-from matcg.data import audit
 from matcg.config import Protocol
+from matcg.data import audit
 from matcg.data.leaks import write_leaks
 from matcg.samples import Sample, write_samples
 from matcg.tsv import write_table
@@ -178,12 +178,10 @@ def write_tsv(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]]) 
 
 def write_predictions(path: Path, world: World, target: str, runs: dict[str, str]) -> None:
     """Write one file: every run answers the target's questions with its arm's accuracy."""
-    parts = [
-        _answers(world, target, run + tag, world.accuracies.get(each.name, world.accuracy)[arm], each)
-        for each in world.protocols
-        for tag in each.tags
-        for run, arm in runs.items()
-    ]
+    parts = []
+    for protocol, (run, arm) in product(world.protocols, runs.items()):
+        accuracy = world.accuracies.get(protocol.name, world.accuracy)[arm]
+        parts += [_answers(world, target, run + tag, accuracy, protocol) for tag in protocol.tags]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.concat_tables(parts), path)
 
@@ -212,9 +210,8 @@ def _answers(world: World, target: str, run: str, accuracy: float, protocol: Pro
     }
     if protocol.scoring == "generate":
         predicted = np.where(rng.random(n) < world.unread, -1, predicted)
-    orders = [predicted]
-    for _ in range(1, min(protocol.permutations, options)):
-        orders.append(np.where(rng.random(n) < world.moved, wrong, predicted))
+    further = range(1, min(protocol.permutations, options))
+    orders = [np.where(rng.random(n) < world.moved, wrong, predicted) for _ in further]
     columns |= {
         "predicted": predicted,
         "correct": predicted == truth,
@@ -222,7 +219,7 @@ def _answers(world: World, target: str, run: str, accuracy: float, protocol: Pro
             [1 / options if p < 0 else 0.7 if k == p else rest for k in range(options)]
             for p in predicted
         ],
-        "verdicts": np.stack(orders, axis=1).tolist(),
+        "verdicts": np.stack([predicted, *orders], axis=1).tolist(),
     }
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 

@@ -6,6 +6,7 @@ could not be read is no letter, and wrong.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -113,10 +114,13 @@ def order_rows(study: Study, protocol: str) -> list[Row]:
     Where every option stood at every letter, how often a letter is answered is the prior for it.
     There are no rows where the answers do not tell of orders.
     """
+    arms = sorted({row.arm for row in study.rows}, key=arm_order)
     return [
         {**setting_cells(setting), "protocol": protocol, "arm": arm, "options": options, **cells}
-        for setting, arm, rows in _groups(study)
-        for options, counts in sorted(_confusions(study, rows, _in_orders).items())
+        for setting, arm in product(study.settings(), arms)
+        for options, counts in sorted(
+            _confusions(study, study.arm(setting, arm), _in_orders).items()
+        )
         for cells in _letters(counts)
     ]
 

@@ -66,7 +66,7 @@ PROTOCOLS = Table(
     (
         *SETTING_COLUMNS,
         Column("Protocol", "protocol"),
-        Column("Answer read from", "asked"),
+        Column("How", "asked"),
         Column("Arm", "arm"),
         Column("Targets", "targets", "count"),
         Column("Questions", "questions", "count"),
@@ -74,7 +74,7 @@ PROTOCOLS = Table(
         Column("Chance", "chance", "percent"),
         Column("Strict", "strict", "percent"),
         Column("Unread", "unread", "percent"),
-        Column("As main", "as_main", "percent"),
+        Column("Same as main", "as_main", "percent"),
         Column("Changes with order", "changes", "percent"),
         Column("Worst order", "worst_order", "percent"),
         Column("Best order", "best_order", "percent"),
@@ -247,12 +247,18 @@ def _measures(
         **_estimate(study, setting, scores, rows[0].arm),
         "chance": of(lambda answers: 1.0 / answers.n_options),
         "strict": of(lambda answers: answers.strict.astype(np.float64)),
-        "unread": of(lambda answers: (answers.predicted < 0).astype(np.float64)),
+        "unread": of(_unread) if way.protocol.scoring == "generate" else None,
         "as_main": None if way is main else mean(lambda row: _as_main(way, main, row)),
         "changes": of(_changes) if orders else None,
         "worst_order": min(orders, default=None),
         "best_order": max(orders, default=None),
     }
+
+
+def _unread(answers: Answers) -> Array:
+    """Return 1.0 where no answer could be read."""
+    unread: Array = (answers.predicted < 0).astype(np.float64)
+    return unread
 
 
 def _as_main(way: Asked, main: Asked, row: PlanRow) -> Array | None:
