@@ -130,9 +130,13 @@ def catalog() -> dict[str, object]:
 
 
 def plan_rows(world: World) -> list[dict[str, str]]:
-    """Return the plan of `world`: shared arms once a target, cg once a rule."""
+    """Return the plan of `world`: shared arms once a target, cg once a rule.
+
+    Its first protocol, of one draw, is that of the comparison.
+    """
     own = ("control", world.own_controls)
-    return [
+    (tag,) = world.protocols[0].tags
+    rows = [
         _plan_row(backbone, target, arm, rule, size, seed, number)
         for backbone, target, arm in product(world.backbones, world.targets, world.accuracy)
         for rule in (world.rules if arm == "cg" or (arm, True) == own else ("",))
@@ -140,6 +144,7 @@ def plan_rows(world: World) -> list[dict[str, str]]:
         for size in ((0,) if arm == "baseline" else world.sizes)
         for seed in (world.seeds[:1] if arm == "baseline" else world.seeds)
     ]
+    return [row | {"asked": row["run"] + tag} for row in rows]
 
 
 def _plan_row(
@@ -163,7 +168,6 @@ def _plan_row(
         "mixed_in": "0",
         "label": "",
         "draw": "0",
-        "asked": f"full/{mix}/seed{seed}" if mix else "baseline",
     }
 
 
