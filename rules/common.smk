@@ -316,6 +316,13 @@ def claims(wildcards):
     return json.dumps({name: getattr(experiment, name) for name in ("family", "minimum_effect")})
 
 
+def asked_by(wildcards):
+    """Return the protocols of an experiment, that of its comparisons first, as JSON."""
+    experiment = planned(DECLARED, wildcards.experiment)
+    names = dict.fromkeys((experiment.protocol, *experiment.also))
+    return json.dumps([json.loads(PROJECT.protocols[name].identity()) for name in names])
+
+
 def published(wildcards):
     """Return what a paper prints for an experiment as canonical JSON, one list a number."""
     planned(rows_by_experiment(), wildcards.experiment)

@@ -34,6 +34,7 @@ rule compare:
         published=published,
         claims=claims,
         layout=layout,
+        protocols=asked_by,
         subsets=catalog_elements,
         show_missing=SHOW_MISSING,
         version=versions.COMPARE,

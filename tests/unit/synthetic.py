@@ -13,12 +13,26 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from matcg import seeds
+from matcg.config import Protocol
 from matcg.data import audit
 from matcg.data.leaks import write_leaks
-from matcg.evaluate.predict import SCHEMA
 from matcg.samples import Sample, write_samples
 from matcg.tsv import write_table
 
+SCHEMA = pa.schema(
+    [
+        ("run", pa.string()),
+        ("sample_id", pa.string()),
+        ("n_options", pa.int8()),
+        ("answer", pa.int8()),
+        ("predicted", pa.int8()),
+        ("strict", pa.bool_()),
+        ("mass", pa.float64()),
+        ("probabilities", pa.list_(pa.field("element", pa.float64()))),
+        ("correct", pa.bool_()),
+        ("verdicts", pa.list_(pa.field("element", pa.int8()))),
+    ]
+)
 PLAN_COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
     *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw", "asked"),
@@ -55,6 +69,11 @@ class World:
     )
     options: tuple[str, ...] = OPTIONS
     question: str = "What does the picture show?"
+    protocols: tuple[Protocol, ...] = (Protocol(name="letters"),)
+    # Of a protocol, where not those of `accuracy`.
+    accuracies: dict[str, dict[str, float]] = field(default_factory=dict)
+    unread: float = 0.2  # share of free text that no answer can be read off
+    moved: float = 0.3  # share of questions that get a wrong answer in each further order
 
 
 def make(results: Path, world: World) -> list[dict[str, str]]:
@@ -111,9 +130,13 @@ def catalog() -> dict[str, object]:
 
 
 def plan_rows(world: World) -> list[dict[str, str]]:
-    """Return the plan of `world`: shared arms once a target, cg once a rule."""
+    """Return the plan of `world`: shared arms once a target, cg once a rule.
+
+    Its first protocol, of one draw, is that of the comparison.
+    """
     own = ("control", world.own_controls)
-    return [
+    (tag,) = world.protocols[0].tags
+    rows = [
         _plan_row(backbone, target, arm, rule, size, seed, number)
         for backbone, target, arm in product(world.backbones, world.targets, world.accuracy)
         for rule in (world.rules if arm == "cg" or (arm, True) == own else ("",))
@@ -121,6 +144,7 @@ def plan_rows(world: World) -> list[dict[str, str]]:
         for size in ((0,) if arm == "baseline" else world.sizes)
         for seed in (world.seeds[:1] if arm == "baseline" else world.seeds)
     ]
+    return [row | {"asked": row["run"] + tag} for row in rows]
 
 
 def _plan_row(
@@ -144,7 +168,6 @@ def _plan_row(
         "mixed_in": "0",
         "label": "",
         "draw": "0",
-        "asked": f"full/{mix}/seed{seed}" if mix else "baseline",
     }
 
 
@@ -159,34 +182,50 @@ def write_tsv(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]]) 
 
 def write_predictions(path: Path, world: World, target: str, runs: dict[str, str]) -> None:
     """Write one file: every run answers the target's questions with its arm's accuracy."""
-    truth = np.random.default_rng(seeds.derive(0, target)).integers(
-        world.n_options, size=world.questions
-    )
-    parts = [_answers(world, target, run, arm, truth) for run, arm in runs.items()]
+    parts = []
+    for protocol, (run, arm) in product(world.protocols, runs.items()):
+        accuracy = world.accuracies.get(protocol.name, world.accuracy)[arm]
+        parts += [_answers(world, target, run + tag, accuracy, protocol) for tag in protocol.tags]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.concat_tables(parts), path)
 
 
-def _answers(world: World, target: str, run: str, arm: str, truth: np.ndarray) -> pa.Table:
-    n = world.questions
+def truth_of(world: World, target: str) -> np.ndarray:
+    """Return the right answers to a target's questions."""
+    rng = np.random.default_rng(seeds.derive(0, target))
+    return rng.integers(world.n_options, size=world.questions)
+
+
+def _answers(world: World, target: str, run: str, accuracy: float, protocol: Protocol) -> pa.Table:
+    n, options = world.questions, world.n_options
+    truth = truth_of(world, target)
     rng = np.random.default_rng(seeds.derive(1, run, target))
-    right = rng.random(n) < world.accuracy[arm]
-    wrong = (truth + rng.integers(1, world.n_options, size=n)) % world.n_options
+    right = rng.random(n) < accuracy
+    wrong = (truth + rng.integers(1, options, size=n)) % options
     predicted = np.where(right, truth, wrong)
-    rest = 0.3 / (world.n_options - 1)
-    probabilities = [[0.7 if k == p else rest for k in range(world.n_options)] for p in predicted]
+    rest = 0.3 / (options - 1)
     columns = {
         "run": [run] * n,
         "sample_id": sample_ids(target, n),
         "n_options": [world.n_options] * n,
         "answer": truth,
-        "predicted": predicted,
         "strict": rng.random(n) < 0.95,
         "mass": rng.uniform(0.9, 1.0, n).astype(np.float32),
-        "probabilities": probabilities,
-        "correct": predicted == truth,
     }
-    return pa.table(columns, schema=SCHEMA)
+    if protocol.scoring == "generate":
+        predicted = np.where(rng.random(n) < world.unread, -1, predicted)
+    further = range(1, min(protocol.permutations, options))
+    orders = [np.where(rng.random(n) < world.moved, wrong, predicted) for _ in further]
+    columns |= {
+        "predicted": predicted,
+        "correct": predicted == truth,
+        "probabilities": [
+            [1 / options if p < 0 else 0.7 if k == p else rest for k in range(options)]
+            for p in predicted
+        ],
+        "verdicts": np.stack([predicted, *orders], axis=1).tolist(),
+    }
+    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
 def sample_ids(target: str, n: int) -> list[str]:
@@ -195,9 +234,7 @@ def sample_ids(target: str, n: int) -> list[str]:
 
 def write_data(folder: Path, world: World, target: str) -> None:
     """Write a target's test questions with pictures of noise."""
-    truth = np.random.default_rng(seeds.derive(0, target)).integers(
-        world.n_options, size=world.questions
-    )
+    truth = truth_of(world, target)
     samples = []
     for sample_id, answer in zip(sample_ids(target, world.questions), truth, strict=True):
         pixels = np.random.default_rng(seeds.derive(2, sample_id)).integers(0, 255, (24, 24, 3))

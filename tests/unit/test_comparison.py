@@ -1,4 +1,9 @@
-"""CG against its reference where there are several seeds, draws, or questions about one patient."""
+"""CG against its reference where there are several seeds, draws, or questions about one patient.
+
+And where arms are asked in other ways than it.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -215,3 +220,68 @@ def test_means_over_targets_are_checked_by_a_mixed_model_and_by_source_datasets(
     assert summary_rows(made, comparison_rows(made, Claims()))[0]["by_dataset"] is not None
     made = study(pairs)
     assert summary_rows(made, comparison_rows(made, Claims()))[0]["by_dataset"] is None
+
+
+def asked(each, arm, number=0):
+    """Return a row of another arm: the same run, with examples."""
+    return replace(each, arm=arm, asked=f"{each.run}@three-shot.{number}", draw=number)
+
+
+def summarised(pairs):
+    made = study(pairs)
+    return {found["arm"]: found for found in summary_rows(made, []) if not found["rule"]}
+
+
+BASE_AND_CG = [(row("cg"), first(40)), (row("baseline"), first(20))]
+
+
+def test_an_arm_is_compared_with_the_reference_that_was_asked_alike():
+    cg, baseline = row("cg"), row("baseline")
+    pairs = [*BASE_AND_CG, (asked(cg, "cg-shots"), first(50))]
+    pairs += [(asked(baseline, "baseline-shots"), first(45))]
+    found = summarised(pairs)
+    assert found["cg"]["minus_reference"] == pytest.approx(20 / N)
+    assert found["cg-shots"]["minus_reference"] == pytest.approx(5 / N)
+    assert found["cg-shots"]["minus_baseline"] == pytest.approx(5 / N)
+    # A reference of its own protocol is compared with nothing, not with the other reference.
+    shots = found["baseline-shots"]
+    assert shots["minus_reference"] is shots["minus_baseline"] is None
+    assert shots["accuracy"] == pytest.approx(45 / N)
+
+
+def test_an_arm_without_reference_of_its_protocol_is_compared_with_nothing():
+    cg = row("cg")
+    pairs = [*BASE_AND_CG, (row("control"), first(30)), (asked(cg, "cg-shots"), first(50))]
+    shots = summarised(pairs)["cg-shots"]
+    assert shots["minus_reference"] is shots["minus_baseline"] is None
+    assert shots["accuracy"] == pytest.approx(50 / N)
+    assert compared(pairs)["difference"] == pytest.approx(10 / N)
+
+
+def test_the_control_s_run_asked_alike_is_the_reference_under_any_name():
+    cg, control = row("cg"), row("control")
+    pairs = [(cg, first(40)), (control, first(30)), (asked(cg, "cg-shots"), first(50))]
+    pairs += [(asked(control, "other-name"), first(48))]
+    found = summarised(pairs)
+    assert found["cg-shots"]["minus_reference"] == pytest.approx(2 / N)
+    assert found["other-name"]["minus_reference"] is None
+    assert found["cg"]["minus_reference"] == pytest.approx(10 / N)
+
+
+def test_draws_of_examples_are_averaged_in_both_arms():
+    cg, baseline = row("cg"), row("baseline")
+    pairs = list(BASE_AND_CG)
+    pairs += [(asked(cg, "cg-shots", k), first(50 + k)) for k in range(3)]
+    pairs += [(asked(baseline, "baseline-shots", k), first(30 + 3 * k)) for k in range(3)]
+    found = summarised(pairs)
+    assert found["cg-shots"]["minus_reference"] == pytest.approx((51 - 33) / N)
+    assert found["cg-shots"]["runs"] == 3
+    assert found["cg"]["minus_reference"] == pytest.approx(20 / N)
+
+
+def test_a_single_run_varies_by_its_draws_and_several_by_themselves():
+    shown = [asked(row("cg", seed), "cg", k) for seed in (0, 1) for k in range(3)]
+    sizes = (30, 33, 36, 40, 43, 46)
+    made = study([(each, first(n)) for each, n in zip(shown, sizes, strict=True)])
+    assert made.replicates(shown[:3]).mean(axis=1) * N == pytest.approx([30, 33, 36])
+    assert made.replicates(shown).mean(axis=1) * N == pytest.approx([33, 43])

@@ -10,7 +10,7 @@ from matcg.report import differences, figures, losses
 from matcg.report.tables import compare
 from synthetic import World, catalog, make
 
-OPTIONAL = {"sizes", "mixed"}
+OPTIONAL = {"sizes", "mixed", "protocols"}
 DRAWN = (*(name for name in figures.NAMES if name not in OPTIONAL), "grid-ct-brain-state")
 
 

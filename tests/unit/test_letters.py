@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from matcg.errors import DataError
-from matcg.evaluate.predict import SCHEMA
-from matcg.report.answers import Answers, PlanRow, read_answers
+from matcg.report.answers import NO_ORDER, Answers, PlanRow, read_answers
 from matcg.report.letter_figures import calibration_figure, letters_figure
-from matcg.report.letters import calibration_rows, letter_rows
+from matcg.report.letters import calibration_rows, letter_rows, order_rows
 from matcg.report.study import Study
 from matcg.report.style import STYLE
+from synthetic import SCHEMA
 
 
 def row(arm="cg", target="t", run="full/m/seed0"):
@@ -23,17 +23,21 @@ def row(arm="cg", target="t", run="full/m/seed0"):
     )
 
 
-def answers(right, answered, options, confidence=None):
-    """Return answers to questions from letters; `options` is how many each of them has."""
+def answers(right, answered, options, confidence=None, verdicts=None):
+    """Return answers to questions from letters; `options` is how many each of them has.
+
+    "?" is an answer that could not be read.
+    """
     n = len(right)
     return Answers(
         np.array([f"q{i}" for i in range(n)]),
         np.broadcast_to(options, n),
         np.array(["ABCD".index(letter) for letter in right]),
-        np.array(["ABCD".index(letter) for letter in answered]),
+        np.array(["ABCD".find(letter) for letter in answered]),
         np.ones(n, bool),
         np.ones(n),
         np.array(confidence or [0.5] * n, np.float32),
+        None if verdicts is None else np.array(verdicts, np.int8),
     )
 
 
@@ -110,7 +114,35 @@ def test_an_arm_that_is_as_sure_as_it_is_right_has_no_error():
     assert cells["ece"] == pytest.approx(0, abs=1e-6)
 
 
-def predictions(path, probabilities, predicted):
+def test_what_could_not_be_read_is_no_letter_and_wrong():
+    rows = letter_rows(study((row(), answers("AABB", "A??B", 2))))
+    assert column(rows, "letter", "answered", "recall") == [("A", 0.25, 0.5), ("B", 0.25, 0.5)]
+    (cells,) = calibration_rows(study((row(), answers("AABB", "A??B", 2))))
+    assert cells["accuracy"] == 0.5
+
+
+def test_letters_of_all_orders_are_where_the_options_stood():
+    # The first is always called B, wherever its options stand; the second is right in every order.
+    found = answers("AB", "AB", 2, verdicts=[[1, 0], [1, 1]])
+    rows = order_rows(study((row(), found)), "cyclic")
+    assert column(rows, "protocol", "letter", "answers") == [("cyclic", "A", 4), ("cyclic", "B", 4)]
+    assert column(rows, "right") == [(0.5,), (0.5,)]
+    # Right answers stand at A in (first, order 0) and (second, order 1), which says A.
+    assert column(rows, "answered", "recall") == [(0.25, 0.5), (0.75, 1.0)]
+
+
+def test_orders_that_a_question_does_not_have_are_not_counted():
+    none = NO_ORDER
+    found = answers("AA", "AA", [2, 3], verdicts=[[0, 0, none], [0, 0, -1]])
+    rows = order_rows(study((row(), found)), "cyclic")
+    assert column(rows, "options", "letter", "answers", "recall") == [
+        *((2, "A", 2, 1.0), (2, "B", 2, 1.0)),
+        *((3, "A", 3, 1.0), (3, "B", 3, 0.0), (3, "C", 3, 1.0)),
+    ]
+    assert order_rows(study((row(), answers("A", "A", 2))), "cyclic") == []
+
+
+def predictions(path, probabilities, predicted, verdicts=None):
     n = len(predicted)
     columns = {
         "run": ["full/m/seed0"] * n,
@@ -122,9 +154,11 @@ def predictions(path, probabilities, predicted):
         "mass": [1.0] * n,
         "probabilities": probabilities,
         "correct": [False] * n,
+        "verdicts": verdicts or [[0]] * n,
     }
     path.parent.mkdir(parents=True)
-    pq.write_table(pa.table(columns, schema=SCHEMA), path)
+    table = pa.table(columns, schema=SCHEMA)
+    pq.write_table(table if verdicts else table.drop_columns("verdicts"), path)
 
 
 def test_confidence_is_that_of_the_predicted_letter_in_the_order_of_questions(tmp_path):
@@ -134,6 +168,20 @@ def test_confidence_is_that_of_the_predicted_letter_in_the_order_of_questions(tm
     assert found.sample_id.tolist() == ["q1", "q2", "q3"]
     assert found.confidence.tolist() == pytest.approx([0.9, 0.4, 0.6])
     assert found.confidence.dtype == np.float32
+
+
+def test_verdicts_follow_their_questions_and_old_files_have_none(tmp_path):
+    lists = [[0.4, 0.6], [0.1, 0.2, 0.3, 0.4], [0.5, 0.5]]
+    predictions(tmp_path / "new/tiny/cat/t.parquet", lists, [1, 3, -1], [[1, 0], [3, 2, 1], [-1]])
+    found = read_answers(tmp_path / "new", [row()])[row().key]
+    assert found.verdicts.tolist() == [[-1, -2, -2], [3, 2, 1], [1, 0, -2]]
+    assert found.correct.tolist() == [0, 0, 0]
+    assert found.confidence[0] == pytest.approx(0.5)
+    assert found.only(np.array([False, False, True])).verdicts.tolist() == [[1, 0, -2]]
+    predictions(tmp_path / "old/tiny/cat/t.parquet", lists, [1, 3, 0])
+    old = read_answers(tmp_path / "old", [row()])[row().key]
+    assert old.verdicts is None
+    assert old.only(np.array([True, False, False])).verdicts is None
 
 
 def test_probabilities_of_another_number_than_options_name_the_file(tmp_path):

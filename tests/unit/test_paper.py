@@ -6,11 +6,13 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from statistics import stdev
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
-from matcg.config import Layout, LayoutColumn, load_project
+from matcg.config import Experiment, Layout, LayoutColumn, Protocol, load_project
 from matcg.plan import make_plan
 from matcg.plan_tables import render
 from matcg.published import Printed
@@ -156,6 +158,46 @@ def test_ours_is_the_mean_and_deviation_over_seeds(results: Path, tmp_path: Path
     assert float(row["trained_ours_sd"]) == pytest.approx(abs(one - two) / 2**0.5, abs=1e-6)
     assert row["baseline_ours_sd"] == "", "a single run has no deviation"
     assert "| 43.78 \N{PLUS-MINUS SIGN} 0.87 |" in text
+
+
+def test_a_condition_is_the_same_runs_asked_by_its_protocol(tmp_path: Path) -> None:
+    shots = Protocol(name="two-shot", shots=2, draws=3)
+    letters = Protocol(name="letters")
+    make(tmp_path, World(targets=(TARGET,), rules=(RULE,), protocols=(letters, shots)))
+    rows = read_plan(tmp_path / "plan/experiments.tsv", "demo")
+    rows += [
+        replace(row, arm=f"{row.arm}-shots", asked=f"{row.run}{tag}", draw=draw)
+        for row in rows
+        if row.arm in ("baseline", "cg")
+        for draw, tag in enumerate(shots.tags)
+    ]
+    study = Study(rows, read_answers(tmp_path / "predictions", rows))
+    printed = [
+        Printed("", TARGET, RULE, arm, "", 50, sd=2.0, condition=condition)
+        for arm in ("baseline", "cg")
+        for condition in ("2 examples", "3 examples")
+    ]
+    layout = {"across": "condition", "conditions": {"2 examples": "two-shot"}, "scatter": "seeds"}
+    columns = [COLUMNS[0], COLUMNS[2]]
+    asked = paper(tmp_path, *printed, columns=columns, **layout)
+    cells, text = written(study, asked, tmp_path / "out")
+    for line, arm in zip(cells, ("baseline", "cg"), strict=True):
+        means = [study.correct(row).mean() for row in rows if row.arm == f"{arm}-shots"]
+        (plain,) = (study.correct(row).mean() for row in rows if row.arm == arm)
+        assert float(line["2_examples_ours"]) == pytest.approx(sum(means) / 3, abs=1e-6)
+        assert float(line["2_examples_ours_sd"]) == pytest.approx(stdev(means), abs=1e-6)
+        assert float(line["as_run_here_ours"]) == pytest.approx(plain, abs=1e-6)
+        assert line["3_examples_note"] == "3 examples: not run"
+    assert "standard deviation over draws of examples" in text
+
+
+def test_a_condition_needs_arms_that_are_asked_so() -> None:
+    text = (REPO / "experiments/paper/table16.yaml").read_text()
+    table16 = yaml.safe_load(text)
+    Experiment.model_validate(table16)
+    table16["layout"]["conditions"]["4 examples"] = "five-shot"
+    with pytest.raises(ValidationError, match="4 examples: no arm is asked by protocol"):
+        Experiment.model_validate(table16)
 
 
 def test_seeds_without_answers_are_no_part_of_the_mean(results: Path, tmp_path: Path) -> None:

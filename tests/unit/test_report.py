@@ -7,18 +7,23 @@ import csv
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from matcg.config import Protocol
 from matcg.data import audit
 from matcg.data.leaks import Leak, write_leaks
 from matcg.errors import DataError
+from matcg.groups import group_runs
 from matcg.report import figures, grid, html, listing
+from matcg.report.answers import read_plan
 from matcg.report.embed import embedded
 from matcg.report.leaks import view_leaks
+from matcg.report.provenance import engine_times
 from matcg.report.questions import ImageBudget
 from matcg.report.tables import compare
 from matcg.samples import read_samples, write_samples
@@ -180,6 +185,60 @@ def test_several_runs_show_the_most_frequent_answer_and_the_share_that_is_right(
         assert len(chosen) == 3
         assert right == chosen.count(answer)
         assert chosen.count(letter) == max(map(chosen.count, chosen))
+
+
+def test_what_could_not_be_read_is_shown_as_such_unless_another_run_was(tmp_path):
+    free = Protocol(name="generate", scoring="generate")
+    world = World(**SMALL, protocols=(free,), unread=0.5, seeds=(0, 1))
+    rows, _ = Page(report(tmp_path, world)).questions()
+    seen = set()
+    for target, _, name, *_, answer, _, replies in rows:
+        table = pq.read_table(tmp_path / f"predictions/tiny/cat/{target}.parquet").to_pylist()
+        said = [
+            row["predicted"]
+            for row in table
+            if row["sample_id"] == name and row["run"].startswith("full/control-")
+        ]
+        read = [each for each in said if each >= 0]
+        letter, right = replies[2]
+        assert letter in (read or [-1])
+        assert right == said.count(answer)
+        seen.add((len(read), right))
+    assert {(0, 0), (1, 0), (1, 1)} <= seen
+
+
+def test_engines_that_answered_are_summed_by_device(tmp_path):
+    times = {"starts": 2, "start_s": 40, "load_s": 3, "answer_s": 50, "questions": 1000}
+    groups = [("tiny", name) for name in ("full+0", "full+1", "full+2", "lora+all")]
+    for (backbone, name), device in zip(groups, ("GPU", "GPU", "CPU"), strict=False):
+        path = tmp_path / backbone / f"{name}.timing.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({**times, "seconds": 100, "device": device}))
+    gpu = "4 engine starts, 20.0 s a start, 6.0 s of swapping weights, 2,000 questions in 100.0 s"
+    cpu, both = engine_times(tmp_path, groups).splitlines()
+    assert both == f"GPU: {gpu}, 20.0 a second, 200.0 s in all"
+    assert cpu.startswith(
+        "CPU: 2 engine starts, 20.0 s a start, 3.0 s of swapping weights, 1,000 q"
+    )
+    (tmp_path / "tiny/full+2.timing.json").write_text("{}")
+    assert engine_times(tmp_path, groups) == both
+    assert engine_times(tmp_path / "none", groups) == ""
+
+
+def test_the_page_says_what_the_engines_of_its_runs_took(demo, tmp_path):
+    results, source, _ = demo
+    assert "Engines that answered" not in source
+    runs = {row.run for row in read_plan(results / "plan/experiments.tsv", "demo")}
+    times = dict.fromkeys(("starts", "start_s", "load_s", "answer_s", "questions", "seconds"), 2)
+    for name in [*group_runs(runs, 8), "not-of-this-plan"]:
+        path = results / f"answers/tiny/{name}.timing.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**times, "device": "CPU"}))
+    html.write(results, ["demo"], tmp_path / "page.html", {"engine": {"runs": 8}})
+    groups = len(group_runs(runs, 8))
+    assert groups > 1
+    assert f"CPU: {2 * groups} engine starts, " in (tmp_path / "page.html").read_text()
+    shutil.rmtree(results / "answers")
 
 
 def test_pictures_go_to_questions_on_which_the_arms_differ(tmp_path, monkeypatch):

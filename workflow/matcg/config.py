@@ -485,7 +485,7 @@ class Backbone(Model):
 class Protocol(Model):
     """How test questions are asked and answers read."""
 
-    name: Name
+    name: Slug  # a dot would be read as the number of a draw
     description: str = ""
     scoring: Literal["letter", "option-text", "generate"] = Field(
         default="letter",
@@ -598,9 +598,14 @@ class Layout(Model):
     across: Literal["samples", "mixed_in", "condition"] | None = Field(
         default=None, description="a column a size or a condition; `columns` become rows"
     )
+    conditions: dict[str, Text] = Field(
+        default_factory=dict,
+        description="the protocol in which arms of this experiment do what the paper did besides",
+    )
     scatter: Literal["questions", "seeds"] = Field(
         default="questions",
-        description="beside ours: a 95 % interval over questions, or the deviation over seeds",
+        description="beside ours: a 95 % interval over questions, or the deviation over seeds, or"
+        " over the draws of one seed",
     )
 
     @model_validator(mode="after")
@@ -686,6 +691,17 @@ class Experiment(Model):
             raise ValueError("published: printed figures are of one size; give one of each")
         if self.published and self.layout and self.layout.across in ("samples", "mixed_in"):
             raise ValueError("layout.across: printed figures are of one size; drop one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _conditions_are_met(self) -> "Experiment":
+        asked = {arm.protocol for arm in self.arms.values()}
+        for name, protocol in self.layout.conditions.items() if self.layout else ():
+            if protocol not in asked:
+                raise ValueError(
+                    f"layout.conditions.{name}: no arm is asked by protocol '{protocol}'; give it"
+                    " arms, such as `{like: cg, protocol: " + protocol + "}`"
+                )
         return self
 
     @model_validator(mode="after")

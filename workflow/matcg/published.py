@@ -21,8 +21,9 @@ class Printed:
 
     An empty `label` or `rule` fits every combination of the target. `questions` is the size of the
     paper's test set, where it is known, `sd` the standard deviation that is printed beside the
-    number. A `condition` says what else was done in the paper (examples in the prompt) and is not
-    done here: such a number is shown and compared with nothing.
+    number. A `condition` says what else was done in the paper (examples in the prompt): such a
+    number counts for no tick and no agreement, and stands beside ours where the layout knows how
+    to do the same.
     """
 
     label: str

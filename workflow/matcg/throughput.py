@@ -57,7 +57,7 @@ def collect(plan: Plan, results: Path) -> tuple[Measured, ...]:
 def _finetuned(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
     for run in plan.runs:
         folder = results / "runs" / run.backbone / run.key
-        record = _read(folder / "provenance.json")
+        record = read_record(folder / "provenance.json")
         seconds = _job_seconds(results / "benchmarks/finetune" / run.backbone / f"{run.key}.tsv")
         try:
             seen = int(record["samples"]) * int(record["recipe"]["epochs"])
@@ -71,7 +71,7 @@ def _finetuned(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
 def _predicted(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
     for backbone in sorted({each.backbone for each in plan.evaluations}):
         for path in sorted((results / "answers" / backbone).glob("*.timing.json")):
-            record = _read(path)
+            record = read_record(path)
             try:
                 place = ("predict", backbone, "", str(record["device"]))
                 yield place, int(record["questions"]), float(record["seconds"])
@@ -79,7 +79,8 @@ def _predicted(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
                 continue
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """Return a job's record, empty where it is not there or cannot be read."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -131,7 +132,7 @@ def note(path: Path, timing: Mapping[str, float], seconds: float, device: str) -
 
     `timing` has what engines did (`evaluate.predict.Timing`), `seconds` is the job's whole time.
     """
-    before = _read(path)
+    before = read_record(path)
     sums = {**timing, "seconds": seconds}
     total = {name: round(value + float(before.get(name, 0)), 2) for name, value in sums.items()}
     path.parent.mkdir(parents=True, exist_ok=True)

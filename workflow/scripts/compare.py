@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
-    from matcg.config import Layout
+    from matcg.config import Layout, Protocol
     from matcg.published import Printed
     from matcg.report.paper import Paper
     from matcg.report.tables import compare
@@ -32,4 +32,5 @@ with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
             excluded=Path(snakemake.input.excluded),
         ),
         show_missing=snakemake.params.show_missing,
+        protocols=[Protocol(**each) for each in json.loads(snakemake.params.protocols)],
     )

@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matcg.errors import DataError, nearest
+from matcg.groups import tag_of
 from matcg.tsv import read_tsv
 
 __all__ = [
     "BASELINE",
+    "NO_ORDER",
     "Answers",
     "Key",
     "PlanRow",
@@ -32,6 +34,7 @@ COLUMNS = (
 )
 COUNTS = ("n_train", "mixed_in", "draw")
 ANSWER_COLUMNS = ["run", "sample_id", "n_options", "answer", "predicted", "strict", "mass"]
+NO_ORDER = -2  # stands in `verdicts` where a question has fewer orders than others
 # An error stays one readable line however much is missing.
 NAMED = 10
 
@@ -67,12 +70,20 @@ class PlanRow:
         """Return what names the evaluation: backbone, catalog, target, run and how it is asked."""
         return (self.backbone, self.catalog, self.target, self.asked or self.run)
 
+    @property
+    def protocol(self) -> str:
+        """Return how the run is asked, without the draw of examples; empty for letters."""
+        return tag_of(self.asked).removeprefix("@").partition(".")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """One run's answers to one target's questions, each array in order of `sample_id`.
 
-    `confidence` is the probability of the predicted letter among the letters of the options.
+    `predicted` is -1 where no answer could be read. `confidence` is the probability of the
+    predicted letter among the letters of the options. `verdicts`, shape (questions, orders), is
+    the option chosen in each cyclic order of the options, -2 beyond a question's own orders; None
+    in files that do not tell.
     """
 
     sample_id: npt.NDArray[np.str_]
@@ -82,10 +93,13 @@ class Answers:
     strict: npt.NDArray[np.bool_]
     mass: npt.NDArray[np.float64]
     confidence: npt.NDArray[np.float32]
+    verdicts: npt.NDArray[np.int8] | None = None
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "Answers":
         """Return the answers to the marked questions."""
-        return Answers(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        told = {name: each[chosen] for name, each in arrays.items() if each is not None}
+        return Answers(**told)
 
     @property
     def correct(self) -> npt.NDArray[np.float64]:
@@ -137,7 +151,7 @@ def _plan_row(path: Path, row: Mapping[str, str]) -> PlanRow:
             f"{where}: seed, {', '.join(COUNTS)} must be whole numbers or empty"
         ) from None
     if row["run"] == BASELINE:
-        values |= {"recipe": "", "seed": None, **dict.fromkeys(COUNTS, 0)}
+        values |= {"recipe": "", "seed": None, "n_train": 0, "mixed_in": 0}
     return PlanRow(**values)
 
 
@@ -185,11 +199,13 @@ def _read_file(path: Path) -> dict[str, Answers]:
     if not path.exists():
         return {}
     try:
-        table = pq.read_table(path, columns=[*ANSWER_COLUMNS, "probabilities"])
+        more = ["verdicts"] if "verdicts" in pq.read_schema(path).names else []
+        table = pq.read_table(path, columns=[*ANSWER_COLUMNS, "probabilities", *more])
     except (pa.ArrowException, KeyError) as error:
         raise DataError(f"{path}: not a prediction file ({error}); predict again") from None
     columns = {name: table[name].to_numpy() for name in ANSWER_COLUMNS}
     columns["confidence"] = _confidence(path, table["probabilities"], columns)
+    columns |= {name: _verdicts(table[name]) for name in more}
     order = np.lexsort((columns["sample_id"].astype(str), columns["run"].astype(str)))
     columns = {name: values[order] for name, values in columns.items()}
     names, starts = np.unique(columns["run"].astype(str), return_index=True)
@@ -205,17 +221,33 @@ def _read_file(path: Path) -> dict[str, Answers]:
 def _confidence(
     path: Path, probabilities: pa.ChunkedArray, columns: Mapping[str, npt.NDArray[Any]]
 ) -> npt.NDArray[np.float32]:
-    """Return the probability of each predicted letter, without the others': they are many."""
+    """Return the probability of each predicted letter, without the others': they are many.
+
+    Where nothing could be read all are equal, and so is any of them.
+    """
     lists = probabilities.combine_chunks()
     ends = lists.offsets.to_numpy()
     if not np.array_equal(np.diff(ends), columns["n_options"]):
         raise DataError(f"{path}: a question has not one probability an option; predict again")
-    values = lists.values.to_numpy()[ends[:-1] + columns["predicted"]]
+    values = lists.values.to_numpy()[ends[:-1] + np.maximum(columns["predicted"], 0)]
     confidence: npt.NDArray[np.float32] = values.astype(np.float32)
     return confidence
 
 
+def _verdicts(lists: pa.ChunkedArray) -> npt.NDArray[np.int8]:
+    """Return the option chosen in each order, shape (rows, most orders), padded with -2."""
+    verdicts = lists.combine_chunks()
+    counts = np.diff(verdicts.offsets.to_numpy())
+    padded = np.full((counts.size, counts.max(initial=1)), NO_ORDER, np.int8)
+    padded[np.arange(padded.shape[1]) < counts[:, None]] = verdicts.flatten().to_numpy()
+    return padded
+
+
 def _answers(columns: Mapping[str, npt.NDArray[Any]]) -> Answers:
+    verdicts = columns.get("verdicts")
+    if verdicts is not None:
+        # Another run in the file may have been asked in more orders.
+        verdicts = verdicts[:, (verdicts != NO_ORDER).any(axis=0)]
     return Answers(
         sample_id=columns["sample_id"].astype(str),
         n_options=columns["n_options"].astype(np.int64),
@@ -224,6 +256,7 @@ def _answers(columns: Mapping[str, npt.NDArray[Any]]) -> Answers:
         strict=columns["strict"].astype(bool),
         mass=columns["mass"].astype(np.float64),
         confidence=columns["confidence"],
+        verdicts=verdicts,
     )
 
 

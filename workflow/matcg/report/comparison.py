@@ -180,7 +180,7 @@ class Pair:
     def minus_baseline(self) -> Array | None:
         """Return the same against the untouched backbone."""
         found = self.study.baselines(self.rows[0])
-        return (self.cg.mean(axis=0) - self.study.correct(found[0])).round(9) if found else None
+        return (self.cg.mean(axis=0) - self.study.mean_correct(found)).round(9) if found else None
 
 
 def _spreads(study: Study, pairs: Sequence[Pair]) -> list[dict[str, Cell]]:

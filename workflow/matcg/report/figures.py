@@ -35,6 +35,8 @@ from matcg.report.grid import CatalogElements
 from matcg.report.letter_figures import calibration_figure, letters_figure
 from matcg.report.letters import CALIBRATION, LETTERS
 from matcg.report.losses import loss_figure, read_losses
+from matcg.report.protocol_figure import protocol_figure
+from matcg.report.protocols import PROTOCOLS
 from matcg.report.render import Cell, Row, Table, read_csv
 from matcg.report.study import arm_order
 from matcg.report.style import BLACK, GREY, STYLE, clipped, new_figure, save
@@ -45,7 +47,7 @@ __all__ = ["NAMES", "draw"]
 
 # In the order in which a page shows them; some are drawn for some experiments only.
 NAMES = (
-    *("difference", "arms", "scaling", "sizes", "mixed", "heatmap"),
+    *("protocols", "difference", "arms", "scaling", "sizes", "mixed", "heatmap"),
     *("letters", "calibration", "loss"),
 )
 MAX_GRIDS = 12
@@ -61,9 +63,9 @@ def draw(
 ) -> None:
     """Write the figures of `NAMES`, and the grids of the targets, to `out` as .svg and .png.
 
-    `scaling`, `sizes` and `mixed` are drawn where an experiment has several rules with one
-    combination each, sizes, or shares of the target's data. `tables` is the folder that `compare`
-    wrote, `runs` is results/runs, `plan` results/plan.
+    `scaling`, `sizes`, `mixed` and `protocols` are drawn where an experiment has several rules with
+    one combination each, sizes, shares of the target's data, or ways to ask. `tables` is the folder
+    that `compare` wrote, `runs` is results/runs, `plan` results/plan.
 
     Raises:
         DataError: a run of the tables has no metrics.jsonl, or one without losses; or the plan
@@ -86,7 +88,9 @@ def _figures(tables: Path, runs: Path, elements: Elements) -> dict[str, Figure |
     accuracy, comparison, summary, targets = map(rows, (ACCURACY, COMPARISON, SUMMARY, TARGETS))
     path = tables / f"{STEM}.csv"
     published = rows(beside_table(names_in(path))) if path.exists() else []
+    asked = rows(PROTOCOLS) if (tables / f"{PROTOCOLS.stem}.csv").exists() else []
     return {
+        "protocols": protocol_figure(asked),
         "difference": difference_figure(comparison, summary),
         "arms": arms_figure(accuracy),
         "scaling": scaling_figure(targets, published),

@@ -17,14 +17,18 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from matcg.errors import DataError
+from matcg.groups import group_runs
 from matcg.report import figures, provenance
-from matcg.report.answers import BASELINE, read_plan
+from matcg.report.answers import BASELINE, PlanRow, read_plan
 from matcg.report.beside import STEM, beside_table, names_in
 from matcg.report.embed import embedded
 from matcg.report.grid import read_grids
 from matcg.report.leaks import view_leaks
+from matcg.report.letters import ORDERS
 from matcg.report.listing import Listing, list_cells, list_csv, list_tsv
+from matcg.report.looking import LOOKING
 from matcg.report.missing import MISSING, read_study
+from matcg.report.protocols import PROTOCOLS
 from matcg.report.questions import Budget, ImageBudget, QuestionView, view_questions
 from matcg.report.study import CG
 from matcg.report.tables import ACCURACY, CLEAN, COMPARISON, SUMMARY
@@ -43,7 +47,9 @@ LEAK_TABLES = (
     ("Between source datasets", "overlaps"),
     ("Every pair", "leaks"),
 )
+ASKED = "protocols"  # the figure that stands beside the tables of how questions were asked
 CAPTIONS = {
+    ASKED: "Accuracy of every arm by protocol, with 95 % intervals and chance.",
     "difference": "CG minus control of every combination, with 95 % bootstrap intervals, by rule.",
     "arms": "Accuracy of every arm on each target, with chance.",
     "scaling": "Accuracy of every choice of training data on each target, with 95 % intervals.",
@@ -54,6 +60,15 @@ CAPTIONS = {
     "calibration": "Accuracy against confidence, the answered letter's probability among letters.",
     "loss": "Training loss of every run, or its spread, and their median.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class AskedView:
+    """How questions were asked: what it comes to in words, a figure or none, tables by name."""
+
+    sentences: Sequence[str]
+    figures: Sequence[tuple[str, str, str]]
+    tables: Mapping[str, Listing]
 
 
 @dataclass
@@ -69,6 +84,7 @@ class ExperimentView:
     grids_left_out: int = 0
     agreement: Mapping[str, Any] = field(default_factory=dict)
     without_leaks: Mapping[str, Any] = field(default_factory=dict)
+    asked: AskedView | None = None
     questions: QuestionView | None = None
     questions_of: str = ""
 
@@ -145,12 +161,23 @@ def _experiment(results: Path, name: str) -> ExperimentView:
         tables[STEM] = list_csv(results, path.parent, beside_table(names_in(path)))
     if headline.get("missing"):
         tables[MISSING.stem] = list_csv(results, path.parent, MISSING)
-    view = ExperimentView(
-        name, headline["headline"], headline["results"], tables, _figures(folder / "figures", name)
-    )
+    shown = _figures(folder / "figures", name, [stem for stem in figures.NAMES if stem != ASKED])
+    view = ExperimentView(name, headline["headline"], headline["results"], tables, shown)
+    view.asked = _asked(results, folder, name, headline.get("asked", ()))
     view.agreement = headline.get("published", {})
     view.without_leaks = headline.get("without_leaks", {})
     return view
+
+
+def _asked(results: Path, folder: Path, name: str, sentences: Sequence[str]) -> AskedView | None:
+    """Return how questions were asked, None where there is nothing but letters."""
+    tables = {
+        table.stem: list_csv(results, folder / "tables", table)
+        for table in (PROTOCOLS, LOOKING, ORDERS)
+        if (folder / "tables" / f"{table.stem}.csv").exists()
+    }
+    drawn = _figures(folder / "figures", name, [ASKED])
+    return AskedView(sentences, drawn, tables) if tables or drawn else None
 
 
 def _add_questions(
@@ -183,10 +210,10 @@ def _add_grids(view: ExperimentView, results: Path, limit: int) -> None:
     view.grids_left_out = budget.left_out
 
 
-def _figures(folder: Path, name: str) -> list[tuple[str, str, str]]:
+def _figures(folder: Path, name: str, stems: Sequence[str]) -> list[tuple[str, str, str]]:
     """Return name, data URI and caption of every figure there is."""
     found = []
-    for stem in figures.NAMES:
+    for stem in stems:
         uri = _figure(folder / f"{stem}.svg")
         if uri:
             found.append((f"{name}: {stem}", uri, CAPTIONS.get(stem, stem)))
@@ -232,6 +259,7 @@ def _provenance(
     rows = [row for name in experiments for row in read_plan(plan, name)]
     keys = ((row.backbone, row.run) for row in rows if row.run != BASELINE)
     records = provenance.run_records(results / "runs", keys)
+    groups = _groups(rows, (config or {}).get("engine", {}).get("runs", 0))
     parts = {
         "Versions": _yaml(provenance.versions()),
         "Commit": provenance.commit(),
@@ -239,8 +267,18 @@ def _provenance(
         "Digest of the plan": hashlib.sha256(plan.read_bytes()).hexdigest(),
         "Config": _yaml(config) if config else "",
         "First run of each backbone": _yaml(records) if records else "",
+        "Engines that answered": provenance.engine_times(results / "answers", groups),
     }
     return {title: text for title, text in parts.items() if text}
+
+
+def _groups(rows: Sequence[PlanRow], size: int) -> list[tuple[str, str]]:
+    """Return backbone and name of each group of runs that one engine answered for."""
+    runs: dict[str, set[str]] = {}
+    for row in rows:
+        runs.setdefault(row.backbone, set()).add(row.run)
+    names = sorted(runs) if size else []
+    return [(name, group) for name in names for group in group_runs(runs[name], size)]
 
 
 def _yaml(data: Mapping[str, Any]) -> str:

@@ -1,21 +1,31 @@
 """Letter bias and calibration: which letters each arm answers, and how sure of them it is.
 
-Answers are pooled over the runs of an arm in a setting, every question of every target alike.
+Answers are pooled over the runs of an arm in a setting, every question of every target alike. What
+could not be read is no letter, and wrong.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
-from matcg.report.answers import PlanRow
+from matcg.report.answers import NO_ORDER, Answers, PlanRow
 from matcg.report.columns import SETTING_COLUMNS, SETTING_FIELDS, setting_cells
 from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.study import Array, Setting, Study, arm_order, setting_of
 from matcg.samples import LETTERS as NAMES
 
-__all__ = ["BINS", "CALIBRATION", "LETTERS", "calibration_rows", "letter_rows"]
+__all__ = [
+    "BINS",
+    "CALIBRATION",
+    "LETTERS",
+    "ORDERS",
+    "calibration_rows",
+    "letter_rows",
+    "order_rows",
+]
 
 BINS = 10
 
@@ -41,6 +51,19 @@ LETTERS = Table(
         Column("Answered", "answered", "percent"),
         Column("Recall", "recall", "percent"),
         Column("RStd", "rstd", "percent"),
+    ),
+)
+
+ORDERS = Table(
+    "orders",
+    "How often each letter is answered when every option stands at it in turn, accuracy where the"
+    " right answer stands at it, and RStd, the standard deviation of these accuracies (%)",
+    (*LETTERS.fields[:4], Field("protocol"), *LETTERS.fields[4:]),
+    (
+        *SETTING_COLUMNS,
+        Column("Protocol", "protocol"),
+        *(each for each in LETTERS.columns[4:] if each.field != "recall"),
+        Column("Accuracy there", "recall", "percent"),
     ),
 )
 
@@ -80,7 +103,24 @@ def letter_rows(study: Study) -> list[Row]:
     return [
         {**setting_cells(setting), "arm": arm, "options": options, **cells}
         for setting, arm, rows in _groups(study)
-        for options, counts in sorted(_confusions(study, rows).items())
+        for options, counts in sorted(_confusions(study, rows, _as_given).items())
+        for cells in _letters(counts)
+    ]
+
+
+def order_rows(study: Study, protocol: str) -> list[Row]:
+    """Return the same over all cyclic orders in which options were given, by the letters they had.
+
+    Where every option stood at every letter, how often a letter is answered is the prior for it.
+    There are no rows where the answers do not tell of orders.
+    """
+    arms = sorted({row.arm for row in study.rows}, key=arm_order)
+    return [
+        {**setting_cells(setting), "protocol": protocol, "arm": arm, "options": options, **cells}
+        for setting, arm in product(study.settings(), arms)
+        for options, counts in sorted(
+            _confusions(study, study.arm(setting, arm), _in_orders).items()
+        )
         for cells in _letters(counts)
     ]
 
@@ -94,21 +134,46 @@ def _groups(study: Study) -> Iterator[tuple[Setting, str, Sequence[PlanRow]]]:
         yield setting, arm, groups[setting, arm]
 
 
-def _confusions(study: Study, rows: Iterable[PlanRow]) -> dict[int, Counts]:
-    """Return for each number of options how often which letter (row) was answered as which."""
+# Right letter, letter answered (-1: none) and number of options of some answers.
+Places = tuple[Counts, Counts, Counts]
+
+
+def _as_given(answers: Answers) -> Iterator[Places]:
+    yield answers.answer, answers.predicted, answers.n_options
+
+
+def _in_orders(answers: Answers) -> Iterator[Places]:
+    """Yield the letters in each cyclic order; order k gives the option of place k first."""
+    if answers.verdicts is None:
+        return
+    for order, verdicts in enumerate(answers.verdicts.T.astype(np.int64)):
+        asked = verdicts != NO_ORDER
+        right, said, options = answers.answer[asked], verdicts[asked], answers.n_options[asked]
+        letters = np.where(said < 0, said, (said - order) % options)
+        yield (right - order) % options, letters, options
+
+
+def _confusions(
+    study: Study, rows: Iterable[PlanRow], places_of: Callable[[Answers], Iterable[Places]]
+) -> dict[int, Counts]:
+    """Return for each number of options how often which letter (row) was answered as which.
+
+    The last column counts what could not be read.
+    """
     found: dict[int, Counts] = {}
-    for row in rows:
-        answers = study.answers[row.key]
-        for options in map(int, np.unique(answers.n_options)):
-            asked = answers.n_options == options
-            places = answers.answer[asked] * options + answers.predicted[asked]
-            counts = np.bincount(places, minlength=options**2)
+    parts = (each for row in rows for each in places_of(study.answers[row.key]))
+    for right, said, n_options in parts:
+        for options in map(int, np.unique(n_options)):
+            asked = n_options == options
+            said_here = np.where(said[asked] < 0, options, said[asked])
+            places = right[asked] * (options + 1) + said_here
+            counts = np.bincount(places, minlength=options * (options + 1))
             found[options] = counts + found.get(options, 0)
-    return {options: counts.reshape(options, options) for options, counts in found.items()}
+    return {options: counts.reshape(options, -1) for options, counts in found.items()}
 
 
 def _letters(counts: Counts) -> Iterator[dict[str, Cell]]:
-    """Yield the cells of each letter from counts of shape (right letter, answered letter)."""
+    """Yield the cells of each letter from counts of shape (right letter, answered or not read)."""
     total, right, answered = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
     recalls = [float(counts[i, i] / n) if n else None for i, n in enumerate(right)]
     rstd = float(np.std([recall for recall in recalls if recall is not None]))

@@ -55,17 +55,13 @@ def missing_rows(study: Study, predictions: Path) -> list[Row]:
 
     `predictions` is the folder results/predictions.
     """
-    uses = {
-        (row.backbone, row.catalog, row.target, row.arm, row.run): row
-        for row in study.planned
-        if row.key not in study.answers
-    }
+    uses = {(*row.key, row.arm): row for row in study.planned if row.key not in study.answers}
     return [
         {
             "target": row.target,
             "arm": row.arm,
             "backbone": row.backbone,
-            "run": row.run,
+            "run": row.asked or row.run,
             "reason": _reason(row, predictions),
         }
         for row in uses.values()

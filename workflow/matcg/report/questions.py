@@ -35,6 +35,7 @@ TELLING = ("gain", "loss")
 THUMBNAIL = 160
 PICTURE = 7  # its place in a row
 SMALL = 128
+UNREAD = -1  # as the prediction files say it
 
 
 class Budget:
@@ -101,7 +102,8 @@ class QuestionView:
 class _Group:
     """The runs that are told together: an arm's, or those of one of its rules.
 
-    `letter` is each question's most frequent answer, `right` how many of the runs were right.
+    `letter` is each question's most frequent answer, -1 where most could not be read, `right` how
+    many of the runs were right.
     """
 
     name: str
@@ -244,10 +246,11 @@ def _mostly_right(
 
 def _group(name: str, runs: Sequence[Answers]) -> _Group:
     predicted = np.stack([run.predicted for run in runs])
-    letters = range(int(predicted.max()) + 1)
+    # What was not read comes last, so that one answer that was read is shown before it.
+    letters = np.array([*range(int(predicted.max()) + 1), UNREAD])
     votes = np.stack([(predicted == letter).sum(axis=0) for letter in letters])
     right = (predicted == runs[0].answer).sum(axis=0)
-    return _Group(name, len(runs), votes.argmax(axis=0), right)
+    return _Group(name, len(runs), letters[votes.argmax(axis=0)], right)
 
 
 def _add(page: _Page, target: _Target, parts: int) -> str:

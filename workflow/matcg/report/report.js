@@ -140,7 +140,8 @@ function answersOf({ options, replies }) {
   const lines = replies.map(({ arm, chosen, right, runs }) => {
     const good = right > runs / 2;
     const share = runs > 1 ? element("span", "note", ` (${right} of ${runs} runs right)`) : "";
-    const said = `${arm}: ${letter(chosen)}: ${options[chosen]}`;
+    const answer = chosen < 0 ? "no answer could be read" : `${letter(chosen)}: ${options[chosen]}`;
+    const said = `${arm}: ${answer}`;
     return element("li", "", element("span", good ? "good" : "bad", good ? "✓ " : "✗ "), said, share);
   });
   return element("ul", "", ...lines);

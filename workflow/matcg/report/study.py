@@ -2,7 +2,7 @@
 
 Arms are paired question by question: every run with the control of its target, seed and training
 size, and of its combination where the control has one each. Means weigh every target alike and,
-within one, every rule alike.
+within one, every rule alike. Runs are compared with runs that were asked alike (`protocols/`).
 """
 
 from collections import defaultdict
@@ -15,6 +15,7 @@ from matcg.errors import DataError
 from matcg.published import CG
 from matcg.report.answers import BASELINE, Answers, Key, PlanRow
 from matcg.report.origins import Origins
+from matcg.statistics import Estimate, mean_over_targets
 
 __all__ = [
     "CG",
@@ -44,7 +45,9 @@ SETTING = ("backbone", "recipe", "n_train", "mixed_in")
 class Study:
     """An experiment's evaluations and the pairing between its arms.
 
-    Every run is paired with the reference run of its target, backbone, recipe, seed and size.
+    Every run is paired with the reference run of its target, backbone, recipe, seed and size that
+    was asked alike: an arm that is asked otherwise, with the reference of that protocol if there is
+    one.
     The reference is the control arm, or the baseline in an experiment without control.
     `planned` are all evaluations where `rows` are only those that have answers: of these one may be
     without its reference.
@@ -64,14 +67,25 @@ class Study:
         self.planned = rows if planned is None else planned
         arms = {row.arm for row in self.planned}
         self.reference = CONTROL if CONTROL in arms else BASELINE
+        self._elsewhere: set[Key] = set()
         self._references: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
         self._baselines: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
+        of_reference = {(*row.key[:3], row.run) for row in rows if row.arm == self.reference}
+        own = {row.key for row in rows if row.arm == self.reference}
         for row in rows:
             place = (row.backbone, row.catalog, row.target)
-            if row.arm == self.reference:
+            # Another arm may be the reference's run, asked by a protocol of its own.
+            if row.key not in own and (*place, row.run) in of_reference:
+                self._elsewhere.add(row.key)
+            if row.arm == self.reference or row.key in self._elsewhere:
                 self._references[place].append(row)
-            if row.arm == BASELINE:
+            if row.run == BASELINE:
                 self._baselines[place].append(row)
+
+    def of(self, rows: Sequence[PlanRow]) -> "Study":
+        """Return the study of some of the planned evaluations."""
+        kept = [row for row in rows if row.key in self.answers]
+        return Study(kept, self.answers, self.origins, planned=rows if self.partial else None)
 
     def settings(self) -> list[Setting]:
         """Return the setting of every group that is summarised alone."""
@@ -93,6 +107,16 @@ class Study:
         """Return 1.0 for a right, 0.0 for a wrong answer to each question."""
         return self.answers[row.key].correct
 
+    def mean_correct(self, rows: Sequence[PlanRow]) -> Array:
+        """Return the mean of the same over evaluations of one target."""
+        mean: Array = np.mean([self.correct(row) for row in rows], axis=0)
+        return mean
+
+    def mean(self, scores: Mapping[Target, Array], seed: int) -> Estimate | None:
+        """Return the mean over targets of scores (questions,), None where there are none."""
+        clusters = [self.clusters(target) for target in scores]
+        return mean_over_targets(list(scores.values()), seed, clusters) if scores else None
+
     def clusters(self, target: Target) -> npt.NDArray[np.int64] | None:
         """Return the number of each question's patient or image, None where all differ."""
         return self.origins[target].clusters if target in self.origins else None
@@ -101,23 +125,28 @@ class Study:
         """Return the mean scores of an arm's draws, or of its seeds, shape (runs, questions).
 
         Draws where there are several: what another training set would change counts what another
-        seed would.
+        seed would. Of several draws of the examples that a run is shown the mean counts; they stand
+        for themselves where there is but one run.
         """
         distinct = list({row.key: row for row in rows}.values())
-        by = "draw" if len({row.draw for row in distinct}) > 1 else "seed"
-        groups: dict[int, list[Array]] = defaultdict(list)
+        first: dict[str, int] = {}
         for row in distinct:
-            groups[getattr(row, by)].append(self.correct(row))
+            first[row.run] = min(row.draw, first.get(row.run, row.draw))
+        groups: dict[int | None, list[Array]] = defaultdict(list)
+        for row in distinct:
+            number = first[row.run] if len(set(first.values())) > 1 else row.seed
+            groups[row.draw if len(first) == 1 else number].append(self.correct(row))
         return np.array([np.mean(scores, axis=0) for scores in groups.values()])
 
     def baselines(self, row: PlanRow) -> list[PlanRow]:
-        """Return the untouched backbone's evaluation on a row's target, none where it has none."""
-        return self._baselines.get((row.backbone, row.catalog, row.target), [])
+        """Return the untouched backbone's evaluations on a row's target, asked as the row is."""
+        found = self._baselines.get((row.backbone, row.catalog, row.target), [])
+        return [other for other in found if other.protocol == row.protocol]
 
     def minus_baseline(self, row: PlanRow) -> Array | None:
         """Return per-question differences from the baseline, None where there is none."""
-        found = self.baselines(row)
-        return self.correct(row) - self.correct(found[0]) if found else None
+        found = [] if row.run == BASELINE else self.baselines(row)
+        return self.correct(row) - self.mean_correct(found) if found else None
 
     def minus_chance(self, row: PlanRow) -> Array:
         """Return right answers less what blind guessing would get on each question."""
@@ -126,13 +155,17 @@ class Study:
     def references(self, row: PlanRow, setting: Setting) -> list[PlanRow]:
         """Return the reference runs that `row` is compared with.
 
-        There are none where the target has none, and for an arm of a size of its own.
+        There are none where the target has none, for an arm of a size or protocol of its own, and
+        for what is itself a reference.
 
         Raises:
             DataError: the target has reference runs, yet none of the row's seed, or, for a
                 combination, none of its size.
         """
+        if row.key in self._elsewhere:
+            return []
         runs = self._references[row.backbone, row.catalog, row.target]
+        runs = [other for other in runs if other.protocol == row.protocol]
         alike = [o for o in runs if o.run == BASELINE or setting_of(o) == setting]
         matching = [o for o in alike if o.run == BASELINE or row.seed in (None, o.seed)]
         if row.rule:
@@ -152,8 +185,7 @@ class Study:
         references = self.references(row, setting)
         if not references:
             return None
-        mean: Array = np.mean([self.correct(other) for other in references], axis=0)
-        return self.correct(row) - mean
+        return self.correct(row) - self.mean_correct(references)
 
 
 def without(study: Study, left_out: Mapping[tuple[str, str], Collection[str]]) -> Study:

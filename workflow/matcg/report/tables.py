@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from matcg import seeds, statistics
+from matcg.config import Protocol
 from matcg.published import Printed
 from matcg.report import paper as papers
 from matcg.report.agreement import agreement, sentences
 from matcg.report.answers import BASELINE, PlanRow, read_leaked, read_plan
+from matcg.report.asked import write_asked
 from matcg.report.beside import arm_names, beside_rows, beside_table
 from matcg.report.columns import (
     SETTING_COLUMNS,
@@ -28,6 +30,7 @@ from matcg.report.headline import headline
 from matcg.report.letters import CALIBRATION, LETTERS, calibration_rows, letter_rows
 from matcg.report.missing import MISSING, add_missing, missing_rows, read_study
 from matcg.report.paper import Paper
+from matcg.report.protocols import further_rows
 from matcg.report.render import Cell, Column, Field, Row, Table, read_csv, write_table
 from matcg.report.study import (
     CG,
@@ -130,6 +133,7 @@ def compare(
     family: str = "rule",
     paper: Paper | None = None,
     show_missing: bool = False,
+    protocols: Sequence[Protocol] = (),
 ) -> None:
     """Write an experiment's tables and headline.json under `out`.
 
@@ -140,13 +144,16 @@ def compare(
     the questions about them. `data` is results/data, which knows the questions about one patient or
     picture. `family` names the comparisons that Holm's correction takes together. `paper` says how
     the table in the paper's shape is laid out. With `show_missing` evaluations without answers are
-    listed and left out.
+    listed and left out. `protocols` are how questions were asked: what is compared, and what is
+    reported beside it.
 
     Raises:
         DataError: a planned evaluation has no answers, or answers that cannot be paired.
     """
     rows = read_plan(plan, experiment)
-    study = read_study(rows, predictions, show_missing, data)
+    every = [*rows, *further_rows(rows, protocols)]
+    everything = read_study(every, predictions, show_missing, data)
+    study = everything.of(rows)
     claims = Claims(family, minimum_effect)
     found = _tabulate(study, experiment, out / "tables", claims)
     for table, rows_of in MORE:
@@ -159,8 +166,10 @@ def compare(
             **_tabulate(clean, experiment, out / "tables", claims, CLEAN),
         }
     if show_missing:
-        add_missing(found, study)
-        write_table(out / "tables", MISSING, missing_rows(study, predictions), experiment)
+        add_missing(found, everything)
+        write_table(out / "tables", MISSING, missing_rows(everything, predictions), experiment)
+    sentences_asked = write_asked(everything, every, protocols, experiment, out / "tables")
+    found |= {"asked": sentences_asked} if sentences_asked else {}
     if printed or (paper and paper.layout):
         found |= _as_printed(study, replace(paper or Paper(), printed=printed), experiment, out)
     text = json.dumps(found, indent=2, ensure_ascii=False)
@@ -271,10 +280,7 @@ def _summary_row(
 
 
 def _mean(study: Study, seed: int, scores: Mapping[Target, Array]) -> Estimate | None:
-    if not scores:
-        return None
-    clusters = [study.clusters(target) for target in scores]
-    return statistics.mean_over_targets(list(scores.values()), seed, clusters)
+    return study.mean(scores, seed)
 
 
 def _checks(study: Study, scores: Mapping[Target, Array]) -> dict[str, Cell]:

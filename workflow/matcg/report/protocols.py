@@ -1,0 +1,312 @@
+"""How the questions were asked: the experiment's protocol and those reported beside it, compared.
+
+Every protocol is a study of its own, of the same runs, which are paired as in the main one.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from matcg import seeds
+from matcg.config import LETTERS, Protocol
+from matcg.report.answers import NO_ORDER, Answers, PlanRow
+from matcg.report.columns import (
+    SETTING_COLUMNS,
+    SETTING_FIELDS,
+    estimate_column,
+    estimate_fields,
+    setting_cells,
+    spread,
+)
+from matcg.report.headline import counted
+from matcg.report.letters import order_rows
+from matcg.report.missing import NO_ANSWERS
+from matcg.report.render import Cell, Column, Field, Row, Table
+from matcg.report.study import CG, Array, Setting, Study, Target, arm_order, by_target
+from matcg.statistics import Estimate
+
+__all__ = [
+    "PROTOCOLS",
+    "Asked",
+    "Place",
+    "all_order_rows",
+    "asked_ways",
+    "difference_name",
+    "further_rows",
+    "mean_of",
+    "place_of",
+    "protocol_rows",
+    "words",
+]
+
+SEED = 0
+SCORING = {
+    "letter": "letter",
+    "option-text": "text of the options",
+    "generate": "free text",
+}
+IMAGES = {"shown": "", "blank": "grey picture", "shuffled": "another question's picture"}
+
+PROTOCOLS = Table(
+    "protocols",
+    "Accuracy by how the questions were asked (%, differences in points, bootstrap over targets"
+    " and questions)",
+    (
+        *SETTING_FIELDS,
+        *(Field(name) for name in ("protocol", "asked", "arm")),
+        *(Field(name, "count") for name in ("targets", "questions")),
+        *estimate_fields("accuracy"),
+        *(Field(name, "fraction") for name in ("chance", "strict", "unread", "as_main")),
+        *(Field(name, "fraction") for name in ("changes", "worst_order", "best_order")),
+        Field("note"),
+    ),
+    (
+        *SETTING_COLUMNS,
+        Column("Protocol", "protocol"),
+        Column("How", "asked"),
+        Column("Arm", "arm"),
+        estimate_column("Accuracy", "accuracy", "percent"),
+        Column("Same as main", "as_main", "percent"),
+        Column("Unread", "unread", "percent"),
+        Column("Changes with order", "changes", "percent"),
+        Column("Worst order", "worst_order", "percent"),
+        Column("Best order", "best_order", "percent"),
+        Column("Strict", "strict", "percent"),
+        Column("Chance", "chance", "percent"),
+        Column("Targets", "targets", "count"),
+        Column("Questions", "questions", "count"),
+        Column("Note", "note"),
+    ),
+)
+
+# An arm's run on a target: backbone, catalog, target, arm, rule, combination, run.
+Place = tuple[str, ...]
+Score = Callable[[PlanRow], Array | None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The runs as one protocol asks them; `planned` are all, those in `study` have answers."""
+
+    protocol: Protocol
+    planned: Sequence[PlanRow]
+    study: Study
+
+    @property
+    def name(self) -> str:
+        """Return the protocol's name."""
+        return self.protocol.name
+
+    @cached_property
+    def by_place(self) -> Mapping[Place, Sequence[PlanRow]]:
+        """Return the answered evaluations of each run, its draws of examples."""
+        found: dict[Place, list[PlanRow]] = defaultdict(list)
+        for row in self.study.rows:
+            found[place_of(row)].append(row)
+        return found
+
+
+def place_of(row: PlanRow) -> Place:
+    """Return which run of which arm a row is about, however it is asked."""
+    return (*row.key[:3], row.arm, row.rule, row.combination, row.run)
+
+
+def words(protocol: Protocol) -> str:
+    """Return what a protocol does, in a few words."""
+    examples = counted(protocol.shots, "example") + " a label"
+    parts = (
+        SCORING[protocol.scoring],
+        f"mean of {protocol.permutations} orders" if protocol.permutations > 1 else "",
+        IMAGES[protocol.image],
+        examples if protocol.shots else "",
+        f"mean of {protocol.draws} draws" if protocol.draws > 1 else "",
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def _is_asked(row: PlanRow, protocol: Protocol) -> bool:
+    return row.protocol == ("" if protocol.name == LETTERS else protocol.name)
+
+
+def further_rows(rows: Sequence[PlanRow], protocols: Sequence[Protocol]) -> list[PlanRow]:
+    """Return the evaluations by all protocols but the first, that of `rows`.
+
+    Arms with a protocol of their own are asked by no other. The plan lists runs and experiments;
+    which further protocols there are it leaves to the experiment.
+    """
+    if len(protocols) < 2:
+        return []
+    main, *others = protocols
+    tagged = [(each, *pair) for each in others for pair in enumerate(each.tags)]
+    return [
+        replace(row, asked=row.run + tag, draw=row.draw // main.draws * each.draws + number)
+        for row in rows
+        if _is_asked(row, main) and row.draw % main.draws == 0
+        for each, number, tag in tagged
+    ]
+
+
+def asked_ways(
+    everything: Study, planned: Sequence[PlanRow], protocols: Sequence[Protocol]
+) -> list[Asked]:
+    """Return the study of each protocol, the main one first.
+
+    `everything` has the answers of `planned`, all evaluations by all protocols.
+    """
+    arms = {row.arm for row in planned if _is_asked(row, protocols[0])}
+    found = []
+    for protocol in protocols:
+        rows = [row for row in planned if row.arm in arms and _is_asked(row, protocol)]
+        found.append(Asked(protocol, rows, everything.of(rows)))
+    return found
+
+
+def difference_name(study: Study) -> str:
+    """Return what the difference between CG and its reference is called."""
+    return f"CG minus {study.reference}"
+
+
+def protocol_rows(ways: Sequence[Asked]) -> list[Row]:
+    """Return one row a setting, protocol and arm, and one of CG minus its reference.
+
+    Draws of examples are averaged, every target weighs alike, within it every rule. Intervals are
+    those of `summary`: over targets and questions, resampled alike for all protocols.
+    """
+    main = ways[0]
+    settings = Study(main.planned, {}).settings()
+    return [
+        row for setting in settings for way in ways for row in _setting_rows(way, main, setting)
+    ]
+
+
+def _setting_rows(way: Asked, main: Asked, setting: Setting) -> Iterator[Row]:
+    planned = Study(way.planned, {})
+    head: dict[str, Cell] = {
+        **setting_cells(setting),
+        "protocol": way.name,
+        "asked": words(way.protocol),
+    }
+    empty: dict[str, Cell] = {field.name: None for field in PROTOCOLS.fields}
+    empty["note"] = ""
+    for arm in sorted({row.arm for row in way.planned}, key=arm_order):
+        wanted = planned.arm(setting, arm)
+        if not wanted:
+            continue
+        rows = [row for row in wanted if row.key in way.study.answers]
+        cells = _measures(way, main, setting, rows) if rows else {}
+        yield {**empty, **head, "arm": arm, **cells, "note": _note(len(rows), len(wanted))}
+    study = way.study
+    differences = by_target(study.arm(setting, CG), lambda row: study.minus_reference(row, setting))
+    if differences:
+        cells = _estimate(study, setting, differences, CG)
+        yield {**empty, **head, "arm": difference_name(study), **cells}
+
+
+def _note(answered: int, planned: int) -> str:
+    if answered == planned:
+        return ""
+    return f"mean of {answered} of {planned} evaluations" if answered else NO_ANSWERS
+
+
+def _estimate(
+    study: Study, setting: Setting, scores: Mapping[Target, Array], arm: str
+) -> dict[str, Cell]:
+    return {
+        "targets": len(scores),
+        "questions": sum(each.size for each in scores.values()),
+        **spread("accuracy", mean_of(study, setting, scores, arm)),
+    }
+
+
+def mean_of(
+    study: Study, setting: Setting, scores: Mapping[Target, Array], arm: str
+) -> Estimate | None:
+    """Return the mean over targets of an arm's scores (questions,), resampled as in `summary`."""
+    return study.mean(scores, seeds.derive(SEED, "summary", *setting, arm, ""))
+
+
+def _measures(
+    way: Asked, main: Asked, setting: Setting, rows: Sequence[PlanRow]
+) -> dict[str, Cell]:
+    """Return what is measured of an arm's answers."""
+    study = way.study
+
+    def mean(score: Score) -> float | None:
+        means = [scores.mean() for scores in by_target(rows, score).values()]
+        return float(np.mean(means)) if means else None
+
+    def of(measure: Callable[[Answers], Array | None]) -> float | None:
+        return mean(lambda row: measure(study.answers[row.key]))
+
+    scores = by_target(rows, study.correct)
+    orders = _order_accuracies(study, rows) if way.protocol.permutations > 1 else []
+    return {
+        **_estimate(study, setting, scores, rows[0].arm),
+        "chance": of(lambda answers: 1.0 / answers.n_options),
+        "strict": of(lambda answers: answers.strict.astype(np.float64)),
+        "unread": of(_unread) if way.protocol.scoring == "generate" else None,
+        "as_main": None if way is main else mean(lambda row: _as_main(way, main, row)),
+        "changes": of(_changes) if orders else None,
+        "worst_order": min(orders, default=None),
+        "best_order": max(orders, default=None),
+    }
+
+
+def _unread(answers: Answers) -> Array:
+    """Return 1.0 where no answer could be read."""
+    unread: Array = (answers.predicted < 0).astype(np.float64)
+    return unread
+
+
+def _as_main(way: Asked, main: Asked, row: PlanRow) -> Array | None:
+    """Return by question in what share of the main protocol's draws the same option is chosen."""
+    said = way.study.answers[row.key].predicted
+    others = [main.study.answers[other.key] for other in main.by_place.get(place_of(row), ())]
+    same = [(said == other.predicted) & (said >= 0) for other in others]
+    mean: Array = np.mean(same, axis=0)
+    return mean if same else None
+
+
+def _changes(answers: Answers) -> Array | None:
+    """Return 1.0 where another option is chosen in another order."""
+    verdicts = answers.verdicts
+    if verdicts is None:
+        return None
+    other = (verdicts != verdicts[:, :1]) & (verdicts != NO_ORDER)
+    changed: Array = other.any(axis=1).astype(np.float64)
+    return changed
+
+
+def _order_accuracies(study: Study, rows: Sequence[PlanRow]) -> list[float]:
+    """Return the accuracy in each cyclic order, a mean over targets.
+
+    Questions with fewer options begin again with their first order.
+    """
+    found = [study.answers[row.key].verdicts for row in rows]
+    most = max((each.shape[1] for each in found if each is not None), default=0)
+    accuracies = []
+    for order in range(most):
+
+        def right(row: PlanRow, order: int = order) -> Array | None:
+            return _in_order(study.answers[row.key], order)
+
+        accuracies.append(float(np.mean([each.mean() for each in by_target(rows, right).values()])))
+    return accuracies
+
+
+def _in_order(answers: Answers, order: int) -> Array | None:
+    if answers.verdicts is None:
+        return None
+    orders = (answers.verdicts != NO_ORDER).sum(axis=1)
+    said = answers.verdicts[np.arange(orders.size), order % orders]
+    right: Array = (said == answers.answer).astype(np.float64)
+    return right
+
+
+def all_order_rows(ways: Sequence[Asked]) -> list[Row]:
+    """Return the rows of `ORDERS` of every protocol that asks in several orders."""
+    several = [way for way in ways if way.protocol.permutations > 1]
+    return [row for way in several for row in order_rows(way.study, way.name)]
