@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from unittest import mock
 
@@ -163,24 +164,23 @@ def test_engines_score_letters_as_training_does_before_and_after_it(
     backbone = siblings(name).model_copy(update={"engine": kind})
     base, tuned = Path(backbone.weights), train(backbone) / "weights"
     first, second = (by_transformers(backbone, weights) for weights in (base, tuned))
-    with mock.patch.dict(os.environ):
-        engine = engines.start(base, backbone, SETTINGS)
+    with mock.patch.dict(os.environ), closing(engines.start(base, backbone, SETTINGS)) as engine:
         letters = engine.letters
         assert np.abs(first - second)[:, letters[:4]].max() > 10 * NEAR
         check(ask(engine, backbone), first, letters)
         engine.load(tuned)
         check(ask(engine, backbone), second, letters)
-        engine.close()
 
 
 def test_a_prompt_that_begins_itself_is_asked_as_it_is_trained(siblings: Siblings) -> None:
     backbone = siblings("llava-1.5-7b")
     begun = backbone.model_copy(update={"prompt": f"<s>{backbone.prompt}"})
     expected = by_transformers(backbone, Path(backbone.weights))
-    with mock.patch.dict(os.environ):
-        engine = engines.start(backbone.weights, begun, SETTINGS)
+    with (
+        mock.patch.dict(os.environ),
+        closing(engines.start(backbone.weights, begun, SETTINGS)) as engine,
+    ):
         check(ask(engine, begun), expected, engine.letters)
-        engine.close()
     assert np.array_equal(by_transformers(begun, Path(backbone.weights)), expected)
 
 

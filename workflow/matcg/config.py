@@ -748,6 +748,11 @@ class Engine(Model):
         default=None, description="memory for attention keys on a CPU"
     )
     max_num_seqs: Positive | None = Field(default=None, description="questions answered at once")
+    max_model_len: Positive = Field(
+        default=8192,
+        description="tokens of the longest prompt that vLLM keeps memory for, where the backbone"
+        " takes more; one that exceeds it is an error",
+    )
     enforce_eager: StrictBool = True
 
 

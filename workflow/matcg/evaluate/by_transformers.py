@@ -15,6 +15,7 @@ from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, t
 from matcg.images import pixel_digest
 from matcg.prompts import begins_itself, continued, letter_tokens
 from matcg.samples import LETTERS
+from matcg.train.checks import check_processor
 from matcg.train.finetune import last_hidden, last_logits, load
 
 BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
@@ -36,6 +37,7 @@ class TransformersEngine(Engine):
         self._model: Any = None
         self._kept: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
         self._load(weights)
+        check_processor(self._processor, backbone)
         self.letters = letter_tokens(self._processor.tokenizer, backbone, len(LETTERS))
 
     def close(self) -> None:

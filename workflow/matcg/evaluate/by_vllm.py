@@ -52,24 +52,32 @@ class VllmEngine(Engine):
         if not backbone.resources.gpu:
             os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
             os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        from transformers import AutoProcessor
         from vllm import LLM, SamplingParams  # reads the environment set above
 
-        check_class(weights, backbone)
+        from matcg.train.checks import check_processor
+
+        config = check_class(weights, backbone)
+        where = {"revision": backbone.revision, "trust_remote_code": backbone.trust_remote_code}
+        check_processor(AutoProcessor.from_pretrained(str(weights), **where), backbone)
         self._params = SamplingParams
         self._adapters: dict[Path, int] = {}
         options = {name: settings[name] for name in settings if settings[name] is not None}
         options.pop("runs", None)
         if "kv_cache_mb" in options:
             options["kv_cache_memory_bytes"] = options.pop("kv_cache_mb") * 2**20
+        if "max_model_len" in options:
+            longest = config.get_text_config().max_position_embeddings
+            options["max_model_len"] = min(options["max_model_len"], longest)
         if rank:
             options |= {"enable_lora": True, "max_lora_rank": allowed_rank(rank)}
         self._llm = LLM(
             model=str(weights),
-            revision=backbone.revision,
-            trust_remote_code=backbone.trust_remote_code,
+            **where,
             dtype=backbone.dtype,
             seed=0,
-            limit_mm_per_prompt={"image": pictures},
+            # Memory is else set aside for a video as well, where a class knows them.
+            limit_mm_per_prompt={"image": pictures, "video": 0},
             disable_log_stats=True,
             **options,
         )

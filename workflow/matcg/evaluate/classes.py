@@ -1,13 +1,14 @@
 """Which of the backbones' classes vLLM has: it would fail on others without naming the reason."""
 
 from pathlib import Path
+from typing import Any
 
 from matcg.config import Backbone
 from matcg.errors import ConfigError
 
 
-def check_class(weights: Path | str, backbone: Backbone) -> None:
-    """Check that the installed vLLM has a class of its own for some weights.
+def check_class(weights: Path | str, backbone: Backbone) -> Any:
+    """Return the configuration of some weights, for which the installed vLLM has a class.
 
     Raises:
         ConfigError: it has none, so that it could not read the weights, or not answer as trained.
@@ -26,3 +27,4 @@ def check_class(weights: Path | str, backbone: Backbone) -> None:
             f"backbone {backbone.name}: vLLM {__version__} has no class {missing[0]}; say"
             " `engine: transformers` in the backbone's file"
         )
+    return config
