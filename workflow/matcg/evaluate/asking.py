@@ -282,7 +282,9 @@ READERS: dict[str, Callable[[Pairs, Sequence[int]], dict[str, Any]]] = {
 def _shared(ask: Ask, logprobs: Sequence[float]) -> np.ndarray[Any, Any]:
     """Return the options' probabilities (n,) among themselves, in the sample's own order."""
     values = np.array(logprobs)
-    weights = np.exp(values - values.max())
+    weights = np.exp(values)
+    if not weights.any():
+        weights = np.exp(values - values.max())
     shares = np.empty(len(values))
     shares[list(ask.order)] = weights / weights.sum()
     return shares
