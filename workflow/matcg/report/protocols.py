@@ -265,9 +265,10 @@ def _as_main(way: Asked, main: Asked, row: PlanRow) -> Array | None:
     """Return by question in what share of the main protocol's draws the same option is chosen."""
     said = way.study.answers[row.key].predicted
     others = [main.study.answers[other.key] for other in main.by_place.get(place_of(row), ())]
-    same = [(said == other.predicted) & (said >= 0) for other in others]
-    mean: Array = np.mean(same, axis=0)
-    return mean if same else None
+    if not others:
+        return None
+    same: Array = np.mean([(said == each.predicted) & (said >= 0) for each in others], axis=0)
+    return same
 
 
 def _changes(answers: Answers) -> Array | None:
