@@ -119,7 +119,7 @@ def words(protocol: Protocol) -> str:
     examples = counted(protocol.shots, "example") + " a label"
     parts = (
         SCORING[protocol.scoring],
-        f"mean of {protocol.permutations} orders" if protocol.permutations > 1 else "",
+        f"mean of up to {protocol.permutations} orders" if protocol.permutations > 1 else "",
         IMAGES[protocol.image],
         examples if protocol.shots else "",
         f"mean of {protocol.draws} draws" if protocol.draws > 1 else "",
