@@ -329,3 +329,4 @@ def test_a_protocol_is_told_in_words():
     assert words(Protocol(name="x", image="shuffled", shots=1)) == (
         "letter, another question's picture, 1 example a label"
     )
+    assert words(Protocol(name="x", shots=2, per="prompt")) == "letter, 2 examples"

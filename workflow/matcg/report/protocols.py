@@ -116,7 +116,7 @@ def place_of(row: PlanRow) -> Place:
 
 def words(protocol: Protocol) -> str:
     """Return what a protocol does, in a few words."""
-    examples = counted(protocol.shots, "example") + " a label"
+    examples = counted(protocol.shots, "example") + (" a label" if protocol.per == "label" else "")
     parts = (
         SCORING[protocol.scoring],
         f"mean of up to {protocol.permutations} orders" if protocol.permutations > 1 else "",
