@@ -16,23 +16,10 @@ from matcg import seeds
 from matcg.config import Protocol
 from matcg.data import audit
 from matcg.data.leaks import write_leaks
+from matcg.evaluate.asking import SCHEMA
 from matcg.samples import Sample, write_samples
 from matcg.tsv import write_table
 
-SCHEMA = pa.schema(
-    [
-        ("run", pa.string()),
-        ("sample_id", pa.string()),
-        ("n_options", pa.int8()),
-        ("answer", pa.int8()),
-        ("predicted", pa.int8()),
-        ("strict", pa.bool_()),
-        ("mass", pa.float64()),
-        ("probabilities", pa.list_(pa.field("element", pa.float64()))),
-        ("correct", pa.bool_()),
-        ("verdicts", pa.list_(pa.field("element", pa.int8()))),
-    ]
-)
 PLAN_COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
     *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw", "asked"),

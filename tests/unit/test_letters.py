@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from matcg.errors import DataError
+from matcg.evaluate.asking import SCHEMA
 from matcg.report.answers import NO_ORDER, Answers, PlanRow, read_answers
 from matcg.report.letter_figures import calibration_figure, letters_figure
 from matcg.report.letters import calibration_rows, letter_rows, order_rows
 from matcg.report.study import Study
 from matcg.report.style import STYLE
-from synthetic import SCHEMA
 
 
 def row(arm="cg", target="t", run="full/m/seed0"):

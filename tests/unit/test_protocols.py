@@ -325,7 +325,8 @@ def test_only_what_differs_by_the_picture_alone_is_compared_with_it():
 
 def test_a_protocol_is_told_in_words():
     assert words(LETTERS) == "letter"
-    assert words(CYCLIC) == "letter, mean of 4 orders"
+    assert words(CYCLIC) == "letter, mean of up to 4 orders"
     assert words(Protocol(name="x", image="shuffled", shots=1)) == (
         "letter, another question's picture, 1 example a label"
     )
+    assert words(Protocol(name="x", shots=2, per="prompt")) == "letter, 2 examples"

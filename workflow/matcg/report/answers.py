@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +215,12 @@ def _read_file(path: Path) -> dict[str, Answers]:
         for name, part in zip(names, parts, strict=True)
     }
     _check_same_questions(path, runs)
-    return runs
+    # Questions are the same for all: kept once, since asking in many ways makes many runs.
+    one = next(iter(runs.values()))
+    return {
+        name: replace(each, sample_id=one.sample_id, answer=one.answer)
+        for name, each in runs.items()
+    }
 
 
 def _confidence(

@@ -116,10 +116,10 @@ def place_of(row: PlanRow) -> Place:
 
 def words(protocol: Protocol) -> str:
     """Return what a protocol does, in a few words."""
-    examples = counted(protocol.shots, "example") + " a label"
+    examples = counted(protocol.shots, "example") + (" a label" if protocol.per == "label" else "")
     parts = (
         SCORING[protocol.scoring],
-        f"mean of {protocol.permutations} orders" if protocol.permutations > 1 else "",
+        f"mean of up to {protocol.permutations} orders" if protocol.permutations > 1 else "",
         IMAGES[protocol.image],
         examples if protocol.shots else "",
         f"mean of {protocol.draws} draws" if protocol.draws > 1 else "",
@@ -265,9 +265,10 @@ def _as_main(way: Asked, main: Asked, row: PlanRow) -> Array | None:
     """Return by question in what share of the main protocol's draws the same option is chosen."""
     said = way.study.answers[row.key].predicted
     others = [main.study.answers[other.key] for other in main.by_place.get(place_of(row), ())]
-    same = [(said == other.predicted) & (said >= 0) for other in others]
-    mean: Array = np.mean(same, axis=0)
-    return mean if same else None
+    if not others:
+        return None
+    same: Array = np.mean([(said == each.predicted) & (said >= 0) for each in others], axis=0)
+    return same
 
 
 def _changes(answers: Answers) -> Array | None:

@@ -132,9 +132,10 @@ class Study:
         first: dict[str, int] = {}
         for row in distinct:
             first[row.run] = min(row.draw, first.get(row.run, row.draw))
+        several = len(set(first.values())) > 1
         groups: dict[int | None, list[Array]] = defaultdict(list)
         for row in distinct:
-            number = first[row.run] if len(set(first.values())) > 1 else row.seed
+            number = first[row.run] if several else row.seed
             groups[row.draw if len(first) == 1 else number].append(self.correct(row))
         return np.array([np.mean(scores, axis=0) for scores in groups.values()])
 
