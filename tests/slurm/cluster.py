@@ -51,7 +51,7 @@ KillWait=10
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:2 State=UNKNOWN
 PartitionName=low Nodes={host} Default=YES MaxTime=1440 PriorityTier=1 State=UP
 PartitionName=high Nodes={host} MaxTime=1440 PriorityTier=10 PreemptMode=off State=UP
 AccountingStorageType=accounting_storage/none
@@ -77,8 +77,9 @@ class NotStartedError(Exception):
 class Cluster:
     """The daemons of one Slurm, with all their files in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, cpus: int = 8, memory: int = 64_000) -> None:
+        """Describe a node of so many cores and MB, whether or not this machine has them."""
+        self.folder, self.cpus, self.memory = folder, cpus, memory
         self.host = socket.gethostname().split(".")[0]
         self.daemons: list[subprocess.Popen[bytes]] = []
 
@@ -112,7 +113,8 @@ class Cluster:
         for number in range(2):
             os.mknod(self.folder / f"gpu{number}", 0o666 | 0o020000, os.makedev(1, 3))
         (CONFIGURED / "gres.conf").write_text(f"Name=gpu File={self.folder}/gpu[0-1]\n")
-        text = SLURM.format(host=self.host, folder=self.folder)
+        node = {"host": self.host, "cpus": self.cpus, "memory": self.memory}
+        text = SLURM.format(folder=self.folder, **node)
         (CONFIGURED / "slurm.conf").write_text(text)
 
     def launch(self, *command: str) -> None:
