@@ -193,7 +193,7 @@ def end(folder: Path, process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class Held:
-    """From when to when jobs ran, the device seconds that they held, and that nothing was left for."""
+    """From when to when jobs ran, and device seconds: held, and idle as nothing was left."""
 
     began: float = 0.0
     ended: float = 0.0
@@ -222,8 +222,8 @@ def campaign(folder: Path, arguments: argparse.Namespace) -> str:
     used, n = sum(lengths.values()), len(lengths)
     shortest, longest = min(lengths.values()), max(lengths.values())
     return (
-        f"campaign: {n} runs of {shortest:.0f} to {longest:.0f} s, mean {used / n:.0f} s (the plan's"
-        f" estimates / {arguments.scale:g}), on {GPUS} GPUs, {span / GPUS:.0f} s:"
+        f"campaign: {n} runs of {shortest:.0f} to {longest:.0f} s, mean {used / n:.0f} s (the"
+        f" plan's estimates / {arguments.scale:g}), on {GPUS} GPUs, {span / GPUS:.0f} s:"
         f" {1 - held.seconds / span:.1%} of GPU time held by no job ({held.left / span:.1%} when no"
         f" run was left to start),"
         f" {1 - used / span:.1%} without its command running;"
