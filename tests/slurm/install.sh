@@ -3,8 +3,9 @@
 for program in slurmctld munged slurmdbd mariadbd; do
   command -v $program >/dev/null || absent="$absent $program"
 done
+[ -e /usr/share/modules/init/sh ] || absent="$absent modules"
 [ -n "$absent" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0
-echo "Installing Slurm, munge and MariaDB from Debian for tests/slurm; none of them is left running."
+echo "Installing Slurm, munge, MariaDB and modules from Debian for tests/slurm; none is left running."
 # Debian starts a service when it installs it, unless this file says no.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
@@ -13,5 +14,5 @@ if [ ! -e $policy ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 { apt-get update -qq && apt-get install -y -qq --no-install-recommends \
-  slurm-wlm munge slurmdbd mariadb-server; } >/dev/null 2>&1 \
+  slurm-wlm munge slurmdbd mariadb-server environment-modules; } >/dev/null 2>&1 \
   || echo "apt-get could not; tests/slurm will be skipped."

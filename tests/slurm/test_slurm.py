@@ -38,6 +38,7 @@ FAST = (
 )  # fmt: skip
 TRAINED = (*FAST, "--until", "finetune")
 RUNS = "results/runs/tiny-llava/full"
+MODULES = Path("/usr/share/modules/init/sh")  # where Debian's environment-modules is
 
 
 @pytest.fixture(scope="module")
@@ -307,6 +308,24 @@ def test_what_the_partition_cannot_give_is_refused_and_no_retry_asks_for_it(
     assert said.count("has been submitted") == 2
 
 
+@pytest.mark.skipif(not MODULES.exists(), reason="not installed: environment-modules")
+def test_a_module_of_the_cluster_is_loaded_in_the_job(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    says = 'setenv MATCG_TEST 1\nputs stderr "the module is loaded"\n'
+    (folder / "matcg-test").write_text(f"#%Module1.0\n{says}")
+    setup = f". {MODULES} && module use {folder} && module load matcg-test"
+    monkeypatch.setenv("MATCG_SLURM_SETUP", setup)
+    mix = next((data / "results/mixes").glob("*.parquet"))
+    mix.unlink()
+    said, code = run(data, (str(mix.relative_to(data)), *FAST), lambda: None)
+    assert code == 0, said[-6000:]
+    logs = [log.read_text() for log in data.glob("logs/slurm/group_mix/**/*.log")]
+    assert any("the module is loaded" in log for log in logs)
+
+
 def test_killed_snakemake_starts_again_without_the_finished_runs(data: Path) -> None:
     with (data / "said.txt").open("w") as out:
         process = start(data, *TRAINED, session=True, out=out)
@@ -357,9 +376,9 @@ def test_with_accounts_the_end_of_jobs_is_seen_by_sacct(
     # sacct says by whom, which the plugin does not expect.
     job = trouble.done["cancel"]
     assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'. Reason" in said
-    kept = call("sacct", "-X", "-n", "-P", "--format=jobid,account,state").stdout.split("\n")
+    kept = call("sacct", "-X", "-n", "-P", "--format=jobid,account,state").stdout.splitlines()
     assert f"{job}|lab|CANCELLED by 0" in kept
-    assert [row.split("|", 1)[1] for row in kept].count("lab|COMPLETED") == 2
+    assert sum(row.endswith("|lab|COMPLETED") for row in kept) == 2
 
 
 def test_the_queue_is_left_empty(slurm: Cluster) -> None:
