@@ -16,7 +16,8 @@ digest = $(shell cat $(1) | cksum | cut -d' ' -f1)
 env := $(venv)/matcg-$(call digest,requirements/cpu.lock pyproject.toml)
 dev := $(venv)/matcg-dev-$(call digest,requirements/cpu.lock requirements/dev.lock pyproject.toml)
 
-slurm := $(venv)/matcg-slurm-$(call digest,requirements/slurm.lock)
+slurm := $(venv)/matcg-slurm-$(call digest,requirements/slurm.lock tests/slurm/install.sh)
+executors := $(venv)/matcg-executors-$(call digest,requirements/executors.lock)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
@@ -50,9 +51,10 @@ browser:
 			--no-install-recommends chromium chromium-driver >/dev/null 2>&1; }; } \
 		|| echo "No chromium and chromedriver: the tests of the report in a browser are skipped." >&2
 
-test: $(dev) browser $(slurm)
+test: $(dev) browser $(slurm) $(executors)
 	@$(bin)/python -m pytest tests/unit tests/workflow
 	@PYTHONPATH=$(CURDIR)/$(venv)/slurm-plugin $(bin)/python -m pytest tests/slurm
+	@PYTHONPATH=$(CURDIR)/$(venv)/executors $(bin)/python -m pytest tests/executors
 
 promise: $(dev)
 	@$(bin)/python -m pytest tests/default
@@ -87,9 +89,10 @@ $(dev): $(env)
 $(slurm): $(dev)
 	@grep '^snakemake-executor-plugin-slurm' requirements/slurm.lock > $(venv)/slurm-plugin.txt
 	@$(pip) --upgrade --target $(venv)/slurm-plugin -r $(venv)/slurm-plugin.txt
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmctld >/dev/null; then \
-	  echo "Installing Slurm and munge from Debian for tests/slurm."; \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    slurm-wlm munge; } >/dev/null 2>&1 || echo "apt-get could not; tests/slurm will be skipped."; \
-	fi
+	@tests/slurm/install.sh
+	@touch $@
+
+# What tests/executors needs; likewise beside, for the same reason.
+$(executors): $(dev)
+	@$(pip) --upgrade --target $(venv)/executors -r requirements/executors.lock
 	@touch $@

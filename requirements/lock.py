@@ -13,10 +13,12 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# Torch's builds differ; vllm pins another apache-tvm-ffi; the Slurm plugin wants a newer numpy.
+# Torch's builds differ; vllm pins another apache-tvm-ffi; the Slurm plugin wants a newer numpy,
+# and botocore an older dateutil (it runs with the newer one).
 UNSHARED: dict[str, set[str]] = {
     "cpu": set(),
     "dev": set(),
+    "executors": {"python-dateutil"},
     "gpu": {"torch", "apache-tvm-ffi", "setuptools"},
     "slurm": {"numpy"},
 }
@@ -61,8 +63,13 @@ def read_lock(name: str) -> dict[str, str]:
 
 
 def unwanted(name: str) -> list[str]:
-    """Return the packages that a lock leaves out: in dev.lock those of cpu.lock."""
-    return {"cpu": excluded, "dev": lambda: list(read_lock("cpu"))}.get(name, list)()
+    """Return the packages that a lock leaves out: beside cpu.lock, those of it."""
+    return {"cpu": excluded, "dev": shared, "executors": shared}.get(name, list)()
+
+
+def shared() -> list[str]:
+    """Return the packages of cpu.lock."""
+    return list(read_lock("cpu"))
 
 
 def excluded() -> list[str]:

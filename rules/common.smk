@@ -12,7 +12,7 @@ ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from matcg import config as files
-from matcg import devices, price, throughput, versions
+from matcg import devices, partition, price, throughput, versions
 from matcg.config import find_origins, load_project
 from matcg.errors import MatcgError
 from matcg.groups import find_groups, run_of, tag_of
@@ -79,6 +79,7 @@ RECIPES = {
 AGREEMENT = [f"results/paper/agreement.{ending}" for ending in ("csv", "md", "tex")]
 DATA_TABLES = ["summary", "images", "quarantine", "leaks", "overlaps", "audit"]
 LAUNCHED = set()  # rules with jobs in this call, once it has started
+CEILINGS = {}  # the most that a backbone's recipe can ask for, on Slurm
 PHANTOMS = sorted(name for name in CATALOGS if CATALOGS[name].reader == "phantom")
 gc.freeze()
 
@@ -106,8 +107,19 @@ def data_files(name):
     return [f"results/data/{catalog}/{subset}/{name}" for catalog, subset in PLAN.subsets]
 
 
+def end_with_job():
+    """Let the Snakemake that runs a job elsewhere end with it: a second less of a GPU, twice a job.
+
+    Its limit on job starts has a clock that goes on after the last job. Input functions call this,
+    since the setting is not there yet when the rules are read.
+    """
+    if not workflow.is_main_process:
+        workflow.scheduling_settings.max_jobs_per_timespan = None
+
+
 def train_files(wildcards):
     """Return the training samples that a mix draws from."""
+    end_with_job()
     mix = planned(MIXES, wildcards.mix)
     return [f"results/data/{mix.catalog}/{name}/train.parquet" for name, _ in mix.parts]
 
@@ -220,6 +232,7 @@ def group_asked(wildcards):
 
 def group_weights(wildcards):
     """Return the weights of a group's runs."""
+    end_with_job()
     runs = group_runs(wildcards)
     return [f"results/runs/{wildcards.backbone}/{run}/weights" for run in runs if run != "baseline"]
 
@@ -365,8 +378,10 @@ def needs(name, grows=False):
 
     def amount(wildcards, attempt):
         resources = planned(BACKBONES, wildcards.backbone).resources
-        asked = resources.amount(name, wildcards.get("recipe"))
-        return asked * attempt if grows else asked
+        recipe = wildcards.get("recipe")
+        asked = resources.amount(name, recipe)
+        most = CEILINGS.get((wildcards.backbone, recipe, name)) or asked * attempt
+        return min(asked * attempt, most) if grows else asked
 
     return amount
 
@@ -374,11 +389,44 @@ def needs(name, grows=False):
 def check_launch():
     """Stop before the first job where images are not at hand or the plan is above its budget."""
     LAUNCHED.update(job.rule.name for job in workflow.dag.needrun_jobs())
+    if workflow.executor_plugin.name == "slurm":
+        fit_partitions(partition.read_partitions())
     if "prepare" in LAUNCHED:
         require_data()
     if LAUNCHED & {"finetune", "predict"}:
         require_budget()
         share_devices()
+
+
+def fit_partitions(partitions):
+    """Refuse what a job can never get from its partition, and let no later try ask for that."""
+    refused = []
+    for job in distinct(workflow.dag.needrun_jobs()):
+        group = workflow.dag.get_job_group(job)
+        what = f"a group of {job.rule.name}" if group else f"rule {job.rule.name}"
+        asked = partition.request_of(what, (group or job).threads, (group or job).resources)
+        if reason := partition.impossible(asked, partitions):
+            refused.append(reason)
+        elif job.rule.name in ("finetune", "predict"):
+            most, recipe = partition.most(asked, partitions), job.wildcards.get("recipe")
+            CEILINGS[job.wildcards.backbone, recipe, "runtime"] = most.minutes
+            CEILINGS[job.wildcards.backbone, recipe, "mem_mb"] = most.mem_mb
+    if refused:
+        raise WorkflowError(
+            f"Not launched: {'; '.join(dict.fromkeys(refused))}. Ask for less (`resources` in the"
+            " backbone's file, --set-resources), or name another partition in slurm/site.yaml."
+        )
+
+
+def distinct(jobs):
+    """Return one job of each group, and of each rule, backbone, recipe and catalog."""
+    found = {}
+    for job in jobs:
+        if not job.is_local:
+            kind = [job.wildcards.get(name) for name in ("backbone", "recipe", "catalog")]
+            group = workflow.dag.get_job_group(job)
+            found.setdefault(group or (job.rule.name, *kind), job)
+    return found.values()
 
 
 def require_budget():

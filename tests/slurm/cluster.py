@@ -2,6 +2,7 @@
 
 Needs root and Debian's packages slurm-wlm and munge, and a machine on which no Slurm is configured:
 job steps lose SLURM_CONF on their way, so the configuration has to lie where Slurm looks for it.
+With slurmdbd and mariadb-server too it can keep accounts, in a database without a network.
 """
 
 import os
@@ -10,15 +11,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 CONFIGURED = Path("/etc/slurm")
-FILES = ("slurm.conf", "gres.conf")
+FILES = ("slurm.conf", "gres.conf", "slurmdbd.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
+ACCOUNTING = ("slurmdbd", "sacct", "sacctmgr", "mariadbd", "mariadb-install-db", "mariadb-admin")
 START_LIMIT = 60  # seconds until a daemon answers
 
 # Jobs of `high` send those of `low` back into the queue. Credentials that expire soon let a
@@ -46,15 +48,31 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
-MinJobAge=300
+MinJobAge={kept}
 KillWait=10
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:2 State=UNKNOWN
 PartitionName=low Nodes={host} Default=YES MaxTime=1440 PriorityTier=1 State=UP
 PartitionName=high Nodes={host} MaxTime=1440 PriorityTier=10 PreemptMode=off State=UP
-AccountingStorageType=accounting_storage/none
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageType=accounting_storage/{storage}
+"""
+# Finished jobs are soon known to the database only.
+WITHOUT_ACCOUNTS = {"storage": "none", "kept": 300}
+WITH_ACCOUNTS = {"storage": "slurmdbd\nAccountingStorageEnforce=associations", "kept": 10}
+SLURMDBD = """\
+DbdHost=localhost
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=root
+StorageLoc=slurm
+LogFile={folder}/slurmdbd.log
+PidFile={folder}/slurmdbd.pid
 """
 
 
@@ -70,6 +88,14 @@ def missing() -> str:
     return ""
 
 
+def accounts_missing() -> str:
+    """Return why no Slurm that is started here can keep accounts, or nothing."""
+    absent = [name for name in ACCOUNTING if not shutil.which(name)]
+    if absent:
+        return f"not installed: {', '.join(absent)} (Debian: slurmdbd, mariadb-server)"
+    return ""
+
+
 class NotStartedError(Exception):
     """A daemon did not start; says what it said."""
 
@@ -77,19 +103,58 @@ class NotStartedError(Exception):
 class Cluster:
     """The daemons of one Slurm, with all their files in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, cpus: int = 8, memory: int = 64_000) -> None:
+        """Describe a node of so many cores and MB, whether or not this machine has them."""
+        self.folder, self.cpus, self.memory = folder, cpus, memory
         self.host = socket.gethostname().split(".")[0]
         self.daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """Start munged, slurmctld and slurmd, and wait until the node takes jobs."""
         self._folders()
-        self._configure()
-        self.launch("slurmctld", "-D")
-        self.wait(lambda: call("scontrol", "ping").returncode == 0, "slurmctld")
+        self._devices()
+        self._control(WITHOUT_ACCOUNTS)
         self.launch("slurmd", "-D", "-N", self.host)
         self.wait(lambda: "idle" in call("sinfo", "-h", "-o", "%T").stdout, "slurmd")
+
+    def keep_accounts(self, account: str) -> None:
+        """Start slurmctld anew, with a database in which root has an account, and no other."""
+        self._database()
+        socket = str(self.folder / "mariadb.socket")
+        configuration = CONFIGURED / "slurmdbd.conf"
+        configuration.touch(mode=0o600)
+        configuration.write_text(SLURMDBD.format(folder=self.folder))
+        self.launch("slurmdbd", "-D", MYSQL_UNIX_PORT=socket)
+        end(self.daemons.pop(1))
+        # sacctmgr, too, finds the database's daemon by way of slurm.conf.
+        self._configure(WITH_ACCOUNTS)
+        listed = ("sacctmgr", "-n", "list", "cluster")
+        self.wait(lambda: call(*listed).returncode == 0, "slurmdbd")
+        self._control(WITH_ACCOUNTS)
+        self.wait(lambda: "test" in call(*listed).stdout, "slurmctld")
+        for what in (("account", account), ("user", "root", f"account={account}")):
+            call("sacctmgr", "-i", "add", *what)
+        self.wait(lambda: "idle" in call("sinfo", "-h", "-o", "%T").stdout, "slurmctld")
+
+    def _control(self, accounts: Mapping[str, str | int]) -> None:
+        """Configure and start slurmctld."""
+        self._configure(accounts)
+        self.launch("slurmctld", "-D")
+        self.wait(lambda: call("scontrol", "ping").returncode == 0, "slurmctld")
+
+    def _database(self) -> None:
+        """Make and start a database that only this machine's root can reach, by a file."""
+        data, address = self.folder / "mariadb", self.folder / "mariadb.socket"
+        options = ("--no-defaults", f"--datadir={data}", "--user=root")
+        made = call(
+            "mariadb-install-db", *options, "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        )  # fmt: skip
+        if made.returncode:
+            raise NotStartedError(f"mariadb-install-db failed:\n{made.stdout}\n{made.stderr}")
+        self.launch("mariadbd", *options, f"--socket={address}", "--skip-networking")
+        ping = ("mariadb-admin", "--no-defaults", "--user=root", f"--socket={address}", "ping")
+        self.wait(lambda: call(*ping).returncode == 0, "mariadbd")
 
     def _folders(self) -> None:
         """Make folders and key, and start munged, which vouches for users."""
@@ -106,19 +171,29 @@ class Cluster:
         self.launch("munged", "-F", "--force", f"--socket={munge}", *options)
         self.wait(munge.exists, "munged")
 
-    def _configure(self) -> None:
-        """Write the configuration; the devices are copies of /dev/null."""
+    def _devices(self) -> None:
+        """Make the devices, copies of /dev/null."""
         CONFIGURED.mkdir(exist_ok=True)
         for number in range(2):
             os.mknod(self.folder / f"gpu{number}", 0o666 | 0o020000, os.makedev(1, 3))
         (CONFIGURED / "gres.conf").write_text(f"Name=gpu File={self.folder}/gpu[0-1]\n")
-        text = SLURM.format(host=self.host, folder=self.folder)
+
+    def _configure(self, accounts: Mapping[str, str | int]) -> None:
+        """Write the configuration."""
+        node = {"host": self.host, "cpus": self.cpus, "memory": self.memory}
+        text = SLURM.format(folder=self.folder, **node, **accounts)
         (CONFIGURED / "slurm.conf").write_text(text)
 
-    def launch(self, *command: str) -> None:
+    def launch(self, *command: str, **variables: str) -> None:
         """Start a daemon in the foreground of a session of its own."""
-        said = (self.folder / f"{command[0]}.said").open("wb")
-        daemon = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
+        with (self.folder / f"{command[0]}.said").open("ab") as said:
+            daemon = subprocess.Popen(
+                command,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+                env=os.environ | variables,
+            )
         self.daemons.append(daemon)
 
     def wait(self, ready: Callable[[], bool], name: str) -> None:
@@ -135,17 +210,23 @@ class Cluster:
         """End all jobs and daemons and remove the configuration."""
         call("scancel", "--user=root", "--signal=KILL", "--full")
         call("scancel", "--user=root")
+        # Those first that need the others.
         for daemon in reversed(self.daemons):
-            for process in [*descendants(daemon.pid), daemon]:
-                with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                    process.send_signal(signal.SIGTERM)
-        for daemon in reversed(self.daemons):
-            try:
-                daemon.wait(10)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
+            end(daemon)
         for name in FILES:
             (CONFIGURED / name).unlink(missing_ok=True)
+
+
+def end(daemon: subprocess.Popen[bytes]) -> None:
+    """End a daemon and all that it has started."""
+    for process in [*descendants(daemon.pid), daemon]:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+    try:
+        daemon.wait(10)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
 
 
 def descendants(pid: int) -> list[psutil.Process]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from matcg.errors import ConfigError
-from matcg.site import Site, read_site
+from matcg.site import Site, read_site, status_command
 
 SHIPPED = Path(__file__).parents[2] / "slurm/site.yaml"
 
@@ -36,6 +36,21 @@ def test_a_file_and_the_environment_which_wins(tmp_path: Path) -> None:
 def test_an_empty_variable_takes_an_answer_back(tmp_path: Path) -> None:
     path = write(tmp_path, "qos: long\nstatus: squeue\n")
     assert read_site(path, {"MATCG_SLURM_QOS": ""}).qos is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "storage", "command"),
+    [
+        ("300 sec", "accounting_storage/slurmdbd", "squeue"),
+        ("60 sec", "accounting_storage/slurmdbd", "sacct"),
+        ("60 sec", "accounting_storage/none", "squeue"),
+    ],
+)
+def test_finished_jobs_are_looked_up_where_slurm_knows_them(
+    kept: str, storage: str, command: str
+) -> None:
+    assert status_command({"MinJobAge": kept, "AccountingStorageType": storage}) == command
+    assert status_command({}) == "squeue"
 
 
 def test_gres_is_asked_for_in_place_of_gpus(tmp_path: Path) -> None:

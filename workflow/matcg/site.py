@@ -14,6 +14,7 @@ from matcg.errors import ConfigError, nearest
 PREFIX = "MATCG_SLURM_"
 SOFTWARE = ("none", "conda", "apptainer")
 STATUS = ("squeue", "sacct")
+KEPT = 240  # seconds that a finished job must be known for, so that the plugin sees its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Site:
     gres: str | None = None
     software: str = "none"
     setup: str | None = None
-    status: str = field(default_factory=lambda: "sacct" if has_accounting() else "squeue")
+    status: str = field(default_factory=lambda: status_command(configuration()))
     jobs: int = 100
 
     @property
@@ -116,14 +117,30 @@ def _check(key: str, value: Any, where: str) -> None:
             raise ConfigError(f"{where}: '{value}' is none of {', '.join(valid)}")
 
 
-def has_accounting() -> bool:
-    """Return whether this Slurm keeps finished jobs in a database, which sacct reads."""
+def configuration() -> dict[str, str]:
+    """Return what this cluster's Slurm is configured to; nothing where there is none."""
     try:
         asked = subprocess.run(
             ["scontrol", "show", "config"], capture_output=True, text=True, check=False, timeout=20
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
+        return {}
     rows = (line.partition("=") for line in asked.stdout.splitlines())
-    stored = {name.strip(): value.strip() for name, _, value in rows}
-    return stored.get("AccountingStorageType", "").endswith("slurmdbd")
+    return {name.strip(): value.strip() for name, _, value in rows}
+
+
+def status_command(slurm: Mapping[str, str]) -> str:
+    """Return how the end of jobs is seen: squeue where it knows finished jobs for long enough.
+
+    The plugin looks every 180 seconds at the rarest (`MinJobAge` is 300 where nobody changed it).
+    Otherwise sacct, which the plugin reads less well: it needs `mend_sacct`.
+    """
+    kept = slurm.get("MinJobAge", "").split(" ")[0]
+    if slurm.get("AccountingStorageType", "").endswith("slurmdbd") and kept.isdecimal():
+        return "squeue" if int(kept) >= KEPT else "sacct"
+    return "squeue"
+
+
+def mend_sacct(folder: Path) -> None:
+    """Let this process find the sacct of `folder`, which the plugin can read."""
+    os.environ["PATH"] = f"{folder.absolute()}{os.pathsep}{os.environ['PATH']}"
