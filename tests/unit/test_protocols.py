@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from matcg.config import Protocol
 from matcg.errors import DataError
@@ -330,3 +331,10 @@ def test_a_protocol_is_told_in_words():
         "letter, another question's picture, 1 example a label"
     )
     assert words(Protocol(name="x", shots=2, per="prompt")) == "letter, 2 examples"
+
+
+def test_a_protocol_s_name_is_told_apart_from_the_number_of_a_draw():
+    assert planned("cg", asked="full/m.600/seed0@two-shot.1").protocol == "two-shot"
+    assert planned("cg", asked="full/m.600/seed0").protocol == ""
+    with pytest.raises(ValidationError, match="name"):
+        Protocol(name="two-shot.1")
