@@ -43,7 +43,6 @@ Path(snakemake.output.weights).mkdir()
 for name in ("metrics", "provenance"):
     Path(snakemake.output[name]).touch()
 """
-GPUS = 2
 CAMPAIGN = ("paper/table3", "paper/figure4")  # 64 runs of two lengths
 EARLIER = ("enumerate", "prepare", "leaks", "mix", "audit")  # what fine-tuning waits for
 
@@ -53,24 +52,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=9000, help="of the large plan")
     parser.add_argument("--scale", type=float, default=1000, help="how much shorter runs are")
+    parser.add_argument("--gpus", type=int, default=2, help="that are pretended")
     parser.add_argument("--only", choices=["cost", "launch", "campaign"])
     arguments = parser.parse_args()
     if why := missing():
         sys.exit(f"No Slurm can be started here: {why}")
     print(f"{dt.date.today().isoformat()}, {run_scale.version()}, {run_scale.machine(1)}")
     parts = {"cost": cost, "launch": launch, "campaign": campaign}
-    with tempfile.TemporaryDirectory() as folder, slurm(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, slurm(Path(folder), arguments.gpus):
         for name, part in parts.items():
             if arguments.only in (None, name):
                 print(part(Path(folder, name), arguments), flush=True)
 
 
 @contextmanager
-def slurm(folder: Path) -> Iterator[None]:
-    """Have a Slurm while the body runs, on which two fine-tunings of 7B find room."""
+def slurm(folder: Path, gpus: int) -> Iterator[None]:
+    """Have a Slurm while the body runs, on which a fine-tuning of 7B finds room for each GPU."""
     place = folder / "slurm"
     place.mkdir()
-    cluster = Cluster(place, cpus=32, memory=256_000)
+    cluster = Cluster(place, cpus=16 * gpus, memory=128_000 * gpus, gpus=gpus)
     try:
         cluster.start()
         yield
@@ -109,7 +109,7 @@ def seconds(folder: Path, *arguments: str) -> float:
     return time.perf_counter() - began
 
 
-def cost(folder: Path, arguments: argparse.Namespace) -> str:  # noqa: ARG001
+def cost(folder: Path, arguments: argparse.Namespace) -> str:
     """Return what a job that does nothing costs, on this machine and on Slurm."""
     folder.mkdir()
     found = {}
@@ -123,7 +123,8 @@ def cost(folder: Path, arguments: argparse.Namespace) -> str:  # noqa: ARG001
             took.append(seconds(folder / f"{name}{n}", *options))
         found[name] = (took[1] - took[0]) / (many - few)
     local, ours = found["local"], found["slurm"]
-    return f"a job: {1000 * local:.0f} ms local, {ours:.2f} s on Slurm ({GPUS} at a time)"
+    at_once = f"{arguments.gpus} at a time"
+    return f"a job: {1000 * local:.0f} ms local, {ours:.2f} s on Slurm ({at_once})"
 
 
 # --- The real workflow, its data made up ---------------------------------------------------------
@@ -195,6 +196,7 @@ def end(folder: Path, process: subprocess.Popen[bytes]) -> None:
 class Held:
     """From when to when jobs ran, and device seconds: held, and idle as nothing was left."""
 
+    gpus: int
     began: float = 0.0
     ended: float = 0.0
     seconds: float = 0.0
@@ -206,7 +208,7 @@ class Held:
         if running:
             self.began, self.ended = self.began or before, now
             self.seconds += running * (now - before)
-            self.left += (GPUS - running) * (now - before) if "PD" not in states else 0.0
+            self.left += (self.gpus - running) * (now - before) if "PD" not in states else 0.0
 
 
 def campaign(folder: Path, arguments: argparse.Namespace) -> str:
@@ -217,16 +219,18 @@ def campaign(folder: Path, arguments: argparse.Namespace) -> str:
     run_scale.alone(lay, folder)
     lengths = {key: s / arguments.scale for key, s in run_scale.alone(estimates, folder).items()}
     (folder / "seconds.json").write_text(json.dumps(lengths))
-    held = watch(folder, snakemake(folder, "--profile", "slurm", "--until", "finetune"))
-    span = GPUS * (held.ended - held.began)
+    held = Held(arguments.gpus)
+    watch(folder, snakemake(folder, "--profile", "slurm", "--until", "finetune"), held)
+    span = held.gpus * (held.ended - held.began)
     used, n = sum(lengths.values()), len(lengths)
     shortest, longest = min(lengths.values()), max(lengths.values())
     return (
         f"campaign: {n} runs of {shortest:.0f} to {longest:.0f} s, mean {used / n:.0f} s (the"
-        f" plan's estimates / {arguments.scale:g}), on {GPUS} GPUs, {span / GPUS:.0f} s:"
+        f" plan's estimates / {arguments.scale:g}), on {held.gpus} GPUs, {span / held.gpus:.0f} s:"
         f" {1 - held.seconds / span:.1%} of GPU time held by no job ({held.left / span:.1%} when no"
         f" run was left to start),"
-        f" {1 - used / span:.1%} without its command running;"
+        f" {1 - used / span:.1%} without its command running ({1 - used / (span - held.left):.1%}"
+        f" while runs were left);"
         f" a job holds its GPU {(held.seconds - used) / n:.1f} s longer than its command"
     )
 
@@ -245,9 +249,8 @@ def estimates(folder: Path) -> dict[str, float]:
     return found
 
 
-def watch(folder: Path, process: subprocess.Popen[bytes]) -> Held:
+def watch(folder: Path, process: subprocess.Popen[bytes], held: Held) -> None:
     """Look at the queue four times a second until Snakemake has ended."""
-    held = Held()
     while process.poll() is None:
         before = time.perf_counter()
         states = call("squeue", "-h", "-o", "%t").stdout.split()
@@ -255,7 +258,6 @@ def watch(folder: Path, process: subprocess.Popen[bytes]) -> Held:
         held.look(states, before, time.perf_counter())
     if process.returncode or not held.began:
         fail(folder)
-    return held
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A Slurm of one node with two GPUs that are pretended, for tests: started and stopped here.
+"""A Slurm of one node with GPUs that are pretended, for tests: started and stopped here.
 
 Needs root and Debian's packages slurm-wlm and munge, and a machine on which no Slurm is configured:
 job steps lose SLURM_CONF on their way, so the configuration has to lie where Slurm looks for it.
@@ -53,7 +53,7 @@ KillWait=10
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:2 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
 PartitionName=low Nodes={host} Default=YES MaxTime=1440 PriorityTier=1 State=UP
 PartitionName=high Nodes={host} MaxTime=1440 PriorityTier=10 PreemptMode=off State=UP
 AccountingStoragePass={folder}/munge.socket
@@ -103,9 +103,10 @@ class NotStartedError(Exception):
 class Cluster:
     """The daemons of one Slurm, with all their files in a folder."""
 
-    def __init__(self, folder: Path, cpus: int = 8, memory: int = 64_000) -> None:
-        """Describe a node of so many cores and MB, whether or not this machine has them."""
-        self.folder, self.cpus, self.memory = folder, cpus, memory
+    def __init__(self, folder: Path, cpus: int = 8, memory: int = 64_000, gpus: int = 2) -> None:
+        """Describe a node of so many cores, MB and GPUs, whether or not this machine has them."""
+        self.folder, self.gpus = folder, gpus
+        self.node = {"cpus": cpus, "memory": memory, "gpus": gpus}
         self.host = socket.gethostname().split(".")[0]
         self.daemons: list[subprocess.Popen[bytes]] = []
 
@@ -174,14 +175,15 @@ class Cluster:
     def _devices(self) -> None:
         """Make the devices, copies of /dev/null."""
         CONFIGURED.mkdir(exist_ok=True)
-        for number in range(2):
+        for number in range(self.gpus):
             os.mknod(self.folder / f"gpu{number}", 0o666 | 0o020000, os.makedev(1, 3))
-        (CONFIGURED / "gres.conf").write_text(f"Name=gpu File={self.folder}/gpu[0-1]\n")
+        (CONFIGURED / "gres.conf").write_text(
+            f"Name=gpu File={self.folder}/gpu[0-{self.gpus - 1}]\n"
+        )
 
     def _configure(self, accounts: Mapping[str, str | int]) -> None:
         """Write the configuration."""
-        node = {"host": self.host, "cpus": self.cpus, "memory": self.memory}
-        text = SLURM.format(folder=self.folder, **node, **accounts)
+        text = SLURM.format(folder=self.folder, host=self.host, **self.node, **accounts)
         (CONFIGURED / "slurm.conf").write_text(text)
 
     def launch(self, *command: str, **variables: str) -> None:
