@@ -208,17 +208,19 @@ def test_what_could_not_be_read_is_shown_as_such_unless_another_run_was(tmp_path
 
 
 def test_engines_that_answered_are_summed_by_device(tmp_path):
-    times = {"starts": 2, "start_s": 40, "load_s": 3, "answer_s": 50, "questions": 1000}
+    times = {"starts": 2, "start_s": 40, "loads": 9, "load_s": 3, "answer_s": 50, "questions": 1000}
     groups = [("tiny", name) for name in ("full+0", "full+1", "full+2", "lora+all")]
     for (backbone, name), device in zip(groups, ("GPU", "GPU", "CPU"), strict=False):
         path = tmp_path / backbone / f"{name}.timing.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({**times, "seconds": 100, "device": device}))
-    gpu = "4 engine starts, 20.0 s a start, 6.0 s of swapping weights, 2,000 questions in 100.0 s"
+    gpu = (
+        "4 engine starts, 20.0 s a start, 18 swaps of weights in 6.0 s, 2,000 questions in 100.0 s"
+    )
     cpu, both = engine_times(tmp_path, groups).splitlines()
     assert both == f"GPU: {gpu}, 20.0 a second, 200.0 s in all"
     assert cpu.startswith(
-        "CPU: 2 engine starts, 20.0 s a start, 3.0 s of swapping weights, 1,000 q"
+        "CPU: 2 engine starts, 20.0 s a start, 9 swaps of weights in 3.0 s, 1,000 q"
     )
     (tmp_path / "tiny/full+2.timing.json").write_text("{}")
     assert engine_times(tmp_path, groups) == both
@@ -229,7 +231,9 @@ def test_the_page_says_what_the_engines_of_its_runs_took(demo, tmp_path):
     results, source, _ = demo
     assert "Engines that answered" not in source
     runs = {row.run for row in read_plan(results / "plan/experiments.tsv", "demo")}
-    times = dict.fromkeys(("starts", "start_s", "load_s", "answer_s", "questions", "seconds"), 2)
+    times = dict.fromkeys(
+        ("starts", "start_s", "loads", "load_s", "answer_s", "questions", "seconds"), 2
+    )
     for name in [*group_runs(runs, 8), "not-of-this-plan"]:
         path = results / f"answers/tiny/{name}.timing.json"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -42,9 +42,10 @@ ROUNDING = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
 
 @dataclass(slots=True)
 class Timing:
-    """What a job's engines did: starts, seconds of starts, of swaps and of answers, questions."""
+    """What a job's engines did: starts, swaps of weights, their seconds, answers, questions."""
 
     starts: int = 0
+    loads: int = 0
     start_s: float = 0.0
     load_s: float = 0.0
     answer_s: float = 0.0
@@ -53,8 +54,8 @@ class Timing:
     def describe(self) -> str:
         """Return it in a line."""
         return (
-            f"{self.questions} questions: {self.starts} engine starts {self.start_s:.1f} s, swaps"
-            f" {self.load_s:.1f} s, answers {self.answer_s:.1f} s"
+            f"{self.questions} questions: {self.starts} engine starts {self.start_s:.1f} s,"
+            f" {self.loads} swaps {self.load_s:.1f} s, answers {self.answer_s:.1f} s"
         )
 
     def add(self, other: Mapping[str, float]) -> None:
@@ -306,6 +307,7 @@ def swaps_well(group: Group, engine: Engine, run: str, fresh: Sequence[tuple[flo
 
 def load(group: Group, engine: Engine, weights: Path) -> None:
     """Swap weights into a running engine."""
+    group.timing.loads += 1
     with group.timing.of("load_s"):
         engine.load(weights)
 

