@@ -47,7 +47,7 @@ def merge(folder: Path, backbone: Backbone, out: Path) -> Path:
     from peft import PeftModel
     from transformers.utils import logging
 
-    from matcg.train.finetune import load, save, weight_names
+    from matcg.train.finetune import load, save, weight_names, weights_folder
 
     check_adapter(folder, backbone)
     logging.disable_progress_bar()
@@ -58,5 +58,5 @@ def merge(folder: Path, backbone: Backbone, out: Path) -> Path:
         raise DataError(f"{folder}: this adapter changes nothing; train the run again")
     with torch.no_grad():
         merged = adapted.merge_and_unload()
-    save(merged, processor, out, weight_names(Path(backbone.weights)))
+    save(merged, processor, out, weight_names(weights_folder(backbone)))
     return out

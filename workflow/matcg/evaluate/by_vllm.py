@@ -5,6 +5,7 @@ a fraction of a second. What the processor makes of a picture does not depend on
 kept over swaps.
 """
 
+import gc
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -91,7 +92,13 @@ class VllmEngine(Engine):
 
         This ends every vLLM engine of the process.
         """
+        import torch
+
         self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _load(self, weights: Path) -> None:
         folder = str(weights)
