@@ -64,11 +64,20 @@ class Seen:
 
     def look(self, folder: Path) -> None:
         """Note the devices of all fine-tunings in a folder."""
-        held = set()
+        held = {}
         for process in fine_tunings(folder):
             with suppress(psutil.NoSuchProcess):
-                held.add((process.pid, process.environ().get("CUDA_VISIBLE_DEVICES", "none")))
-        self.looks.append(frozenset(held))
+                held[process] = process.environ().get("CUDA_VISIBLE_DEVICES", "none")
+        # A look takes its time: one that has ended meanwhile was not there with all the others.
+        alive = [(each.pid, device) for each, device in held.items() if lives(each)]
+        self.looks.append(frozenset(alive))
+
+
+def lives(process: psutil.Process) -> bool:
+    """Return whether a process still runs."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @dataclass
@@ -322,7 +331,7 @@ def test_a_module_of_the_cluster_is_loaded_in_the_job(
     mix.unlink()
     said, code = run(data, (str(mix.relative_to(data)), *FAST), lambda: None)
     assert code == 0, said[-6000:]
-    logs = [log.read_text() for log in data.glob("logs/slurm/group_mix/**/*.log")]
+    logs = [log.read_text() for log in data.glob("logs/slurm/**/*.log")]
     assert any("the module is loaded" in log for log in logs)
 
 
