@@ -310,11 +310,13 @@ def test_what_the_partition_cannot_give_is_refused_and_no_retry_asks_for_it(
     # Fits, and twice as much would not: the second try asks for all that there is.
     backbone.write_text(text.replace(asked[0], "  runtime: 1000"))
     spoil(data / f"results/mixes/{Path(target).parts[4]}.parquet")
-    said, code = run(data, (target, *FAST, "--retries", "1"), lambda: None)
-    assert code == 1
-    assert "runtime=1000, " in said
-    assert "runtime=1440, " in said
-    assert said.count("has been submitted") == 2
+    said = data / "said.txt"
+    with said.open("w") as out, start(data, target, *FAST, session=True, out=out) as process:
+        wait_for(lambda: said.read_text().count("has been submitted") == 2, "a second try")
+        os.killpg(process.pid, signal.SIGKILL)
+    assert set(re.findall(r"runtime=(\d+), ", said.read_text())) == {"1000", "1440"}
+    call("scancel", "--user=root")
+    wait_for(lambda: not call("squeue", "-h").stdout, "the end of all jobs")
 
 
 @pytest.mark.skipif(not MODULES.exists(), reason="not installed: environment-modules")
