@@ -1,6 +1,7 @@
-"""Answers for one run in a process of its own: `python -m matcg.evaluate.alone RESULT < task`.
+"""Answers for one run in a process of its own: `python -m matcg.evaluate.alone TASK RESULT`.
 
-RESULT gets the replies to the probe and the engine's times, or what was wrong, as JSON.
+TASK is JSON (`predict.Task`). RESULT gets the replies to the probe and the engine's times, or what
+was wrong, as JSON.
 """
 
 import ctypes
@@ -17,14 +18,14 @@ from matcg.evaluate.predict import KINDS, Task, in_own_engine
 PR_SET_PDEATHSIG = 1
 
 
-def main(result: str) -> int:
-    """Do the task on standard input."""
+def main(task_file: str, result: str) -> int:
+    """Do the task in a file."""
     parent = os.getppid()
     # A job that is killed must not leave an engine behind that holds its device.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return 1
-    task = Task.model_validate_json(sys.stdin.read())
+    task = Task.model_validate_json(Path(task_file).read_text(encoding="utf-8"))
     group = task.group()
     try:
         replies = in_own_engine(group, task.run)
@@ -42,4 +43,4 @@ def main(result: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

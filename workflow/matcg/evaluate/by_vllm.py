@@ -36,6 +36,20 @@ ENVIRONMENT = {
 Step = tuple[int, tuple[int, ...]]
 
 
+def set_environment(backbone: Backbone) -> None:
+    """Set what vLLM reads when it is imported."""
+    os.environ.update(ENVIRONMENT)
+    if not backbone.resources.gpu:
+        os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
+        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+
+
+def prepare(backbone: Backbone) -> None:
+    """Import vLLM, which takes seconds and no device."""
+    set_environment(backbone)
+    import vllm  # noqa: F401
+
+
 class VllmEngine(Engine):
     """A running vLLM engine."""
 
@@ -49,10 +63,7 @@ class VllmEngine(Engine):
     ) -> None:
         """Start vLLM; the arguments are those of `matcg.evaluate.engine.start`."""
         super().__init__(weights, backbone)
-        os.environ.update(ENVIRONMENT)
-        if not backbone.resources.gpu:
-            os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
-            os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        set_environment(backbone)
         from transformers import AutoProcessor
         from vllm import LLM, SamplingParams  # reads the environment set above
 

@@ -17,7 +17,7 @@ from matcg.evaluate.asking import Ask
 from matcg.prompts import answer_tokens
 from matcg.weights import check_adapter, check_whole
 
-__all__ = ["Ask", "Engine", "Reply", "start"]
+__all__ = ["Ask", "Engine", "Reply", "prepare", "start"]
 
 # So many questions are asked with and without an adapter, to see that it does something.
 PROBES = 8
@@ -145,6 +145,16 @@ def boundary(backbone: Backbone, ask: Ask, option: str) -> ConfigError:
         f"backbone {backbone.name}: option '{option}' (sample {ask.sample_id}) shares a token with"
         " the prompt's end; change the end of `prompt`"
     )
+
+
+def prepare(backbone: Backbone) -> None:
+    """Do what a start needs that takes no device: import the libraries."""
+    if backbone.engine == "transformers":
+        import matcg.evaluate.by_transformers  # noqa: F401
+    else:
+        from matcg.evaluate import by_vllm
+
+        by_vllm.prepare(backbone)
 
 
 def start(

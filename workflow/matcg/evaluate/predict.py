@@ -27,7 +27,7 @@ from matcg.config import LETTERS, Backbone, Protocol
 from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.evaluate.asking import Ask, make_asks, tabulate
-from matcg.evaluate.engine import Engine, Reply, start
+from matcg.evaluate.engine import Engine, Reply, prepare, start
 from matcg.evaluate.sheets import BASELINE, Sheet, weights_digest
 from matcg.evaluate.store import Store, digest_of_answers
 from matcg.provenance import device_name
@@ -269,21 +269,19 @@ def in_other_process(group: Group, run: str) -> list[tuple[float, ...]]:
         ResourceError: the process was killed.
     """
     with TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        command = [sys.executable, "-m", "matcg.evaluate.alone", str(result)]
-        done = subprocess.run(
-            command,
-            input=group.task(run),
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )
+        task, result = (Path(folder) / f"{name}.json" for name in ("task", "result"))
+        task.write_text(group.task(run), encoding="utf-8")
+        command = [sys.executable, "-m", "matcg.evaluate.alone", str(task), str(result)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        with subprocess.Popen(command, env=environment) as process:
+            prepare(group.backbone)  # the shared engine comes next, and starts sooner so
         told = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
     if "error" in told:
         raise KINDS[told["kind"]](told["error"])
-    if done.returncode or "probe" not in told:
+    if process.returncode or "probe" not in told:
         raise ResourceError(
-            f"the engine of run {run} ended (exit status {done.returncode}); what had been answered"
-            " is kept. Its last words are above in the log"
+            f"the engine of run {run} ended (exit status {process.returncode}); what had been"
+            " answered is kept. Its last words are above in the log"
         )
     group.timing.add(told["timing"])
     return [tuple(row) for row in told["probe"]]
