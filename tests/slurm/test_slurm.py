@@ -168,7 +168,7 @@ def test_the_experiment_runs_to_its_report(whole: Whole) -> None:
     assert len(runs(whole.folder)) == 6
     # 50 jobs of `prepare` and 6 of `mix` in three Slurm jobs; nothing was submitted twice.
     submitted = whole.said.count("has been submitted with SLURM jobid")
-    steps = 6 + 2  # fine-tunings, predictions
+    steps = 6 + 1  # fine-tunings, and one prediction for all of them
     assert submitted == 2 + 1 + steps + len(
         ("world", "leaks", "audit", "leak_pairs", "compare", "figures")
     )
