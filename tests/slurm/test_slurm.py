@@ -134,14 +134,15 @@ def run(folder: Path, arguments: tuple[str, ...], meanwhile: Callable[[], None])
 
 def fine_tunings(folder: Path) -> list[psutil.Process]:
     """Return the processes that fine-tune in a folder."""
-    found = []
+    found = {}
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
             words = process.cmdline()
             script = len(words) > 1 and words[-1].endswith("finetune.py")
             if script and process.cwd() == str(folder):
-                found.append(process)
-    return found
+                found[process.pid] = (process, process.ppid())
+    # Before it runs another program, a child that was forked looks like its parent.
+    return [process for process, parent in found.values() if parent not in found]
 
 
 def wait_for(condition: Callable[[], object], what: str, pause: float = 0.05) -> None:
