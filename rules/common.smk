@@ -13,10 +13,10 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 from matcg import config as files
 from matcg import devices, partition, price, throughput, versions
-from matcg.config import find_origins, load_project
+from matcg.config import by_tag, find_origins, load_project
 from matcg.errors import MatcgError
-from matcg.groups import find_groups, run_of, tag_of
-from matcg.plan import make_plan
+from matcg.groups import find_groups
+from matcg.plan import BASELINE, make_plan, run_of, tag_of
 from matcg.plan_tables import digest, read_tests, render, summarise
 from matcg.published import has_gains
 
@@ -71,6 +71,7 @@ SIZES = {row.mix: row.n_train + ADDED[row.experiment] for row in PLAN.rows if ro
 EVALUATIONS = {(e.backbone, e.catalog, e.target): e for e in PLAN.evaluations}
 GROUPS = find_groups(PLAN, PROJECT.config.engine.runs)
 GROUP_OF = {(name, run): group for (name, group), runs in GROUPS.items() for run in runs}
+TAGGED = by_tag(PROJECT.protocols.values())
 RECIPES = {
     (name, recipe): settings.canonical()
     for name, backbone in BACKBONES.items()
@@ -234,27 +235,23 @@ def group_weights(wildcards):
     """Return the weights of a group's runs."""
     end_with_job()
     runs = group_runs(wildcards)
-    return [f"results/runs/{wildcards.backbone}/{run}/weights" for run in runs if run != "baseline"]
+    return [f"results/runs/{wildcards.backbone}/{run}/weights" for run in runs if run != BASELINE]
 
 
 def group_data(wildcards):
     """Return the questions that a group is asked, and the samples that examples come from."""
     asked = {place for r in group_runs(wildcards) for place in asked_of()[wildcards.backbone, r]}
-    examples = {tag for p in PROJECT.protocols.values() if p.shots for tag in p.tags}
     questions = {f"results/data/{catalog}/{name}/test.parquet" for catalog, name, _ in asked}
-    pools = {f"results/data/{c}/{name}/train.parquet" for c, name, tag in asked if tag in examples}
+    shown = {(catalog, name) for catalog, name, tag in asked if TAGGED[tag][0].shots}
+    pools = {f"results/data/{catalog}/{name}/train.parquet" for catalog, name in shown}
     return sorted(questions | pools)
 
 
 def protocols(wildcards):
     """Return the protocols that a group is asked by, as JSON."""
     tags = {tag for run in group_runs(wildcards) for *_, tag in asked_of()[wildcards.backbone, run]}
-    used = {
-        name: json.loads(protocol.identity())
-        for name, protocol in PROJECT.protocols.items()
-        if tags & set(protocol.tags)
-    }
-    return json.dumps(used, sort_keys=True)
+    used = {TAGGED[tag][0] for tag in tags}
+    return json.dumps({p.name: json.loads(p.identity()) for p in used}, sort_keys=True)
 
 
 def gathered(wildcards):

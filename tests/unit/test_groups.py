@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from matcg.groups import find_groups, group_runs, run_of, tag_of
-from matcg.plan import make_plan
+from matcg.groups import find_groups, group_runs
+from matcg.plan import make_plan, run_of, tag_of
 from test_plan import project
 
 RUNS = [f"full/mix-{n}/seed{n % 3}" for n in range(500)]

@@ -142,7 +142,7 @@ def desk(tmp_path, monkeypatch):
     def in_other_process(group, run):
         told = Task.model_validate_json(group.task(run))
         alone = told.group()
-        replies = module.in_own_engine(alone, told.run)
+        replies = module.in_own_engine(alone, told.run, alone.missing()[told.run])
         group.timing.add({"starts": 1, "questions": alone.timing.questions})
         return [reply.logprobs for reply in replies]
 

@@ -530,6 +530,11 @@ class Protocol(Model):
         return tuple(f"@{self.name}.{draw}" for draw in range(self.draws))
 
 
+def by_tag(protocols: Iterable[Protocol]) -> dict[str, tuple[Protocol, int]]:
+    """Return the protocol, and the number of its draw, that the end of a name stands for."""
+    return {tag: (each, draw) for each in protocols for draw, tag in enumerate(each.tags)}
+
+
 class Choose(Model):
     """Which of a rule's combinations are run."""
 

@@ -7,22 +7,11 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from matcg.plan import Plan
+from matcg.plan import BASELINE, Plan, run_of
 
-BASELINE = "baseline"
 BITS = 256
 
 Groups = dict[tuple[str, str], tuple[str, ...]]
-
-
-def run_of(name: str) -> str:
-    """Return the run in the name of answers (`plan.Evaluation`)."""
-    return name.split("@")[0]
-
-
-def tag_of(name: str) -> str:
-    """Return what the name of answers says of the protocol; nothing for `letters`."""
-    return name[len(run_of(name)) :]
 
 
 def find_groups(plan: Plan, size: int) -> Groups:

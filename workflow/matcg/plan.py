@@ -14,7 +14,30 @@ from matcg.config import Backbone, Experiment, Project, Protocol
 from matcg.errors import ConfigError, MatcgError, nearest
 from matcg.mixes import Mix
 
-__all__ = ["Evaluation", "Excluded", "Mix", "Plan", "Row", "Run", "make_plan"]
+__all__ = [
+    "BASELINE",
+    "Evaluation",
+    "Excluded",
+    "Mix",
+    "Plan",
+    "Row",
+    "Run",
+    "make_plan",
+    "run_of",
+    "tag_of",
+]
+
+BASELINE = "baseline"  # the run of the untouched backbone, and the arm that is nothing else
+
+
+def run_of(name: str) -> str:
+    """Return the run in the name of answers (`Evaluation`)."""
+    return name.split("@")[0]
+
+
+def tag_of(name: str) -> str:
+    """Return what the name of answers says of the protocol; nothing for `letters`."""
+    return name[len(run_of(name)) :]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -135,7 +158,7 @@ def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> It
         _recipe(experiment, project.backbones[name])
     for case, backbone, seed in product(cases, experiment.backbones, experiment.seeds):
         mix = case.mix
-        run = Run(backbone, experiment.recipe, mix.id, seed).key if mix else "baseline"
+        run = Run(backbone, experiment.recipe, mix.id, seed).key if mix else BASELINE
         rule, combination, label = label_of(case)
         protocol = _protocol(experiment, case.arm, project.backbones[backbone], project)
         for number, tag in enumerate(protocol.tags):
@@ -191,7 +214,7 @@ def _naive(experiment: Experiment, cases: Sequence[Case]) -> tuple[int, int]:
     arms = Counter(case.arm for case in cases)
     combinations = arms["cg"] or max(arms.values(), default=0)
     times = combinations * len(experiment.backbones) * len(experiment.seeds)
-    return times * (len(arms) - ("baseline" in arms)), times * len(arms)
+    return times * (len(arms) - (BASELINE in arms)), times * len(arms)
 
 
 def _forbidden(
@@ -242,4 +265,4 @@ def _evaluations(rows: Iterable[Row], project: Project) -> tuple[Evaluation, ...
 
 
 def _baseline_first(asked: str) -> tuple[bool, str]:
-    return asked.split("@")[0] != "baseline", asked
+    return run_of(asked) != BASELINE, asked

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from matcg.config import Backbone, Budget, Catalog, Project
-from matcg.groups import find_groups, tag_of
-from matcg.plan import Plan, Run
+from matcg.config import Backbone, Budget, Catalog, Project, by_tag
+from matcg.groups import find_groups
+from matcg.plan import Plan, Run, tag_of
 from matcg.throughput import Measured
 
 KNOWN_BY = {
@@ -101,14 +101,10 @@ def _predict(
     tests: Tests,
 ) -> Cost:
     backbone = project.backbones[name]
-    orders = {
-        tag: protocol.permutations
-        for protocol in project.protocols.values()
-        for tag in protocol.tags
-    }
+    tagged = by_tag(project.protocols.values())
     asked = sum(
         questions(project.catalogs[each.catalog], each.target, tests)
-        * sum(orders[tag_of(run)] for run in each.runs)
+        * sum(tagged[tag_of(run)][0].permutations for run in each.runs)
         for each in plan.evaluations
         if each.backbone == name
     )

@@ -11,8 +11,9 @@ from matcg.script import logged
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)) as tell:
     from matcg.config import Backbone, Protocol
     from matcg.devices import lease
-    from matcg.evaluate.sheets import BASELINE, read_asked
+    from matcg.evaluate.sheets import read_asked
     from matcg.evaluate.store import Store
+    from matcg.plan import BASELINE
 
     backbone = Backbone.model_validate_json(snakemake.params.backbone)
     asked = json.loads(snakemake.params.asked)

@@ -28,7 +28,7 @@ def main(task_file: str, result: str) -> int:
     task = Task.model_validate_json(Path(task_file).read_text(encoding="utf-8"))
     group = task.group()
     try:
-        replies = in_own_engine(group, task.run)
+        replies = in_own_engine(group, task.run, group.missing().get(task.run, []))
     except MatcgError as error:
         name = type(error).__name__
         kind = name if name in KINDS else MatcgError.__name__

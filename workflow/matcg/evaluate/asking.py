@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import cycle, groupby
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from matcg.config import Backbone, Protocol
 from matcg.errors import DataError
-from matcg.images import decode, fit
+from matcg.images import decode, fit, pixel_digest
 from matcg.prompts import continued, picture_of
 from matcg.samples import LETTERS, Sample, question_text
 from matcg.seeds import derive
@@ -43,7 +44,7 @@ GREY = (128, 128, 128)
 LETTER = re.compile(r"(?<![\w.'\u2019-])([A-Z])(?![\w'\u2019-]|\.\w)(?!(?<=[AI])\s+\w\w)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ask:
     """One request: a question in one order of its options."""
 
@@ -52,6 +53,11 @@ class Ask:
     pictures: tuple[Image.Image, ...]  # examples' pictures first, the question's last
     options: tuple[str, ...]  # in the order in which this prompt gives them
     order: tuple[int, ...]  # which option of the sample stands at each place
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """Return what names the pictures, made once however many runs are asked."""
+        return tuple(map(pixel_digest, self.pictures))
 
 
 def make_asks(

@@ -12,7 +12,6 @@ from transformers.utils import logging
 
 from matcg.config import Backbone, Protocol
 from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long
-from matcg.images import pixel_digest
 from matcg.prompts import begins_itself, continued, letter_tokens
 from matcg.samples import LETTERS
 from matcg.train.checks import check_processor
@@ -136,7 +135,7 @@ class TransformersEngine(Engine):
         Raises:
             DataError: a prompt exceeds the context.
         """
-        key = (side, *prompts, *(pixel_digest(each) for ask in asks for each in ask.pictures))
+        key = (side, *prompts, *(each for ask in asks for each in ask.digests))
         if key not in self._kept:
             self._kept[key] = self._encoded(asks, prompts, side)
         self._kept.move_to_end(key)

@@ -17,7 +17,6 @@ from matcg.config import Backbone, Protocol
 from matcg.errors import DataError
 from matcg.evaluate.classes import check_class
 from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long
-from matcg.images import pixel_digest
 from matcg.prompts import begins_itself, letter_tokens
 from matcg.samples import LETTERS
 
@@ -187,7 +186,7 @@ class VllmEngine(Engine):
                 "prompt" if isinstance(prompt, str) else "prompt_token_ids": prompt,
                 "multi_modal_data": {"image": list(ask.pictures)},
                 # vLLM's own name of a picture holds the weights' path: a swap would lose it.
-                "multi_modal_uuids": {"image": [pixel_digest(each) for each in ask.pictures]},
+                "multi_modal_uuids": {"image": list(ask.digests)},
             }
             for ask, prompt in zip(asks, prompts, strict=True)
         ]

@@ -28,13 +28,15 @@ from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.evaluate.asking import Ask, make_asks, tabulate
 from matcg.evaluate.engine import Engine, Reply, prepare, start
-from matcg.evaluate.sheets import BASELINE, Sheet, weights_digest
+from matcg.evaluate.sheets import Sheet, weights_digest
 from matcg.evaluate.store import Store, digest_of_answers
+from matcg.plan import BASELINE
 from matcg.provenance import device_name
 from matcg.samples import Sample, read_samples
 from matcg.weights import check_whole
 
 KINDS = {kind.__name__: kind for kind in (MatcgError, ConfigError, DataError, ResourceError)}
+BY_LETTER = Protocol(name=LETTERS)
 PROBES = 16  # questions that a check of an engine asks
 # Log-probabilities of the same weights differ by rounding alone: by one step of a logit near 32.
 ROUNDING = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
@@ -132,14 +134,14 @@ class Group:
             for sheet in self.asked[run]:
                 self.digests[run, sheet.file] = digest_of_answers(whole, sheets[sheet])
 
-    def kept(self, run: str, sheet: Sheet) -> pa.Table | None:
-        """Return a run's answers on a sheet where they are there and valid."""
-        return self.store.read(run, sheet, self.digests[run, sheet.file])
+    def holds(self, run: str, sheet: Sheet) -> bool:
+        """Tell whether a run's answers on a sheet are there and valid."""
+        return self.store.holds(run, sheet, self.digests[run, sheet.file])
 
     def missing(self) -> dict[str, list[Sheet]]:
         """Return the runs that lack answers, with the sheets on which they lack them."""
         found = {
-            run: [sheet for sheet in self.asked[run] if self.kept(run, sheet) is None]
+            run: [sheet for sheet in self.asked[run] if not self.holds(run, sheet)]
             for run in self.runs
         }
         return {run: sheets for run, sheets in found.items() if sheets}
@@ -156,7 +158,7 @@ class Group:
     def probe(self, run: str) -> list[Ask]:
         """Return some of a run's questions, asked for letters, by which engines are compared."""
         samples = read_samples(self.asked[run][0].test)[:PROBES]
-        return make_asks(samples, Protocol(name=LETTERS), self.backbone)
+        return make_asks(samples, BY_LETTER, self.backbone)
 
     def start(self, weights: Path, sheets: Iterable[Sheet], rank: int = 0) -> Engine:
         """Return a started engine that takes the prompts of these sheets."""
@@ -232,7 +234,7 @@ def with_whole_weights(group: Group, missing: Mapping[str, Sequence[Sheet]]) -> 
         return
     *others, last = missing
     if not others:
-        in_own_engine(group, last)
+        in_own_engine(group, last, missing[last])
         return
     fresh = in_other_process(group, last)
     first, *rest = others
@@ -240,23 +242,24 @@ def with_whole_weights(group: Group, missing: Mapping[str, Sequence[Sheet]]) -> 
     with group.whole(first) as weights:
         engine = group.start(weights, sheets)
         group.answer(first, missing[first], engine)
-    swaps = not rest or swaps_well(group, engine, last, fresh)
-    for run in rest if swaps else ():
+    if rest and not swaps_well(group, engine, last, fresh):
+        engine.close()
+        for run in rest:
+            in_other_process(group, run)
+        return
+    for run in rest:
         with group.whole(run) as weights:
             load(group, engine, weights)
             group.answer(run, missing[run], engine)
     engine.close()
-    for run in () if swaps else rest:
-        in_other_process(group, run)
 
 
-def in_own_engine(group: Group, run: str) -> list[Reply]:
+def in_own_engine(group: Group, run: str, sheets: Sequence[Sheet]) -> list[Reply]:
     """Answer for one run in an engine that is started for it; return its replies to the probe."""
-    sheets = group.missing().get(run, [])
     with group.whole(run) as weights:
         engine = group.start(weights, sheets)
         group.answer(run, sheets, engine)
-        replies = engine.ask(group.probe(run), Protocol(name=LETTERS))
+        replies = engine.ask(group.probe(run), BY_LETTER)
         engine.close()
     return replies
 
@@ -291,7 +294,7 @@ def swaps_well(group: Group, engine: Engine, run: str, fresh: Sequence[tuple[flo
     """Tell whether a run whose weights are swapped in answers as it does in a fresh engine."""
     with group.whole(run) as weights:
         load(group, engine, weights)
-        replies = engine.ask(group.probe(run), Protocol(name=LETTERS))
+        replies = engine.ask(group.probe(run), BY_LETTER)
     largest = max(
         float(np.abs(np.subtract(reply.logprobs, expected)).max())
         for reply, expected in zip(replies, fresh, strict=True)
@@ -315,8 +318,7 @@ def write(group: Group, out: Path) -> None:
     tables = []
     for run in group.runs:
         for sheet in group.asked[run]:
-            table = group.kept(run, sheet)
-            assert table is not None
+            table = group.store.read(run, sheet)
             # A kept table carries metadata: without it the same answers give the same bytes.
             tables.append(placed(table.replace_schema_metadata(None), sheet))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matcg import versions
-from matcg.config import Backbone, Protocol
-
-BASELINE = "baseline"
+from matcg.config import Backbone, Protocol, by_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +48,7 @@ def read_asked(
     data: Path,
 ) -> dict[str, list[Sheet]]:
     """Return each run's sheets from its (catalog, target, tag); `data` is results/data."""
-    tagged = {
-        tag: (protocol, draw)
-        for protocol in protocols.values()
-        for draw, tag in enumerate(protocol.tags)
-    }
+    tagged = by_tag(protocols.values())
     found = {}
     for run, places in asked.items():
         found[run] = [

@@ -25,17 +25,21 @@ class Store:
         """Return the file of one run's answers on one sheet."""
         return self.folder / run / sheet.file
 
-    def read(self, run: str, sheet: Sheet, digest: str) -> pa.Table | None:
-        """Return kept answers where they are of just these weights and questions."""
-        path = self.path(run, sheet)
-        if not path.is_file():
-            return None
+    def holds(self, run: str, sheet: Sheet, digest: str) -> bool:
+        """Tell whether answers are kept that are of just these weights and questions.
+
+        The record stands at the end of the file: one that was cut short has none.
+        """
         try:
-            table = pq.read_table(path)
+            schema = pq.read_schema(self.path(run, sheet))
         except (OSError, pa.ArrowException):
-            return None
-        record = json.loads((table.schema.metadata or {}).get(b"matcg", b"{}"))
-        return table if record.get("digest") == digest else None
+            return False
+        record = json.loads((schema.metadata or {}).get(b"matcg", b"{}"))
+        return bool(record.get("digest") == digest)
+
+    def read(self, run: str, sheet: Sheet) -> pa.Table:
+        """Return kept answers."""
+        return pq.read_table(self.path(run, sheet))
 
     def write(self, run: str, sheet: Sheet, digest: str, table: pa.Table) -> None:
         """Keep answers: they are there whole or not at all."""

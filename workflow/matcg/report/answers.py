@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matcg.errors import DataError, nearest
-from matcg.groups import tag_of
+from matcg.plan import BASELINE, tag_of
 from matcg.tsv import read_tsv
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "read_plan",
 ]
 
-BASELINE = "baseline"
 COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
     *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw", "asked"),
