@@ -6,12 +6,12 @@ tool's default would be other work (see docs/benchmarks.md), the setting is said
 """
 
 import json
-import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from finetune_steps import Steps, keep_to_cores, peak_mb
 
 WINDOW = 25  # steps whose losses a logged one is the mean of
 
@@ -23,23 +23,26 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(threads)
-    print(json.dumps(TOOLS[tool](folder, json.loads((folder / "told.json").read_text()))))
+    told = json.loads((folder / "told.json").read_text())
+    steps = Steps()
+    losses = TOOLS[tool](folder, told)
+    print(json.dumps(seen_by(steps, told["batch_size"], losses[0], losses[-1])))
 
 
-def keep_to_cores(threads: int) -> None:
-    """Keep this process, helper threads included, to as many cores as it may have threads."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+def seen_by(steps: Steps, batch: int, first: float, last: float) -> dict[str, Any]:
+    """Return what was seen of a training, the first loss and the mean of the last ones with it."""
+    return {
+        **steps.seen,
+        "steps": steps.done,
+        "rate": steps.measured * batch / steps.seconds,
+        "cpu_rate": steps.measured * batch / steps.cpu_seconds,
+        "peak_mb": peak_mb(),
+        "first": first,
+        "last": last,
+    }
 
 
-def peak_mb() -> int:
-    """Return the most resident memory of this process; a parent's pages do not count (Linux)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    kibibytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
-    return round(int(kibibytes) / 1024)
-
-
-def by_trainer(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
+def by_trainer(folder: Path, told: dict[str, Any]) -> list[float]:
     """Train with transformers' own Trainer and a collator of a few lines."""
     from torch.utils.data import Dataset
     from transformers import (
@@ -61,17 +64,15 @@ def by_trainer(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
 
     processor = AutoProcessor.from_pretrained(told["weights"])
     processor.tokenizer.padding_side = "right"
-    seen, watch = watched()
     trainer = Trainer(
         model=AutoModelForImageTextToText.from_pretrained(told["weights"], dtype="float32"),
         args=TrainingArguments(**arguments(folder, told), remove_unused_columns=False),
         train_dataset=Rows(rows_of(folder)),
         data_collator=lambda rows: collate(processor, rows),
-        callbacks=[watch],
     )
     trainer.train()
     trainer.save_model()
-    return {**seen, "peak_mb": peak_mb()}
+    return losses_of(trainer.state.log_history)
 
 
 def collate(processor: Any, rows: list[dict[str, str]]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def collate(processor: Any, rows: list[dict[str, str]]) -> dict[str, Any]:
     return batch
 
 
-def by_trl(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
+def by_trl(folder: Path, told: dict[str, Any]) -> list[float]:
     """Train with TRL's SFTTrainer on prompts, completions and images; loss on completions."""
     from datasets import Dataset, Image
     from trl import SFTConfig, SFTTrainer
@@ -105,7 +106,6 @@ def by_trl(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
             "image": [row["image"] for row in rows],
         }
     ).cast_column("image", Image())
-    seen, watch = watched()
     trainer = SFTTrainer(
         model=told["weights"],
         # TRL's own defaults are bfloat16, gradient checkpointing and at most 1,024 tokens.
@@ -113,14 +113,13 @@ def by_trl(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
             **arguments(folder, told), bf16=False, gradient_checkpointing=False, max_length=None
         ),
         train_dataset=data,
-        callbacks=[watch],
     )
     trainer.train()
     trainer.save_model()
-    return {**seen, "peak_mb": peak_mb()}
+    return losses_of(trainer.state.log_history)
 
 
-def by_llamafactory(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
+def by_llamafactory(folder: Path, told: dict[str, Any]) -> list[float]:
     """Train with LLaMA-Factory's `sft` stage, in a template of the backbone's own prompt."""
     from llamafactory.data.formatter import StringFormatter
     from llamafactory.data.mm_plugin import get_mm_plugin
@@ -136,7 +135,6 @@ def by_llamafactory(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
         mm_plugin=get_mm_plugin(name="llava", image_token="<image>"),
     )
     write_for_llamafactory(folder, asked)
-    seen, watch = watched()
     settings = {
         **arguments(folder, told),
         "stage": "sft",
@@ -155,10 +153,10 @@ def by_llamafactory(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
         "disable_shuffling": True,
         "overwrite_output_dir": True,
     }
-    settings["report_to"] = "none"
     del settings["train_sampling_strategy"]  # its Trainer goes by `disable_shuffling`
-    run_exp(settings, [watch])
-    return {**seen, "peak_mb": peak_mb()}
+    run_exp(settings)
+    state = json.loads((folder / "out/trainer_state.json").read_text())
+    return losses_of(state["log_history"])
 
 
 def write_for_llamafactory(folder: Path, asked: str) -> None:
@@ -208,30 +206,12 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in (folder / "order.jsonl").read_text().splitlines()]
 
 
-def watched() -> tuple[dict[str, Any], Any]:
-    """Return what a training loop will have shown, and the callback that notes it."""
-    from transformers import TrainerCallback
-
-    seen: dict[str, Any] = {}
-
-    class Watch(TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:  # noqa: ARG002
-            trained = [each for each in more["model"].parameters() if each.requires_grad]
-            seen["parameters"] = sum(each.numel() for each in trained)
-            seen["types"] = sorted({str(each.dtype) for each in trained})
-            seen["optimiser"] = str(args.optim.value)
-            self.began = time.perf_counter()
-
-        def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:  # noqa: ARG002
-            seen["seconds"] = time.perf_counter() - self.began
-            seen["steps"] = state.global_step
-            losses = [float(row["loss"]) for row in state.log_history if "loss" in row]
-            seen["first"], seen["last"] = losses[0], losses[-1]
-
-    return seen, Watch()
+def losses_of(history: list[dict[str, Any]]) -> list[float]:
+    """Return the losses of a Trainer's log: the first step's, then means over a window."""
+    return [float(row["loss"]) for row in history if "loss" in row]
 
 
-TOOLS: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {
+TOOLS: dict[str, Callable[[Path, dict[str, Any]], list[float]]] = {
     "trainer": by_trainer,
     "trl": by_trl,
     "llamafactory": by_llamafactory,

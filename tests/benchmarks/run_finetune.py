@@ -3,17 +3,26 @@
 `python tests/benchmarks/run_finetune.py cpu [--repeats 3] [--threads 1 2] [--samples 1000]
 [--venvs FOLDER] [--ways ours trainer trl llamafactory]`
 
-`cpu`: the tiny backbone on a mix of two subsets of the phantom world, all parameters in float32,
-batch 8, AdamW, cosine, loss on the answer's letter, by our `finetune`, by a plain transformers
-Trainer, by TRL's SFTTrainer and by LLaMA-Factory. Ways take turns, each in a process of its own
-that is kept to as many cores as it has threads. TRL and LLaMA-Factory live in environments of their
-own below --venvs (made where they do not exist, and kept; a temporary folder without it).
+The tiny backbone on a mix of two subsets of the phantom world, all parameters in float32, batch 8,
+AdamW, cosine, loss on the answer's letter: by our `finetune`, by a plain transformers Trainer, by
+TRL's SFTTrainer and by LLaMA-Factory. Ways take turns, each in a process of its own that is kept to
+as many cores as it has threads. TRL and LLaMA-Factory live in environments of their own below
+--venvs (made where they do not exist, and kept; a temporary folder without it).
 
-*samples/s* is of the training loop alone: from the Trainers' `on_train_begin` to `on_train_end`,
-and of our `train` from its call to its return; imports, loading, LLaMA-Factory's tokenising
-beforehand and saving are left out. They are in *process (s)*, as an outsider's clock has it. All
+`python tests/benchmarks/run_finetune.py gpu [--methods lora full] [--checkpointing off on]
+[--micro 4] [--seconds 480]`
+
+The shape of LLaVA 1.5 7B with random weights on made-up pictures of 336 pixels, by our `finetune`
+and by a plain Trainer, both in mixed precision (--shape tiny --device cpu tries the same code on
+any machine). MFU is by the operations that the task takes (finetune_gpu.py says which).
+
+*samples/s* is of the training loop alone, by the same clock for all: from the end of the first
+step of the optimiser (of the last one that warms up, in `gpu`) to the end of the last. Imports,
+loading, LLaMA-Factory's tokenising beforehand and saving are left out; *process (s)* has them.
+*Samples a CPU second* are of the same steps, and depend less on what else the machine does. All
 see the same batches in the same order at the same learning rates, so their losses must agree: the
-first to rounding, the mean of the last 25 steps nearly. Memory is resident memory (VmHWM).
+first to rounding, the mean of the last full 25 steps nearly. Memory is the most that was resident
+(VmHWM), on a GPU the most that tensors took after the warm-up.
 """
 
 import argparse
@@ -30,7 +39,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from finetune_peers import TOOLS, WINDOW, keep_to_cores, peak_mb
+import finetune_gpu
+from finetune_peers import TOOLS, WINDOW, seen_by
+from finetune_steps import Steps, keep_to_cores
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -49,14 +60,16 @@ PACKAGES = {
 def main() -> None:
     """Do what the command line asks."""
     told = parse()
-    if told.part == "ours":  # in a process of its own, by `measure`
-        print(json.dumps(ours(told.folder, told.threads[0])))
-        return
-    with folder_at(told.venvs) as venvs, tempfile.TemporaryDirectory() as name:
-        pythons = {way: python_of(way, venvs) for way in told.ways}
-        make(Path(name), told.samples, told.workers)
-        for threads in told.threads:
-            compare(Path(name), threads, told.repeats, pythons)
+    if told.part == "gpu":
+        finetune_gpu.measure(told)
+    elif told.part == "ours":  # in a process of its own, by `measure`
+        print(json.dumps(ours(told.folder, told.threads)))
+    else:
+        with folder_at(told.venvs) as venvs, tempfile.TemporaryDirectory() as name:
+            pythons = {way: python_of(way, venvs) for way in told.ways}
+            make(Path(name), told.samples, told.workers)
+            for threads in told.threads:
+                compare(Path(name), threads, told.repeats, pythons)
 
 
 def parse() -> argparse.Namespace:
@@ -64,15 +77,37 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("part", choices=["cpu", "ours"])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--samples", type=int, default=1000, help="of both subsets together")
-    parser.add_argument("--workers", type=int, default=0, help="of the other tools' data loaders")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
-    parser.add_argument("--venvs", type=Path, help="where the tools' environments are kept")
-    parser.add_argument("--folder", type=Path, help="of an earlier call, for `ours` itself")
+    parts = parser.add_subparsers(dest="part", required=True)
+    cpu = parts.add_parser("cpu", help="beside Trainer, TRL and LLaMA-Factory")
+    cpu.add_argument("--repeats", type=int, default=3)
+    cpu.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    cpu.add_argument("--samples", type=int, default=1000, help="of both subsets together")
+    cpu.add_argument("--workers", type=int, default=0, help="of the other tools' data loaders")
+    cpu.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    cpu.add_argument("--venvs", type=Path, help="where the tools' environments are kept")
+    add_gpu(parts.add_parser("gpu", help="a large model's shape beside Trainer"))
+    one = parts.add_parser("ours", help="what `cpu` starts")
+    one.add_argument("folder", type=Path)
+    one.add_argument("threads", type=int)
     return parser.parse_args()
+
+
+def add_gpu(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `gpu`."""
+    parser.add_argument("--shape", choices=finetune_gpu.SHAPES, default="7b")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
+    parser.add_argument("--methods", nargs="+", choices=["lora", "full"], default=["lora", "full"])
+    parser.add_argument("--checkpointing", nargs="+", choices=["on", "off"], default=["off", "on"])
+    parser.add_argument("--micro", type=int, nargs="+", default=[4], help="samples at a time")
+    parser.add_argument("--batch", type=int, default=32, help="samples a step")
+    parser.add_argument("--warm", type=int, default=2, help="steps that are not measured")
+    parser.add_argument("--steps", type=int, default=5, help="steps that are")
+    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--workers", type=int, default=4, help="of the Trainer's data loader")
+    parser.add_argument("--seconds", type=float, default=480, help="for all cases together")
+    parser.add_argument("--peak", type=float, default=finetune_gpu.PEAK, help="operations a second")
+    parser.add_argument("--scratch", type=Path, help="where 14 GB of weights go for a while")
 
 
 @contextmanager
@@ -159,36 +194,20 @@ def settings() -> tuple[Any, Any]:
 
 
 def ours(folder: Path, threads: int) -> dict[str, Any]:
-    """Train as the rule does, and time the loop."""
+    """Train as the rule does."""
     keep_to_cores(threads)
-    from matcg.train import finetune
+    from matcg.train.finetune import finetune
 
-    seen: dict[str, Any] = {"optimiser": "adamw_torch"}
-    train = finetune.train
-
-    def timed(model: Any, *rest: Any, **more: Any) -> None:
-        trained = [each for each in model.parameters() if each.requires_grad]
-        seen["parameters"] = sum(each.numel() for each in trained)
-        seen["types"] = sorted({str(each.dtype) for each in trained})
-        began = time.perf_counter()
-        train(model, *rest, **more)
-        seen["seconds"] = time.perf_counter() - began
-
-    finetune.train = timed
+    steps = Steps()
     backbone, recipe = settings()
     with tempfile.TemporaryDirectory(dir=folder) as out:
         data, mix = folder / "data", folder / "mix.parquet"
-        finetune.finetune(mix, data, backbone, recipe, 0, Path(out), threads)
+        finetune(mix, data, backbone, recipe, 0, Path(out), threads)
         lines = (Path(out) / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
-    last = statistics.fmean(losses[-WINDOW:])
-    return {
-        **seen,
-        "steps": len(losses),
-        "first": losses[0],
-        "last": last,
-        "peak_mb": peak_mb(),
-    }
+    whole = len(losses) // WINDOW * WINDOW  # steps of the Trainers' last window
+    last = statistics.fmean(losses[max(0, whole - WINDOW) : whole])
+    return seen_by(steps, recipe.batch_size, losses[0], last)
 
 
 # --- Other tools' environments -------------------------------------------------------------------
@@ -243,7 +262,7 @@ def measure(way: str, folder: Path, threads: int, python: Path) -> dict[str, Any
     """Train one way in a process of its own; add the whole process's seconds."""
     script = [str(HERE / "finetune_peers.py"), way, str(folder), str(threads)]
     if way == "ours":
-        script = [__file__, "ours", "--folder", str(folder), "--threads", str(threads)]
+        script = [__file__, "ours", str(folder), str(threads)]
     surroundings = environment(threads)
     if way in PACKAGES:
         del surroundings["PYTHONPATH"]
@@ -262,22 +281,33 @@ def compare(folder: Path, threads: int, repeats: int, pythons: dict[str, Path]) 
     for _ in range(repeats):
         for way, python in pythons.items():
             found[way].append(measure(way, folder, threads, python))
-    rates = {way: [samples / run["seconds"] for run in runs] for way, runs in found.items()}
-    middle = {way: statistics.median(values) for way, values in rates.items()}
     print(f"\n{threads} threads, {samples} samples of all epochs together\n")
-    print("| way | samples/s | single runs | of ours | peak memory (MB) | process (s) | losses |")
-    print("|---|---|---|---|---|---|---|")
+    names = ("way", "samples/s", "single runs", "ours is faster by", "samples a CPU second")
+    names += ("ours by that", "peak memory (MB)", "process (s)", "losses")
+    print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
     for way, runs in found.items():
-        cells = [
-            f"{middle[way]:.0f}",
-            ", ".join(f"{value:.0f}" for value in rates[way]),
-            f"{middle[way] / middle.get('ours', middle[way]):.2f}",
-            f"{statistics.median(run['peak_mb'] for run in runs):.0f}",
-            f"{statistics.median(run['whole'] for run in runs):.1f}",
-            f"{runs[0]['first']:.6f} to {runs[0]['last']:.4f}",
-        ]
-        print(f"| {way} | {' | '.join(cells)} |")
+        print(f"| {way} | {' | '.join(cells(runs, found.get('ours', runs)))} |")
     check([(way, run) for way, runs in found.items() for run in runs])
+
+
+def cells(runs: list[dict[str, Any]], ours: list[dict[str, Any]]) -> list[str]:
+    """Return one way's cells: medians, and ratios of medians."""
+    rate, cpu_rate = middle(runs, "rate"), middle(runs, "cpu_rate")
+    return [
+        f"{rate:.0f}",
+        ", ".join(f"{run['rate']:.0f}" for run in runs),
+        f"{middle(ours, 'rate') / rate:.2f}",
+        f"{cpu_rate:.0f}",
+        f"{middle(ours, 'cpu_rate') / cpu_rate:.2f}",
+        f"{middle(runs, 'peak_mb'):.0f}",
+        f"{middle(runs, 'whole'):.1f}",
+        f"{runs[0]['first']:.6f} to {runs[0]['last']:.4f}",
+    ]
+
+
+def middle(runs: list[dict[str, Any]], key: str) -> float:
+    """Return the median of what some runs showed."""
+    return float(statistics.median(run[key] for run in runs))
 
 
 def check(runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
@@ -288,11 +318,15 @@ def check(runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
     first = runs[0][1]
     for way, run in runs:
         same = all(run[key] == first[key] for key in ("parameters", "types", "steps"))
-        near = abs(run["first"] - first["first"]) < FIRST and abs(run["last"] - first["last"]) < LAST
+        near = (
+            abs(run["first"] - first["first"]) < FIRST and abs(run["last"] - first["last"]) < LAST
+        )
         if not (same and near):
             sys.exit(f"{way} did not train as {runs[0][0]} did:\n{run}\n{first}")
     optimisers = ", ".join(f"{way} {run['optimiser']}" for way, run in dict(runs).items())
-    print(f"\nEach trained {first['parameters']} parameters for {first['steps']} steps: {optimisers}")
+    print(
+        f"\nEach trained {first['parameters']} parameters for {first['steps']} steps: {optimisers}"
+    )
 
 
 if __name__ == "__main__":
