@@ -28,6 +28,8 @@ WAYS = ("ours", "trainer")
 # Dense bfloat16 of an H100 or H200 (SXM), in operations a second: half of what NVIDIA's data sheets
 # print, which count on sparsity.
 PEAK = 989e12
+PATCH = 14
+KINDS = ("pad", "bos", "eos")
 QUESTION = "Which of these findings does the picture of the {} show, as far as can be told from it?"
 OPTIONS = ("no finding at all", "a small nodule", "an effusion on one side", "a fracture")
 
@@ -158,31 +160,33 @@ def tiny(base: Any, out: Path, device: str) -> Any:  # noqa: ARG001
 
 
 def seven(base: Any, out: Path, device: str) -> Any:
-    """Return the backbone with random weights of its real shape, 14 GB in bfloat16.
-
-    The sizes are those in config.json of llava-hf/llava-1.5-7b-hf; the tokeniser is our own.
-    """
+    """Return the backbone with random weights of its real shape, 14 GB in bfloat16."""
     import torch
-    from transformers import (
-        CLIPImageProcessor,
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        LlavaProcessor,
-    )
+    from transformers import AutoModelForImageTextToText
 
     from matcg.train.siblings import ARCHITECTURES, tokenizer_of
 
     tokenizer = tokenizer_of(ARCHITECTURES["llava/llama"])
-    edge, patch = base.image.size, 14
+    torch.manual_seed(0)
+    config = config_of_seven(tokenizer, base.image.size)
+    with torch.device(device):
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(out)
+    processor_of_seven(tokenizer, base.image.size).save_pretrained(out)
+    return base.model_copy(update={"weights": str(out), "revision": None, "_digest": ""})
+
+
+def config_of_seven(tokenizer: Any, edge: int) -> Any:
+    """Return the sizes in config.json of llava-hf/llava-1.5-7b-hf, with a tokeniser's numbers."""
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
+
     vision = CLIPVisionConfig(
         hidden_size=1024,
         intermediate_size=4096,
         num_hidden_layers=24,
         num_attention_heads=16,
         image_size=edge,
-        patch_size=patch,
+        patch_size=PATCH,
         projection_dim=768,
     )
     text = LlamaConfig(
@@ -195,34 +199,31 @@ def seven(base: Any, out: Path, device: str) -> Any:
         rms_norm_eps=1e-5,
         **{f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in KINDS},
     )
-    config = LlavaConfig(
+    return LlavaConfig(
         vision_config=vision,
         text_config=text,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        image_seq_length=(edge // patch) ** 2,
+        image_seq_length=(edge // PATCH) ** 2,
     )
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    with torch.device(device):
-        model = LlavaForConditionalGeneration(config)
-    torch.set_default_dtype(torch.float32)
-    model.save_pretrained(out)
+
+
+def processor_of_seven(tokenizer: Any, edge: int) -> Any:
+    """Return a processor that resizes and crops to the tower's square, as the published one."""
+    from transformers import CLIPImageProcessor, LlavaProcessor
+
     pixels = CLIPImageProcessor(
         size={"shortest_edge": edge}, crop_size={"height": edge, "width": edge}
     )
-    processor = LlavaProcessor(
+    return LlavaProcessor(
         image_processor=pixels,
         tokenizer=tokenizer,
-        patch_size=patch,
+        patch_size=PATCH,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         image_token="<image>",
     )
-    processor.save_pretrained(out)
-    return base.model_copy(update={"weights": str(out), "revision": None, "_digest": ""})
 
 
-KINDS = ("pad", "bos", "eos")
 SHAPES = {"tiny": tiny, "7b": seven}
 
 
@@ -255,7 +256,7 @@ def samples(n: int, edge: int) -> Iterator[Any]:
 
 def counted(folder: Path, backbone: Any) -> dict[str, Any]:
     """Return the mean tokens of a sample, image tokens included, and operations by method."""
-    from transformers import AutoProcessor
+    from transformers import AutoConfig, AutoProcessor
 
     from matcg.prompts import begins_itself, picture_of, prompt_of
     from matcg.samples import read_samples
@@ -270,11 +271,14 @@ def counted(folder: Path, backbone: Any) -> dict[str, Any]:
         )["input_ids"][0]
         lengths.append(len(ids))
     tokens = statistics.fmean(lengths)
-    methods = {name: operations(backbone, name, tokens) for name in ("full", "lora")}
+    config = AutoConfig.from_pretrained(backbone.weights)
+    methods = {
+        name: operations(config, recipe, tokens) for name, recipe in backbone.recipes.items()
+    }
     return {"tokens": tokens, "operations": methods}
 
 
-def operations(backbone: Any, method: str, tokens: float) -> float:
+def operations(config: Any, recipe: Any, tokens: float) -> float:
     """Return the additions and multiplications that training on one sample takes.
 
     A matrix takes two a weight and token forward, two more for the slope of its input and two for
@@ -282,18 +286,7 @@ def operations(backbone: Any, method: str, tokens: float) -> float:
     them masked in the language model. The head counts for the one token it is needed at. Layers
     computed again for checkpointing do not count: MFU is of what the task takes.
     """
-    import torch
-    from transformers import AutoConfig, AutoModelForImageTextToText
-
-    from matcg.weights import part_of
-
-    config = AutoConfig.from_pretrained(backbone.weights)
-    with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
-    weights = dict.fromkeys(("llm", "projector", "tower"), 0)
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and "lm_head" not in name:
-            weights[part_of(name)] += module.weight.numel()
+    weights = matrices(config)
     text, vision = config.text_config, config.vision_config
     patches = config.image_seq_length
     forward = {
@@ -304,10 +297,24 @@ def operations(backbone: Any, method: str, tokens: float) -> float:
         "tower": 2 * weights["tower"] * (patches + 1)
         + 4 * (patches + 1) ** 2 * vision.hidden_size * vision.num_hidden_layers,
     }
-    trained = backbone.recipes[method].trains
-    if method == "full":
-        return sum(forward[part] * (3 if part in trained else 1) for part in forward)
-    return sum(forward[part] * (2 if part in trained else 1) for part in forward)
+    times = 3 if recipe.method == "full" else 2
+    return sum(forward[part] * (times if part in recipe.trains else 1) for part in forward)
+
+
+def matrices(config: Any) -> dict[str, int]:
+    """Return the weights in the matrices of each part, the language model's head left out."""
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    from matcg.weights import part_of
+
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    found = dict.fromkeys(("llm", "projector", "tower"), 0)
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) and "lm_head" not in name:
+            found[part_of(name)] += module.weight.numel()
+    return found
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ first to rounding, the mean of the last full 25 steps nearly. Memory is the most
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -225,12 +226,23 @@ def python_of(way: str, venvs: Path) -> Path:
         lock = (ROOT / "requirements/cpu.lock").read_text().splitlines()
         torch = [line for line in lock if line.startswith(("torch==", "torchvision=="))]
         subprocess.run([*pip, *torch, *PACKAGES[way]], check=True)
-        # Of matcg only what lets a CUDA build of torchvision be imported beside CPU torch.
-        subprocess.run([*pip, "--no-deps", str(ROOT)], check=True)
+        install_ours(pip)
         if way == "llamafactory":
             without_audio(python)
         (venvs / way / "ready").touch()
     return python
+
+
+def install_ours(pip: list[str]) -> None:
+    """Install this package without what it needs: it lets torchvision be imported beside CPU torch.
+
+    From a copy, since pip leaves folders beside what it builds.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        for file in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / file, name)
+        shutil.copytree(ROOT / "workflow", Path(name) / "workflow")
+        subprocess.run([*pip, "--no-deps", name], check=True)
 
 
 def without_audio(python: Path) -> None:
