@@ -15,7 +15,8 @@ import psutil
 
 from matcg.config import Backbone, Recipe
 from matcg.script import logged
-from matcg.train import attempt, checkpoint, finetune
+from matcg.train import attempt, checkpoint, loop
+from matcg.train.finetune import finetune
 
 
 def main(
@@ -27,7 +28,7 @@ def main(
     if "write" in harm:
         kill_in_checkpoint(harm["write"])
     with logged(log):
-        finetune.finetune(
+        finetune(
             Path(mix),
             Path(data),
             Backbone.model_validate_json(backbone),
@@ -41,10 +42,10 @@ def main(
 
 def before_step(harm: dict) -> None:
     """Send a signal, or ask for more memory than there is, before step `harm["step"]`."""
-    made = finetune.step_loss
+    made = loop.step_of
 
-    def step_loss(model, reader, batch, micro, step):
-        if step == harm.get("step"):
+    def step_of(number, batch, micro, world):
+        if number == harm.get("step"):
             if harm.get("signal"):
                 os.kill(os.getpid(), signal.Signals[harm["signal"]])
             else:
@@ -52,9 +53,9 @@ def before_step(harm: dict) -> None:
                 resource.setrlimit(resource.RLIMIT_AS, (used + 1_000_000, resource.RLIM_INFINITY))
                 # What earlier steps freed would do for another one like them.
                 batch, micro = [*batch] * 50, 50 * micro
-        return made(model, reader, batch, micro, step)
+        return made(number, batch, micro, world)
 
-    finetune.step_loss = step_loss
+    loop.step_of = step_of
 
 
 def kill_in_checkpoint(number: int) -> None:

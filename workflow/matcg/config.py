@@ -388,6 +388,8 @@ class Recipe(Model):
 class Amounts(Model):
     """What fine-tuning with one recipe needs in place of what the backbone's jobs need."""
 
+    gpu: Positive | None = Field(default=None, description="a process each trains the run")
+    threads: Positive | None = None
     mem_mb: Positive | None = None
     runtime: Positive | None = Field(default=None, description="minutes of the first try")
 
@@ -401,6 +403,11 @@ class Resources(Model):
     runtime: Positive = Field(default=60, description="minutes of the first try; retries get more")
     micro_batch: Positive | None = Field(
         default=None, description="samples at a time on the device"
+    )
+    gradient_checkpointing: StrictBool = Field(
+        default=False,
+        description="keep no layer's inner values for the way back, but compute them again: a third"
+        " more arithmetic, and far less memory",
     )
     samples_per_second: Annotated[Float, Field(gt=0)] | None = Field(
         default=None, description="fine-tuning speed of a job, until runs have been measured"
