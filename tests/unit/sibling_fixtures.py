@@ -13,12 +13,14 @@ from matcg.config import Backbone, load
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, Sample
 from matcg.train.model import load as load_model
-from matcg.train.reader import Reader
+from matcg.train.reader import Pictures, Reader
 from matcg.train.siblings import make_sibling
 
 ROOT = Path(__file__).parents[2]
 NAMES = [path.stem for path in sorted((ROOT / "backbones").glob("*.yaml"))]
 OPTIONS = ("a cyst", "no cyst", "a scar", "nothing that one could name")
+
+CPU = torch.device("cpu")
 
 Siblings = Callable[[str], Backbone]
 
@@ -42,7 +44,7 @@ def start(backbone: Backbone, weights: Path | None = None) -> tuple[torch.nn.Mod
     """Return a backbone's model, ready to answer, and a reader for it."""
     model, processor = load_model(str(weights or backbone.weights), backbone)
     letters = letter_tokens(processor.tokenizer, backbone, len(LETTERS))
-    return model.eval(), Reader(processor, backbone, letters, torch.device("cpu"))
+    return model.eval(), Reader(processor, backbone, letters, CPU, Pictures(backbone))
 
 
 def parts(model: torch.nn.Module, backbone: Backbone) -> dict[str, set[str]]:

@@ -26,7 +26,7 @@ from matcg.train.finetune import finetune
 from matcg.train.loop import rate_at
 from matcg.train.model import choose_parameters, last_logits, save, weight_names
 from matcg.train.model import load as load_model
-from matcg.train.reader import Reader
+from matcg.train.reader import Pictures, Reader
 from matcg.train.tasks import Task, batches, read_mix
 from training import one_step
 
@@ -86,7 +86,7 @@ def started(tiny):
     def start(weights=tiny.weights):
         model, processor = load_model(str(weights), tiny)
         letters = letter_tokens(processor.tokenizer, tiny, len(LETTERS))
-        return model, Reader(processor, tiny, letters, CPU)
+        return model, Reader(processor, tiny, letters, CPU, Pictures(tiny))
 
     return start
 

@@ -14,20 +14,32 @@ from pathlib import Path
 import psutil
 
 from matcg.config import Backbone, Recipe
+from matcg.devices import lease
 from matcg.script import logged
 from matcg.train import attempt, checkpoint, loop
 from matcg.train.finetune import finetune
 
 
 def main(
-    mix: str, data: str, backbone: str, recipe: str, out: str, log: str, often: bool, harm: dict
+    mix: str,
+    data: str,
+    backbone: str,
+    recipe: str,
+    out: str,
+    log: str,
+    often: bool,
+    harm: dict,
+    devices: int = 0,
 ) -> None:
-    """Train; `often` writes a checkpoint after every step, otherwise after the first one only."""
+    """Train; `often` writes a checkpoint after every step, otherwise after the first one only.
+
+    With `devices` so many processes train, and none of them comes to harm.
+    """
     attempt.SHARE = 0 if often else 1_000_000
     before_step(harm)
     if "write" in harm:
         kill_in_checkpoint(harm["write"])
-    with logged(log):
+    with logged(log), lease(devices, log):
         finetune(
             Path(mix),
             Path(data),

@@ -26,7 +26,7 @@ from matcg.train.backbone import save
 from matcg.train.model import choose_parameters, last_logits
 from matcg.train.model import load as load_model
 from matcg.train.model import save as save_run
-from matcg.train.reader import Reader
+from matcg.train.reader import Pictures, Reader
 from matcg.train.shapes import ATTRIBUTES, draw
 from matcg.train.tiny import make_model, make_tokenizer
 
@@ -179,7 +179,7 @@ def by_transformers(weights: Path | str, samples: Sequence[Sample]) -> list[np.n
     """Return the log-probabilities of each sample's letters as training sees them."""
     model, processor = load_model(str(weights), TINY)
     letters = letter_tokens(processor.tokenizer, TINY, len(LETTERS))
-    reader = Reader(processor, TINY, letters, torch.device("cpu"))
+    reader = Reader(processor, TINY, letters, torch.device("cpu"), Pictures(TINY))
     found = []
     for place in range(0, len(samples), 50):
         part = samples[place : place + 50]

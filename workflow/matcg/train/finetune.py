@@ -38,7 +38,7 @@ from matcg.train.model import (
     weights_folder,
 )
 from matcg.train.parallel import Meeting, World, alike, joined, shard
-from matcg.train.reader import SHARE, Reader
+from matcg.train.reader import SHARE, Pictures, Reader
 from matcg.train.tasks import Task, read_mix
 
 
@@ -157,8 +157,9 @@ def produce(
         answers = spread(model, job.backbone, world)
         letters = letter_tokens(processor.tokenizer, job.backbone, len(LETTERS))
         room = job.backbone.resources.mem_mb * 2**20 // SHARE // job.processes
-        workers = job.threads // job.processes - 1
-        reader = Reader(processor, job.backbone, letters, world.device, room, workers)
+        workers = max(0, job.threads // job.processes - 1)
+        pictures = Pictures(job.backbone, room, workers)
+        reader = Reader(processor, job.backbone, letters, world.device, pictures)
         train(answers, reader, tasks, job.recipe, job.seed, attempt)
         if world.mesh is not None:
             model = copy_of_whole(model, job.backbone, world.first)

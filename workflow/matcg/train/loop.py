@@ -154,7 +154,9 @@ def train(
     model.train()
     wanted = islice(enumerate(batches(tasks, recipe, seed)), done, None)
     todo = (step_of(number, batch, micro, world) for number, batch in wanted)
-    for step, ready in ahead(lambda step: reader.ready(step.parts), todo, reader.workers > 0):
+    for step, ready in ahead(
+        lambda step: reader.ready(step.parts), todo, reader.pictures.workers > 0
+    ):
         start = time.perf_counter()
         rate = rate_at(step.number, steps, recipe)
         for group in optimiser.param_groups:

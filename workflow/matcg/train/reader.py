@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ class Pictures:
         self._each = 3 * backbone.image.size**2
         self._places = room // self._each
         self._kept: dict[tuple[str, str], Image.Image] = {}
+        self.workers = workers
         self._pool = ThreadPoolExecutor(workers) if workers else None
 
     def of(self, samples: Sequence[Sample]) -> list[Image.Image]:
@@ -73,12 +74,7 @@ class Reader:
     backbone: Backbone
     letters: list[int]
     device: torch.device
-    pictures: Pictures = field(init=False)
-    room: int = 0
-    workers: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "pictures", Pictures(self.backbone, self.room, self.workers))
+    pictures: Pictures
 
     def ready(self, parts: Sequence[Sequence[Task]]) -> list[Inputs]:
         """Return the inputs of some tasks, part by part."""

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from matcg import errors
 from matcg.config import Backbone, Recipe
 from matcg.errors import MatcgError
 from matcg.train.attempt import Stop
@@ -33,7 +34,9 @@ def main(spec: dict[str, Any]) -> int:
         with Stop() as stop:
             produce(job, read_mix(job.mix, job.data), Claim(Path(path), token), stop, meeting)
     except MatcgError as error:
-        said = {"kind": type(error).__name__, "text": str(error)}
+        # What it is raised as again is one of those that every module knows.
+        kind = next(each.__name__ for each in type(error).__mro__ if hasattr(errors, each.__name__))
+        said = {"kind": kind, "text": str(error)}
         file = Path(spec["said"]) / f"{meeting.rank}.json"
         file.with_suffix(".part").write_text(json.dumps(said), encoding="utf-8")
         file.with_suffix(".part").rename(file)
