@@ -392,6 +392,9 @@ class Amounts(Model):
     threads: Positive | None = None
     mem_mb: Positive | None = None
     runtime: Positive | None = Field(default=None, description="minutes of the first try")
+    samples_per_second: Annotated[Float, Field(gt=0)] | None = Field(
+        default=None, description="fine-tuning speed of a job, until runs have been measured"
+    )
 
 
 class Resources(Model):
@@ -423,9 +426,15 @@ class Resources(Model):
 
     def amount(self, name: str, recipe: str | None) -> int:
         """Return how much of a resource a job needs: its recipe's own amount or the common one."""
-        own = getattr(self.recipes.get(recipe or "", Amounts()), name, None)
-        asked: int = own or getattr(self, name)
+        asked: int = self._own(name, recipe) or getattr(self, name)
         return asked
+
+    def speed(self, recipe: str) -> float | None:
+        """Return how many samples a second fine-tuning is thought to see, None if not said."""
+        return self._own("samples_per_second", recipe) or self.samples_per_second
+
+    def _own(self, name: str, recipe: str | None) -> Any:
+        return getattr(self.recipes.get(recipe or "", Amounts()), name, None)
 
 
 class Backbone(Model):

@@ -82,9 +82,9 @@ def _finetune(
         recipe,
         len(mine),
         seen,
-        *_hours(backbone, recipe, seen, row, resources.samples_per_second),
+        *_hours(backbone, recipe, seen, row, resources.speed(recipe)),
         len(mine) * disk / 1000 if disk else None,
-        _basis(row, resources.samples_per_second),
+        _basis(row, resources.speed(recipe)),
     )
 
 

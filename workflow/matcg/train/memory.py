@@ -24,9 +24,9 @@ def memory_errors(tasks: Sequence[Task], step: int, device: torch.device) -> Ite
             raise
         raise ResourceError(
             f"out of memory on {device.type} at step {step}, with {len(tasks)} samples at a time"
-            f" ({ids_of(tasks)}). Set `micro_batch` in the backbone's resources to less than"
-            f" {len(tasks)} (the recipe's batch stays what it is); where it is 1, a larger device"
-            " or method lora is needed"
+            f" ({ids_of(tasks)}). In the backbone's resources set `micro_batch` to less than"
+            f" {len(tasks)} (the recipe's batch stays as it is) or `gradient_checkpointing: true`;"
+            " where neither is enough, more devices (`gpu`), larger ones or method lora are needed"
         ) from None
 
 
