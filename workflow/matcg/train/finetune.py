@@ -49,7 +49,7 @@ class Job:
     Args:
         store: folder of what a try has done, until the outputs are there.
         minutes: between two checkpoints; None writes one only when asked to stop.
-        leased: devices of this job, a process each.
+        leased: devices of this job on each node, a process each.
     """
 
     mix: Path
@@ -63,11 +63,12 @@ class Job:
     minutes: float | None
     leased: tuple[str, ...]
     run: str
+    nodes: int = 1
 
     @property
     def processes(self) -> int:
         """Return how many processes train it."""
-        return max(1, len(self.leased))
+        return self.nodes * max(1, len(self.leased))
 
 
 def run_digest(
@@ -96,10 +97,12 @@ def finetune(
     threads: int,
     store: Path | None = None,
     minutes: float | None = 10,
+    nodes: int = 1,
 ) -> None:
     """Fine-tune `backbone` on `mix`; write weights, metrics.jsonl and provenance.json to `out`.
 
-    A process for each device that this one has leased works on it. What a try has done is kept in
+    A process works on it for each device that this one has leased, on each of so many `nodes` of
+    the Slurm job that it runs in. What a try has done is kept in
     `store` (`out/unfinished` if not said) until all three are there, at least every so many
     `minutes` (None: only when asked to stop).
 
@@ -112,7 +115,7 @@ def finetune(
     tasks = read_mix(mix, data)
     run = run_digest(mix, tasks, backbone, recipe, seed)
     leased = tuple(devices.held())
-    job = Job(mix, data, backbone, recipe, seed, out, threads, store, minutes, leased, run)
+    job = Job(mix, data, backbone, recipe, seed, out, threads, store, minutes, leased, run, nodes)
     with disk_errors(store), held(store / "lock.json") as lock:
         if lock.waited and _finished(out, run):
             print(f"{out}: finished by the process that was waited for", flush=True)
@@ -142,7 +145,8 @@ def produce(
 ) -> None:
     """Train and write the outputs, the record last, as one of the processes of a `meeting`."""
     logging.disable_progress_bar()
-    torch.set_num_threads(max(1, job.threads // job.processes))
+    each = job.nodes * job.threads // job.processes
+    torch.set_num_threads(max(1, each))
     wanted = job.leased or job.backbone.resources.gpu
     kind = "cuda" if wanted and torch.cuda.is_available() else "cpu"
     low = getattr(torch, job.backbone.dtype)
@@ -157,7 +161,7 @@ def produce(
         answers = spread(model, job.backbone, world)
         letters = letter_tokens(processor.tokenizer, job.backbone, len(LETTERS))
         room = job.backbone.resources.mem_mb * 2**20 // SHARE // job.processes
-        workers = max(0, job.threads // job.processes - 1)
+        workers = max(0, each - 1)
         pictures = Pictures(job.backbone, room, workers)
         reader = Reader(processor, job.backbone, letters, world.device, pictures)
         train(answers, reader, tasks, job.recipe, job.seed, attempt)

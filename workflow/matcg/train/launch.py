@@ -1,4 +1,4 @@
-"""Starts a process for each device of a job, passes signals on, and tells what stopped them.
+"""Starts a process for each device of a run, passes signals on, and tells what stopped them.
 
 Not torchrun: it gives processes half a minute after a signal, and a checkpoint may take longer.
 """
@@ -6,50 +6,74 @@ Not torchrun: it gives processes half a minute after a signal, and a checkpoint 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from matcg import errors
-from matcg.errors import MatcgError, ResourceError, StoppedError
+from matcg.errors import ConfigError, MatcgError, ResourceError, StoppedError
 from matcg.train.lock import Claim
-from matcg.train.parallel import Meeting, host
+from matcg.train.parallel import HERE, Meeting, host
 
 if TYPE_CHECKING:
     from matcg.train.attempt import Stop
     from matcg.train.finetune import Job
 
+SPEC = "processes.json"  # what the processes are told, in the folder of the unfinished run
+RANK = "MATCG_RANK"
 POLL = 0.1  # seconds between two looks at the processes
 GRACE = 10.0  # seconds that the others get to end by themselves, once one of them has failed
+
+Child = subprocess.Popen[bytes]
 
 
 def launch(job: "Job", lock: Claim, stop: "Stop") -> None:
     """Train a run with as many processes as it has devices; return when its outputs are there.
 
     Raises:
-        MatcgError: what stopped one of them.
+        ConfigError: it asks for several nodes outside of a Slurm allocation of so many.
+        MatcgError: what stopped one of the processes.
         RuntimeError: one failed otherwise; its traceback is in the log.
     """
+    _check_nodes(job.nodes)
+    here = HERE if job.nodes == 1 else socket.gethostname()
     meeting = host()
-    with TemporaryDirectory() as said:
-        spec = {"job": as_json(job), "lock": [str(lock.path), lock.token], "said": said}
-        children = [
-            _start(spec, meeting.port, rank, job.processes) for rank in range(job.processes)
-        ]
-        try:
-            _watch(children, stop)
-        finally:
-            for child in children:
-                child.kill()
-                child.wait()
-        _raise_first(Path(said), [child.returncode for child in children])
+    spec = job.store / SPEC
+    said = {rank: spec.with_name(f"said-{rank}.json") for rank in range(job.processes)}
+    told = {"host": here, "port": meeting.port, "size": job.processes}
+    spec.write_text(
+        json.dumps({"job": as_json(job), "lock": [str(lock.path), lock.token], "meeting": told}),
+        encoding="utf-8",
+    )
+    children: list[Child] = []
+    try:
+        if job.nodes == 1:
+            children += [_start(spec, rank) for rank in said]
+        else:
+            children.append(_start_on_nodes(spec, job))
+        _watch(children, stop)
+        _raise_first(list(said.values()), [child.returncode for child in children], stop)
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+        for file in (spec, *said.values()):
+            file.unlink(missing_ok=True)
+
+
+def _check_nodes(nodes: int) -> None:
+    there = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
+    if nodes > there:
+        raise ConfigError(
+            f"nodes={nodes}: a run is trained on several nodes in a Slurm allocation of so many,"
+            f" and this one has {there}; see docs/finetuning.md, or leave it out"
+        )
 
 
 def as_json(job: "Job") -> dict[str, Any]:
@@ -62,23 +86,49 @@ def as_json(job: "Job") -> dict[str, Any]:
     return plain
 
 
-def _start(spec: dict[str, Any], port: int, rank: int, size: int) -> "subprocess.Popen[str]":
-    meeting = Meeting(port, rank, size)
+def _environment() -> dict[str, str]:
+    """Return this process's environment, in which Python finds this package."""
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "matcg.train.worker"],
-        stdin=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    assert child.stdin is not None
-    with child.stdin as stream:
-        stream.write(json.dumps({**spec, "meeting": asdict(meeting)}))
-    return child
+    return {**os.environ, "PYTHONPATH": path}
 
 
-def _watch(children: Sequence["subprocess.Popen[str]"], stop: "Stop") -> None:
+def _command(spec: Path) -> list[str]:
+    return [sys.executable, "-m", "matcg.train.worker", str(spec)]
+
+
+def _start(spec: Path, rank: int) -> Child:
+    return subprocess.Popen(_command(spec), env={**_environment(), RANK: str(rank)})
+
+
+def _start_on_nodes(spec: Path, job: "Job") -> Child:
+    """Start all processes as one step of the Slurm job that this process runs in."""
+    each = job.processes // job.nodes
+    step = [
+        *("srun", "--overlap", "--kill-on-bad-exit=1", "--mem=0", "--cpu-bind=none"),
+        *(f"--nodes={job.nodes}", f"--ntasks={job.processes}", f"--ntasks-per-node={each}"),
+        f"--cpus-per-task={max(1, job.threads // each)}",
+    ]
+    # What was asked for this process alone must not shape the step.
+    kept = {k: v for k, v in _environment().items() if not k.startswith(("SLURM_", "SRUN_"))}
+    kept["SLURM_JOB_ID"] = os.environ["SLURM_JOB_ID"]
+    return subprocess.Popen([*step, *_command(spec)], env=kept)
+
+
+def place() -> tuple[int, int]:
+    """Return this process's rank, and that among those of its host, as it was started with."""
+    if RANK in os.environ:
+        return int(os.environ[RANK]), int(os.environ[RANK])
+    return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_LOCALID"])
+
+
+def meeting_of(spec: dict[str, Any]) -> Meeting:
+    """Return where a process that was told `spec` meets the others."""
+    rank, local_rank = place()
+    return Meeting(**spec["meeting"], rank=rank, local_rank=local_rank)
+
+
+def _watch(children: Sequence[Child], stop: "Stop") -> None:
     """Wait until all have ended, or one has failed and the others have had time to end too."""
     passed, failed = 0, float("inf")
     while time.monotonic() < failed + GRACE:
@@ -95,18 +145,22 @@ def _watch(children: Sequence["subprocess.Popen[str]"], stop: "Stop") -> None:
         time.sleep(POLL)
 
 
-def _raise_first(said: Path, codes: Sequence[int]) -> None:
+def _raise_first(said: Sequence[Path], codes: Sequence[int | None], stop: "Stop") -> None:
     """Raise what a process said that failed; one that stood still for the others says less."""
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(said.iterdir())]
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in said if file.exists()]
     found.sort(key=lambda error: error["kind"] == StoppedError.__name__)
     for error in found:
         kind: type[MatcgError] = getattr(errors, error["kind"])
         raise kind(error["text"])
+    if any(codes) and stop.number:
+        name = signal.Signals(stop.number).name
+        raise StoppedError(f"stopped by {name} before the first step; call again")
     for rank, code in enumerate(codes):
-        if code == -signal.SIGKILL and not all(c == code for c in codes):
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
             raise ResourceError(
-                f"process {rank} of {len(codes)} was killed; where nobody did that, memory has"
-                " ended: raise `mem_mb` in the backbone's resources"
+                f"process {rank} of {len(codes)} was killed ({name}); where nobody did that, memory"
+                " has ended: raise `mem_mb` in the backbone's resources"
             )
     if any(codes):
         raise RuntimeError(f"processes ended with status {list(codes)}; see their tracebacks above")

@@ -22,16 +22,18 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 # So long others wait for one that writes a checkpoint, or that loads from a slow disk.
 PATIENCE = timedelta(hours=1)
-HOST = "127.0.0.1"
+HERE = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """Where the processes of a run meet: a port of this machine; which of them this one is."""
+    """Where the processes of a run meet, and which of all, and of its host's, this one is."""
 
+    host: str
     port: int
-    rank: int
     size: int
+    rank: int
+    local_rank: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,9 @@ def joined(device: str, sharded: bool, meeting: Meeting | None = None) -> Iterat
         yield World(torch.device(device, 0) if device == "cuda" else torch.device(device))
         return
     rank, size = (meeting.rank, meeting.size) if meeting else (0, 1)
-    own = torch.device(device, rank) if device == "cuda" else None
+    own = None
+    if device == "cuda":
+        own = torch.device(device, meeting.local_rank if meeting else 0)
     if own:
         torch.cuda.set_device(own)
     distributed.init_process_group(
@@ -97,17 +101,17 @@ def joined(device: str, sharded: bool, meeting: Meeting | None = None) -> Iterat
 
 
 def host() -> Any:
-    """Return the store at which processes of this machine meet, on a free port (`.port`)."""
-    return TCPStore(HOST, 0, is_master=True, wait_for_workers=False)
+    """Return the store at which processes meet, on a free port (`.port`) of this host."""
+    return TCPStore(HERE, 0, is_master=True, wait_for_workers=False)
 
 
 def _store(meeting: Meeting | None) -> Any:
     if meeting is None:
         return HashStore()
-    if sys.platform == "linux":
+    if meeting.host == HERE and sys.platform == "linux":
         # Gloo would look for the network card that the host's name leads to; some lead nowhere.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    return TCPStore(HOST, meeting.port, is_master=False, timeout=PATIENCE)
+    return TCPStore(meeting.host, meeting.port, is_master=False, timeout=PATIENCE)
 
 
 def shard(model: nn.Module, low: torch.dtype, mesh: DeviceMesh) -> None:
