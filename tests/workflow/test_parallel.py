@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from repository import fresh_copy, snakemake
 from safetensors.torch import load_file
 
 from data_makers import folder, write_mix
@@ -209,3 +210,28 @@ def test_what_one_process_cannot_use_is_said_as_by_one_alone(train, place, tiny,
     with pytest.raises(DataError, match=f"sample {samples[0].sample_id}: image damaged"):
         train(tiny, RECIPES["full"], 2, "two", data)
     assert not list((tmp_path / "two").glob("weights*"))
+
+
+def test_the_rule_trains_a_run_with_the_devices_that_its_recipe_asks_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("MATCG_LEASES", str(tmp_path / "leases"))
+    mine = fresh_copy(tmp_path)
+    file = mine / "backbones" / "tiny-llava.yaml"
+    text = file.read_text()
+    assert "resources:\n  gpu: 0\n" in text
+    file.write_text(text.rstrip() + "\n  recipes: {full: {gpu: 2, threads: 2}}\n")
+    small = ("--configfile", "tests/configs/small.yaml", "--cores", "2")
+    done = snakemake(mine, *small, "results/plan/mixes.tsv")
+    assert done.returncode == 0, done.stdout
+    (mix, *_) = [
+        line.split("\t")[0]
+        for line in (mine / "results/plan/mixes.tsv").read_text().splitlines()[1:]
+    ]
+    run = f"results/runs/tiny-llava/full/{mix}/seed0"
+    done = snakemake(mine, *small, f"{run}/metrics.jsonl")
+    assert done.returncode == 0, done.stdout
+    record = json.loads((mine / run / "provenance.json").read_text())
+    assert (record["processes"], record["leased"]) == (2, ["0", "1"])
+    log = (mine / f"logs/finetune/tiny-llava/full/{mix}/seed0.log").read_text()
+    assert "process 1 of 2 is on" in log
+    assert "[####################] step 16 of 16" in log
