@@ -445,7 +445,7 @@ def rows(folder: Path, backbone: Any, recipe: Any) -> list[dict[str, Any]]:
     """Return all samples in the order in which we train on them, pictures as encoded files."""
     from matcg.prompts import prompt_of
     from matcg.samples import LETTERS
-    from matcg.train.finetune import batches, read_mix
+    from matcg.train.tasks import batches, read_mix
 
     tasks = read_mix(folder / "mix.parquet", folder / "data")
     return [

@@ -154,7 +154,7 @@ def write_rows(folder: Path, workers: int) -> None:
     """Write pictures, prompts and letters of all epochs in the order in which we train on them."""
     from matcg.prompts import prompt_of
     from matcg.samples import LETTERS, question_text
-    from matcg.train.finetune import batches, read_mix
+    from matcg.train.tasks import batches, read_mix
 
     backbone, recipe = settings()
     tasks = read_mix(folder / "mix.parquet", folder / "data")
