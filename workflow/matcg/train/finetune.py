@@ -29,13 +29,14 @@ from matcg import devices, versions
 from matcg.config import Backbone, Recipe
 from matcg.errors import DataError, ResourceError
 from matcg.prompts import begins_itself, letter_tokens, picture_of, prompt_of
-from matcg.provenance import describe, device_name
+from matcg.provenance import begin, describe, device_name
 from matcg.samples import LETTERS, Sample, read_samples
 from matcg.seeds import derive
 from matcg.train.attempt import Attempt, Stop, disk_errors, peak_mb
 from matcg.train.checkpoint import FORMAT, Store
 from matcg.train.checks import check_architecture, check_processor
 from matcg.train.lock import held
+from matcg.train.record import digest_of, digests_of, parameters_of, peaks_of, seeds_of
 from matcg.weights import ADAPTER_CONFIG, part_of
 
 
@@ -408,6 +409,7 @@ def finetune(
         ResourceError: memory or disk did not suffice.
         StoppedError: SIGTERM, SIGUSR1 or SIGINT came, or another process is training this run.
     """
+    begin()
     store = store or out / "unfinished"
     logging.disable_progress_bar()
     torch.set_num_threads(threads)
@@ -419,7 +421,7 @@ def finetune(
             return
         with Stop() as stop:
             attempt = Attempt(Store(store, run), minutes, stop, lock)
-            _produce(mix, tasks, backbone, recipe, seed, out, attempt)
+            _produce(mix, data, tasks, backbone, recipe, seed, out, attempt)
             attempt.clear()
     # Another try may wait at the lock in this folder: it then stays.
     with suppress(OSError):
@@ -437,6 +439,7 @@ def _finished(out: Path, run: str) -> bool:
 
 def _produce(
     mix: Path,
+    data: Path,
     tasks: Sequence[Task],
     backbone: Backbone,
     recipe: Recipe,
@@ -462,8 +465,14 @@ def _produce(
         backbone=json.loads(backbone.identity()),
         recipe=recipe.model_dump(mode="json"),
         seed=seed,
-        mix={"file": mix.name, "sha256": hashlib.sha256(mix.read_bytes()).hexdigest()},
+        seeds=seeds_of(seed, recipe.epochs),
+        mix={"file": mix.name, "sha256": digest_of(mix)},
+        data=digests_of(mix, data),
         samples=len(tasks),
+        parameters=parameters_of(model),
+        letters=dict(zip(LETTERS, letters, strict=False)),
+        peak_mb=peaks_of(attempt.rows, device),
+        threads=torch.get_num_threads(),
         device=device_name(device.type == "cuda"),
         leased=devices.held(),
         seconds=round(attempt.seconds, 2),
