@@ -59,6 +59,7 @@ def settings_of(config: Mapping[str, Any], tower: str) -> dict[str, Any]:
     text = dict(config["text_config"])
     rope = text.pop("rope_parameters")
     kind = text.pop("model_type")
+    text.pop("layer_types", None)  # of later versions than those that wrote such checkpoints
     return text | {
         "_name_or_path": "somewhere",
         "architectures": ["LlavaForCausalLM"],

@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
+    StrictDataclassError,
 )
 from safetensors import safe_open
 from tokenizers import AddedToken
@@ -149,8 +150,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
         if error.errno not in FULL:
             raise
         raise ResourceError(
-            f"{folder}: the disk is full. What is fetched (below HF_HOME) and what is made of it are"
-            " of one size, and both are needed; free some, and call again"
+            f"{folder}: the disk is full. What is fetched (below HF_HOME) and what is made of it"
+            " are of one size, and both are needed; free some, and call again"
         ) from None
 
 
@@ -233,7 +234,7 @@ def tower_folder(original: Original, folder: Path, config: Mapping[str, Any]) ->
 
 def _write(source: Source, original: Original, out: Path) -> list[str]:
     """Write weights, settings, tokeniser and processor; return the tensors that were left out."""
-    text, vision = text_config(source.config), vision_config(source.tower)
+    text, vision = text_config(source), vision_config(source.tower)
     tokenizer = load_tokenizer(source, text, out)
     tensors, left_out = collect(source, original)
     _grow(tensors, text, len(tokenizer))
@@ -256,9 +257,10 @@ def _write(source: Source, original: Original, out: Path) -> list[str]:
     return left_out
 
 
-def text_config(config: Mapping[str, Any]) -> Any:
+def text_config(source: Source) -> Any:
     """Return the configuration of the text model that a LLaVA's was made of."""
-    return _known(TEXTS[config["model_type"]], config, {"rope_theta", "rope_scaling"})
+    old = {"rope_theta", "rope_scaling"}
+    return _known(TEXTS[source.config["model_type"]], source.config, old, source.folder)
 
 
 def vision_config(folder: Path) -> Any:
@@ -273,13 +275,19 @@ def vision_config(folder: Path) -> Any:
             f"{folder / 'config.json'}: model_type is '{config.get('model_type')}'; only a tower of"
             " CLIP can be converted"
         )
-    return _known(CLIPVisionConfig, config.get("vision_config", config), set())
+    return _known(CLIPVisionConfig, config.get("vision_config", config), set(), folder)
 
 
-def _known(kind: Any, settings: Mapping[str, Any], old: set[str]) -> Any:
+def _known(kind: Any, settings: Mapping[str, Any], old: set[str], folder: Path) -> Any:
     """Return a configuration of some settings; those that its class does not have are not its."""
     keys = (set(kind().to_dict()) | old) - ASIDE
-    return kind(**{key: value for key, value in settings.items() if key in keys})
+    try:
+        return kind(**{key: value for key, value in settings.items() if key in keys})
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"{folder / 'config.json'}: is no configuration of {kind.__name__} ({said})"
+        ) from None
 
 
 def load_tokenizer(source: Source, text: Any, scratch: Path) -> Any:
@@ -290,8 +298,8 @@ def load_tokenizer(source: Source, text: Any, scratch: Path) -> Any:
         for file in source.folder.glob(pattern):
             if file.name != "config.json":
                 shutil.copy(file, folder)
-    # transformers looks there for a class, and does not know LLaVA's own.
-    text.save_pretrained(folder)
+    # transformers looks there too for a tokeniser's class: it has to find what it will find later.
+    LlavaConfig(text_config=text).save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     shutil.rmtree(folder)
     if IMAGE not in tokenizer.get_vocab():

@@ -72,9 +72,10 @@ def _none(folder: Path) -> str:
     pickles = sorted(path.name for path in folder.glob("*.bin"))
     held = f", only {pickles[0]}" if pickles else ""
     return (
-        f"{folder}: holds no .safetensors file{held}. Files that end in .bin are Python pickles, which"
-        " can run code, and are not read: name a revision of the repository that has safetensors, or"
-        " save the weights as such in an environment that you trust, and name that folder"
+        f"{folder}: holds no .safetensors file{held}. Files that end in .bin are Python pickles,"
+        " which can run code, and are not read: name a revision of the repository that has"
+        " safetensors, or save the weights as such in an environment that you trust, and name that"
+        " folder"
     )
 
 
@@ -104,7 +105,7 @@ def _tensor(file: Path, name: str, entry: Mapping[str, Any], begin: int) -> Tens
 
 
 def write_folder(tensors: Mapping[str, Tensor], out: Path, limit: int = SHARD) -> None:
-    """Write tensors under new names to files of at most `limit` bytes (or one tensor), and an index.
+    """Write tensors by new names to files of at most `limit` bytes (or one tensor), and an index.
 
     Equal tensors give equal files, wherever they come from.
     """
