@@ -110,7 +110,7 @@ def write_folder(tensors: Mapping[str, Tensor], out: Path, limit: int = SHARD) -
     Equal tensors give equal files, wherever they come from.
     """
     shards = list(_shards(tensors, limit))
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, names in enumerate(shards, 1):
         file = f"model-{number:05}-of-{len(shards):05}.safetensors"
         _write_file({name: tensors[name] for name in names}, out / file)
