@@ -63,7 +63,9 @@ BACKBONES = PROJECT.backbones
 IDENTITIES = {name: backbone.identity() for name, backbone in BACKBONES.items()}
 SETTINGS = {name: backbone.canonical() for name, backbone in BACKBONES.items()}
 ORIGINALS = {
-    name: backbone.original.identity() for name, backbone in BACKBONES.items() if backbone.original
+    backbone.weights: backbone.original.identity()
+    for backbone in BACKBONES.values()
+    if backbone.original
 }
 DECLARED = {experiment.name: experiment for experiment in PROJECT.experiments}
 EXPERIMENTS = list(DECLARED)
@@ -130,8 +132,8 @@ def train_files(wildcards):
 
 def base_weights(wildcards):
     """Return a backbone's own weights where a rule makes them."""
-    name = wildcards.backbone
-    return [BACKBONES[name].weights] if name in ORIGINALS else []
+    weights = planned(BACKBONES, wildcards.backbone).weights
+    return [weights] if weights in ORIGINALS else []
 
 
 @cache

@@ -5,7 +5,7 @@ rule finetune:
     input:
         mix="results/mixes/{mix}.parquet",
         train=train_files,
-        # What decides a conversion is part of the backbone's identity.
+        # What decides these weights is part of the backbone's identity, and of their path.
         base=ancient(base_weights),
     output:
         weights=directory("results/runs/{backbone}/{recipe}/{mix}/seed{seed}/weights"),
@@ -37,11 +37,11 @@ rule finetune:
 
 rule convert:
     output:
-        directory("results/converted/{backbone}"),
+        directory("results/converted/{backbone}/{digest}"),
     log:
-        "logs/convert/{backbone}.log",
+        "logs/convert/{backbone}/{digest}.log",
     benchmark:
-        "results/benchmarks/convert/{backbone}.tsv"
+        "results/benchmarks/convert/{backbone}/{digest}.tsv"
     conda:
         "../envs/train.yaml"
     threads: 1
@@ -49,7 +49,9 @@ rule convert:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        original=lambda wildcards: planned(ORIGINALS, wildcards.backbone),
+        original=lambda wildcards: planned(
+            ORIGINALS, f"results/converted/{wildcards.backbone}/{wildcards.digest}"
+        ),
         backbone=lambda wildcards, output: SETTINGS[wildcards.backbone],
     script:
         "../workflow/scripts/convert.py"

@@ -1,4 +1,4 @@
-"""A small Hugging Face hub on this machine: commits, listings, ranges of files, mischief, models."""
+"""A small Hugging Face hub on this machine: commits, listings, ranges, mischief, models."""
 
 import hashlib
 import json

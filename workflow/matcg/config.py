@@ -49,7 +49,7 @@ RESERVED = frozenset(
 LETTERS = "letters"  # the protocol that is used where none is named
 # Keys of a backbone that matter when it is asked, and to no training.
 ASKING = {"turn_end", "several_images", "engine"}
-CONVERTED = "results/converted"  # where the rule `convert` writes, a folder a backbone
+CONVERTED = "results/converted"  # where the rule `convert` writes
 SMALL_WEIGHTS = 64_000_000  # bytes up to which weights are digested by content
 
 Kind = Literal["classification", "detection", "segmentation"]
@@ -440,6 +440,14 @@ class Original(Model):
         default=None, description="commit of the tower; needed for a hub name"
     )
 
+    def folder(self, backbone: str) -> str:
+        """Return where its weights as another class are, under a name that others would not have.
+
+        What was trained on them can so be older than they are: who removes them may make them anew.
+        """
+        digest = hashlib.sha256(self.identity().encode()).hexdigest()
+        return f"{CONVERTED}/{backbone}/{digest[:8]}"
+
     def identity(self) -> str:
         """Return what decides the weights made of it, wherever its files lie."""
         parts = [(self.weights, self.revision)]
@@ -489,19 +497,12 @@ class Backbone(Model):
 
     _digest: str = ""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _converted(cls, data: Any) -> Any:
-        """Let weights that are made of others lie where the rule `convert` writes them."""
-        if isinstance(data, Mapping) and data.get("original") and not data.get("weights"):
-            return {**data, "weights": f"{CONVERTED}/{data.get('name')}"}
-        return data
-
     @model_validator(mode="after")
     def _one_source(self) -> "Backbone":
-        if not self.weights:
+        if not self.weights and not self.original:
             raise ValueError("weights: is missing; a folder, a hub name, or `original` instead")
-        if self.original and (self.weights != f"{CONVERTED}/{self.name}" or self.revision):
+        made = not self.weights or self.weights.startswith(f"{CONVERTED}/")
+        if self.original and (self.revision or not made):
             raise ValueError(
                 "original: takes the place of `weights` and `revision`; leave these two out"
             )
@@ -1133,14 +1134,15 @@ def _located(backbone: Backbone, path: Path) -> Backbone:
     """
     original = backbone.original
     if not original:
-        found = _source(path, "", "weights", backbone.weights, backbone.revision)
-        return backbone.model_copy(update={"weights": found})
+        folder = _source(path, "", "weights", backbone.weights, backbone.revision)
+        return backbone.model_copy(update={"weights": folder})
     places = {"weights": _source(path, "original.", "weights", original.weights, original.revision)}
     if original.tower:
         places["tower"] = _source(
             path, "original.tower_", "tower", original.tower, original.tower_revision
         )
-    return backbone.model_copy(update={"original": original.model_copy(update=places)})
+    found = original.model_copy(update=places)
+    return backbone.model_copy(update={"original": found, "weights": found.folder(backbone.name)})
 
 
 def _source(path: Path, block: str, key: str, name: str, revision: str | None) -> str:
