@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from transformers import AutoTokenizer, Qwen2Config
 
 from llava_originals import (
@@ -21,6 +22,7 @@ from llava_originals import (
     make_original,
     read,
     renewed,
+    write,
 )
 from matcg.config import Backbone, Original, load
 from matcg.errors import ConfigError, DataError, ResourceError
@@ -32,6 +34,7 @@ from sibling_fixtures import ROOT, questions, siblings, start
 
 __all__ = ["siblings"]
 
+EMBEDDINGS = "model.embed_tokens.weight"
 QWEN, LLAMA = "huatuogpt-vision-7b", "llava-1.5-7b"
 
 
@@ -74,7 +77,7 @@ def test_a_text_model_of_mistral_answers_as_llama_of_the_same_weights(siblings, 
 
 def test_tied_embeddings_stay_one_tensor(original, tmp_path):
     backbone = original()
-    table = load_all(tmp_path / "original")["model.embed_tokens.weight"]
+    table = load_all(tmp_path / "original")[EMBEDDINGS]
     change_settings(tmp_path / "original", tie_word_embeddings=True)
     change_weights(tmp_path / "original", lm_head__weight=None)
     convert(backbone, tmp_path / "out")
@@ -89,7 +92,7 @@ def test_a_picture_without_token_gets_the_first_row_that_no_token_has(siblings, 
     known = len(tensors["lm_head.weight"])
     wider = {
         name.replace(".", "__"): torch.cat([tensors[name], torch.zeros(5, tensors[name].shape[1])])
-        for name in ("model.embed_tokens.weight", "lm_head.weight")
+        for name in (EMBEDDINGS, "lm_head.weight")
     }
     change_weights(tmp_path / "original", **wider)
     change_settings(tmp_path / "original", vocab_size=known + 5)
@@ -110,7 +113,7 @@ def test_a_picture_without_row_gets_one_that_no_answer_chooses(original, tmp_pat
     }
     change_weights(tmp_path / "original", **weights)
     convert(backbone, tmp_path / "out")
-    for name in ("lm_head.weight", "model.embed_tokens.weight"):
+    for name in ("lm_head.weight", EMBEDDINGS):
         old, new = load_all(tmp_path / "original")[name], load_all(tmp_path / "out")
         table = new[f"language_model.{name}"]
         assert table.dtype == dtype
@@ -151,6 +154,35 @@ def test_text_is_read_as_the_published_tokeniser_reads_it(original, tmp_path):
     apart = [published(text)["input_ids"] for text in (before, after)]
     assert tokenizer(f"{before}<image>{after}")["input_ids"] == [*apart[0], *picture, *apart[1]]
     assert picture == [len(published)]
+
+
+def test_a_sentencepiece_model_is_read_as_its_own_library_reads_it(original, tmp_path):
+    backbone = original(LLAMA)
+    folder = tmp_path / "original"
+    rows = 400
+    SentencePieceTrainer.train(
+        sentence_iterator=iter((ROOT / "README.md").read_text().splitlines()),
+        model_prefix=str(folder / "tokenizer"),
+        model_type="bpe",
+        vocab_size=rows,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        minloglevel=2,
+    )
+    (folder / "tokenizer.json").unlink()
+    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    config = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "legacy": True}
+    write(folder / "tokenizer_config.json", config | special)
+    tables = {name: load_all(folder)[name][:rows] for name in (EMBEDDINGS, "lm_head.weight")}
+    change_weights(folder, **{name.replace(".", "__"): tables[name] for name in tables})
+    change_settings(folder, vocab_size=rows)
+    convert(backbone, tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    published = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    for text in ("USER: What is it?\n\nA: a cyst\nASSISTANT:", "a  b", "[INST] \u00e4 [/INST]"):
+        assert tokenizer(text)["input_ids"] == [1, *published.encode(text)]
+    assert tokenizer.convert_tokens_to_ids("<image>") == rows
 
 
 SETTINGS = [

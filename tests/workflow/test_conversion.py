@@ -97,6 +97,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert old in text
         text = text.replace(old, new)
     (copy / "backbones/converted.yaml").write_text(text)
+    catalog = copy / "catalogs/phantom.yaml"
+    catalog.write_text(catalog.read_text().replace("train: 240, test: 144", "train: 40, test: 24"))
     (copy / "experiments/converted.yaml").write_text(EXPERIMENT)
     (copy / "config.yaml").write_text("experiments: [converted]\nengine: {enforce_eager: true}\n")
     return copy

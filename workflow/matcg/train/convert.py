@@ -298,8 +298,10 @@ def load_tokenizer(source: Source, text: Any, scratch: Path) -> Any:
         for file in source.folder.glob(pattern):
             if file.name != "config.json":
                 shutil.copy(file, folder)
-    # transformers looks there too for a tokeniser's class: it has to find what it will find later.
-    LlavaConfig(text_config=text).save_pretrained(folder)
+    # transformers looks there too for a tokeniser's class. It has to find what it will find later,
+    # or the text model's, which alone reads a SentencePiece model as that model's authors did.
+    whole = (folder / "tokenizer.json").is_file()
+    (LlavaConfig(text_config=text) if whole else text).save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     shutil.rmtree(folder)
     if IMAGE not in tokenizer.get_vocab():
