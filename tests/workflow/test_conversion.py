@@ -48,8 +48,9 @@ def test_vllm_answers_as_transformers_does_from_the_weights_before(
     siblings: Siblings, tmp_path: Path, name: str
 ) -> None:
     sibling = siblings(name)
-    backbone = make_original(sibling, tmp_path / "original", "apart")
-    convert(backbone, tmp_path / "out")
+    original = make_original(sibling, tmp_path / "original", "apart")
+    convert(original, tmp_path / "out")
+    backbone = original.model_copy(update={"weights": str(tmp_path / "out")})
     letters = Protocol(name="letters")
     settings = Settings().model_dump(exclude={"runs"})
     with (
