@@ -28,7 +28,7 @@ from matcg.config import Backbone, Original, load
 from matcg.errors import ConfigError, DataError, ResourceError
 from matcg.train import convert as module
 from matcg.train.convert import convert
-from matcg.train.finetune import last_logits
+from matcg.train.model import last_logits
 from matcg.train.shards import read_folder, write_folder
 from sibling_fixtures import ROOT, questions, siblings, start
 

@@ -21,7 +21,7 @@ from matcg.config import Protocol, load
 from matcg.evaluate import engine as engines
 from matcg.evaluate.asking import make_asks
 from matcg.train.convert import convert
-from matcg.train.finetune import last_logits, weight_names
+from matcg.train.model import last_logits, weight_names
 from sibling_fixtures import Siblings, questions, siblings, start
 
 __all__ = ["siblings"]

@@ -390,8 +390,13 @@ class Recipe(Model):
 class Amounts(Model):
     """What fine-tuning with one recipe needs in place of what the backbone's jobs need."""
 
+    gpu: Positive | None = Field(default=None, description="a process each trains the run")
+    threads: Positive | None = None
     mem_mb: Positive | None = None
     runtime: Positive | None = Field(default=None, description="minutes of the first try")
+    samples_per_second: Annotated[Float, Field(gt=0)] | None = Field(
+        default=None, description="fine-tuning speed of a job, until runs have been measured"
+    )
 
 
 class Resources(Model):
@@ -403,6 +408,11 @@ class Resources(Model):
     runtime: Positive = Field(default=60, description="minutes of the first try; retries get more")
     micro_batch: Positive | None = Field(
         default=None, description="samples at a time on the device"
+    )
+    gradient_checkpointing: StrictBool = Field(
+        default=False,
+        description="keep no layer's inner values for the way back, but compute them again: a third"
+        " more arithmetic, and far less memory",
     )
     samples_per_second: Annotated[Float, Field(gt=0)] | None = Field(
         default=None, description="fine-tuning speed of a job, until runs have been measured"
@@ -418,9 +428,15 @@ class Resources(Model):
 
     def amount(self, name: str, recipe: str | None) -> int:
         """Return how much of a resource a job needs: its recipe's own amount or the common one."""
-        own = getattr(self.recipes.get(recipe or "", Amounts()), name, None)
-        asked: int = own or getattr(self, name)
+        asked: int = self._own(name, recipe) or getattr(self, name)
         return asked
+
+    def speed(self, recipe: str) -> float | None:
+        """Return how many samples a second fine-tuning is thought to see, None if not said."""
+        return self._own("samples_per_second", recipe) or self.samples_per_second
+
+    def _own(self, name: str, recipe: str | None) -> Any:
+        return getattr(self.recipes.get(recipe or "", Amounts()), name, None)
 
 
 class Original(Model):
