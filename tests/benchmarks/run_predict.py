@@ -141,10 +141,10 @@ def by_generate(folder: Path, runs: int) -> dict[str, float]:
     """Return seconds of transformers' `generate`, a batch at a time, a token each."""
     import torch
 
-    from matcg.train import finetune
+    from matcg.train.model import load
 
     base = backbone(folder)
-    models = [finetune.load(str(folder / f"weights/{n}"), base) for n in range(runs)]
+    models = [load(str(folder / f"weights/{n}"), base) for n in range(runs)]
     start = time.perf_counter()
     for model, processor in models:
         processor.tokenizer.padding_side = "left"

@@ -38,11 +38,11 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 ReturnToService=2
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 SlurmdParameters=config_overrides
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0
@@ -53,12 +53,17 @@ KillWait=10
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
-PartitionName=low Nodes={host} Default=YES MaxTime=1440 PriorityTier=1 State=UP
-PartitionName=high Nodes={host} MaxTime=1440 PriorityTier=10 PreemptMode=off State=UP
+{nodes}
+PartitionName=low Nodes=ALL Default=YES MaxTime=1440 PriorityTier=1 State=UP
+PartitionName=high Nodes=ALL MaxTime=1440 PriorityTier=10 PreemptMode=off State=UP
 AccountingStoragePass={folder}/munge.socket
 AccountingStorageType=accounting_storage/{storage}
 """
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus}"
+    " RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN"
+)
+PORT = 6818  # of the first node's daemon, Slurm's default
 # Finished jobs are soon known to the database only.
 WITHOUT_ACCOUNTS = {"storage": "none", "kept": 300}
 WITH_ACCOUNTS = {"storage": "slurmdbd\nAccountingStorageEnforce=associations", "kept": 10}
@@ -103,11 +108,15 @@ class NotStartedError(Exception):
 class Cluster:
     """The daemons of one Slurm, with all their files in a folder."""
 
-    def __init__(self, folder: Path, cpus: int = 8, memory: int = 64_000, gpus: int = 2) -> None:
-        """Describe a node of so many cores, MB and GPUs, whether or not this machine has them."""
+    def __init__(
+        self, folder: Path, cpus: int = 8, memory: int = 64_000, gpus: int = 2, nodes: int = 1
+    ) -> None:
+        """Describe nodes of so many cores, MB and GPUs, whether or not this machine has them."""
         self.folder, self.gpus = folder, gpus
         self.node = {"cpus": cpus, "memory": memory, "gpus": gpus}
         self.host = socket.gethostname().split(".")[0]
+        more = [f"{self.host}-{number}" for number in range(2, nodes + 1)]
+        self.names = [self.host, *more]
         self.daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
@@ -115,8 +124,15 @@ class Cluster:
         self._folders()
         self._devices()
         self._control(WITHOUT_ACCOUNTS)
-        self.launch("slurmd", "-D", "-N", self.host)
-        self.wait(lambda: "idle" in call("sinfo", "-h", "-o", "%T").stdout, "slurmd")
+        for name in self.names:
+            (self.folder / f"spool-{name}").mkdir()
+            self.launch("slurmd", "-D", "-N", name)
+        self.wait(self._idle, "slurmd")
+
+    def _idle(self) -> bool:
+        return call("sinfo", "-h", "-N", "-p", "low", "-o", "%T").stdout.split() == [
+            "idle" for _ in self.names
+        ]
 
     def keep_accounts(self, account: str) -> None:
         """Start slurmctld anew, with a database in which root has an account, and no other."""
@@ -135,7 +151,7 @@ class Cluster:
         self.wait(lambda: "test" in call(*listed).stdout, "slurmctld")
         for what in (("account", account), ("user", "root", f"account={account}")):
             call("sacctmgr", "-i", "add", *what)
-        self.wait(lambda: "idle" in call("sinfo", "-h", "-o", "%T").stdout, "slurmctld")
+        self.wait(self._idle, "slurmctld")
 
     def _control(self, accounts: Mapping[str, str | int]) -> None:
         """Configure and start slurmctld."""
@@ -159,8 +175,7 @@ class Cluster:
 
     def _folders(self) -> None:
         """Make folders and key, and start munged, which vouches for users."""
-        for name in ("state", "spool"):
-            (self.folder / name).mkdir()
+        (self.folder / "state").mkdir()
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o400)
@@ -183,7 +198,11 @@ class Cluster:
 
     def _configure(self, accounts: Mapping[str, str | int]) -> None:
         """Write the configuration."""
-        text = SLURM.format(folder=self.folder, host=self.host, **self.node, **accounts)
+        nodes = "\n".join(
+            NODE.format(name=name, host=self.host, port=PORT + number, **self.node)
+            for number, name in enumerate(self.names)
+        )
+        text = SLURM.format(folder=self.folder, host=self.host, nodes=nodes, **accounts)
         (CONFIGURED / "slurm.conf").write_text(text)
 
     def launch(self, *command: str, **variables: str) -> None:

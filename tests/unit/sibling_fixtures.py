@@ -12,13 +12,15 @@ from data_makers import sample
 from matcg.config import Backbone, load
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, Sample
-from matcg.train import finetune
-from matcg.train.finetune import Reader
+from matcg.train.model import load as load_model
+from matcg.train.reader import Pictures, Reader
 from matcg.train.siblings import make_sibling
 
 ROOT = Path(__file__).parents[2]
 NAMES = [path.stem for path in sorted((ROOT / "backbones").glob("*.yaml"))]
 OPTIONS = ("a cyst", "no cyst", "a scar", "nothing that one could name")
+
+CPU = torch.device("cpu")
 
 Siblings = Callable[[str], Backbone]
 
@@ -40,9 +42,9 @@ def siblings(tmp_path_factory: pytest.TempPathFactory) -> Siblings:
 
 def start(backbone: Backbone, weights: Path | None = None) -> tuple[torch.nn.Module, Reader]:
     """Return a backbone's model, ready to answer, and a reader for it."""
-    model, processor = finetune.load(str(weights or backbone.weights), backbone)
+    model, processor = load_model(str(weights or backbone.weights), backbone)
     letters = letter_tokens(processor.tokenizer, backbone, len(LETTERS))
-    return model.eval(), Reader(processor, backbone, letters, torch.device("cpu"))
+    return model.eval(), Reader(processor, backbone, letters, CPU, Pictures(backbone))
 
 
 def parts(model: torch.nn.Module, backbone: Backbone) -> dict[str, set[str]]:

@@ -6,8 +6,10 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from matcg.train.finetune import Reader, Task, step_loss
 from matcg.train.flops import Work
+from matcg.train.reader import Reader
+from matcg.train.tasks import Task
+from training import one_step
 
 
 def counted(model: nn.Module, reader: Reader, tasks: Sequence[Task]) -> int:
@@ -16,7 +18,7 @@ def counted(model: nn.Module, reader: Reader, tasks: Sequence[Task]) -> int:
     Attention is computed as products of matrices: of its other kernels for CPUs nothing is counted.
     """
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        step_loss(model, reader, tasks, micro=1, step=0)
+        one_step(model, reader, tasks, micro=1)
     return int(counter.get_total_flops())
 
 

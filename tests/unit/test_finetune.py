@@ -25,18 +25,13 @@ from matcg.phantom.world import read
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, read_samples
 from matcg.seeds import derive
-from matcg.train import finetune
-from matcg.train.finetune import (
-    Reader,
-    Task,
-    batches,
-    choose_parameters,
-    last_logits,
-    rate_at,
-    read_mix,
-    step_loss,
-    weight_names,
-)
+from matcg.train.finetune import finetune
+from matcg.train.loop import rate_at
+from matcg.train.model import choose_parameters, last_logits, save, weight_names
+from matcg.train.model import load as load_model
+from matcg.train.reader import Pictures, Reader
+from matcg.train.tasks import Task, batches, read_mix
+from training import one_step
 
 ROOT = Path(__file__).parents[2]
 SUBSETS = ("ct-brain-state", "us-knee-diseases")
@@ -80,7 +75,7 @@ def train(mix, data, samples, tiny, tmp_path):
         path = mix(samples if chosen is None else chosen, shift)
         folder = tmp_path / out
         folder.mkdir(exist_ok=True)
-        finetune.finetune(path, data, backbone, recipe, seed, folder, threads=1)
+        finetune(path, data, backbone, recipe, seed, folder, threads=1)
         return folder
 
     return run
@@ -92,9 +87,9 @@ def started(tiny):
     torch.set_num_threads(1)
 
     def start(weights=tiny.weights):
-        model, processor = finetune.load(str(weights), tiny)
+        model, processor = load_model(str(weights), tiny)
         letters = letter_tokens(processor.tokenizer, tiny, len(LETTERS))
-        return model, Reader(processor, tiny, letters, CPU)
+        return model, Reader(processor, tiny, letters, CPU, Pictures(tiny))
 
     return start
 
@@ -287,7 +282,7 @@ def test_a_part_that_the_model_lacks_is_named():
 def test_changed_weight_names_are_refused(started, tmp_path):
     model, reader = started()
     with pytest.raises(DataError, match=r"weight names changed on saving .*foreign"):
-        finetune.save(model, reader.processor, tmp_path / "weights", {"foreign"})
+        save(model, reader.processor, tmp_path / "weights", {"foreign"})
     assert not (tmp_path / "weights").exists()
 
 
@@ -300,7 +295,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(started, samples, me
         torch.manual_seed(0)
         model, reader = started()
         model = choose_parameters(model, plan)
-        totals.append(step_loss(model, reader, tasks, micro, 0)[0])
+        totals.append(one_step(model, reader, tasks, micro).loss)
         gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
     assert totals[0] == pytest.approx(totals[1], abs=1e-5)
     whole, pieces = gradients

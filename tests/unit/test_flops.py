@@ -7,12 +7,10 @@ import pytest
 import torch
 
 from matcg.config import Recipe
-from matcg.prompts import letter_tokens
-from matcg.samples import LETTERS
-from matcg.train import finetune
-from matcg.train.finetune import Reader, Task, choose_parameters
 from matcg.train.flops import PEAKS, Work, peak_flops, peak_of
-from sibling_fixtures import questions
+from matcg.train.model import choose_parameters
+from matcg.train.tasks import Task
+from sibling_fixtures import questions, start
 from step_flops import counted, ours
 
 TASKS = [Task(sample, sample.answer) for sample in questions(2)]
@@ -27,9 +25,7 @@ TASKS = [Task(sample, sample.answer) for sample in questions(2)]
     ],
 )
 def test_the_tiny_backbone_is_counted_to_the_last_product(tiny, trained) -> None:
-    model, processor = finetune.load(str(tiny.weights), tiny)
-    letters = letter_tokens(processor.tokenizer, tiny, len(LETTERS))
-    reader = Reader(processor, tiny, letters, torch.device("cpu"))
+    model, reader = start(tiny)
     recipe = Recipe(learning_rate=1, epochs=1, batch_size=2, **trained)
     model = choose_parameters(model, recipe).train()
     assert ours(model, reader, TASKS) == counted(model, reader, TASKS)

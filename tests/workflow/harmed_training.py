@@ -14,20 +14,33 @@ from pathlib import Path
 import psutil
 
 from matcg.config import Backbone, Recipe
+from matcg.devices import lease
 from matcg.script import logged
-from matcg.train import attempt, checkpoint, finetune
+from matcg.train import attempt, checkpoint, loop
+from matcg.train.finetune import finetune
 
 
 def main(
-    mix: str, data: str, backbone: str, recipe: str, out: str, log: str, often: bool, harm: dict
+    mix: str,
+    data: str,
+    backbone: str,
+    recipe: str,
+    out: str,
+    log: str,
+    often: bool,
+    harm: dict,
+    devices: int = 0,
 ) -> None:
-    """Train; `often` writes a checkpoint after every step, otherwise after the first one only."""
+    """Train; `often` writes a checkpoint after every step, otherwise after the first one only.
+
+    With `devices` so many processes train, and none of them comes to harm.
+    """
     attempt.SHARE = 0 if often else 1_000_000
     before_step(harm)
     if "write" in harm:
         kill_in_checkpoint(harm["write"])
-    with logged(log):
-        finetune.finetune(
+    with logged(log), lease(devices, log):
+        finetune(
             Path(mix),
             Path(data),
             Backbone.model_validate_json(backbone),
@@ -41,10 +54,10 @@ def main(
 
 def before_step(harm: dict) -> None:
     """Send a signal, or ask for more memory than there is, before step `harm["step"]`."""
-    made = finetune.step_loss
+    made = loop.step_of
 
-    def step_loss(model, reader, batch, micro, step):
-        if step == harm.get("step"):
+    def step_of(number, batch, micro, world):
+        if number == harm.get("step"):
             if harm.get("signal"):
                 os.kill(os.getpid(), signal.Signals[harm["signal"]])
             else:
@@ -52,9 +65,9 @@ def before_step(harm: dict) -> None:
                 resource.setrlimit(resource.RLIMIT_AS, (used + 1_000_000, resource.RLIM_INFINITY))
                 # What earlier steps freed would do for another one like them.
                 batch, micro = [*batch] * 50, 50 * micro
-        return made(model, reader, batch, micro, step)
+        return made(number, batch, micro, world)
 
-    finetune.step_loss = step_loss
+    loop.step_of = step_of
 
 
 def kill_in_checkpoint(number: int) -> None:

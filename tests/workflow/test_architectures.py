@@ -27,9 +27,11 @@ from matcg.evaluate.adapters import merge
 from matcg.evaluate.asking import make_asks
 from matcg.evaluate.by_vllm import VllmEngine
 from matcg.evaluate.engine import Engine, Reply
-from matcg.train import finetune
-from matcg.train.finetune import Task, choose_parameters, last_logits, step_loss, weight_names
+from matcg.train.finetune import finetune
+from matcg.train.model import choose_parameters, last_logits, save, weight_names
+from matcg.train.tasks import Task
 from sibling_fixtures import NAMES, ROOT, Siblings, parts, questions, siblings, start
+from training import one_step
 
 __all__ = ["siblings"]
 
@@ -60,7 +62,7 @@ def train(tmp_path: Path) -> Train:
         mix = write_mix(tmp_path / "mix.parquet", samples)
         out = tmp_path / "run"
         out.mkdir()
-        finetune.finetune(mix, tmp_path / "data", backbone, recipe(**changes), 0, out, threads=1)
+        finetune(mix, tmp_path / "data", backbone, recipe(**changes), 0, out, threads=1)
         return out
 
     return run
@@ -108,7 +110,7 @@ def test_what_is_saved_is_loaded_bit_for_bit_under_the_same_names(
         for parameter in model.parameters():
             parameter.add_(0.01 * torch.randn_like(parameter))
     layout = weight_names(Path(backbone.weights))
-    finetune.save(model, reader.processor, tmp_path / "weights", layout)
+    save(model, reader.processor, tmp_path / "weights", layout)
     again, other = start(backbone, tmp_path / "weights")
     mine, theirs = model.state_dict(), again.state_dict()
     assert mine.keys() == theirs.keys()
@@ -123,7 +125,7 @@ def test_sixteen_bits_give_nearly_the_gradient_of_thirty_two(backbone: Backbone)
     for dtype in ("float32", "bfloat16"):
         model, reader = start(backbone.model_copy(update={"dtype": dtype}))
         model = choose_parameters(model, recipe())
-        loss, _ = step_loss(model, reader, tasks, micro=2, step=0)
+        loss = one_step(model, reader, tasks, micro=2).loss
         slopes = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
         found.append((loss, torch.cat(slopes)))
     (loss, slope), (low_loss, low_slope) = found

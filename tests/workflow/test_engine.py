@@ -22,8 +22,11 @@ from matcg.evaluate.engine import Engine, Reply, start
 from matcg.phantom.world import read
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, Sample
-from matcg.train import finetune
 from matcg.train.backbone import save
+from matcg.train.model import choose_parameters, last_logits
+from matcg.train.model import load as load_model
+from matcg.train.model import save as save_run
+from matcg.train.reader import Pictures, Reader
 from matcg.train.shapes import ATTRIBUTES, draw
 from matcg.train.tiny import make_model, make_tokenizer
 
@@ -101,15 +104,15 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("adapters")
     for seed, (name, part) in enumerate({"a": "llm", "b": "llm", "tower": "tower"}.items()):
         torch.manual_seed(seed)
-        model, processor = finetune.load(TINY.weights, TINY)
+        model, processor = load_model(TINY.weights, TINY)
         plan = Recipe(
             method="lora", rank=3, learning_rate=1e-3, epochs=1, batch_size=1, trains=(part,)
         )
-        adapted = finetune.choose_parameters(model, plan)
+        adapted = choose_parameters(model, plan)
         for parameter_name, parameter in adapted.named_parameters():
             if "lora_B" in parameter_name:
                 torch.nn.init.normal_(parameter, 0, 0.05)
-        finetune.save(adapted, processor, root / name, set())
+        save_run(adapted, processor, root / name, set())
     return {path.name: path for path in root.iterdir()}
 
 
@@ -174,13 +177,13 @@ def shape(
 @torch.no_grad()
 def by_transformers(weights: Path | str, samples: Sequence[Sample]) -> list[np.ndarray]:
     """Return the log-probabilities of each sample's letters as training sees them."""
-    model, processor = finetune.load(str(weights), TINY)
+    model, processor = load_model(str(weights), TINY)
     letters = letter_tokens(processor.tokenizer, TINY, len(LETTERS))
-    reader = finetune.Reader(processor, TINY, letters, torch.device("cpu"))
+    reader = Reader(processor, TINY, letters, torch.device("cpu"), Pictures(TINY))
     found = []
     for place in range(0, len(samples), 50):
         part = samples[place : place + 50]
-        logits = finetune.last_logits(model.eval(), reader.inputs(part))
+        logits = last_logits(model.eval(), reader.inputs(part))
         for sample, row in zip(part, logits.log_softmax(dim=1), strict=True):
             found.append(row[letters[: len(sample.options)]].numpy())
     return found
@@ -246,7 +249,7 @@ def test_the_shipped_backbone_says_letters_of_its_own_accord(
 
 
 def test_the_shipped_tokeniser_is_the_one_that_the_code_makes() -> None:
-    _, processor = finetune.load(TINY.weights, TINY)
+    _, processor = load_model(TINY.weights, TINY)
     shipped, made = processor.tokenizer.get_vocab(), make_tokenizer().get_vocab()
     assert shipped == made
 
@@ -322,7 +325,7 @@ def test_a_picture_is_processed_once_for_all_weights_and_protocols(
 ) -> None:
     protocols = [LETTER, PROTOCOLS["cyclic"], PROTOCOLS["option-text"]]
     asks = {protocol.name: asked(target[0], protocol) for protocol in protocols}
-    _, processor = finetune.load(TINY.weights, TINY)
+    _, processor = load_model(TINY.weights, TINY)
     kind = type(processor.image_processor)
     with mock.patch.object(kind, "preprocess", autospec=True, side_effect=kind.preprocess) as done:
         for folder in (*weights, Path(TINY.weights)):

@@ -254,5 +254,5 @@ def test_handlers_are_put_back():
     before = [signal.getsignal(number) for number in attempt.SIGNALS]
     with attempt.Stop() as stop:
         signal.raise_signal(signal.SIGUSR1)
-        assert stop.name == "SIGUSR1"
+        assert stop.number == signal.SIGUSR1
     assert [signal.getsignal(number) for number in attempt.SIGNALS] == before

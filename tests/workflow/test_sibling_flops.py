@@ -8,8 +8,10 @@ from torch import nn
 from transformers import MistralConfig
 
 from matcg.config import Backbone, Recipe
-from matcg.train.finetune import Reader, Task, choose_parameters
 from matcg.train.flops import Work
+from matcg.train.model import choose_parameters
+from matcg.train.reader import Reader
+from matcg.train.tasks import Task
 from sibling_fixtures import questions, siblings, start
 from step_flops import counted, ours
 

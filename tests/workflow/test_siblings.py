@@ -1,6 +1,6 @@
 """Every shipped backbone, by the tiny sibling of its architecture: how it is asked, what trains.
 
-Training, saving and vLLM are tested with the workflow (`test_architectures.py` there).
+Training, saving and vLLM: `test_architectures.py`.
 """
 
 from dataclasses import replace
@@ -14,9 +14,8 @@ from transformers import CLIPImageProcessorPil
 from matcg.config import Recipe
 from matcg.errors import ConfigError
 from matcg.prompts import prompt_of
-from matcg.train import finetune
 from matcg.train.checks import check_processor
-from matcg.train.finetune import choose_parameters, last_logits
+from matcg.train.model import choose_parameters, last_logits, load
 from matcg.train.siblings import ARCHITECTURES, make_sibling
 from sibling_fixtures import NAMES, parts, questions, siblings, start
 
@@ -158,7 +157,7 @@ def test_a_prompt_without_just_one_picture_is_refused(siblings, reader, token):
 def test_weights_of_another_architecture_are_refused(siblings, said):
     wrong = siblings("llava-1.5-7b").model_copy(update={"architecture": said})
     with pytest.raises(ConfigError, match=f"is '{said}', but its weights are llava/llama"):
-        finetune.load(wrong.weights, wrong)
+        load(wrong.weights, wrong)
 
 
 @pytest.mark.parametrize(("said", "shown"), [(None, "not said"), ("blip", "blip")])

@@ -100,9 +100,9 @@ STEPS = {
                 (out / name).write_text(repr(uses))
         """,
     "train/finetune.py": """
-        def finetune(mix, data, backbone, recipe, seed, out, threads, store, minutes):
+        def finetune(mix, data, backbone, recipe, seed, out, threads, store, minutes, nodes):
             from pathlib import Path
-            assert store == out / "unfinished" and minutes > 0
+            assert store == out / "unfinished" and minutes > 0 and nodes == 1
             assert Path(backbone.weights).is_dir() and data.is_dir() and threads >= 1
             (out / "weights").mkdir(parents=True, exist_ok=True)
             (out / "weights/w").write_text(f"{recipe.canonical()} {seed}")

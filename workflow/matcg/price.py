@@ -82,9 +82,9 @@ def _finetune(
         recipe,
         len(mine),
         seen,
-        *_hours(backbone, seen, row, resources.samples_per_second),
+        *_hours(backbone, recipe, seen, row, resources.speed(recipe)),
         len(mine) * disk / 1000 if disk else None,
-        _basis(row, resources.samples_per_second),
+        _basis(row, resources.speed(recipe)),
     )
 
 
@@ -111,7 +111,7 @@ def _predict(
     jobs = sum(owner == name for owner, _ in find_groups(plan, project.config.engine.runs))
     row = speeds.get(("predict", name, ""))
     prior = backbone.resources.questions_per_second
-    device, hours = _hours(backbone, asked, row, prior)
+    device, hours = _hours(backbone, None, asked, row, prior)
     return Cost("predict", name, "", jobs, asked, device, hours, 0.0, _basis(row, prior))
 
 
@@ -122,11 +122,12 @@ def questions(catalog: Catalog, target: str, tests: Tests) -> int:
 
 
 def _hours(
-    backbone: Backbone, units: int, row: Measured | None, prior: float | None
+    backbone: Backbone, recipe: str | None, units: int, row: Measured | None, prior: float | None
 ) -> tuple[str, float | None]:
     """Return the device that is counted, and its hours: GPUs, or the cores of CPU jobs."""
     resources = backbone.resources
-    device, each = ("GPU", resources.gpu) if resources.gpu else ("CPU", resources.threads)
+    gpus = resources.amount("gpu", recipe)
+    device, each = ("GPU", gpus) if gpus else ("CPU", resources.amount("threads", recipe))
     rate = row.rate if row else prior
     return device, (units / rate / 3600 * each if rate else None)
 

@@ -26,4 +26,5 @@ with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)) as tell:
             threads=snakemake.threads,
             store=Path(snakemake.params.store),
             minutes=json.loads(snakemake.params.training)["checkpoint_minutes"],
+            nodes=snakemake.resources.get("nodes", 1),
         )

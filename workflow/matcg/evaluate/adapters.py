@@ -47,7 +47,7 @@ def merge(folder: Path, backbone: Backbone, out: Path) -> Path:
     from peft import PeftModel
     from transformers.utils import logging
 
-    from matcg.train.finetune import load, save, weight_names, weights_folder
+    from matcg.train.model import load, save, weight_names, weights_folder
 
     check_adapter(folder, backbone)
     logging.disable_progress_bar()

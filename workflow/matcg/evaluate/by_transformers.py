@@ -15,7 +15,7 @@ from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, t
 from matcg.prompts import begins_itself, continued, letter_tokens
 from matcg.samples import LETTERS
 from matcg.train.checks import check_processor
-from matcg.train.finetune import last_hidden, last_logits, load
+from matcg.train.model import last_hidden, last_logits, load
 
 BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
 KEPT = 4 * 2**30  # bytes of processed pictures and texts kept for the next weights, as in vLLM

@@ -95,7 +95,7 @@ class Engine(ABC):
 
     def _tried(self, asks: Sequence[Ask], protocol: Protocol, adapter: Path | None) -> list[Reply]:
         """Answer, and say which weights were at hand where the engine dies."""
-        from matcg.train.finetune import out_of_memory
+        from matcg.train.memory import out_of_memory
 
         try:
             return self._answer(asks, protocol, adapter)

@@ -19,10 +19,13 @@ from torch import nn
 from matcg.errors import ResourceError, StoppedError
 from matcg.train import checkpoint
 from matcg.train.checkpoint import State, Store
-from matcg.train.lock import Lock
+from matcg.train.lock import Claim
+from matcg.train.parallel import World
 
+Row = dict[str, float | None]
 METRICS = "metrics.jsonl"
 SAID = 30.0  # seconds between two progress lines
+WIDTH = 20  # characters of a progress bar
 SHARE = 20  # training takes at least so many times what writing its checkpoints takes
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # A time limit or preemption; what `sbatch --signal=USR1@120` sends before these; Ctrl-C.
@@ -33,7 +36,7 @@ class Stop:
     """Notes a signal that asks to stop, so that training ends between two steps."""
 
     def __init__(self) -> None:
-        self.name = ""
+        self.number = 0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Stop":
@@ -41,7 +44,7 @@ class Stop:
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        self.name = signal.Signals(number).name
+        self.number = number
 
     def __exit__(
         self,
@@ -54,20 +57,24 @@ class Stop:
 
 
 class Attempt:
-    """Metrics and checkpoints of one try, in a folder that outlives it.
+    """Metrics and checkpoints of one try, in a folder that outlives it; the first process writes.
 
     Args:
         store: where checkpoints are kept.
         minutes: between two checkpoints; None writes one only when asked to stop.
         stop: says whether the process was asked to stop.
-        lock: makes sure that no other process writes to the same folders.
+        lock: makes sure that no other run writes to the same folders.
+        world: the processes that train together.
     """
 
-    def __init__(self, store: Store, minutes: float | None, stop: Stop, lock: Lock) -> None:
+    def __init__(
+        self, store: Store, minutes: float | None, stop: Stop, lock: Claim, world: World
+    ) -> None:
         self.store = store
         self.lock = lock
+        self.world = world
         self.stop = stop
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[Row] = []
         self.tries = 1
         self._every = 60 * minutes if minutes is not None else float("inf")
         self._began = self._said = time.monotonic()
@@ -86,31 +93,33 @@ class Attempt:
 
     def resume(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
         """Return the number of steps done, with their state in model and optimiser."""
+        if self.world.first:
+            self.store.tidy()
+        self.world.sum(0)  # nobody reads before that
         state = self.store.read()
         if state:
             checkpoint.restore(model, optimiser, state.tensors)
             self.rows = state.rows
             self.tries, self._before = state.tries + 1, state.seconds
-            print(f"goes on after step {state.step} from {self.store.folder}", flush=True)
-        self.store.folder.mkdir(parents=True, exist_ok=True)
-        self.metrics.write_text(_lines(self.rows))
+        if self.world.first:
+            if state:
+                print(f"goes on after step {state.step} from {self.store.folder}", flush=True)
+            self.store.folder.mkdir(parents=True, exist_ok=True)
+            self.metrics.write_text(_lines(self.rows))
         self._due = time.monotonic() + self._every
         return state.step if state else 0
 
-    def note(self, row: dict[str, float], steps: int) -> None:
+    def note(self, row: Row, steps: int) -> None:
         """Add a step's row to the metrics, and now and then a line to the log."""
         self.rows.append(row)
+        if not self.world.first:
+            return
         with self.metrics.open("a") as stream:
             stream.write(_lines([row]))
         now, done = time.monotonic(), len(self.rows)
         if now - self._said > SAID or done == steps:
             self._said = now
-            left = (steps - done) * self.seconds / done / 60
-            print(
-                f"step {done} of {steps}: loss {row['loss']:.4f}, {row['samples_per_s']} samples/s,"
-                f" {row['tokens_per_s']} tokens/s, {row['peak_mb']} MB, {left:.0f} min left",
-                flush=True,
-            )
+            print(progress(row, done, steps, self.seconds), flush=True)
 
     def keep(self, model: nn.Module, optimiser: torch.optim.Optimizer, steps: int) -> None:
         """Write a checkpoint where one is due or the process is asked to stop.
@@ -119,35 +128,47 @@ class Attempt:
             StoppedError: it is asked to stop; says how far it came.
         """
         done = len(self.rows)
-        stopped = self.stop.name if done < steps else ""
-        if not (stopped or time.monotonic() >= self._due):
+        passed = self.world.first and time.monotonic() >= self._due
+        # All do the same, whichever of them was signalled.
+        stopped, due = map(int, self.world.highest(self.stop.number * (done < steps), passed))
+        if not (stopped or due):
             return
-        self.lock.check()
         began = time.monotonic()
         tensors = checkpoint.gather(model, optimiser)
-        self.store.write(State(done, tensors, self.rows, self.seconds, self.tries))
+        if self.world.first:
+            self.lock.check()
+            self.store.write(State(done, tensors, self.rows, self.seconds, self.tries))
+        else:
+            checkpoint.assemble(tensors)
         now = time.monotonic()
         self._due = now + max(self._every, SHARE * (now - began))
-        print(f"checkpoint after step {done}, written in {now - began:.2f} s", flush=True)
+        if self.world.first:
+            print(f"checkpoint after step {done}, written in {now - began:.2f} s", flush=True)
         if stopped:
             raise StoppedError(
-                f"stopped by {stopped} (time limit, preemption or user) after step {done} of"
-                f" {steps}; the checkpoint is in {self.store.folder}, and the next try goes on"
-                " from there"
+                f"stopped by {signal.Signals(stopped).name} (time limit, preemption or user) after"
+                f" step {done} of {steps}; the checkpoint is in {self.store.folder}, and the next"
+                " try goes on from there"
             )
 
     def finish(self, out: Path) -> None:
         """Move the metrics to `out`."""
         self.metrics.replace(out / METRICS)
 
-    def clear(self) -> None:
-        """Remove the checkpoints, once nothing needs them."""
-        for path in self.store.folder.glob("checkpoint-*"):
-            shutil.rmtree(path)
-        self.metrics.unlink(missing_ok=True)
+
+def progress(row: Row, done: int, steps: int, seconds: float) -> str:
+    """Return a line for the log: a bar, the time left, and what the last step's metrics say."""
+    used = f", {row['mfu']:.1%} of peak" if row.get("mfu") else ""
+    said = (
+        f"loss {row['loss']:.4f}, {row['samples_per_s']} samples/s, {row['tokens_per_s']} tokens/s,"
+        f" {row['peak_mb']} MB{used}"
+    )
+    bar = "#" * (WIDTH * done // steps)
+    left = (steps - done) * seconds / done / 60
+    return f"[{bar:.<{WIDTH}}] step {done} of {steps}, {left:.0f} min left: {said}"
 
 
-def _lines(rows: list[dict[str, float]]) -> str:
+def _lines(rows: list[Row]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 

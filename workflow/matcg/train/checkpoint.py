@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+from matcg.train.parallel import part_of_whole, whole
 
 FORMAT = 1  # raised when older checkpoints can no longer be read; part of a run's digest
 SHARD = 1 << 30  # bytes a file: so much of a GPU's memory is copied at a time
@@ -28,7 +31,7 @@ class State:
 
     step: int
     tensors: Mapping[str, Tensor]
-    rows: list[dict[str, float]]
+    rows: list[dict[str, float | None]]
     seconds: float
     tries: int
 
@@ -46,21 +49,21 @@ class Store:
         Raises:
             OSError: the disk is full or fails; the last whole checkpoint is still there.
         """
-        whole = self.folder / f"checkpoint-{state.step:08d}"
-        part = whole.with_suffix(".part")
+        final = self.folder / f"checkpoint-{state.step:08d}"
+        part = final.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         try:
             part.mkdir(parents=True)
             self._fill(part, state)
             # Another try of this run may have come as far: the two are alike.
-            shutil.rmtree(whole, ignore_errors=True)
-            part.rename(whole)
+            shutil.rmtree(final, ignore_errors=True)
+            part.rename(final)
             _sync(self.folder)
         except OSError:
             shutil.rmtree(part, ignore_errors=True)
             raise
         for other in self._found():
-            if other != whole:
+            if other != final:
                 shutil.rmtree(other)
 
     def _fill(self, part: Path, state: State) -> None:
@@ -77,17 +80,28 @@ class Store:
         _write(part / RECORD, json.dumps(record).encode())
         _sync(part)
 
-    def read(self) -> State | None:
-        """Return the last whole checkpoint of this run; half ones and other runs' are removed."""
+    def clear(self) -> None:
+        """Remove the checkpoints, once nothing needs them."""
+        for path in self.folder.glob("checkpoint-*"):
+            shutil.rmtree(path)
+
+    def tidy(self) -> None:
+        """Remove checkpoints that were not written to their end, and other runs'."""
         for part in self.folder.glob("checkpoint-*.part"):
             shutil.rmtree(part)
+        for folder in self._found():
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                if _record(folder)["run"] != self.run:
+                    print(f"{folder} is of another run (data, recipe or code changed): removed")
+                    shutil.rmtree(folder)
+
+    def read(self) -> State | None:
+        """Return the last checkpoint of this run that is whole and undamaged."""
         for folder in reversed(self._found()):
             try:
-                record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+                record = _record(folder)
                 if record["run"] == self.run:
                     return _state(folder, record)
-                print(f"{folder} is of another run (data, recipe or code changed): removed")
-                shutil.rmtree(folder)
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 print(f"{folder} cannot be used: {error}", flush=True)
         return None
@@ -95,6 +109,11 @@ class Store:
     def _found(self) -> list[Path]:
         """Return the checkpoints that were written to their end, the oldest first."""
         return sorted(p for p in self.folder.glob("checkpoint-*") if p.suffix != ".part")
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    return found
 
 
 def _state(folder: Path, record: Mapping[str, Any]) -> State:
@@ -113,7 +132,7 @@ def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     shard: dict[str, Tensor] = {}
     size = 0
     for name, tensor in tensors.items():
-        shard[name] = tensor.detach().cpu().contiguous()
+        shard[name] = whole(tensor.detach()).cpu().contiguous()
         size += tensor.nbytes
         if size >= SHARD:
             yield shard
@@ -141,6 +160,12 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
+def assemble(tensors: Mapping[str, Tensor]) -> None:
+    """Take part, as a process that writes nothing, in putting sharded tensors together."""
+    for tensor in tensors.values():
+        whole(tensor.detach())
+
+
 def gather(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return all tensors that training changes, by name: weights, the optimiser's, torch's RNGs.
 
@@ -165,16 +190,17 @@ def restore(
     Raises:
         KeyError: a trainable parameter of the model is not among the tensors.
     """
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    for parameter, name in names.items():
+    named = dict(model.named_parameters())
+    names = {parameter: name for name, parameter in named.items()}
+    for name, parameter in named.items():
         if parameter.requires_grad:
-            parameter.data.copy_(tensors[f"weight.{name}"])
+            parameter.data.copy_(part_of_whole(tensors[f"weight.{name}"], parameter))
     states: dict[str, dict[str, Tensor]] = {name: {} for name in names.values()}
     for full, tensor in tensors.items():
         if full.startswith("state."):
             _, key, name = full.split(".", 2)
             # A copy of its own: what was read is a map of a file that is removed later.
-            states[name][key] = tensor.clone()
+            states[name][key] = part_of_whole(tensor, named[name]).clone()
     trained = [p for group in optimiser.param_groups for p in group["params"]]
     kept = {n: state for n, p in enumerate(trained) if (state := states[names[p]])}
     groups = optimiser.state_dict()["param_groups"]

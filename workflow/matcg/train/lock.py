@@ -73,12 +73,30 @@ class Holder:
         return f"process {self.pid} on {self.host} (started {since}{job})"
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a process that works for a lock's holder knows of it."""
+
+    path: Path
+    token: str
+
+    def check(self) -> None:
+        """Raise StoppedError where another process has taken the lock over.
+
+        That happens to one that gave no sign of life for long: suspended, or cut off from the disk.
+        """
+        found = read(self.path)
+        if found is None or found.token != self.token:
+            raise StoppedError(f"{self.path}: taken over by {found or 'another process'}")
+
+
 class Lock:
     """A lock that this process holds; see `held`."""
 
     def __init__(self, path: Path, holder: Holder, waited: bool) -> None:
         self.path = path
         self.holder = holder
+        self.claim = Claim(path, holder.token)
         self.waited = waited
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -90,13 +108,8 @@ class Lock:
                 os.utime(self.path)
 
     def check(self) -> None:
-        """Raise StoppedError where another process has taken the lock over.
-
-        That happens to one that gave no sign of life for long: suspended, or cut off from the disk.
-        """
-        found = read(self.path)
-        if found is None or found.token != self.holder.token:
-            raise StoppedError(f"{self.path}: taken over by {found or 'another process'}")
+        """Raise StoppedError where another process has taken the lock over."""
+        self.claim.check()
 
     def release(self) -> None:
         """Give the lock back, if it is still this process's."""

@@ -1,0 +1,189 @@
+"""The training loop: steps of one batch each, in parts that the device has memory for."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from matcg.config import Recipe
+from matcg.errors import DataError
+from matcg.train.attempt import Attempt, Row, peak_mb
+from matcg.train.memory import memory_errors
+from matcg.train.model import Answers
+from matcg.train.parallel import World, average_gradients
+from matcg.train.reader import Inputs, Reader, ahead
+from matcg.train.tasks import Task, batches, ids_of
+
+
+def rate_at(step: int, steps: int, recipe: Recipe) -> float:
+    """Return the learning rate of a step: linear warm-up, then the recipe's schedule."""
+    warm = recipe.warmup * steps
+    if step < warm:
+        return recipe.learning_rate * min(1.0, (step + 1) / warm)
+    progress = (step - warm) / max(1.0, steps - warm)
+    shape = {
+        "constant": 1.0,
+        "linear": 1 - progress,
+        "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
+    }
+    return recipe.learning_rate * shape[recipe.schedule]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One batch, and this process's parts of it; the last `idle` parts are there for company only.
+
+    Sharded weights are put together by all processes at a time, so each needs as many parts.
+    """
+
+    number: int
+    batch: Sequence[Task]
+    parts: list[list[Task]]
+    idle: int = 0
+
+
+def step_of(number: int, batch: Sequence[Task], micro: int, world: World) -> Step:
+    """Return what this process does of a batch, `micro` samples at a time.
+
+    Where a batch is cut at all, prompts of about the same length come together, which spares
+    padding; the batch's gradient does not depend on that.
+    """
+    tasks = list(batch)
+    if micro < len(tasks) or world.size > 1:
+        tasks.sort(key=_length)
+    own = tasks[world.rank :: world.size]
+    parts = [own[start : start + micro] for start in range(0, len(own), micro)]
+    most = math.ceil(math.ceil(len(tasks) / world.size) / micro)
+    idle = most - len(parts)
+    return Step(number, batch, parts + [tasks[:1]] * idle, idle)
+
+
+def _length(task: Task) -> int:
+    """Return the characters of a question: all that prompts of one backbone differ in."""
+    return len(task.sample.question) + sum(map(len, task.sample.options))
+
+
+@dataclass(slots=True)
+class Totals:
+    """Of one step, over all processes: its mean loss, tokens read without padding, seconds."""
+
+    loss: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+def step_loss(
+    model: nn.Module, reader: Reader, step: Step, ready: Callable[[], list[Inputs]], world: World
+) -> Totals:
+    """Accumulate the gradient of one batch, a part at a time.
+
+    Args:
+        model: returns logits (n, vocabulary) after each prompt.
+        ready: returns the inputs of the step's parts.
+
+    Raises:
+        DataError: the loss is no number; names the step and the samples.
+        ResourceError: see `memory_errors`.
+    """
+    tokens = 0
+    loss = torch.zeros((), dtype=torch.float64, device=world.device)
+    with memory_errors(step.parts[0], step.number, world.device):
+        parts = ready()
+    for number, part in enumerate(parts):
+        counts = number < len(parts) - step.idle
+        with memory_errors(part.tasks, step.number, world.device):
+            loss += _backward(model, reader, part, len(step.batch), world, counts)
+        tokens += sum(part.lengths) * counts
+    mean, read = world.sum(loss.item(), tokens)
+    if not math.isfinite(mean):
+        raise DataError(
+            f"loss is {mean} at step {step.number} (samples {ids_of(step.batch)}); lower the"
+            " learning rate"
+        )
+    return Totals(mean, int(read))
+
+
+def _backward(
+    model: nn.Module, reader: Reader, part: Inputs, batch: int, world: World, counts: bool
+) -> torch.Tensor:
+    """Add a part's gradient; return its share of the mean loss over a batch of so many samples."""
+    low = getattr(torch, reader.backbone.dtype)
+    # Sharded weights are cast where they are put together.
+    cast = low != torch.float32 and world.mesh is None
+    with torch.autocast(world.device.type, low, enabled=cast):
+        logits = model(reader.sent(part.tensors))
+    summed = functional.cross_entropy(logits, reader.targets(part.tasks), reduction="sum")
+    loss = summed * counts / batch
+    # Processes' gradients are averaged, and what is wanted is their sum.
+    (loss * world.size).backward()
+    return loss.detach()
+
+
+def optimiser_of(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """Return AdamW; on a GPU all of a step's updates are one kernel, elsewhere a call an operation.
+
+    Torch's default on a CPU, a call a parameter and operation, gives the same bits more slowly.
+    """
+    fused = parameters[0].device.type == "cuda"
+    return torch.optim.AdamW(
+        parameters, weight_decay=recipe.weight_decay, fused=fused, foreach=not fused
+    )
+
+
+def train(
+    model: Answers,
+    reader: Reader,
+    tasks: Sequence[Task],
+    recipe: Recipe,
+    seed: int,
+    attempt: Attempt,
+) -> None:
+    """Train in place, from where the last try of this run stopped; the metrics are the attempt's.
+
+    A row is one step: step, loss, learning rate, samples and tokens a second, peak memory in MB.
+
+    Raises:
+        StoppedError: the process was asked to stop.
+    """
+    world = attempt.world
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimiser = optimiser_of(parameters, recipe)
+    steps = recipe.epochs * math.ceil(len(tasks) / recipe.batch_size)
+    micro = reader.backbone.resources.micro_batch or recipe.batch_size
+    done = attempt.resume(model.model, optimiser)
+    model.train()
+    wanted = islice(enumerate(batches(tasks, recipe, seed)), done, None)
+    todo = (step_of(number, batch, micro, world) for number, batch in wanted)
+    for step, ready in ahead(
+        lambda step: reader.ready(step.parts), todo, reader.pictures.workers > 0
+    ):
+        start = time.perf_counter()
+        rate = rate_at(step.number, steps, recipe)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        totals = step_loss(model, reader, step, ready, world)
+        average_gradients(parameters, world)
+        with memory_errors(step.parts[0], step.number, world.device):
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        totals.seconds = time.perf_counter() - start
+        attempt.note(row_of(step, totals, rate, world), steps)
+        attempt.keep(model.model, optimiser, steps)
+
+
+def row_of(step: Step, totals: Totals, rate: float, world: World) -> Row:
+    """Return a step's metrics."""
+    return {
+        "step": step.number,
+        "loss": totals.loss,
+        "lr": rate,
+        "samples_per_s": round(len(step.batch) / totals.seconds, 1),
+        "tokens_per_s": round(totals.tokens / totals.seconds),
+        "peak_mb": peak_mb(world.device),
+    }
