@@ -53,12 +53,14 @@ def parameters_of(model: nn.Module) -> dict[str, dict[str, int]]:
     return {part: {"all": every[part], "trained": trained[part]} for part in sorted(every)}
 
 
-def peaks_of(rows: Sequence[Mapping[str, float]], device: torch.device) -> dict[str, int | None]:
+def peaks_of(
+    rows: Sequence[Mapping[str, float | None]], device: torch.device
+) -> dict[str, int | None]:
     """Return the peak memory in MB: of tensors on the GPU over all tries, of this try's process.
 
     `rows` are those of metrics.jsonl. On a CPU `device` is None, and `process` is of all tries.
     """
-    before = round(max((row.get("peak_mb", 0) for row in rows), default=0))
+    before = round(max((row.get("peak_mb") or 0 for row in rows), default=0))
     now = peak_mb(torch.device("cpu"))
     if device.type == "cpu":
         return {"device": None, "process": max(before, now)}
