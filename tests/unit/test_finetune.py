@@ -25,7 +25,9 @@ from matcg.phantom.world import read
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, read_samples
 from matcg.seeds import derive
+from matcg.train import loop
 from matcg.train.finetune import finetune
+from matcg.train.flops import Work
 from matcg.train.loop import rate_at
 from matcg.train.model import choose_parameters, last_logits, save, weight_names
 from matcg.train.model import load as load_model
@@ -153,6 +155,20 @@ def test_everything_is_trained_and_recorded(train, tiny, data, samples, tmp_path
     assert record["peak_mb"]["process"] >= rows[-1]["peak_mb"] > 100
     assert json.dumps(record["backbone"]) == json.dumps(json.loads(tiny.identity()))
     assert not list(out.glob("*.part"))
+
+
+def test_what_a_step_computes_is_counted(train, started, samples, monkeypatch):
+    monkeypatch.setattr(loop, "peak_flops", lambda *_: 1e10)
+    out = train(recipe(batch_size=5), out="counted")
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    model, reader = started()
+    work = Work.of(model, reader.backbone.image.size)
+    lengths = reader.inputs(samples)["attention_mask"].sum(dim=1).tolist()
+    sizes = [min(5, len(samples) - start) for start in range(0, len(samples), 5)]
+    done = [
+        row["mfu"] * 1e10 * n / row["samples_per_s"] for row, n in zip(rows, sizes, strict=True)
+    ]
+    assert sum(done) == pytest.approx(work.flops(lengths, len(lengths)), rel=0.02)
 
 
 def test_a_fine_tuned_copy_can_be_fine_tuned_again(train, tiny):

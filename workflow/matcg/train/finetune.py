@@ -25,6 +25,7 @@ from matcg.seeds import derive
 from matcg.train.attempt import Attempt, Stop, disk_errors
 from matcg.train.checkpoint import FORMAT, Store
 from matcg.train.checks import check_processor
+from matcg.train.flops import Work
 from matcg.train.launch import launch
 from matcg.train.lock import Claim, held
 from matcg.train.loop import train
@@ -160,14 +161,14 @@ def produce(
         model, processor = load(job.backbone.weights, job.backbone, str(world.device))
         check_processor(processor, job.backbone)
         model = choose_parameters(model, job.recipe)
-        sizes = parameters_of(model)
+        sizes, work = parameters_of(model), Work.of(model, job.backbone.image.size)
         answers = spread(model, job.backbone, world)
         letters = letter_tokens(processor.tokenizer, job.backbone, len(LETTERS))
         room = job.backbone.resources.mem_mb * 2**20 // SHARE // job.processes
         workers = max(0, each - 1)
         pictures = Pictures(job.backbone, room, workers)
         reader = Reader(processor, job.backbone, letters, world.device, pictures)
-        train(answers, reader, tasks, job.recipe, job.seed, attempt)
+        train(answers, reader, tasks, job.recipe, job.seed, attempt, work)
         if world.mesh is not None:
             model = copy_of_whole(model, job.backbone, world.first)
         if world.first:
