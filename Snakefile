@@ -4,7 +4,7 @@
 # results/throughput.tsv
 # results/data/{catalog}/{subset}/{train,test}.parquet  quarantine.tsv  summary.json
 # results/data/{summary,quarantine,images,leaks,overlaps,audit,leaked}.tsv  results/check_images.tsv
-# results/mixes/{mix}.parquet
+# results/mixes/{mix}.parquet  results/converted/{backbone}/{digest}/
 # results/runs/{backbone}/{recipe}/{mix}/seed{seed}/weights/  metrics.jsonl  provenance.json
 # results/answers/{backbone}/{group}.parquet  results/predictions/{backbone}/{catalog}/{subset}.parquet
 # results/experiments/{experiment}/{tables,figures}/  headline.json

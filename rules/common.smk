@@ -62,6 +62,11 @@ CATALOGS = PROJECT.catalogs
 BACKBONES = PROJECT.backbones
 IDENTITIES = {name: backbone.identity() for name, backbone in BACKBONES.items()}
 SETTINGS = {name: backbone.canonical() for name, backbone in BACKBONES.items()}
+ORIGINALS = {
+    backbone.weights: backbone.original.identity()
+    for backbone in BACKBONES.values()
+    if backbone.original
+}
 DECLARED = {experiment.name: experiment for experiment in PROJECT.experiments}
 EXPERIMENTS = list(DECLARED)
 SHOW_MISSING = PROJECT.config.missing == "show"
@@ -123,6 +128,12 @@ def train_files(wildcards):
     end_with_job()
     mix = planned(MIXES, wildcards.mix)
     return [f"results/data/{mix.catalog}/{name}/train.parquet" for name, _ in mix.parts]
+
+
+def base_weights(wildcards):
+    """Return a backbone's own weights where a rule makes them."""
+    weights = planned(BACKBONES, wildcards.backbone).weights
+    return [weights] if weights in ORIGINALS else []
 
 
 @cache

@@ -5,6 +5,7 @@ rule predict:
     input:
         weights=group_weights,
         data=group_data,
+        base=ancient(base_weights),
     output:
         "results/answers/{backbone}/{group}.parquet",
     log:

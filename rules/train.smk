@@ -1,10 +1,12 @@
-# Fine-tuning, and the small backbone that the default experiment starts from.
+# Fine-tuning, backbones that are converted first, and the small one of the default experiment.
 
 
 rule finetune:
     input:
         mix="results/mixes/{mix}.parquet",
         train=train_files,
+        # What decides these weights is part of the backbone's identity, and of their path.
+        base=ancient(base_weights),
     output:
         weights=directory("results/runs/{backbone}/{recipe}/{mix}/seed{seed}/weights"),
         metrics="results/runs/{backbone}/{recipe}/{mix}/seed{seed}/metrics.jsonl",
@@ -31,6 +33,28 @@ rule finetune:
         version=versions.FINETUNE,
     script:
         "../workflow/scripts/finetune.py"
+
+
+rule convert:
+    output:
+        directory("results/converted/{backbone}/{digest}"),
+    log:
+        "logs/convert/{backbone}/{digest}.log",
+    benchmark:
+        "results/benchmarks/convert/{backbone}/{digest}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        original=lambda wildcards: planned(
+            ORIGINALS, f"results/converted/{wildcards.backbone}/{wildcards.digest}"
+        ),
+        backbone=lambda wildcards, output: SETTINGS[wildcards.backbone],
+    script:
+        "../workflow/scripts/convert.py"
 
 
 rule backbone:

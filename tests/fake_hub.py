@@ -1,4 +1,4 @@
-"""A small Hugging Face hub on this machine: commits, file listings, files in ranges, mischief."""
+"""A small Hugging Face hub on this machine: commits, listings, ranges, mischief, models."""
 
 import hashlib
 import json
@@ -42,6 +42,7 @@ class FakeHub:
     resumed: threading.Event = field(default_factory=threading.Event)
     ranges: bool = True  # are understood
     wrong: int = 0  # of the next files have other content than listed
+    models: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)  # name, commit
     seen: list[Seen] = field(default_factory=list)
     port: int = 0
     store: str = ""  # address of the other host
@@ -54,12 +55,12 @@ class FakeHub:
         """Return the requests for files."""
         return [seen for seen in self.seen if "/resolve/" in seen.path or "/store/" in seen.path]
 
-    def entries(self, revision: str) -> list[dict[str, Any]]:
-        """Return the listing of a commit as the hub writes it."""
+    def entries(self, tree: dict[str, bytes]) -> list[dict[str, Any]]:
+        """Return the listing of a commit's files as the hub writes it."""
         found: list[dict[str, Any]] = [
             {"type": "directory", "oid": "0" * 40, "size": 0, "path": "x"}
         ]
-        for path, data in self.trees[revision].items():
+        for path, data in tree.items():
             oid = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
             entry = {"type": "file", "oid": oid, "size": len(data), "path": path}
             if path in self.large:
@@ -88,13 +89,31 @@ class _Handler(BaseHTTPRequestHandler):
         elif url.path == f"{api}/commits/main":
             self._list([{"id": commit} | COMMIT for commit in hub.commits])
         elif (revision := url.path.removeprefix(f"{api}/tree/")) in hub.trees:
-            self._list(hub.entries(revision))
+            self._list(hub.entries(hub.trees[revision]))
         elif url.path.startswith(files):
             self._file(*url.path.removeprefix(files).split("/", 1))
+        elif found := [name for name in hub.models if f"/{name}/" in url.path]:
+            self._model(url.path, found[0])
         elif url.path.startswith("/store/"):
             self._bytes(hub.trees[NEW][unquote(url.path.removeprefix("/store/"))])
         else:
             self._send(404, b'{"error": "not found"}', {"X-Error-Code": "RevisionNotFound"})
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _model(self, path: str, name: str) -> None:
+        """Answer for a model: the listing of a commit, in one page, or one of its files."""
+        kind, revision, *rest = path.partition(f"/{name}/")[2].split("/", 2)
+        tree = self.hub.models[name].get(revision)
+        if tree is None:
+            self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        elif kind == "tree":
+            self._send(200, json.dumps(self.hub.entries(tree)).encode(), {})
+        else:
+            data = tree[unquote(rest[0])]
+            tag = hashlib.sha1(data).hexdigest()
+            self._send(200, data, {"X-Repo-Commit": revision, "ETag": f'"{tag}"'})
 
     def _list(self, entries: list[dict[str, Any]]) -> None:
         url = urlsplit(self.path)
@@ -140,7 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in ({"Content-Length": str(len(body))} | headers).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[:n_bytes])
+        if self.command != "HEAD":
+            self.wfile.write(body[:n_bytes])
 
 
 @contextmanager

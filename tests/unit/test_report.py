@@ -20,10 +20,10 @@ from matcg.data.leaks import Leak, write_leaks
 from matcg.errors import DataError
 from matcg.groups import group_runs
 from matcg.report import figures, grid, html, listing
-from matcg.report.answers import read_plan
+from matcg.report.answers import BASELINE, read_plan
 from matcg.report.embed import embedded
 from matcg.report.leaks import view_leaks
-from matcg.report.provenance import engine_times
+from matcg.report.provenance import engine_records, engine_times, made_by
 from matcg.report.questions import ImageBudget
 from matcg.report.tables import compare
 from matcg.samples import read_samples, write_samples
@@ -217,14 +217,78 @@ def test_engines_that_answered_are_summed_by_device(tmp_path):
     gpu = (
         "4 engine starts, 20.0 s a start, 18 swaps of weights in 6.0 s, 2,000 questions in 100.0 s"
     )
-    cpu, both = engine_times(tmp_path, groups).splitlines()
+
+    def said(folder):
+        return engine_times(engine_records(folder, groups))
+
+    cpu, both = said(tmp_path).splitlines()
     assert both == f"GPU: {gpu}, 20.0 a second, 200.0 s in all"
     assert cpu.startswith(
         "CPU: 2 engine starts, 20.0 s a start, 9 swaps of weights in 3.0 s, 1,000 q"
     )
     (tmp_path / "tiny/full+2.timing.json").write_text("{}")
-    assert engine_times(tmp_path, groups) == both
-    assert engine_times(tmp_path / "none", groups) == ""
+    assert said(tmp_path) == both
+    assert said(tmp_path / "none") == ""
+
+
+A100 = {"cpu": "EPYC", "cores": 8, "gpus": [{"name": "A100"}] * 2, "cuda": "12.8", "driver": "570"}
+
+
+def made(commit, changed=False, gpu=None, **packages):
+    there = {"cpu": "EPYC", "cores": 8, "gpus": [{"name": gpu}] if gpu else []}
+    git = {"commit": commit, "changed": changed}
+    return {"git": git, "code": "c0de", "device": "cpu", "hardware": there, "packages": packages}
+
+
+def test_what_made_the_runs_is_said_once_where_they_are_alike():
+    said = made_by([made("abc", gpu="H200", torch="2.13")] * 3, "run").splitlines()
+    assert said == [
+        "3 runs, made alike",
+        "commit: abc",
+        "digest of the code: c0de",
+        "device: H200",
+        "processor: EPYC, 8 cores",
+        "python: not recorded",
+        "torch: 2.13",
+    ]
+
+
+def test_what_differs_between_runs_is_counted():
+    records = [
+        made("abc", torch="2.13"),
+        made("abc", gpu="H200", torch="2.13", vllm="1"),
+        made("abc", changed=True, torch="2.14", peft="2"),
+        made(None, torch="2.13", peft="1") | {"hardware": A100},
+        {"device": "A100"},  # a record of before
+    ]
+    first, *lines = made_by(records, "run").splitlines()
+    said = dict(line.split(": ", 1) for line in lines)
+    assert first == "5 runs, 8 of 9 lines differ between them"
+    assert said["commit"] == (
+        "abc (2 runs); not recorded (2 runs); abc (with uncommitted changes) (1 run)"
+    )
+    assert said["device"] == "cpu (2 runs); 2 x A100 (1 run); A100 (1 run); H200 (1 run)"
+    assert said["CUDA"] == "none (4 runs); 12.8, driver 570 (1 run)"
+    assert said["torch"] == "2.13 (3 runs); 2.14 (1 run); none (1 run)"
+    assert said["peft"] == "none (3 runs); 1 (1 run); 2 (1 run)"
+    assert made_by([], "run") == ""
+
+
+def test_the_page_says_what_made_its_runs(demo, tmp_path):
+    results, source, _ = demo
+    assert "What made the runs" not in source
+    rows = read_plan(results / "plan/experiments.tsv", "demo")
+    runs = sorted({(row.backbone, row.run) for row in rows if row.run != BASELINE})
+    for number, key in enumerate(runs):
+        folder = results / "runs" / "/".join(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "provenance.json").write_text(json.dumps(made("abc", changed=number == 0)))
+    html.write(results, ["demo"], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    for key in runs:
+        (results / "runs" / "/".join(key) / "provenance.json").unlink()
+    assert f"{len(runs)} runs, 1 of 5 lines differ between them" in page
+    assert f"commit: abc ({len(runs) - 1} runs); abc (with uncommitted changes) (1 run)" in page
 
 
 def test_the_page_says_what_the_engines_of_its_runs_took(demo, tmp_path):

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import bootstrap
+from scipy.stats import t as student
 
 from matcg import statistics
 
@@ -317,21 +318,54 @@ def test_interval_over_runs_covers_where_runs_differ(seeds, draws, sd):
     assert 0.95 - margin(0.95, trials) <= covered / trials <= 0.975 + margin(0.975, trials)
 
 
-@pytest.mark.parametrize("n_targets", [6, 25])
-def test_interval_over_targets_covers_the_true_mean(n_targets):
-    """Targets differ (sd 0.1) and so do questions."""
-    trials, truth = (300 if n_targets < 10 else 60), 0.2
+def scores_of_targets(trials, n_targets):
+    """Return scores (trials, targets, 60 questions) where targets differ (sd 0.1) about 0.2."""
     rng = np.random.default_rng(17)
-    covered = {"bootstrap": 0, "mixed model": 0}
-    for trial in range(trials):
-        gains = rng.normal(truth, 0.1, size=n_targets)
-        scores = [np.where(rng.random(60) < (1 + gain) / 2, 1.0, -1.0) for gain in gains]
-        found = statistics.mean_over_targets(scores, seed=trial, draws=500)
-        covered["bootstrap"] += found.low <= truth <= found.high
-        mixed = statistics.mean_by_mixed_model(scores)
-        covered["mixed model"] += mixed.low <= truth <= mixed.high
-    for share in covered.values():
-        assert abs(share / trials - 0.95) < margin(0.95, trials)
+    found = []
+    for _ in range(trials):
+        gains = rng.normal(0.2, 0.1, size=(n_targets, 1))
+        found.append(np.where(rng.random((n_targets, 60)) < (1 + gains) / 2, 1.0, -1.0))
+    return np.stack(found)
+
+
+def half_by_anova(scores):
+    """Return half the mixed model's interval for as many questions a target: then it has a formula.
+
+    By the mean square between targets, or that of all scores where it is below the one within them
+    (Searle, Casella and McCulloch, Variance Components, 1992, chapter 3).
+    """
+    *_, n, k = scores.shape
+    between, within = k * scores.mean(-1).var(-1, ddof=1), scores.var(-1, ddof=1).mean(-1)
+    every = scores.reshape(*scores.shape[:-2], n * k).var(-1, ddof=1)
+    variance = np.where(between > within, between, every)
+    return student.ppf(0.975, n - 1) * np.sqrt(variance / (n * k))
+
+
+@pytest.mark.parametrize(("n_targets", "trials"), [(6, 300), (25, 60)])
+def test_interval_over_targets_covers_the_true_mean(n_targets, trials):
+    covered = 0
+    for trial, scores in enumerate(scores_of_targets(trials, n_targets)):
+        found = statistics.mean_over_targets(list(scores), seed=trial, draws=500)
+        covered += found.low <= 0.2 <= found.high
+    assert abs(covered / trials - 0.95) < margin(0.95, trials)
+
+
+@pytest.mark.parametrize(("n_targets", "trials"), [(6, 30), (25, 6)])
+def test_the_mixed_models_interval_is_that_of_the_analysis_of_variance(n_targets, trials):
+    for scores in scores_of_targets(trials, n_targets):
+        found = statistics.mean_by_mixed_model(list(scores))
+        assert found.value == pytest.approx(scores.mean())
+        # Near the boundary the fit stops a little early.
+        assert (found.high - found.low) / 2 == pytest.approx(half_by_anova(scores), rel=0.01)
+
+
+@pytest.mark.parametrize("n_targets", [6, 25])
+def test_an_interval_by_analysis_of_variance_covers_the_true_mean(n_targets):
+    trials = 4000
+    scores = scores_of_targets(trials, n_targets)
+    covered = np.mean(np.abs(scores.mean(axis=(1, 2)) - 0.2) <= half_by_anova(scores))
+    # With few targets it errs on the safe side, as their variance cannot be found below zero.
+    assert 0.95 - margin(0.95, trials) <= covered <= 0.98 + margin(0.98, trials)
 
 
 def test_interval_over_targets_does_not_count_the_noise_of_questions_twice():

@@ -12,7 +12,7 @@ from PIL import Image
 
 from data_makers import sample
 from matcg.train import reader
-from matcg.train.loop import step_of
+from matcg.train.loop import Step, Totals, row_of, step_of
 from matcg.train.parallel import World
 from matcg.train.reader import Pictures, ahead
 from matcg.train.tasks import Task
@@ -121,3 +121,15 @@ def test_pictures_are_decoded_once_as_far_as_there_is_room(
     first, again = (pictures.of(samples) for _ in range(2))
     assert len(seen) == decoded
     assert [p.getpixel((0, 0)) for p in first] == [p.getpixel((0, 0)) for p in again]
+
+
+@pytest.mark.parametrize(
+    ("flops", "peak", "share"), [(3e12, 2e12, 0.25), (3e12, None, None), (0.0, 2e12, None)]
+)
+def test_the_share_of_the_peak_is_of_all_devices_and_unknown_where_it_is(flops, peak, share):
+    totals = Totals(loss=1.5, tokens=90, flops=flops, seconds=3.0)
+    world = World(CPU, size=2)
+    row = row_of(Step(4, tasks_of([1, 1, 1]), []), totals, 1e-3, world, peak)
+    assert row["mfu"] == share
+    assert (row["step"], row["loss"], row["lr"]) == (4, 1.5, 1e-3)
+    assert (row["samples_per_s"], row["tokens_per_s"]) == (1.0, 30)

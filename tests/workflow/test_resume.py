@@ -25,7 +25,7 @@ RECIPES = {
     "lora": Recipe(learning_rate=1e-3, epochs=3, batch_size=4, method="lora", rank=2),
 }
 STEPS = 12
-SPEED = {"samples_per_s", "tokens_per_s", "peak_mb"}
+SPEED = {"samples_per_s", "tokens_per_s", "mfu", "peak_mb"}
 
 
 @pytest.fixture(scope="module")

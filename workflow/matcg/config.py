@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from matcg import versions
 from matcg.data.options import Options
 from matcg.errors import ConfigError, nearest
 from matcg.published import Printed, read_published
@@ -48,6 +49,7 @@ RESERVED = frozenset(
 LETTERS = "letters"  # the protocol that is used where none is named
 # Keys of a backbone that matter when it is asked, and to no training.
 ASKING = {"turn_end", "several_images", "engine"}
+CONVERTED = "results/converted"  # where the rule `convert` writes
 SMALL_WEIGHTS = 64_000_000  # bytes up to which weights are digested by content
 
 Kind = Literal["classification", "detection", "segmentation"]
@@ -437,14 +439,56 @@ class Resources(Model):
         return getattr(self.recipes.get(recipe or "", Amounts()), name, None)
 
 
+class Original(Model):
+    """Weights as LLaVA's own code writes them, of which a rule makes those that are loaded."""
+
+    weights: Text = Field(description="folder relative to this file, or a hub name org/model")
+    revision: str | None = Field(
+        default=None, description="commit on the hub; needed for a hub name"
+    )
+    tower: Text | None = Field(
+        default=None,
+        description="folder or hub name of the CLIP that the vision tower was: its settings, and"
+        " its weights where the checkpoint holds none; left out: the folder of the checkpoint that"
+        " its config.json names",
+    )
+    tower_revision: str | None = Field(
+        default=None, description="commit of the tower; needed for a hub name"
+    )
+
+    def folder(self, backbone: str) -> str:
+        """Return where its weights as another class are, under a name that others would not have.
+
+        What was trained on them can so be older than they are: who removes them may make them anew.
+        """
+        digest = hashlib.sha256(self.identity().encode()).hexdigest()
+        return f"{CONVERTED}/{backbone}/{digest[:8]}"
+
+    def identity(self) -> str:
+        """Return what decides the weights made of it, wherever its files lie."""
+        parts = [(self.weights, self.revision)]
+        if self.tower:
+            parts.append((self.tower, self.tower_revision))
+        known = [digest_tree(Path(name)) or f"{name}@{revision}" for name, revision in parts]
+        return " ".join([f"llava.{versions.CONVERT}", *known])
+
+
 class Backbone(Model):
     """A base model: its weights, how it is asked, its recipes."""
 
     name: Name
     description: str = ""
-    weights: Text = Field(description="folder relative to this file, or a hub name org/model")
+    weights: str = Field(
+        default="",
+        description="folder relative to this file, or a hub name org/model; left out beside"
+        " `original`",
+    )
     revision: str | None = Field(
         default=None, description="commit on the hub; needed for a hub name"
+    )
+    original: Original | None = Field(
+        default=None,
+        description="in place of `weights`: a checkpoint in the layout of LLaVA's own code",
     )
     trust_remote_code: StrictBool = False
     architecture: Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)?$")] | None = Field(
@@ -470,6 +514,17 @@ class Backbone(Model):
     _digest: str = ""
 
     @model_validator(mode="after")
+    def _one_source(self) -> "Backbone":
+        if not self.weights and not self.original:
+            raise ValueError("weights: is missing; a folder, a hub name, or `original` instead")
+        made = not self.weights or self.weights.startswith(f"{CONVERTED}/")
+        if self.original and (self.revision or not made):
+            raise ValueError(
+                "original: takes the place of `weights` and `revision`; leave these two out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _askable(self) -> "Backbone":
         if "{question}" not in self.prompt:
             raise ValueError("prompt: has no {question}, where the question and its options go")
@@ -488,9 +543,13 @@ class Backbone(Model):
         """Return canonical JSON of what decides a fine-tuned model, wherever its files lie."""
         if not self._digest:
             folder = Path(self.weights)
-            found = digest_weights(folder) if folder.is_dir() else ""
+            if self.original:
+                found = self.original.identity()
+            else:
+                found = digest_weights(folder) if folder.is_dir() else ""
             self._digest = found or f"{self.weights}@{self.revision}"
-        hidden = {"architecture", "description", "recipes", "resources", "weights"} | ASKING
+        hidden = {"architecture", "description", "original", "recipes", "resources", "weights"}
+        hidden |= ASKING
         return json.dumps(
             {**json.loads(self.canonical(hidden)), "weights": self._digest},
             sort_keys=True,
@@ -1084,24 +1143,51 @@ def _check_options(catalog: Catalog, path: Path) -> None:
 
 
 def _located(backbone: Backbone, path: Path) -> Backbone:
-    """Return the backbone with its weights' absolute folder, or a hub name with its revision.
+    """Return the backbone with the absolute folders of its weights, or hub names with revisions.
 
     Raises:
         ConfigError: neither a folder nor a hub name; a hub name without revision.
     """
-    folder = (path.parent / Path(backbone.weights).expanduser()).resolve()
+    original = backbone.original
+    if not original:
+        folder = _source(path, "", "weights", backbone.weights, backbone.revision)
+        return backbone.model_copy(update={"weights": folder})
+    places = {"weights": _source(path, "original.", "weights", original.weights, original.revision)}
+    if original.tower:
+        places["tower"] = _source(
+            path, "original.tower_", "tower", original.tower, original.tower_revision
+        )
+    found = original.model_copy(update=places)
+    return backbone.model_copy(update={"original": found, "weights": found.folder(backbone.name)})
+
+
+def _source(path: Path, block: str, key: str, name: str, revision: str | None) -> str:
+    """Return the absolute folder that `name` is, or the name on the hub.
+
+    `block` is what stands before `revision` in the keys of the file.
+    """
+    folder = (path.parent / Path(name).expanduser()).resolve()
     if folder.is_dir():
-        return backbone.model_copy(update={"weights": str(folder)})
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", backbone.weights):
+        return str(folder)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name):
+        at = f"{block.split('.')[0]}.{key}" if block else key
         raise ConfigError(
-            f"{shown(path)}: weights: no folder {shown(folder)}, and '{backbone.weights}' is not a"
+            f"{shown(path)}: {at}: no folder {shown(folder)}, and '{name}' is not a"
             " hub name (org/model); give one of the two"
         )
-    if not backbone.revision:
+    if not revision:
         raise ConfigError(
-            f"{shown(path)}: revision: is missing; a hub name needs the commit it stands for"
+            f"{shown(path)}: {block}revision: is missing; a hub name needs the commit it stands for"
         )
-    return backbone
+    return name
+
+
+def digest_tree(folder: Path) -> str:
+    """Return a digest of a folder of weights and of those in it; "" where there is no folder."""
+    if not folder.is_dir():
+        return ""
+    inner = sorted(path.parent for path in folder.glob("*/**/config.json"))
+    return ".".join(digest_weights(each) for each in (folder, *inner))
 
 
 def digest_weights(folder: Path) -> str:

@@ -127,13 +127,22 @@ def read(path: Path = FILE) -> tuple[Measured, ...]:
     return tuple(rows)
 
 
-def note(path: Path, timing: Mapping[str, float], seconds: float, device: str) -> None:
+def note(
+    path: Path,
+    timing: Mapping[str, float],
+    seconds: float,
+    device: str,
+    made: Mapping[str, Any] | None = None,
+) -> None:
     """Add a prediction job's times to the record of its group.
 
     `timing` has what engines did (`evaluate.predict.Timing`), `seconds` is the job's whole time.
+    `made` says what made the answers (`provenance.describe`); the last job's stays.
     """
     before = read_record(path)
     sums = {**timing, "seconds": seconds}
     total = {name: round(value + float(before.get(name, 0)), 2) for name, value in sums.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**total, "device": device}) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({**(made or {}), **total, "device": device}) + "\n", encoding="utf-8"
+    )

@@ -31,7 +31,7 @@ from matcg.evaluate.engine import Engine, Reply, prepare, start
 from matcg.evaluate.sheets import Sheet, weights_digest
 from matcg.evaluate.store import Store, digest_of_answers
 from matcg.plan import BASELINE
-from matcg.provenance import device_name
+from matcg.provenance import begin, describe, device_name
 from matcg.samples import Sample, read_samples
 from matcg.weights import check_whole
 
@@ -192,6 +192,7 @@ def predict(group: Group, out: Path, timing: Path) -> None:
         DataError: a picture, prompt, weight file or adapter cannot be used; names it.
         ResourceError: memory did not suffice, or an engine's process was killed.
     """
+    begin()
     begun = time.perf_counter()
     missing = group.missing()
     ranks = {run: 0 if run == BASELINE else rank_of(group.runs[run]) for run in missing}
@@ -205,7 +206,7 @@ def predict(group: Group, out: Path, timing: Path) -> None:
     with_whole_weights(group, {run: missing[run] for run in missing if run not in shared})
     if missing:
         seconds = time.perf_counter() - begun
-        throughput.note(timing, asdict(group.timing), seconds, device_name())
+        throughput.note(timing, asdict(group.timing), seconds, device_name(), describe())
         print(group.timing.describe(), flush=True)
     write(group, out)
 

@@ -260,14 +260,18 @@ def _provenance(
     keys = ((row.backbone, row.run) for row in rows if row.run != BASELINE)
     records = provenance.run_records(results / "runs", keys)
     groups = _groups(rows, (config or {}).get("engine", {}).get("runs", 0))
+    engines = provenance.engine_records(results / "answers", groups)
+    made = [engine for engine in engines if "code" in engine]
     parts = {
         "Versions": _yaml(provenance.versions()),
         "Commit": provenance.commit(),
         "Digest of the code": provenance.code_digest(),
         "Digest of the plan": hashlib.sha256(plan.read_bytes()).hexdigest(),
         "Config": _yaml(config) if config else "",
-        "First run of each backbone": _yaml(records) if records else "",
-        "Engines that answered": provenance.engine_times(results / "answers", groups),
+        "What made the runs": provenance.made_by(list(records.values()), "run"),
+        "What made the answers": provenance.made_by(made, "job"),
+        "Engines that answered": provenance.engine_times(engines),
+        "First run of each backbone": _yaml(provenance.first_runs(records)) if records else "",
     }
     return {title: text for title, text in parts.items() if text}
 

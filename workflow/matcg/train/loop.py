@@ -13,6 +13,7 @@ from torch.nn import functional
 from matcg.config import Recipe
 from matcg.errors import DataError
 from matcg.train.attempt import Attempt, Row, peak_mb
+from matcg.train.flops import Work, peak_flops
 from matcg.train.memory import memory_errors
 from matcg.train.model import Answers
 from matcg.train.parallel import World, average_gradients
@@ -70,15 +71,24 @@ def _length(task: Task) -> int:
 
 @dataclass(slots=True)
 class Totals:
-    """Of one step, over all processes: its mean loss, tokens read without padding, seconds."""
+    """Of one step, over all processes: its mean loss, tokens read without padding, FLOPs, seconds.
+
+    `flops` are what the model asks for (`flops.py`), 0 where that is not known.
+    """
 
     loss: float = 0.0
     tokens: int = 0
+    flops: float = 0.0
     seconds: float = 0.0
 
 
 def step_loss(
-    model: nn.Module, reader: Reader, step: Step, ready: Callable[[], list[Inputs]], world: World
+    model: nn.Module,
+    reader: Reader,
+    step: Step,
+    ready: Callable[[], list[Inputs]],
+    world: World,
+    work: Work | None = None,
 ) -> Totals:
     """Accumulate the gradient of one batch, a part at a time.
 
@@ -90,7 +100,7 @@ def step_loss(
         DataError: the loss is no number; names the step and the samples.
         ResourceError: see `memory_errors`.
     """
-    tokens = 0
+    tokens, flops = 0, 0.0
     loss = torch.zeros((), dtype=torch.float64, device=world.device)
     with memory_errors(step.parts[0], step.number, world.device):
         parts = ready()
@@ -99,13 +109,14 @@ def step_loss(
         with memory_errors(part.tasks, step.number, world.device):
             loss += _backward(model, reader, part, len(step.batch), world, counts)
         tokens += sum(part.lengths) * counts
-    mean, read = world.sum(loss.item(), tokens)
+        flops += work.flops(part.lengths, len(part.tasks)) * counts if work else 0
+    mean, read, done = world.sum(loss.item(), tokens, flops)
     if not math.isfinite(mean):
         raise DataError(
             f"loss is {mean} at step {step.number} (samples {ids_of(step.batch)}); lower the"
             " learning rate"
         )
-    return Totals(mean, int(read))
+    return Totals(mean, int(read), done)
 
 
 def _backward(
@@ -142,10 +153,12 @@ def train(
     recipe: Recipe,
     seed: int,
     attempt: Attempt,
+    work: Work | None = None,
 ) -> None:
     """Train in place, from where the last try of this run stopped; the metrics are the attempt's.
 
-    A row is one step: step, loss, learning rate, samples and tokens a second, peak memory in MB.
+    A row is one step: step, loss, learning rate, samples and tokens a second, the share of all
+    devices' peak arithmetic that `work` took, None where either is unknown, peak memory in MB.
 
     Raises:
         StoppedError: the process was asked to stop.
@@ -155,6 +168,7 @@ def train(
     optimiser = optimiser_of(parameters, recipe)
     steps = recipe.epochs * math.ceil(len(tasks) / recipe.batch_size)
     micro = reader.backbone.resources.micro_batch or recipe.batch_size
+    peak = peak_flops(world.device, getattr(torch, reader.backbone.dtype))
     done = attempt.resume(model.model, optimiser)
     model.train()
     wanted = islice(enumerate(batches(tasks, recipe, seed)), done, None)
@@ -166,24 +180,26 @@ def train(
         rate = rate_at(step.number, steps, recipe)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        totals = step_loss(model, reader, step, ready, world)
+        totals = step_loss(model, reader, step, ready, world, work)
         average_gradients(parameters, world)
         with memory_errors(step.parts[0], step.number, world.device):
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         totals.seconds = time.perf_counter() - start
-        attempt.note(row_of(step, totals, rate, world), steps)
+        attempt.note(row_of(step, totals, rate, world, peak), steps)
         attempt.keep(model.model, optimiser, steps)
 
 
-def row_of(step: Step, totals: Totals, rate: float, world: World) -> Row:
-    """Return a step's metrics."""
+def row_of(step: Step, totals: Totals, rate: float, world: World, peak: float | None) -> Row:
+    """Return a step's metrics; `peak` is the most FLOPs a second of each device."""
+    could = peak * world.size * totals.seconds if peak else 0
     return {
         "step": step.number,
         "loss": totals.loss,
         "lr": rate,
         "samples_per_s": round(len(step.batch) / totals.seconds, 1),
         "tokens_per_s": round(totals.tokens / totals.seconds),
+        "mfu": round(totals.flops / could, 4) if could and totals.flops else None,
         "peak_mb": peak_mb(world.device),
     }

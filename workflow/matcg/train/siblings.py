@@ -94,6 +94,7 @@ def make_sibling(backbone: Backbone, out: Path, seed: int = 0) -> Backbone:
     changes = {
         "weights": str(out),
         "revision": None,
+        "original": None,
         "dtype": "float32",
         "image": backbone.image.model_copy(update={"size": architecture.edge}),
         "resources": Resources(),

@@ -1,4 +1,7 @@
-"""Tables, figures and report from the answers that there are, and what is said of the others."""
+"""Tables, figures and report from the answers that there are, and what is said of the others.
+
+From `compare` to the page, without Snakemake; what Snakemake does not make then: `test_partial.py`.
+"""
 
 import json
 from pathlib import Path
@@ -19,15 +22,22 @@ ONE, OTHER = "ct-brain-state", "mri-lung-side"
 WORLD = World(targets=(ONE, OTHER), rules=("fixed-task",), questions=20)
 
 
-def run(results: Path, show_missing: bool = True, printed: tuple[Printed, ...] = ()) -> dict:
-    """Compare, draw and report; return headline.json."""
+def run(results: Path, printed: tuple[Printed, ...] = ()) -> dict:
+    """Compare what there is, draw and report; return headline.json."""
+    found = tabulate(results, show_missing=True, printed=printed)
+    out = results / "experiments/demo"
+    places = (out / "tables", results / "runs", results / "plan", out / "figures")
+    figures.draw(*places, "demo", catalog())
+    html.write(results, ["demo"], results / "report.html")
+    return found
+
+
+def tabulate(results: Path, show_missing: bool, printed: tuple[Printed, ...] = ()) -> dict:
+    """Compare; return headline.json."""
     out = results / "experiments/demo"
     plan = results / "plan/experiments.tsv"
     predictions = results / "predictions"
     compare(plan, predictions, "demo", out, printed=printed, show_missing=show_missing)
-    places = (out / "tables", results / "runs", results / "plan", out / "figures")
-    figures.draw(*places, "demo", catalog())
-    html.write(results, ["demo"], results / "report.html")
     return json.loads((out / "headline.json").read_text())
 
 
@@ -53,11 +63,11 @@ def results(tmp_path: Path) -> Path:
 def test_by_default_missing_answers_are_an_error(results: Path) -> None:
     lose(results, ONE)
     with pytest.raises(DataError, match="5 planned evaluations have no answers"):
-        run(results, show_missing=False)
+        tabulate(results, show_missing=False)
 
 
 def test_where_nothing_is_missing_tables_are_the_same(results: Path) -> None:
-    refused = run(results, show_missing=False)
+    refused = tabulate(results, show_missing=False)
     before = (results / "experiments/demo/tables/comparison.csv").read_bytes()
     shown = run(results)
     assert (results / "experiments/demo/tables/comparison.csv").read_bytes() == before

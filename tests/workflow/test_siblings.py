@@ -1,6 +1,6 @@
 """Every shipped backbone, by the tiny sibling of its architecture: how it is asked, what trains.
 
-Training, saving and vLLM are tested with the workflow (`test_architectures.py` there).
+Training, saving and vLLM: `test_architectures.py`.
 """
 
 from dataclasses import replace

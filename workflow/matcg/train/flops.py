@@ -1,0 +1,317 @@
+"""Arithmetic of a training step, and what a GPU could do at most: their ratio is the MFU.
+
+MFU is model FLOPs utilisation: what the model asks for, over what the device could have done in
+that time. So padding and what gradient checkpointing computes again are not counted.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+PRODUCTS = (nn.Linear, nn.Conv2d, nn.Conv3d)
+ADAPTED = re.compile(r"\.(?:base_layer|lora_[AB]\.\w+)$")
+# Layers that stand beside each other and read the same states, not one another's.
+BESIDE = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "gate_proj": "up", "up_proj": "up"}
+MIXED = re.compile(r"attn\.(?:o_proj|out_proj|proj)$")
+LAYER = re.compile(r"\b(?:layers|blocks)\.(\d+)\.")
+# LLaVA is made of other models: these are the ones whose layers are counted right.
+TOWERS = ("clip_vision_model", "siglip_vision_model")
+TEXTS = ("llama", "qwen2")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """FLOPs of a model's forward and backward pass, a multiplication with its addition being two.
+
+    A trained matrix costs three times its forward pass, a frozen one through which a gradient flows
+    twice, and one below which nothing is trained once; LoRA's two small ones are counted as such.
+    Attention is counted over all pairs of positions, as is usual, though half are masked.
+    Normalisation, activations, rotations and the optimiser are left out, as are layers and tiles
+    that no answer depends on. Logits are made at one position a sample.
+
+    Attributes:
+        picture: of a picture, in tower and projector and where its states are read.
+        token: of a token in the language model.
+        square: of a pair of tokens that attend to each other.
+        cross: of a token and a picture that it attends to (mllama).
+        sample: of the logits.
+    """
+
+    picture: float
+    token: float
+    square: float
+    cross: float
+    sample: float
+
+    @classmethod
+    def of(cls, model: nn.Module, edge: int) -> "Work | None":
+        """Return what a model with its present trainable parameters takes.
+
+        `edge` is the side of its square pictures in pixels (`image.size` of the backbone). None
+        for a class that is not known here, of which nothing is guessed.
+        """
+        whole: Any = model
+        base = whole.get_base_model() if hasattr(whole, "get_base_model") else whole
+        seen = _seeing(base, edge)
+        if seen is None:
+            return None
+        text = base.model.language_model
+        aside = base.config.model_type == "mllama"
+        products = _products(text, seen.flows and not aside, seen.flows if aside else None)
+        token, square, cross, picture = 0.0, 0.0, 0.0, seen.flops
+        flows = seen.flows
+        for each in products:
+            flows = each.flows
+            if each.aside:
+                picture += each.row * seen.states
+                continue
+            token += each.row
+            if ".cross_attn." in each.site:
+                cross += each.pair * seen.states
+            else:
+                square += each.pair
+        head = base.get_output_embeddings()
+        return cls(picture, token, square, cross, _row(head.weight, flows))
+
+    def flops(self, tokens: Sequence[int], pictures: int) -> float:
+        """Return the FLOPs of samples with prompts of so many `tokens`, image tokens included.
+
+        `pictures` is the number of pictures in all of these samples, the same in each.
+        """
+        total = sum(tokens)
+        alone = self.picture * pictures + self.sample * len(tokens)
+        read = self.cross * total * pictures / max(1, len(tokens))
+        return alone + self.token * total + self.square * sum(n * n for n in tokens) + read
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A matrix product: where it stands, FLOPs of a row, of a pair of positions of its attention.
+
+    `pair` is 0 but where attention ends, in its output projection. `aside` says that its rows are a
+    picture's states in the midst of a text model, `flows` that a gradient comes back to its output.
+    """
+
+    site: str
+    row: float
+    pair: float
+    aside: bool
+    flows: bool
+
+
+def _products(root: nn.Module, flows: bool, aside: bool | None = None) -> Iterator[Product]:
+    """Yield a module's matrix products in the order in which they are computed.
+
+    `flows` says whether the gradient of what goes in is asked for, `aside` of what a text model
+    reads on the side, where it does.
+    """
+    group, before = "", flows
+    for name, module in root.named_modules():
+        if not isinstance(module, PRODUCTS):
+            # Norms and embeddings do little arithmetic, but a trained one asks for gradients.
+            flows |= any(p.requires_grad for p in module.parameters(recurse=False))
+            continue
+        site = ADAPTED.sub("", name)
+        stem, _, last = site.rpartition(".")
+        key = f"{stem}.{BESIDE.get(last, last)}"
+        if key != group:
+            group, before = key, flows
+        side = aside is not None and ".cross_attn." in site and last in ("k_proj", "v_proj")
+        enters = bool(aside) if side else before
+        # Pixels never have a gradient; what lora_A makes always has one.
+        asked = ".lora_B." in name or (enters and isinstance(module, nn.Linear))
+        flows |= module.weight.requires_grad or (side and bool(aside))
+        mixes = MIXED.search(site) and ".lora_" not in name
+        pair = 4.0 * module.weight.shape[1] * (3 if before else 1) if mixes else 0.0
+        yield Product(site, _row(module.weight, asked), pair, side, flows)
+
+
+def _row(weight: torch.Tensor, asked: bool) -> float:
+    """Return the FLOPs of a row times `weight`; `asked` says that the row's gradient is, too."""
+    return 2.0 * weight.numel() * (1 + asked + weight.requires_grad)
+
+
+@dataclass(frozen=True, slots=True)
+class Seeing:
+    """What becomes of a picture before the language model reads it.
+
+    `flops` is of tower and projector, `states` the number of a picture's states that are read, and
+    `flows` whether their gradient is asked for.
+    """
+
+    flops: float
+    states: int
+    flows: bool
+
+
+def _seeing(base: Any, edge: int) -> Seeing | None:
+    """Return a picture's part of the work, None for a model of an unknown class."""
+    kind = base.config.model_type
+    if kind == "llava":
+        return _llava(base, edge)
+    if kind == "mllama":
+        return _mllama(base, edge)
+    return _qwen(base, edge) if kind in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl") else None
+
+
+def _tower(root: nn.Module, patches: int, rows: int, pairs: Sequence[int]) -> tuple[float, bool]:
+    """Return a tower's FLOPs for a picture, and whether its states' gradient is asked for.
+
+    `patches` are embedded, `rows` states go through the layers, and `pairs` of them attend to each
+    other in each layer; layers beyond those named there are not read.
+    """
+    flops, flows = 0.0, False
+    for each in _products(root, False):
+        layer = LAYER.search(each.site)
+        if layer is None and "patch_embed" in each.site:
+            flops += each.row * patches
+        elif layer and int(layer[1]) < len(pairs):
+            flops += each.row * rows + each.pair * pairs[int(layer[1])]
+        else:  # a head, or a layer after the one that is read
+            continue
+        flows = each.flows
+    return flops, flows
+
+
+def _projected(root: nn.Module, rows: int, flows: bool) -> tuple[float, bool]:
+    """Return a projector's FLOPs for a picture of so many rows, and whether gradients come back."""
+    flops = 0.0
+    for each in _products(root, flows):
+        flops += each.row * rows
+        flows = each.flows
+    return flops, flows
+
+
+def _llava(base: Any, edge: int) -> Seeing | None:
+    config = base.config
+    vision = config.vision_config
+    if vision.model_type not in TOWERS or config.text_config.model_type not in TEXTS:
+        return None
+    patches = (edge // vision.patch_size) ** 2
+    rows = patches + (vision.model_type == "clip_vision_model")  # CLIP has a state for the class
+    chosen = config.vision_feature_layer
+    depth = vision.num_hidden_layers + 1
+    read = max(layer % depth for layer in ([chosen] if isinstance(chosen, int) else chosen))
+    flops, flows = _tower(base.model.vision_tower, patches, rows, [rows**2] * read)
+    states = rows - (config.vision_feature_select_strategy == "default")
+    more, flows = _projected(base.model.multi_modal_projector, states, flows)
+    return Seeing(flops + more, states, flows)
+
+
+def _qwen(base: Any, edge: int) -> Seeing:
+    vision, visual = base.config.vision_config, base.model.visual
+    side, merge = edge // vision.patch_size, vision.spatial_merge_size
+    pairs = [side**4] * len(visual.blocks)
+    if base.config.model_type == "qwen2_5_vl":
+        near = _windows(side // merge, vision.window_size // merge // vision.patch_size) * merge**4
+        wide = vision.fullatt_block_indexes
+        pairs = [many if n in wide else near for n, many in enumerate(pairs)]
+    parts = nn.ModuleDict({"patch_embed": visual.patch_embed, "blocks": visual.blocks})
+    flops, below = _tower(parts, side**2, side**2, pairs)
+    states, flows = (side // merge) ** 2, below
+    for merger in (visual.merger, *getattr(visual, "deepstack_merger_list", ())):
+        more, out = _projected(merger, states, below)
+        flops, flows = flops + more, flows or out
+    return Seeing(flops, states, flows)
+
+
+def _windows(units: int, span: int) -> int:
+    """Return the pairs within windows of `span` x `span` that cover a square of `units` a side."""
+    widths = [min(span, units - start) for start in range(0, units, span)]
+    return sum(width**2 for width in widths) ** 2
+
+
+def _mllama(base: Any, edge: int) -> Seeing:
+    """Return the part of an mllama's picture.
+
+    Its tower is given all tiles, and a picture's own attend to the empty ones too; only its own are
+    read by the language model.
+    """
+    vision = base.config.vision_config
+    patches = (vision.image_size // vision.patch_size) ** 2
+    own = min(vision.max_num_tiles, (edge // vision.image_size) ** 2 or 1)
+    # The state of the class, and as many more as make a multiple of eight.
+    rows = vision.max_num_tiles * (-(-(patches + 1) // 8) * 8)
+    pairs = [rows**2] * max(vision.num_hidden_layers, vision.num_global_layers)
+    flops, flows = _tower(base.model.vision_model, vision.max_num_tiles * patches, rows, pairs)
+    states = own * (patches + 1)
+    more, flows = _projected(base.model.multi_modal_projector, states, flows)
+    return Seeing(flops + more, states, flows)
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """Dense peaks of a GPU in TFLOPS: bfloat16 or float16 with sums in float32, tf32, float32.
+
+    None where it has no such units. `source` is the NVIDIA document that prints them; where it
+    prints a figure for sparse matrices alone, half of that is taken.
+    """
+
+    name: str
+    half: float
+    tf32: float | None
+    single: float
+    source: str
+    brain: bool = True  # whether it multiplies bfloat16
+
+
+VOLTA, TURING = "V100 data sheet (2020)", "T4 data sheet (2019)"
+AMPERE, HOPPER = "A100 data sheet (2021)", "H100 data sheet (2024)"
+GRAPHICS = "Ampere GA102 architecture white paper, version 2.0"
+ADA = "Ada GPU architecture white paper, version 2.01"
+# Names as CUDA gives them. A name must match whole: a MIG slice, a laptop's chip or a variant for
+# another market ends otherwise and has another peak.
+PEAKS = (
+    Peak(r"Tesla V100-SXM[23]-\d+GB(-LS)?", 125, None, 15.7, VOLTA, brain=False),
+    Peak(r"Tesla V100-PCIE-\d+GB", 112, None, 14, VOLTA, brain=False),
+    Peak(r"Tesla V100S-PCIE-\d+GB", 130, None, 16.4, VOLTA, brain=False),
+    Peak(r"Tesla T4", 65, None, 8.1, TURING, brain=False),
+    Peak(r"(NVIDIA )?A100-(SXM4|PCIE)-\d+GB|NVIDIA A100 80GB PCIe", 312, 156, 19.5, AMPERE),
+    Peak(r"NVIDIA A10", 125, 62.5, 31.2, "A10 data sheet (2021)"),
+    Peak(r"NVIDIA A40", 149.7, 74.8, 37.4, "A40 data sheet (2021)"),
+    Peak(r"NVIDIA RTX A6000", 154.8, 77.4, 38.7, GRAPHICS),
+    Peak(r"NVIDIA GeForce RTX 3090", 71, 35.6, 35.6, GRAPHICS),
+    Peak(r"NVIDIA L4", 121, 60, 30.3, "L4 data sheet (2023)"),
+    Peak(r"NVIDIA L40", 181.05, 90.5, 90.5, "L40 data sheet (2023)"),
+    Peak(r"NVIDIA L40S", 362.05, 183, 91.6, "L40S data sheet (2023)"),
+    Peak(r"NVIDIA GeForce RTX 4090", 165.2, 82.6, 82.6, ADA),
+    Peak(r"NVIDIA RTX 6000 Ada Generation", 364.25, 182.1, 91.1, "RTX 6000 Ada data sheet (2023)"),
+    Peak(r"NVIDIA H100 80GB HBM3", 989.5, 494.5, 67, HOPPER),
+    Peak(r"NVIDIA H100 PCIe", 756.5, 378, 51, "H100 data sheet (2022)"),
+    Peak(r"NVIDIA H100 NVL", 835.5, 417.5, 60, HOPPER),
+    Peak(r"NVIDIA GH200 \d+GB", 989.5, 494.5, 67, "GH200 data sheet (2023)"),
+    Peak(r"NVIDIA H200", 989.5, 494.5, 67, "H200 data sheet (2024)"),
+    Peak(r"NVIDIA H200 NVL", 835.5, 417.5, 60, "H200 data sheet (2024)"),
+    Peak(r"NVIDIA B200", 2250, 1100, 75, "HGX data sheet (2025), a GPU of HGX B200"),
+    Peak(r"NVIDIA GB200", 2500, 1250, 80, "GB200 NVL72 data sheet (2024), one of its GPUs"),
+)
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
+    """Return what a device does at most, in FLOPs a second, in matrix products of this type.
+
+    float32 counts as tf32 where PyTorch is allowed to use it. None for a CPU, for a GPU that is not
+    in `PEAKS` and for a type that it has no units for.
+    """
+    if device.type != "cuda" or torch.version.hip:
+        return None
+    tf32 = torch.backends.cuda.matmul.allow_tf32
+    return peak_of(torch.cuda.get_device_name(device), dtype, tf32)
+
+
+def peak_of(name: str, dtype: torch.dtype, tf32: bool = False) -> float | None:
+    """Return the same for a GPU by its name; `tf32` says that float32 may be rounded to tf32."""
+    peak = next((each for each in PEAKS if re.fullmatch(each.name, name)), None)
+    if peak is None:
+        return None
+    known = {
+        torch.float16: peak.half,
+        torch.bfloat16: peak.half if peak.brain else None,
+        torch.float32: (peak.tf32 if tf32 else None) or peak.single,
+    }
+    found = known.get(dtype)
+    return None if found is None else 1e12 * found

@@ -1,0 +1,67 @@
+"""What a run's provenance.json says beyond what was asked for: seeds, data, sizes, memory."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+
+from matcg.seeds import derive
+from matcg.train.attempt import peak_mb
+from matcg.weights import part_of
+
+
+def seeds_of(seed: int, epochs: int) -> dict[str, Any]:
+    """Return a run's seed with those derived from it: of new weights, of each epoch's order."""
+    order = [derive(seed, "order", epoch) for epoch in range(epochs)]
+    return {"run": seed, "weights": derive(seed, "weights"), "order": order}
+
+
+def digests_of(mix: Path, data: Path) -> dict[str, str | None]:
+    """Return the SHA-256 of the training file of each subset of a mix, by the subset's name.
+
+    None where it cannot be read any more: that must not cost a run that is trained. What its
+    samples were is in the run's digest too.
+    """
+    names = pq.read_table(mix, columns=["subset"]).column(0).unique().to_pylist()
+    return {name: digest_of(data / name / "train.parquet") for name in sorted(names)}
+
+
+def digest_of(file: Path) -> str | None:
+    """Return a file's SHA-256, None where it cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def parameters_of(model: nn.Module) -> dict[str, dict[str, int]]:
+    """Return how many parameters each part has, and how many of them are trained.
+
+    Adapters are of the part that they adapt. A matrix that is shared is counted once.
+    """
+    every: Counter[str] = Counter()
+    trained: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        every[part_of(name)] += parameter.numel()
+        trained[part_of(name)] += parameter.numel() * parameter.requires_grad
+    return {part: {"all": every[part], "trained": trained[part]} for part in sorted(every)}
+
+
+def peaks_of(
+    rows: Sequence[Mapping[str, float | None]], device: torch.device
+) -> dict[str, int | None]:
+    """Return the peak memory in MB: of tensors on the GPU over all tries, of this try's process.
+
+    `rows` are those of metrics.jsonl. On a CPU `device` is None, and `process` is of all tries.
+    """
+    before = round(max((row.get("peak_mb") or 0 for row in rows), default=0))
+    now = peak_mb(torch.device("cpu"))
+    if device.type == "cpu":
+        return {"device": None, "process": max(before, now)}
+    return {"device": max(before, peak_mb(device)), "process": now}
