@@ -14,7 +14,7 @@ from transformers import CLIPImageProcessorPil
 from matcg.config import Recipe
 from matcg.errors import ConfigError
 from matcg.prompts import prompt_of
-from matcg.train.checks import check_processor
+from matcg.train.checks import check_processor, follows_template
 from matcg.train.model import choose_parameters, last_logits, load
 from matcg.train.siblings import ARCHITECTURES, make_sibling
 from sibling_fixtures import NAMES, parts, questions, siblings, start
@@ -143,6 +143,26 @@ def test_a_prompt_that_begins_twice_is_refused(siblings, reader):
     wrong = backbone.model_copy(update={"prompt": bare})
     with pytest.raises(ConfigError, match=r"begin twice with <\|begin_of_text\|>; write it in"):
         check_processor(reader("llama-3.2-11b-vision").processor, wrong)
+
+
+LLAVA = (
+    "{% for message in messages %}{{ message['role'].upper() + ': ' }}"
+    "{% for part in message['content'] %}"
+    "{{ '<image>\n' if part['type'] == 'image' else part['text'] + ' ' }}"
+    "{% endfor %}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "follows"),
+    [(LLAVA, True), (LLAVA.replace("ASSISTANT:", "ANSWER:"), False), (None, None)],
+)
+def test_a_prompt_is_compared_with_the_processors_own(siblings, reader, capsys, template, follows):
+    backbone, processor = siblings("llava-1.5-7b"), reader("llava-1.5-7b").processor
+    processor.chat_template = template
+    assert follows_template(processor, backbone) is follows
+    said = capsys.readouterr().out
+    assert ("'USER: <image>\\n{question} ANSWER:'" in said) == (follows is False)
 
 
 @pytest.mark.parametrize("token", ["", "<image><image>"])

@@ -60,6 +60,27 @@ def check_processor(processor: Any, backbone: Backbone) -> None:
         )
 
 
+def follows_template(processor: Any, backbone: Backbone) -> bool | None:
+    """Return whether the prompt is what the processor's own chat template makes; None without one.
+
+    Another prompt is allowed, since fine-tuning learns it, and said on the way.
+    """
+    if not getattr(processor, "chat_template", None):
+        return None
+    content = [{"type": "image"}, {"type": "text", "text": "{question}"}]
+    made = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+    same = bool(made == backbone.prompt)
+    if not same:
+        print(
+            f"backbone {backbone.name}: its prompt is {backbone.prompt!r}, the processor's chat"
+            f" template would make {made!r}",
+            flush=True,
+        )
+    return same
+
+
 def _frame(edge: int) -> Image.Image:
     """Return a black square with a white line of one pixel along its edges."""
     picture = Image.new("RGB", (edge, edge))

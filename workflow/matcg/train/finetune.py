@@ -24,7 +24,7 @@ from matcg.samples import LETTERS
 from matcg.seeds import derive
 from matcg.train.attempt import Attempt, Stop, disk_errors
 from matcg.train.checkpoint import FORMAT, Store
-from matcg.train.checks import check_processor
+from matcg.train.checks import check_processor, follows_template
 from matcg.train.flops import Work
 from matcg.train.launch import launch
 from matcg.train.lock import Claim, held
@@ -173,6 +173,7 @@ def produce(
             model = copy_of_whole(model, job.backbone, world.first)
         if world.first:
             facts = {
+                "chat_template": follows_template(processor, job.backbone),
                 "samples": len(tasks),
                 "parameters": sizes,
                 "letters": dict(zip(LETTERS, letters, strict=False)),
