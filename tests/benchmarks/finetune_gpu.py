@@ -53,7 +53,8 @@ def measure(told: argparse.Namespace) -> None:
             for key in ("shape", "device", "dtype", "batch", "warm", "steps", "threads", "workers")
         }
         Path(name, "told.json").write_text(json.dumps(settings))
-        called(["make", name], until)
+        if error := called(["make", name], until).get("error"):
+            sys.exit(f"weights and samples could not be made: {error}")
         print(head(), flush=True)
         slowest = 0.0
         for case in cases(told):
@@ -93,7 +94,10 @@ def called(words: list[str], until: float) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"error": "stopped: no time left"}
     if done.returncode:
-        sys.exit(f"{' '.join(words)} ended with code {done.returncode}:\n{done.stderr[-4000:]}")
+        # Out of memory, for one: the other cases still tell something.
+        print(f"{' '.join(words)}:\n{done.stderr[-4000:]}", file=sys.stderr)
+        last = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
+        return {"error": last[:200].replace("|", "/")}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -256,7 +260,7 @@ def samples(n: int, edge: int) -> Iterator[Any]:
 
 def counted(folder: Path, backbone: Any) -> dict[str, Any]:
     """Return the mean tokens of a sample, image tokens included, and operations by method."""
-    from transformers import AutoConfig, AutoProcessor
+    from transformers import AutoProcessor
 
     from matcg.prompts import begins_itself, picture_of, prompt_of
     from matcg.samples import read_samples
@@ -271,50 +275,25 @@ def counted(folder: Path, backbone: Any) -> dict[str, Any]:
         )["input_ids"][0]
         lengths.append(len(ids))
     tokens = statistics.fmean(lengths)
-    config = AutoConfig.from_pretrained(backbone.weights)
     methods = {
-        name: operations(config, recipe, tokens) for name, recipe in backbone.recipes.items()
+        name: operations(backbone, recipe, tokens) for name, recipe in backbone.recipes.items()
     }
     return {"tokens": tokens, "operations": methods}
 
 
-def operations(config: Any, recipe: Any, tokens: float) -> float:
-    """Return the additions and multiplications that training on one sample takes.
-
-    A matrix takes two a weight and token forward, two more for the slope of its input and two for
-    its own where it is trained; attention takes two products of tokens x tokens x width, half of
-    them masked in the language model. The head counts for the one token it is needed at. Layers
-    computed again for checkpointing do not count: MFU is of what the task takes.
-    """
-    weights = matrices(config)
-    text, vision = config.text_config, config.vision_config
-    patches = config.image_seq_length
-    forward = {
-        "llm": 2 * weights["llm"] * tokens
-        + 2 * tokens**2 * text.hidden_size * text.num_hidden_layers
-        + 2 * text.hidden_size * text.vocab_size,
-        "projector": 2 * weights["projector"] * patches,
-        "tower": 2 * weights["tower"] * (patches + 1)
-        + 4 * (patches + 1) ** 2 * vision.hidden_size * vision.num_hidden_layers,
-    }
-    times = 3 if recipe.method == "full" else 2
-    return sum(forward[part] * (times if part in recipe.trains else 1) for part in forward)
-
-
-def matrices(config: Any) -> dict[str, int]:
-    """Return the weights in the matrices of each part, the language model's head left out."""
+def operations(backbone: Any, recipe: Any, tokens: float) -> float:
+    """Return the operations that training on one sample takes (`matcg.train.flops`)."""
     import torch
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoConfig, AutoModelForImageTextToText
 
-    from matcg.weights import part_of
+    from matcg.train.flops import Work
+    from matcg.train.model import choose_parameters
 
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
-    found = dict.fromkeys(("llm", "projector", "tower"), 0)
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and "lm_head" not in name:
-            found[part_of(name)] += module.weight.numel()
-    return found
+        config = AutoConfig.from_pretrained(backbone.weights)
+        model = choose_parameters(AutoModelForImageTextToText.from_config(config), recipe)
+    work = Work.of(model, backbone.image.size)
+    return work.flops([round(tokens)], 1) if work else float("nan")
 
 
 def read(path: Path) -> dict[str, Any]:
