@@ -11,6 +11,8 @@ import psutil
 import pytest
 from repository import fresh_copy, snakemake, start
 
+from matcg.train.lock import read
+
 pytestmark = pytest.mark.slow
 
 CONFIG = ("--configfile", "tests/configs/small.yaml")
@@ -19,15 +21,18 @@ LIMIT = 600  # seconds until a run is being fine-tuned, after all preparation on
 
 
 def fine_tuning(process: subprocess.Popen[str], folder: Path) -> psutil.Process:
-    """Wait until a run is finished and the next one is being trained; return its process."""
+    """Wait until a run is finished and the next one is being trained; return its process.
+
+    Which one that is says the run's lock: when a process began is known to a second only.
+    """
     end = time.monotonic() + LIMIT
     while time.monotonic() < end and process.poll() is None:
-        last = max(finished(folder).values(), default=None)
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                later = last is not None and child.create_time() * 1e9 > last
-                if later and any("finetune.py" in word for word in child.cmdline()):
-                    return child
+        for lock in folder.glob("results/runs/*/*/*/*/unfinished/lock.json"):
+            holder = read(lock)
+            ended = (lock.parents[1] / "provenance.json").exists()
+            if holder and finished(folder) and not ended:
+                with suppress(psutil.NoSuchProcess):
+                    return psutil.Process(holder.pid)
         time.sleep(0.1)
     raise AssertionError((folder / "said.txt").read_text())
 
