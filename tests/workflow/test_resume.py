@@ -191,7 +191,7 @@ def test_without_memory_step_samples_and_remedy_are_named(harmed, place):
     done = harmed(step=2)
     assert done.returncode == 1
     assert "matcg: out of memory on cpu at step 2, with 200 samples at a time (" in done.stderr
-    assert "Set `micro_batch` in the backbone's resources to less than 200" in done.stderr
+    assert "In the backbone's resources set `micro_batch` to less than 200" in done.stderr
     ids = done.stderr.split("(")[1].split(")")[0].split(", ")
     known = {sample.sample_id for sample in read_samples(place / SUBSET / "train.parquet")}
     assert len(ids) == 200
