@@ -157,6 +157,16 @@ def test_everything_is_trained_and_recorded(train, tiny, data, samples, tmp_path
     assert not list(out.glob("*.part"))
 
 
+def test_another_prompt_than_the_templates_is_said_before_training(train, tiny, tmp_path, capsys):
+    weights = tmp_path / "templated"
+    shutil.copytree(tiny.weights, weights)
+    (weights / "chat_template.jinja").write_text("{{ messages[0]['role'] }}:")
+    out = train(recipe(), backbone=tiny.model_copy(update={"weights": str(weights), "_digest": ""}))
+    assert json.loads((out / "provenance.json").read_text())["chat_template"] is False
+    said = capsys.readouterr().out
+    assert 0 <= said.index("chat template would make 'user:'") < said.index("step 2 of 2")
+
+
 def test_what_a_step_computes_is_counted(train, started, samples, monkeypatch):
     monkeypatch.setattr(loop, "peak_flops", lambda *_: 1e10)
     out = train(recipe(batch_size=5), out="counted")

@@ -104,9 +104,9 @@ def finetune(
     """Fine-tune `backbone` on `mix`; write weights, metrics.jsonl and provenance.json to `out`.
 
     A process works on it for each device that this one has leased, on each of so many `nodes` of
-    the Slurm job that it runs in. What a try has done is kept in
-    `store` (`out/unfinished` if not said) until all three are there, at least every so many
-    `minutes` (None: only when asked to stop).
+    the Slurm job that it runs in. What a try has done is kept in `store` (`out/unfinished` if not
+    said) until all three are there, at least every so many `minutes` (None: only when asked to
+    stop).
 
     Raises:
         DataError: a sample is missing or damaged, or training diverged.
@@ -160,6 +160,8 @@ def produce(
         torch.manual_seed(derive(job.seed, "weights"))
         model, processor = load(job.backbone.weights, job.backbone, str(world.device))
         check_processor(processor, job.backbone)
+        # Before training, which may take a day: who reads the log can still stop it.
+        follows = follows_template(processor, job.backbone) if world.first else None
         model = choose_parameters(model, job.recipe)
         sizes, work = parameters_of(model), Work.of(model, job.backbone.image.size)
         answers = spread(model, job.backbone, world)
@@ -173,7 +175,7 @@ def produce(
             model = copy_of_whole(model, job.backbone, world.first)
         if world.first:
             facts = {
-                "chat_template": follows_template(processor, job.backbone),
+                "chat_template": follows,
                 "samples": len(tasks),
                 "parameters": sizes,
                 "letters": dict(zip(LETTERS, letters, strict=False)),
