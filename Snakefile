@@ -1,15 +1,19 @@
 # Compositional generalization of multimodal LLMs on medical images: the contents page.
 #
-# results/plan/{experiments,mixes,runs,evaluations,excluded,unused}.tsv  summary.md
-# results/throughput.tsv
-# results/data/{catalog}/{subset}/{train,test}.parquet  quarantine.tsv  summary.json
-# results/data/{summary,quarantine,images,leaks,overlaps,audit,leaked}.tsv  results/check_images.tsv
-# results/mixes/{mix}.parquet  results/converted/{backbone}/{digest}/
-# results/runs/{backbone}/{recipe}/{mix}/seed{seed}/weights/  metrics.jsonl  provenance.json
-# results/answers/{backbone}/{group}.parquet  results/predictions/{backbone}/{catalog}/{subset}.parquet
-# results/experiments/{experiment}/{tables,figures}/  headline.json
-# results/paper/{experiment}_{tests,counts}.*  agreement.*
-# results/figures/world.png  results/report.html  results/benchmarks/  logs/
+# Where `-#` follows a name, it is the digest of all that decides what lies there (identity.py).
+#
+# results/plans/{plan-#}/{experiments,mixes,runs,evaluations,subsets,excluded,used,unused}.tsv
+#     summary.md  agreement.*           results/plan is a link to the last plan
+# results/report-{plan-#}.html          results/report.html is a link to the last plan's
+# results/data/{catalog}/{subset-#}/{train,test}.parquet  quarantine.tsv  summary.json
+# results/mixes/{mix-#}.parquet  results/converted/{backbone}/{#}/
+# results/runs/{backbone-#}/{recipe-#}/{mix-#}/seed{seed}/weights/  metrics.jsonl  provenance.json
+# results/answers/{backbone-#}/{recipe-#}/{mix-#}/seed{seed}/{catalog}/{target-#}.parquet
+# results/answers/{backbone-#}/{group-#}.json
+# results/experiments/{experiment-#}/plan/*.tsv  {tables,figures}/  headline.json
+#     data/{summary,quarantine,images,leaks,overlaps,audit,leaked}.tsv
+# results/paper/{table-#}/{table}_{tests,counts}.*  results/figures/world-{#}.png
+# results/throughput.tsv  results/check_images.tsv  results/benchmarks/  logs/
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -42,8 +46,7 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        "results/plan/summary.md",
-        "results/report.html",
+        wanted,
 
 
 include: "rules/paper.smk"
@@ -55,9 +58,9 @@ onstart:
 
 
 onsuccess:
-    note_throughput()
+    finish()
     print(headlines())
 
 
 onerror:
-    note_throughput()
+    finish()

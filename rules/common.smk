@@ -4,21 +4,32 @@ import gc
 import json
 import sys
 from collections import defaultdict
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from matcg import config as files
-from matcg import devices, partition, price, throughput, versions
+from matcg import devices, identity, partition, price, throughput, unused, versions
 from matcg.config import by_tag, find_origins, load_project
 from matcg.errors import MatcgError
 from matcg.groups import find_groups
-from matcg.plan import BASELINE, make_plan, run_of, tag_of
-from matcg.plan_tables import digest, read_tests, render, summarise
+from matcg.places import (
+    Places,
+    experiment_folder,
+    needed,
+    plan_name,
+    point_to,
+    report_as_linked,
+)
+from matcg.plan import BASELINE, make_plan, tag_of
+from matcg.plan_tables import digest as plan_digest
+from matcg.plan_tables import read_tests, render, summarise
 from matcg.published import has_gains
+from matcg.unused import older_layout
 
 PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml"))
 COLLECTIONS = {"paper": "paper", **{name: f"paper/{name}" for name in PAPER}}
@@ -58,38 +69,42 @@ def read_plan():
 
 
 PROJECT, PLAN, ORIGINS = read_plan()
+PLACES = Places.of(PROJECT)
 CATALOGS = PROJECT.catalogs
-BACKBONES = PROJECT.backbones
-IDENTITIES = {name: backbone.identity() for name, backbone in BACKBONES.items()}
+TRAINED = {PLACES.trained[name]: each for name, each in PROJECT.backbones.items()}
+ASKED = {PLACES.asked[name]: each for name, each in PROJECT.backbones.items()}
+BACKBONES = TRAINED | ASKED
 SETTINGS = {name: backbone.canonical() for name, backbone in BACKBONES.items()}
 ORIGINALS = {
     backbone.weights: backbone.original.identity()
-    for backbone in BACKBONES.values()
+    for backbone in PROJECT.backbones.values()
     if backbone.original
 }
 DECLARED = {experiment.name: experiment for experiment in PROJECT.experiments}
-EXPERIMENTS = list(DECLARED)
 SHOW_MISSING = PROJECT.config.missing == "show"
-MIXES = {mix.id: mix for mix in PLAN.mixes}
-ADDED = {each.name: sum(each.general.values()) for each in PROJECT.experiments}
-SIZES = {row.mix: row.n_train + ADDED[row.experiment] for row in PLAN.rows if row.mix}
-EVALUATIONS = {(e.backbone, e.catalog, e.target): e for e in PLAN.evaluations}
+MIXES = {mix.name: mix for mix in PLAN.mixes}
+SUBSETS = {(c, PLACES.names.subset(c, name)): name for c, name in PLAN.subsets}
 GROUPS = find_groups(PLAN, PROJECT.config.engine.runs)
-GROUP_OF = {(name, run): group for (name, group), runs in GROUPS.items() for run in runs}
+ANSWERING = {(PLACES.asked[name], group): runs for (name, group), runs in GROUPS.items()}
 TAGGED = by_tag(PROJECT.protocols.values())
 RECIPES = {
-    (name, recipe): settings.canonical()
-    for name, backbone in BACKBONES.items()
+    (PLACES.trained[name], PLACES.names.recipe(name, recipe)): settings.canonical()
+    for name, backbone in PROJECT.backbones.items()
     for recipe, settings in backbone.recipes.items()
 }
-AGREEMENT = [f"results/paper/agreement.{ending}" for ending in ("csv", "md", "tex")]
+PLAN_TABLES = ["experiments", "mixes", "runs", "evaluations", "subsets", "excluded"]
 DATA_TABLES = ["summary", "images", "quarantine", "leaks", "overlaps", "audit"]
 LAUNCHED = set()  # rules with jobs in this call, once it has started
 CEILINGS = {}  # the most that a backbone's recipe can ask for, on Slurm
 PHANTOMS = sorted(name for name in CATALOGS if CATALOGS[name].reader == "phantom")
+WORLD = [
+    f"results/figures/world-{identity.digest(versions.WORLD, CATALOGS[name].canonical())}.png"
+    for name in PHANTOMS[:1]
+]
 gc.freeze()
 
 
+# Where a name ends in a digest of what decides what lies there, so does the wildcard's value.
 wildcard_constraints:
     catalog=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     subset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
@@ -98,6 +113,8 @@ wildcard_constraints:
     group=r"[A-Za-z0-9][A-Za-z0-9._+-]*",
     recipe=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     experiment=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    plan=r"[A-Za-z0-9][A-Za-z0-9._+-]*",
+    digest=r"[0-9a-f]{8}",
     seed=r"\d+",
 
 
@@ -106,11 +123,6 @@ def planned(table, key):
     if key not in table:
         raise SystemExit(f"matcg: {key} is not in the plan; results/plan lists what is")
     return table[key]
-
-
-def data_files(name):
-    """Return a file of every subset in the plan."""
-    return [f"results/data/{catalog}/{subset}/{name}" for catalog, subset in PLAN.subsets]
 
 
 def end_with_job():
@@ -123,11 +135,31 @@ def end_with_job():
         workflow.scheduling_settings.max_jobs_per_timespan = None
 
 
+def samples(catalog, names, side):
+    """Return a file of samples of each of some subsets."""
+    return [f"{PLACES.subset(catalog, name)}/{side}.parquet" for name in names]
+
+
 def train_files(wildcards):
     """Return the training samples that a mix draws from."""
     end_with_job()
     mix = planned(MIXES, wildcards.mix)
-    return [f"results/data/{mix.catalog}/{name}/train.parquet" for name, _ in mix.parts]
+    return samples(mix.catalog, [name for name, _ in mix.parts], "train")
+
+
+def test_files(wildcards):
+    """Return the test questions whose pictures a mix must not hold."""
+    mix = planned(MIXES, wildcards.mix)
+    return samples(mix.catalog, mix.targets, "test")
+
+
+def mix_of(wildcards):
+    """Return a mix, with the folders of its subsets and targets, as JSON."""
+    mix = planned(MIXES, wildcards.mix)
+    names = {*mix.targets, *(name for name, _ in mix.parts)}
+    folders = {name: PLACES.subset(mix.catalog, name) for name in sorted(names)}
+    distance = CATALOGS[mix.catalog].near_duplicates
+    return json.dumps({"mix": asdict(mix), "folders": folders, "distance": distance})
 
 
 def base_weights(wildcards):
@@ -138,44 +170,26 @@ def base_weights(wildcards):
 
 @cache
 def users():
-    """Return the rows of the plan that train on each mix."""
+    """Return the experiments that train on each mix."""
     found = defaultdict(list)
-    for row in PLAN.rows:
-        if row.mix:
-            found[row.mix].append(row)
+    for name, part in PLAN.parts.items():
+        for mix in part.mixes:
+            found[mix.name].append(DECLARED[name])
     return dict(found)
 
 
-def audited():
-    """Return each mix with each target it is tested on, and whether it may hold leaks, as JSON."""
-    uses = {(r.catalog, r.mix, r.target, MIXES[r.mix].leaky) for r in PLAN.rows if r.mix}
-    return json.dumps(sorted(uses))
+def size_of(mix):
+    """Return the number of samples of every trained arm of the experiments that use a mix."""
+    one, *_ = users()[mix]
+    rows = PLAN.parts[one.name].rows
+    asked = next(row.n_train for row in rows if row.mix == MIXES[mix].id)
+    return asked + sum(one.general.values())
 
 
 def leak_policy(mix):
     """Return what is done about leaks in a mix: the strictest of its experiments decides."""
-    if MIXES[mix].leaky:
-        return "report"
-    names = {row.experiment for row in users()[mix]}
-    policies = {each.leaks for each in PROJECT.experiments if each.name in names}
-    return "error" if "error" in policies else "drop"
-
-
-def leak_search():
-    """Return whose test images are looked for in whose training images, a catalog each, as JSON."""
-    asked = []
-    for name, settings in CATALOGS.items():
-        parts = {part for mix in PLAN.mixes if mix.catalog == name for part, _ in mix.parts}
-        asked.append(
-            {
-                "catalog": name,
-                "targets": sorted({row.target for row in PLAN.rows if row.catalog == name}),
-                "sources": sorted(parts),
-                "distance": settings.near_duplicates,
-                "known": [overlap.model_dump() for overlap in settings.overlaps],
-            }
-        )
-    return json.dumps(asked, sort_keys=True)
+    policies = {each.leaks for each in users()[mix]}
+    return next(each for each in ("error", "drop", "report") if each in policies)
 
 
 @cache
@@ -215,81 +229,173 @@ def source_links(names):
         raise SystemExit(f"matcg: {error}")
 
 
-def asked_identity(name):
-    """Return what decides a backbone's answers: what it is, and what it is asked with."""
-    return planned(IDENTITIES, name) + BACKBONES[name].asked()
-
-
 def group_runs(wildcards):
-    """Return the runs that one engine answers for."""
-    return planned(GROUPS, (wildcards.backbone, wildcards.group))
-
-
-@cache
-def asked_of():
-    """Return for each (backbone, run) what it is asked: catalog, target and end of the name."""
-    found = defaultdict(list)
-    for each in PLAN.evaluations:
-        for name in each.runs:
-            place = (each.catalog, each.target, tag_of(name))
-            found[each.backbone, run_of(name)].append(place)
-    return dict(found)
+    """Return what the runs that one engine answers for are asked, by their places."""
+    return planned(ANSWERING, (wildcards.backbone, wildcards.group))
 
 
 def group_asked(wildcards):
     """Return what each run of a group is asked, as JSON."""
-    runs = group_runs(wildcards)
-    return json.dumps({run: asked_of()[wildcards.backbone, run] for run in runs})
+    return json.dumps({run: list(map(sheet, asked)) for run, asked in group_runs(wildcards).items()})
+
+
+def sheet(asked):
+    """Return of an evaluation what `read_asked` needs."""
+    folder = PLACES.names.subset(asked.catalog, asked.target)
+    file = asked.place.removeprefix(f"{asked.run}/")
+    return asked.catalog, asked.target, folder, tag_of(asked.asked), file
 
 
 def group_weights(wildcards):
     """Return the weights of a group's runs."""
     end_with_job()
-    runs = group_runs(wildcards)
-    return [f"results/runs/{wildcards.backbone}/{run}/weights" for run in runs if run != BASELINE]
+    name = planned(BACKBONES, wildcards.backbone).name
+    return [PLACES.weights(name, run) for run in group_runs(wildcards) if run != BASELINE]
 
 
 def group_data(wildcards):
     """Return the questions that a group is asked, and the samples that examples come from."""
-    asked = {place for r in group_runs(wildcards) for place in asked_of()[wildcards.backbone, r]}
-    questions = {f"results/data/{catalog}/{name}/test.parquet" for catalog, name, _ in asked}
-    shown = {(catalog, name) for catalog, name, tag in asked if TAGGED[tag][0].shots}
-    pools = {f"results/data/{catalog}/{name}/train.parquet" for catalog, name in shown}
-    return sorted(questions | pools)
+    asked = {(e.catalog, e.target, tag_of(e.asked)) for e in chain(*group_runs(wildcards).values())}
+    shown = {place[:2] for place in asked if TAGGED[place[2]][0].shots}
+    questions = {file for c, name, _ in asked for file in samples(c, [name], "test")}
+    return sorted(questions | {file for c, name in shown for file in samples(c, [name], "train")})
 
 
 def protocols(wildcards):
     """Return the protocols that a group is asked by, as JSON."""
-    tags = {tag for run in group_runs(wildcards) for *_, tag in asked_of()[wildcards.backbone, run]}
+    tags = {tag_of(each.asked) for each in chain(*group_runs(wildcards).values())}
     used = {TAGGED[tag][0] for tag in tags}
     return json.dumps({p.name: json.loads(p.identity()) for p in used}, sort_keys=True)
 
 
-def gathered(wildcards):
-    """Return the groups that hold answers to a target's questions."""
-    names = planned(EVALUATIONS, (wildcards.backbone, wildcards.catalog, wildcards.subset)).runs
-    groups = {GROUP_OF[wildcards.backbone, run_of(name)] for name in names}
-    return sorted(f"results/answers/{wildcards.backbone}/{group}.parquet" for group in groups)
+@cache
+def experiments():
+    """Return the experiments by the names of their folders."""
+    return {identity.named(name, digest_of(each)): each for name, each in DECLARED.items()}
 
 
-def answer_names(wildcards):
-    """Return whose answers to a target's questions there are, as JSON."""
-    place = (wildcards.backbone, wildcards.catalog, wildcards.subset)
-    return json.dumps(planned(EVALUATIONS, place).runs)
+def digest_of(experiment):
+    """Return the digest of all that decides an experiment's tables and figures."""
+    told = (leak_search, claims, asked_by, published, layout, elements, mixes_of)
+    names = [(PLACES.trained[name], PLACES.asked[name]) for name in experiment.backbones]
+    steps = ("LEAKS", "AUDIT", "COMPARE", "FIGURES", "LEAK_PAIRS")
+    return identity.digest(
+        plan_digest(PLAN.parts[experiment.name]),
+        names,
+        [getattr(versions, step) for step in steps],
+        [function(experiment) for function in told],
+        source_links([experiment.catalog]),
+        experiment.leaks,
+        SHOW_MISSING,
+    )
 
 
 @cache
-def rows_by_experiment():
-    """Return the plan's rows of each experiment."""
-    found = defaultdict(list)
-    for row in PLAN.rows:
-        found[row.experiment].append(row)
-    return dict(found)
+def plan_place():
+    """Return the name of this plan with its digest."""
+    known = [*experiments(), versions.REPORT, WORLD]
+    return identity.named(plan_name(DECLARED), identity.digest(known))
 
 
-def experiment_rows(wildcards):
-    """Return the plan's rows of an experiment."""
-    return planned(rows_by_experiment(), wildcards.experiment)
+def of_experiment(function):
+    """Return a function of wildcards that says something of the experiment they name."""
+    return lambda wildcards: function(planned(experiments(), wildcards.experiment))
+
+
+def folders(file=""):
+    """Return a path below the folder of each experiment."""
+    return [f"{experiment_folder(place)}/{file}".rstrip("/") for place in experiments()]
+
+
+def report_file():
+    """Return the path of this plan's report."""
+    return f"results/report-{plan_place()}.html"
+
+
+def wanted(wildcards):
+    """Return what is made where nothing else is asked for.
+
+    The links to the last plan are set here too, since no hook of Snakemake runs where there is
+    nothing to do.
+    """
+    if workflow.is_main_process:
+        notice_older_layout()
+        if workflow.executor_plugin and not workflow.dryrun:
+            point_to(plan_place(), experiments())
+    return [f"results/plans/{plan_place()}/summary.md", report_file()]
+
+
+@cache
+def notice_older_layout():
+    """Say what there is of the layout whose names had no digests."""
+    if found := older_layout(Path("results")):
+        sys.stderr.write(
+            f"matcg: results/ holds {', '.join(found)} of the layout before digests stood in the"
+            " names: all of that stays as it is, and is made anew beside it"
+            f" (results/plans/{plan_place()}/{unused.FILE} lists what no plan needs)\n"
+        )
+
+
+def experiment_data(file):
+    """Return a function that gives a file of every subset of an experiment."""
+
+    def paths(experiment):
+        subsets = PLAN.parts[experiment.name].subsets
+        return [f"{PLACES.subset(*subset)}/{file}" for subset in subsets]
+
+    return of_experiment(paths)
+
+
+def leak_search(experiment):
+    """Return whose test images are looked for in whose training images, as JSON."""
+    part, settings = PLAN.parts[experiment.name], CATALOGS[experiment.catalog]
+    asked = {
+        "catalog": experiment.catalog,
+        "targets": sorted({row.target for row in part.rows}),
+        "sources": sorted({name for mix in part.mixes for name, _ in mix.parts}),
+        "distance": settings.near_duplicates,
+        "folders": {name: PLACES.subset(catalog, name) for catalog, name in part.subsets},
+        "known": [overlap.model_dump() for overlap in settings.overlaps],
+    }
+    return json.dumps(asked, sort_keys=True)
+
+
+def audited(experiment):
+    """Return each mix with each target it is tested on, as JSON."""
+    rows = PLAN.parts[experiment.name].rows
+    return json.dumps(sorted({(row.catalog, row.mix, row.target) for row in rows if row.mix}))
+
+
+def mixes_of(experiment):
+    """Return the file of each mix of an experiment."""
+    return {mix.id: PLACES.mix(mix) for mix in PLAN.parts[experiment.name].mixes}
+
+
+def plan_files(wildcards):
+    """Return the tables of an experiment's plan."""
+    folder = experiment_folder(wildcards.experiment)
+    return [f"{folder}/plan/{name}.tsv" for name in PLAN_TABLES]
+
+
+def rendered(experiment):
+    """Return the tables of an experiment's plan, by file name, as JSON."""
+    return json.dumps(render(PLAN.parts[experiment.name], PLACES))
+
+
+def about(experiment):
+    """Return what is said of an experiment in its folder."""
+    return f"Experiment {experiment.name}: {experiment.question or experiment.canonical()}"
+
+
+def short_name(wildcards):
+    """Return the experiment's name without its digest."""
+    return identity.plain(wildcards.experiment)
+
+
+def preparation(wildcards):
+    """Return all that the samples of a subset depend on, as canonical JSON."""
+    name = planned(SUBSETS, (wildcards.catalog, wildcards.subset))
+    return CATALOGS[wildcards.catalog].preparation(name).canonical()
 
 
 @cache
@@ -304,14 +410,21 @@ def costs():
 @cache
 def known_tests():
     """Return how many test questions prepared subsets have."""
-    return read_tests(Path("results/data/summary.tsv"))
+    targets = sorted({(row.catalog, row.target) for row in PLAN.rows})
+    return read_tests({target: Path(PLACES.subset(*target)) for target in targets})
 
 
 @cache
-def tables():
-    """Return the plan's tables and summary as canonical JSON."""
-    summary = summarise(PLAN, PROJECT, costs(), known_tests())
-    return json.dumps(render(PLAN) | {"summary.md": summary})
+def summary():
+    """Return the plan's summary, and kind and path of all that the plan needs, as JSON."""
+    used = [
+        *needed(PLAN, PLACES, GROUPS),
+        *(("converted weights", path) for path in ORIGINALS),
+        *(("experiment", path) for path in folders()),
+        ("plan", f"results/plans/{plan_place()}"),
+        ("report", report_file()),
+    ]
+    return json.dumps({"summary": summarise(PLAN, PROJECT, costs(), known_tests()), "used": used})
 
 
 def at_hand(paths):
@@ -319,64 +432,74 @@ def at_hand(paths):
     return sorted(path for path in set(paths) if not SHOW_MISSING or Path(path).exists())
 
 
-def predictions(wildcards):
-    """Return the answers that an experiment compares."""
-    rows = experiment_rows(wildcards)
-    return at_hand(f"results/predictions/{r.backbone}/{r.catalog}/{r.target}.parquet" for r in rows)
+def answers(experiment):
+    """Return the answers that an experiment compares: the records of all groups that give them.
+
+    Where missing ones are shown, the files of those that there are.
+    """
+    part = PLAN.parts[experiment.name]
+    if SHOW_MISSING:
+        return at_hand(map(PLACES.answers, part.evaluations))
+    groups = find_groups(part, PROJECT.config.engine.runs)
+    return sorted(PLACES.group(*group) for group in groups)
 
 
-def tests(wildcards):
+def tests(experiment):
     """Return the test questions of an experiment, which say what belongs to one patient."""
-    rows = experiment_rows(wildcards)
-    return sorted({f"results/data/{r.catalog}/{r.target}/test.parquet" for r in rows})
+    names = sorted({row.target for row in PLAN.parts[experiment.name].rows})
+    return samples(experiment.catalog, names, "test")
 
 
-def claims(wildcards):
+def claims(experiment):
     """Return what an experiment declares of its comparisons, as canonical JSON."""
-    experiment = planned(DECLARED, wildcards.experiment)
     return json.dumps({name: getattr(experiment, name) for name in ("family", "minimum_effect")})
 
 
-def asked_by(wildcards):
+def asked_by(experiment):
     """Return the protocols of an experiment, that of its comparisons first, as JSON."""
-    experiment = planned(DECLARED, wildcards.experiment)
     names = dict.fromkeys((experiment.protocol, *experiment.also))
     return json.dumps([json.loads(PROJECT.protocols[name].identity()) for name in names])
 
 
-def published(wildcards):
+def published(experiment):
     """Return what a paper prints for an experiment as canonical JSON, one list a number."""
-    planned(rows_by_experiment(), wildcards.experiment)
-    printed = PROJECT.published.get(wildcards.experiment, ())
-    return json.dumps([astuple(row) for row in printed])
+    return json.dumps([astuple(row) for row in PROJECT.published.get(experiment.name, ())])
 
 
-def layout(wildcards):
+def layout(experiment):
     """Return the question of an experiment and how its table is laid out, as canonical JSON."""
-    found = planned(DECLARED, wildcards.experiment)
-    shape = found.layout.model_dump(mode="json") if found.layout else None
-    return json.dumps({"question": found.question, "layout": shape}, sort_keys=True)
+    shape = experiment.layout.model_dump(mode="json") if experiment.layout else None
+    return json.dumps({"question": experiment.question, "layout": shape}, sort_keys=True)
 
 
-def short_name(experiment):
-    """Return what an experiment's own tables of the paper are called: `table3` of `paper-table3`."""
-    return experiment.removeprefix("paper-")
-
-
+@cache
 def tested():
-    """Return the experiments for which a paper prints gains, by the name of their tables."""
-    return {short_name(name): name for name, rows in PROJECT.published.items() if has_gains(rows)}
+    """Return the experiments for which a paper prints gains, by name and digest of their tables.
+
+    These are called `table3` where the experiment is `paper-table3`.
+    """
+    found = {}
+    for name, rows in PROJECT.published.items():
+        if has_gains(rows):
+            digest = identity.digest(versions.PUBLISHED_TEST, published(DECLARED[name]))
+            found[name.removeprefix("paper-"), digest] = DECLARED[name]
+    return found
 
 
-def metrics(wildcards):
+def agreement(wildcards):
+    """Return the tables of how far a paper's figures agree with ours."""
+    folder = f"results/plans/{plan_place()}"
+    return [f"{folder}/agreement.{ending}" for ending in ("csv", "md", "tex")]
+
+
+def metrics(experiment):
     """Return the training curves of an experiment's runs."""
-    rows = experiment_rows(wildcards)
-    return at_hand(f"results/runs/{r.backbone}/{r.run}/metrics.jsonl" for r in rows if r.mix)
+    return at_hand(f"{PLACES.run(run)}/metrics.jsonl" for run in PLAN.parts[experiment.name].runs)
 
 
-def catalog_elements(wildcards):
+def elements(experiment):
     """Return the elements of an experiment's catalog and of each subset as canonical JSON."""
-    catalog = CATALOGS[experiment_rows(wildcards)[0].catalog]
+    catalog = CATALOGS[experiment.catalog]
     subsets = {s.id: {"kind": s.kind, "elements": s.elements} for s in catalog.subsets}
     return json.dumps({"elements": catalog.elements, "subsets": subsets})
 
@@ -386,12 +509,17 @@ def needs(name, grows=False):
 
     def amount(wildcards, attempt):
         resources = planned(BACKBONES, wildcards.backbone).resources
-        recipe = wildcards.get("recipe")
-        asked = resources.amount(name, recipe)
-        most = CEILINGS.get((wildcards.backbone, recipe, name)) or asked * attempt
+        asked = resources.amount(name, recipe_of(wildcards))
+        most = CEILINGS.get((wildcards.backbone, wildcards.get("recipe"), name)) or asked * attempt
         return min(asked * attempt, most) if grows else asked
 
     return amount
+
+
+def recipe_of(wildcards):
+    """Return the recipe of a run as its backbone's file calls it; None of what is not trained."""
+    recipe = wildcards.get("recipe")
+    return recipe and identity.plain(recipe)
 
 
 def check_launch():
@@ -456,9 +584,9 @@ def share_devices():
     asked = defaultdict(int)
     for job in jobs:
         if "gpu" not in overridden.get(job.rule.name, {}):
-            name, recipe = job.wildcards.backbone, job.wildcards.get("recipe")
-            wanted = BACKBONES[name].resources.amount("gpu", recipe)
-            asked[name] = max(asked[name], wanted)
+            backbone = BACKBONES[job.wildcards.backbone]
+            amount = backbone.resources.amount("gpu", recipe_of(job.wildcards))
+            asked[backbone.name] = max(asked[backbone.name], amount)
     if not any(asked.values()):
         return
     total = workflow.global_resources
@@ -484,16 +612,16 @@ def require_data():
             )
 
 
-def note_throughput():
-    """Keep how fast the finished jobs were, for the price of the next plan."""
-    throughput.write(throughput.collect(PLAN, Path("results")))
+def finish():
+    """Keep how fast the finished jobs were, for the price of the next plan, and link to this one."""
+    throughput.write(throughput.collect(PLAN, PLACES))
+    point_to(plan_place(), experiments())
 
 
 def headlines():
     """Return each experiment's headline and where the report is, where they have been made."""
     if "report" not in LAUNCHED:
         return ""
-    found = [Path(f"results/experiments/{name}/headline.json") for name in EXPERIMENTS]
+    found = [Path(path) for path in folders("headline.json")]
     lines = [json.loads(path.read_text())["headline"] for path in found if path.exists()]
-    page = Path("results/report.html")
-    return "\n".join(lines + ([f"Report: {page}"] if page.exists() else []))
+    return "\n".join(lines + [f"Report: {page}" for page in report_as_linked(plan_place())])

@@ -4,34 +4,48 @@
 rule enumerate:
     output:
         tables=expand(
-            "results/plan/{name}.tsv",
-            name=["experiments", "mixes", "runs", "evaluations", "excluded", "unused"],
+            "results/plans/{{plan}}/{name}.tsv", name=[*PLAN_TABLES, "unused", "used"]
         ),
-        summary="results/plan/summary.md",
+        summary="results/plans/{plan}/summary.md",
     log:
-        "logs/enumerate.log",
+        "logs/enumerate/{plan}.log",
     localrule: True
     conda:
         "../envs/data.yaml"
     params:
-        digest=lambda wildcards: digest(PLAN),
-        # A function of `input` is no part of a job's identity; the digest above is.
-        tables=lambda wildcards, input: tables(),
+        # Functions of `input` are no part of a job's identity: that stands in the plan's name.
+        tables=lambda wildcards, input: json.dumps(render(PLAN, PLACES)),
+        told=lambda wildcards, input: summary(),
     script:
         "../workflow/scripts/enumerate.py"
+
+
+rule enumerate_experiment:
+    output:
+        expand("results/experiments/{{experiment}}/plan/{name}.tsv", name=PLAN_TABLES),
+    log:
+        "logs/enumerate/{experiment}.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        tables=lambda wildcards, input: of_experiment(rendered)(wildcards),
+        question=lambda wildcards, input: of_experiment(about)(wildcards),
+    script:
+        "../workflow/scripts/enumerate_experiment.py"
 
 
 # Without output, so that it runs whenever it is asked for: finished jobs change the price.
 rule plan:
     input:
-        rules.enumerate.output.tables,
+        lambda wildcards: f"results/plans/{plan_place()}/summary.md",
     log:
         "logs/plan.log",
     localrule: True
     conda:
         "../envs/data.yaml"
     params:
-        tables=lambda wildcards, input: tables(),
+        told=lambda wildcards, input: summary(),
     script:
         "../workflow/scripts/plan.py"
 
@@ -54,9 +68,7 @@ rule prepare:
         bundle=1,
         runtime=lambda wildcards: 2 if CATALOGS[wildcards.catalog].reader == "phantom" else 60,
     params:
-        preparation=lambda wildcards: planned(CATALOGS, wildcards.catalog)
-        .preparation(wildcards.subset)
-        .canonical(),
+        preparation=preparation,
         root=lambda wildcards, input: PROJECT.roots[wildcards.catalog],
         version=versions.PREPARE,
     script:
@@ -65,34 +77,37 @@ rule prepare:
 
 rule summarise:
     input:
-        summaries=data_files("summary.json"),
-        quarantines=data_files("quarantine.tsv"),
+        summaries=experiment_data("summary.json"),
+        quarantines=experiment_data("quarantine.tsv"),
     output:
         summary=report(
-            "results/data/summary.tsv",
+            "results/experiments/{experiment}/data/summary.tsv",
             caption="../workflow/report/data.rst",
             category="Data",
+            subcategory=short_name,
             labels={"data": "summary"},
         ),
         quarantine=report(
-            "results/data/quarantine.tsv",
+            "results/experiments/{experiment}/data/quarantine.tsv",
             caption="../workflow/report/data.rst",
             category="Data",
+            subcategory=short_name,
             labels={"data": "quarantine"},
         ),
         images=report(
-            "results/data/images.tsv",
+            "results/experiments/{experiment}/data/images.tsv",
             caption="../workflow/report/data.rst",
             category="Data",
+            subcategory=short_name,
             labels={"data": "images"},
         ),
     log:
-        "logs/summarise.log",
+        "logs/summarise/{experiment}.log",
     localrule: True
     conda:
         "../envs/data.yaml"
     params:
-        sources=lambda wildcards: source_links(CATALOGS),
+        sources=of_experiment(lambda experiment: source_links([experiment.catalog])),
         version=versions.PREPARE,
     script:
         "../workflow/scripts/summarise.py"
@@ -100,20 +115,20 @@ rule summarise:
 
 rule leaks:
     input:
-        train=data_files("train.parquet"),
-        test=data_files("test.parquet"),
+        train=experiment_data("train.parquet"),
+        test=experiment_data("test.parquet"),
     output:
-        leaks="results/data/leaks.tsv",
-        overlaps="results/data/overlaps.tsv",
+        leaks="results/experiments/{experiment}/data/leaks.tsv",
+        overlaps="results/experiments/{experiment}/data/overlaps.tsv",
     log:
-        "logs/leaks.log",
+        "logs/leaks/{experiment}.log",
     conda:
         "../envs/data.yaml"
     resources:
         mem_mb=8000,
         runtime=120,
     params:
-        asked=lambda wildcards: leak_search(),
+        asked=of_experiment(leak_search),
         version=versions.LEAKS,
     script:
         "../workflow/scripts/leaks.py"
@@ -122,9 +137,7 @@ rule leaks:
 rule mix:
     input:
         train=train_files,
-        # A target that is planned later makes this table anew; only where it finds that a mix has
-        # that target's images, which `audit` tells, is there reason to train again.
-        leaks=ancient("results/data/leaks.tsv"),
+        test=test_files,
     output:
         "results/mixes/{mix}.parquet",
     log:
@@ -134,16 +147,12 @@ rule mix:
     resources:
         mem_mb=4000,
         bundle=1,
-        runtime=2,
+        runtime=10,
     params:
-        parts=lambda wildcards: json.dumps(planned(MIXES, wildcards.mix).parts),
-        seed=lambda wildcards: MIXES[wildcards.mix].seed,
-        labels=lambda wildcards: MIXES[wildcards.mix].labels,
-        repeat=lambda wildcards: MIXES[wildcards.mix].repeat,
-        size=lambda wildcards: SIZES[wildcards.mix],
-        # Another experiment that uses this mix adds to these lists and changes no sample.
+        mix=mix_of,
+        # Another experiment that uses this mix changes these, and no sample.
+        size=lambda wildcards, input: size_of(wildcards.mix),
         forbidden=lambda wildcards, input: list(PLAN.forbidden[wildcards.mix]),
-        targets=lambda wildcards, input: sorted({row.target for row in users()[wildcards.mix]}),
         leaks=lambda wildcards, input: leak_policy(wildcards.mix),
         version=versions.MIX,
     script:
@@ -152,14 +161,14 @@ rule mix:
 
 rule audit:
     input:
-        mixes=expand("results/mixes/{mix}.parquet", mix=MIXES),
-        test=data_files("test.parquet"),
-        leaks="results/data/leaks.tsv",
+        mixes=of_experiment(lambda experiment: list(mixes_of(experiment).values())),
+        test=experiment_data("test.parquet"),
+        leaks="results/experiments/{experiment}/data/leaks.tsv",
     output:
-        audit="results/data/audit.tsv",
-        leaked="results/data/leaked.tsv",
+        audit="results/experiments/{experiment}/data/audit.tsv",
+        leaked="results/experiments/{experiment}/data/leaked.tsv",
     log:
-        "logs/audit.log",
+        "logs/audit/{experiment}.log",
     # Before hours of training on a mix that must not be trained on.
     priority: 1
     conda:
@@ -168,7 +177,10 @@ rule audit:
         mem_mb=8000,
         runtime=60,
     params:
-        uses=audited(),
+        uses=of_experiment(audited),
+        mixes=of_experiment(lambda experiment: json.dumps(mixes_of(experiment))),
+        asked=of_experiment(leak_search),
+        policy=of_experiment(lambda experiment: experiment.leaks),
         version=versions.AUDIT,
     script:
         "../workflow/scripts/audit.py"

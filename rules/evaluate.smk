@@ -1,13 +1,13 @@
-# Answers: one engine a group of runs, then one file a target.
+# Answers: one engine a group of runs, which keeps the answers of each run to each target.
 
 
 rule predict:
     input:
         weights=group_weights,
         data=group_data,
-        base=ancient(base_weights),
+        base=ancient(base_weights),  # as in `finetune`
     output:
-        "results/answers/{backbone}/{group}.parquet",
+        "results/answers/{backbone}/{group}.json",
     log:
         "logs/predict/{backbone}/{group}.log",
     benchmark:
@@ -20,32 +20,13 @@ rule predict:
         mem_mb=needs("mem_mb", grows=True),
         runtime=needs("runtime", grows=True),
     params:
-        identity=lambda wildcards: asked_identity(wildcards.backbone),
         asked=group_asked,
         protocols=protocols,
         backbone=lambda wildcards, input: SETTINGS[wildcards.backbone],
         engine=lambda wildcards, input: PROJECT.config.engine.canonical({"runs"}),
         data="results/data",
-        # Answers per run, kept between tries and plans: Snakemake deletes what is declared.
-        store=lambda wildcards, output: str(Path(output[0]).parent / "runs"),
-        timing=lambda wildcards, output: output[0].removesuffix(".parquet") + ".timing.json",
+        # Answers a run and target, kept between tries and plans: Snakemake deletes what is declared.
+        store=lambda wildcards, output: str(Path(output[0]).parent),
         version=versions.PREDICT,
     script:
         "../workflow/scripts/predict.py"
-
-
-rule gather:
-    input:
-        gathered,
-    output:
-        "results/predictions/{backbone}/{catalog}/{subset}.parquet",
-    log:
-        "logs/gather/{backbone}/{catalog}/{subset}.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        names=answer_names,
-        version=versions.GATHER,
-    script:
-        "../workflow/scripts/gather.py"

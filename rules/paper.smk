@@ -6,17 +6,21 @@ for collection in COLLECTIONS:
         name:
             collection
         input:
-            rules.all.input,
-            AGREEMENT if collection == "paper" else [],
+            wanted,
+            agreement if collection == "paper" else [],
 
 
 rule agreement:
     input:
-        expand("results/experiments/{name}/headline.json", name=sorted(PROJECT.published)),
+        lambda wildcards: [
+            f"{experiment_folder(place)}/headline.json"
+            for place, experiment in experiments().items()
+            if experiment.name in PROJECT.published
+        ],
     output:
-        AGREEMENT,
+        expand("results/plans/{{plan}}/agreement.{ending}", ending=["csv", "md", "tex"]),
     log:
-        "logs/agreement.log",
+        "logs/agreement/{plan}.log",
     localrule: True
     conda:
         "../envs/report.yaml"
@@ -30,20 +34,20 @@ rule agreement:
 rule published_test:
     output:
         expand(
-            "results/paper/{{name}}_{table}.{ending}",
+            "results/paper/{{name}}-{{digest}}/{{name}}_{table}.{ending}",
             table=["tests", "counts"],
             ending=["csv", "md", "tex"],
         ),
     log:
-        "logs/published_test/{name}.log",
+        "logs/published_test/{name}-{digest}.log",
     wildcard_constraints:
         name=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     localrule: True
     conda:
         "../envs/report.yaml"
     params:
-        published=lambda wildcards: json.dumps(
-            [astuple(row) for row in PROJECT.published[planned(tested(), wildcards.name)]]
+        published=lambda wildcards: published(
+            planned(tested(), (wildcards.name, wildcards.digest))
         ),
         version=versions.PUBLISHED_TEST,
     script:
@@ -52,4 +56,8 @@ rule published_test:
 
 rule published_tests:
     input:
-        expand("results/paper/{name}_{table}.md", name=tested(), table=["tests", "counts"]),
+        lambda wildcards: [
+            f"results/paper/{name}-{digest}/{name}_{table}.md"
+            for name, digest in tested()
+            for table in ("tests", "counts")
+        ],

@@ -3,25 +3,24 @@
 
 rule compare:
     input:
-        plan="results/plan/experiments.tsv",
-        predictions=predictions,
-        tests=tests,
-        leaked="results/data/leaked.tsv",
-        excluded="results/plan/excluded.tsv",
+        plan=plan_files,
+        answers=of_experiment(answers),
+        tests=of_experiment(tests),
+        leaked="results/experiments/{experiment}/data/leaked.tsv",
     output:
         tables=report(
             directory("results/experiments/{experiment}/tables"),
             patterns=["{name}.csv"],
             caption="../workflow/report/tables.rst",
             category="Tables",
-            subcategory="{experiment}",
+            subcategory=short_name,
             labels={"table": "{name}"},
         ),
         headline=report(
             "results/experiments/{experiment}/headline.json",
             caption="../workflow/report/headline.rst",
             category="Report",
-            labels={"part": "Headline of {experiment}"},
+            labels={"part": lambda wildcards: f"Headline of {short_name(wildcards)}"},
         ),
     log:
         "logs/compare/{experiment}.log",
@@ -31,11 +30,11 @@ rule compare:
         mem_mb=4000,
         runtime=30,
     params:
-        published=published,
-        claims=claims,
-        layout=layout,
-        protocols=asked_by,
-        subsets=catalog_elements,
+        published=of_experiment(published),
+        claims=of_experiment(claims),
+        layout=of_experiment(layout),
+        protocols=of_experiment(asked_by),
+        subsets=of_experiment(elements),
         show_missing=SHOW_MISSING,
         version=versions.COMPARE,
     script:
@@ -45,15 +44,15 @@ rule compare:
 rule figures:
     input:
         tables="results/experiments/{experiment}/tables",
-        metrics=metrics,
-        plan=["results/plan/experiments.tsv", "results/plan/mixes.tsv"],
+        metrics=of_experiment(metrics),
+        plan=plan_files,
     output:
         figures=report(
             directory("results/experiments/{experiment}/figures"),
             patterns=["{name}.svg"],
             caption="../workflow/report/figures.rst",
             category="Figures",
-            subcategory="{experiment}",
+            subcategory=short_name,
             labels={"figure": "{name}"},
         ),
     log:
@@ -64,7 +63,7 @@ rule figures:
         mem_mb=4000,
         runtime=30,
     params:
-        subsets=catalog_elements,
+        subsets=of_experiment(elements),
         version=versions.FIGURES,
     script:
         "../workflow/scripts/figures.py"
@@ -73,13 +72,13 @@ rule figures:
 rule world:
     output:
         sheet=report(
-            "results/figures/world.png",
+            "results/figures/world-{digest}.png",
             caption="../workflow/report/world.rst",
             category="Data",
             labels={"data": "phantom world"},
         ),
     log:
-        "logs/world.log",
+        "logs/world-{digest}.log",
     conda:
         "../envs/report.yaml"
     resources:
@@ -94,12 +93,17 @@ rule world:
 
 rule leak_pairs:
     input:
-        leaks="results/data/leaks.tsv",
+        leaks="results/experiments/{experiment}/data/leaks.tsv",
+        plan=plan_files,
     output:
-        png="results/figures/leaks.png",
-        svg=report("results/figures/leaks.svg", category="Data"),
+        png="results/experiments/{experiment}/data/leaks.png",
+        svg=report(
+            "results/experiments/{experiment}/data/leaks.svg",
+            category="Data",
+            subcategory=short_name,
+        ),
     log:
-        "logs/leak_pairs.log",
+        "logs/leak_pairs/{experiment}.log",
     conda:
         "../envs/report.yaml"
     resources:
@@ -113,27 +117,29 @@ rule leak_pairs:
 
 rule report:
     input:
-        # Looked at again, the plan is priced again; that is no reason for another report.
-        plan=ancient("results/plan/summary.md"),
-        data=expand("results/data/{name}.tsv", name=DATA_TABLES),
-        headlines=expand("results/experiments/{name}/headline.json", name=EXPERIMENTS),
-        figures=expand("results/experiments/{name}/figures", name=EXPERIMENTS),
-        world=["results/figures/world.png"] if PHANTOMS else [],
-        leak_pairs="results/figures/leaks.svg",
+        # Beside these lies the summary; that it is priced anew is no reason for another report.
+        plan=expand("results/plans/{{plan}}/{name}.tsv", name=PLAN_TABLES),
+        data=lambda wildcards: [
+            file for name in DATA_TABLES for file in folders(f"data/{name}.tsv")
+        ],
+        headlines=lambda wildcards: folders("headline.json"),
+        figures=lambda wildcards: folders("figures"),
+        world=WORLD,
+        leak_pairs=lambda wildcards: folders("data/leaks.svg"),
     output:
         report(
-            "results/report.html",
+            "results/report-{plan}.html",
             caption="../workflow/report/page.rst",
             category="Report",
             labels={"part": "The whole report"},
         ),
     log:
-        "logs/report.log",
+        "logs/report/{plan}.log",
     localrule: True
     conda:
         "../envs/report.yaml"
     params:
-        experiments=EXPERIMENTS,
+        experiments=lambda wildcards: dict(zip(DECLARED, folders(), strict=True)),
         config=lambda wildcards, input: PROJECT.config.canonical(),
         version=versions.REPORT,
     script:

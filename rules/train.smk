@@ -5,7 +5,9 @@ rule finetune:
     input:
         mix="results/mixes/{mix}.parquet",
         train=train_files,
-        # What decides these weights is part of the backbone's identity, and of their path.
+        # Converted weights that were removed and made again are newer than their runs, which stay.
+        # Nothing hides behind `ancient`: what decides weights, runs and answers, versions and
+        # scripts among it, is in their paths, so that a change of it is a file that is missing.
         base=ancient(base_weights),
     output:
         weights=directory("results/runs/{backbone}/{recipe}/{mix}/seed{seed}/weights"),
@@ -23,7 +25,6 @@ rule finetune:
         mem_mb=needs("mem_mb", grows=True),
         runtime=needs("runtime", grows=True),
     params:
-        identity=lambda wildcards: planned(IDENTITIES, wildcards.backbone),
         recipe=lambda wildcards: planned(RECIPES, (wildcards.backbone, wildcards.recipe)),
         # Where the weights lie is no part of what they are.
         backbone=lambda wildcards, input: SETTINGS[wildcards.backbone],

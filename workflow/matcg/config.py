@@ -50,7 +50,8 @@ LETTERS = "letters"  # the protocol that is used where none is named
 # Keys of a backbone that matter when it is asked, and to no training.
 ASKING = {"turn_end", "several_images", "engine"}
 CONVERTED = "results/converted"  # where the rule `convert` writes
-SMALL_WEIGHTS = 64_000_000  # bytes up to which weights are digested by content
+SMALL_WEIGHTS = 64_000_000  # bytes up to which weights are digested whole
+BLOCKS, BLOCK = 32, 4096  # blocks, and bytes of each, that stand for a larger file
 
 Kind = Literal["classification", "detection", "segmentation"]
 Relation = Literal["same", "other", "any"]
@@ -1191,7 +1192,11 @@ def digest_tree(folder: Path) -> str:
 
 
 def digest_weights(folder: Path) -> str:
-    """Return a digest of a weights folder: of the bytes where they are few, else of the sizes."""
+    """Return a digest of a weights folder: of all bytes where they are few, else of samples.
+
+    Weights that were trained on differ nearly everywhere, so that samples tell them from others of
+    the same size; the workflow is read too often for all bytes.
+    """
     files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
     whole = sum(path.stat().st_size for path in files) <= SMALL_WEIGHTS
     digest = hashlib.sha256()
@@ -1199,7 +1204,20 @@ def digest_weights(folder: Path) -> str:
         digest.update(f"{path.name} {path.stat().st_size} ".encode())
         if whole or path.suffix == ".json":
             digest.update(path.read_bytes())
+        else:
+            digest.update(sampled(path))
     return digest.hexdigest()
+
+
+def sampled(path: Path) -> bytes:
+    """Return some blocks of a file, evenly spaced from its first to its last bytes."""
+    last = max(0, path.stat().st_size - BLOCK)
+    blocks = []
+    with path.open("rb") as stream:
+        for number in range(BLOCKS):
+            stream.seek(last * number // (BLOCKS - 1))
+            blocks.append(stream.read(BLOCK))
+    return b"".join(blocks)
 
 
 def load_project(

@@ -1,29 +1,39 @@
 """Which runs one engine answers for: groups that stay what they are when runs are added.
 
-A group is where the work is done and no part of what an answer is: its size may change freely.
+A group is where the work is done and no part of what an answer is: its size may change freely. It
+is of one experiment, so that no experiment waits for what another one asks.
 """
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from matcg.plan import BASELINE, Plan, run_of
+from matcg.identity import digest, named, plain
+from matcg.plan import BASELINE, Evaluation, Plan
 
 BITS = 256
 
-Groups = dict[tuple[str, str], tuple[str, ...]]
+# What each run of a group is asked, by the place of the run.
+Group = dict[str, tuple[Evaluation, ...]]
+Groups = dict[tuple[str, str], Group]
 
 
 def find_groups(plan: Plan, size: int) -> Groups:
-    """Return the runs, at most `size`, of each (backbone, group) of a plan."""
-    runs: dict[str, set[str]] = defaultdict(set)
-    for each in plan.evaluations:
-        runs[each.backbone].update(map(run_of, each.runs))
-    return {
-        (backbone, name): group
-        for backbone, keys in sorted(runs.items())
-        for name, group in group_runs(keys, size).items()
-    }
+    """Return the groups of a plan, of at most `size` runs each, by backbone and name.
+
+    A name ends in a digest of what is asked: two experiments that ask the same share the group.
+    """
+    found: Groups = {}
+    for part in plan.parts.values() or [plan]:
+        asked: dict[str, dict[str, list[Evaluation]]] = defaultdict(lambda: defaultdict(list))
+        for each in part.evaluations:
+            asked[each.backbone][each.run].append(each)
+        for backbone, runs in sorted(asked.items()):
+            for name, keys in group_runs(runs, size).items():
+                group = {key: tuple(runs[key]) for key in keys}
+                places = [each.place for key in keys for each in group[key]]
+                found[backbone, named(name, digest(places))] = group
+    return found
 
 
 def group_runs(keys: Iterable[str], size: int) -> dict[str, tuple[str, ...]]:
@@ -40,7 +50,7 @@ def group_runs(keys: Iterable[str], size: int) -> dict[str, tuple[str, ...]]:
         else:
             recipes[key.split("/")[0]].append(key)
     groups = {
-        f"{recipe}+{bits or 'all'}": tuple(sorted(found))
+        f"{plain(recipe)}+{bits or 'all'}": tuple(sorted(found))
         for recipe, names in sorted(recipes.items())
         for bits, found in _split({name: _digest(name) for name in names}, size)
     }

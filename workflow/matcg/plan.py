@@ -1,16 +1,18 @@
-"""The plan: every mix, run and evaluation of the experiments, enumerated once.
+"""The plan: every mix, run and evaluation of the experiments, enumerated once, with its name.
 
 A pure function of frozen records: it reads no file and no clock, and the order in which anything is
 listed changes nothing. Aggregation takes its inputs from here and never looks what files exist.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Any
 
+from matcg import identity
 from matcg.arms import Case, Excluded, Scope, find_cases, label_of
-from matcg.config import Backbone, Experiment, Project, Protocol
+from matcg.config import Backbone, Experiment, Project, Protocol, by_tag
 from matcg.errors import ConfigError, MatcgError, nearest
 from matcg.mixes import Mix
 
@@ -19,6 +21,7 @@ __all__ = [
     "Evaluation",
     "Excluded",
     "Mix",
+    "Names",
     "Plan",
     "Row",
     "Run",
@@ -42,31 +45,35 @@ def tag_of(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Run:
-    """One fine-tuning; `key` names it among the runs of its backbone."""
+    """One fine-tuning; `place` is its folder below its backbone's, digests included."""
 
     backbone: str
     recipe: str
     mix: str
     seed: int
+    place: str = ""
 
     @property
     def key(self) -> str:
-        """Return `{recipe}/{mix}/seed{n}`, also its folder below the backbone's."""
+        """Return `{recipe}/{mix}/seed{n}`, which names it among the runs of an experiment."""
         return f"{self.recipe}/{self.mix}/seed{self.seed}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Evaluation:
-    """All runs of a backbone that answer one target's questions (`baseline` first).
+    """A run of a backbone that answers one target's questions by one protocol.
 
-    A run that is asked by another protocol than `letters` is named `{run}@{protocol}`, with the
-    number of the draw where there are several.
+    `asked` names its answers: the run, and `@{protocol}` where that is not `letters`, with the
+    number of the draw where there are several. `run` is the folder of the run's answers below its
+    backbone's, `place` their file: digests are in both.
     """
 
     backbone: str
     catalog: str
     target: str
-    runs: tuple[str, ...]
+    asked: str
+    run: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,8 +107,10 @@ class Row:
 class Plan:
     """Everything there is to do, sorted, each thing once.
 
-    `forbidden` gives, for a mix, the targets whose data must not be in it. `naive` counts the
-    trainings and evaluations there would be if every combination had arms of its own.
+    `forbidden` gives, for a mix by name, the targets whose data must not be in it. `subsets` are
+    catalog and id. `naive` counts the trainings and evaluations there would be if every combination
+    had arms of its own. `parts` are the plans of the single experiments: none of them depends on
+    which others there are.
     """
 
     rows: tuple[Row, ...]
@@ -112,6 +121,7 @@ class Plan:
     forbidden: Mapping[str, tuple[str, ...]]
     subsets: tuple[tuple[str, str], ...]
     naive: tuple[int, int]
+    parts: Mapping[str, "Plan"] = field(default_factory=dict)
 
 
 def make_plan(project: Project) -> Plan:
@@ -122,31 +132,102 @@ def make_plan(project: Project) -> Plan:
             asks more of a subset than its catalog gives.
         MatcgError: a target's data would be in a mix that must not hold it.
     """
-    rows: set[Row] = set()
-    mixes: dict[str, Mix] = {}
-    excluded: set[Excluded] = set()
-    naive = [0, 0]
-    for experiment in project.experiments:
-        scope = Scope(experiment, project.catalogs[experiment.catalog], project.rules)
-        cases, left_out = find_cases(scope)
-        excluded |= left_out
-        mixes |= {case.mix.id: case.mix for case in cases if case.mix}
-        rows |= set(_rows(experiment, cases, project))
-        for index, count in enumerate(_naive(experiment, cases)):
-            naive[index] += count
-    forbidden = _forbidden(rows, mixes, project)
-    runs = {Run(r.backbone, r.recipe, r.mix, r.seed) for r in rows if r.mix}
-    subsets = {(mix.catalog, name) for mix in mixes.values() for name, _ in mix.parts}
+    names = Names(project)
+    parts = {each.name: _planned(each, project, names) for each in project.experiments}
+    if len(parts) == 1:
+        (whole,) = parts.values()
+        return replace(whole, parts=parts)
+    forbidden: dict[str, set[str]] = defaultdict(set)
+    for part in parts.values():
+        for name, targets in part.forbidden.items():
+            forbidden[name].update(targets)
+
+    def together(name: str) -> tuple[Any, ...]:
+        return tuple(sorted({each for part in parts.values() for each in getattr(part, name)}))
+
+    lists = ("rows", "mixes", "runs", "evaluations", "excluded", "subsets")
     return Plan(
-        rows=tuple(sorted(rows)),
-        mixes=tuple(sorted(mixes.values())),
-        runs=tuple(sorted(runs)),
-        evaluations=_evaluations(rows, project),
-        excluded=tuple(sorted(excluded)),
-        forbidden=forbidden,
-        subsets=tuple(sorted(subsets | {(row.catalog, row.target) for row in rows})),
-        naive=(naive[0], naive[1]),
+        **{name: together(name) for name in lists},
+        forbidden={name: tuple(sorted(found)) for name, found in sorted(forbidden.items())},
+        naive=(sum(p.naive[0] for p in parts.values()), sum(p.naive[1] for p in parts.values())),
+        parts=parts,
     )
+
+
+def _planned(experiment: Experiment, project: Project, names: "Names") -> Plan:
+    """Enumerate one experiment."""
+    scope = Scope(experiment, project.catalogs[experiment.catalog], project.rules)
+    cases, excluded = find_cases(scope)
+    rows = sorted(set(_rows(experiment, cases, project)))
+    drawn = {case.mix.id: case.mix for case in cases if case.mix}
+    forbidden = _forbidden(rows, drawn, experiment, project)
+    tested: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        tested[row.mix].add(row.target)
+    mixes = {name: names.mix(mix, tested[name]) for name, mix in drawn.items()}
+    runs = {(r.backbone, r.run): names.run(r, mixes[r.mix]) for r in rows if r.mix}
+    used = {(mix.catalog, name) for mix in mixes.values() for name, _ in mix.parts}
+    return Plan(
+        rows=tuple(rows),
+        mixes=tuple(sorted(mixes.values())),
+        runs=tuple(sorted(runs.values())),
+        evaluations=tuple(sorted(_evaluations(rows, runs, experiment, names, project))),
+        excluded=tuple(sorted(excluded)),
+        forbidden={mixes[name].name: found for name, found in forbidden.items()},
+        subsets=tuple(sorted(used | {(row.catalog, row.target) for row in rows})),
+        naive=_naive(experiment, cases),
+    )
+
+
+class Names:
+    """The names of a project's subsets, mixes and runs, with digests of what decides them."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._subsets: dict[tuple[str, str], str] = {}
+        self._recipes: dict[tuple[str, str], str] = {}
+        self._questions: dict[tuple[str, ...], str] = {}
+
+    def digest(self, catalog: str, subset: str) -> str:
+        """Return the digest of a subset's samples."""
+        key = (catalog, subset)
+        if key not in self._subsets:
+            preparation = self._project.catalogs[catalog].preparation(subset)
+            self._subsets[key] = identity.of_subset(preparation)
+        return self._subsets[key]
+
+    def subset(self, catalog: str, subset: str) -> str:
+        """Return the name of a subset's folder below its catalog's."""
+        return identity.named(subset, self.digest(catalog, subset))
+
+    def mix(self, mix: Mix, targets: Iterable[str]) -> Mix:
+        """Return a mix with the targets that are tested on it, and its digest."""
+        tested = () if mix.leaky else tuple(sorted(targets))
+        parts = {name: self.digest(mix.catalog, name) for name, _ in mix.parts}
+        found = identity.of_mix(mix, parts, {t: self.digest(mix.catalog, t) for t in tested})
+        return replace(mix, targets=tested, digest=found)
+
+    def recipe(self, backbone: str, recipe: str) -> str:
+        """Return a recipe's name with its digest."""
+        key = (backbone, recipe)
+        if key not in self._recipes:
+            settings = self._project.backbones[backbone].recipes[recipe]
+            self._recipes[key] = identity.named(recipe, identity.of_recipe(settings))
+        return self._recipes[key]
+
+    def run(self, row: Row, mix: Mix) -> Run:
+        """Return the run of a row."""
+        place = f"{self.recipe(row.backbone, row.recipe)}/{mix.name}/seed{row.seed}"
+        return Run(row.backbone, row.recipe, row.mix, row.seed, place)
+
+    def evaluation(self, row: Row, run: str, protocol: Protocol, tag: str) -> Evaluation:
+        """Return the evaluation of a row's run, at the place `run`, by one draw of a protocol."""
+        key = (row.catalog, row.target, protocol.name)
+        if key not in self._questions:
+            found = identity.of_questions(self.digest(row.catalog, row.target), protocol)
+            self._questions[key] = f"{row.catalog}/{identity.named(row.target, found)}"
+        place = f"{run}/{self._questions[key]}{tag}.parquet"
+        return Evaluation(row.backbone, row.catalog, row.target, row.run + tag, run, place)
 
 
 def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> Iterator[Row]:
@@ -218,18 +299,14 @@ def _naive(experiment: Experiment, cases: Sequence[Case]) -> tuple[int, int]:
 
 
 def _forbidden(
-    rows: Iterable[Row], mixes: Mapping[str, Mix], project: Project
+    rows: Iterable[Row], mixes: Mapping[str, Mix], experiment: Experiment, project: Project
 ) -> dict[str, tuple[str, ...]]:
     """Return the targets each mix must not hold, having made sure that it holds none."""
-    allowed = {
-        (experiment.name, name): _sees_target(experiment, name, project)
-        for experiment in project.experiments
-        for name in experiment.arms
-    }
+    allowed = {name: _sees_target(experiment, name, project) for name in experiment.arms}
     held = {name: dict(mix.parts) for name, mix in mixes.items()}
     targets: dict[str, set[str]] = {name: set() for name in mixes}
     for row in rows:
-        if not row.mix or row.mixed_in or allowed[row.experiment, row.arm]:
+        if not row.mix or row.mixed_in or allowed[row.arm]:
             continue
         if row.target in held[row.mix]:
             raise MatcgError(
@@ -247,22 +324,19 @@ def _sees_target(experiment: Experiment, name: str, project: Project) -> bool:
     return bool(arm.target) or of_rule
 
 
-def _evaluations(rows: Iterable[Row], project: Project) -> tuple[Evaluation, ...]:
+def _evaluations(
+    rows: Iterable[Row],
+    runs: Mapping[tuple[str, str], Run],
+    experiment: Experiment,
+    names: Names,
+    project: Project,
+) -> set[Evaluation]:
     """Return who answers what: each row's run as its arm is asked, and by the further protocols."""
-    also = {
-        experiment.name: [tag for name in experiment.also for tag in project.protocols[name].tags]
-        for experiment in project.experiments
-    }
-    groups: dict[tuple[str, str, str], set[str]] = {}
+    tagged = by_tag(project.protocols.values())
+    also = [tag for name in experiment.also for tag in project.protocols[name].tags]
+    found = set()
     for row in rows:
-        asked = groups.setdefault((row.backbone, row.catalog, row.target), set())
-        asked.add(row.asked)
-        asked.update(row.run + tag for tag in also[row.experiment])
-    return tuple(
-        Evaluation(*place, tuple(sorted(runs, key=_baseline_first)))
-        for place, runs in sorted(groups.items())
-    )
-
-
-def _baseline_first(asked: str) -> tuple[bool, str]:
-    return run_of(asked) != BASELINE, asked
+        run = runs[row.backbone, row.run].place if row.mix else BASELINE
+        for tag in (tag_of(row.asked), *also):
+            found.add(names.evaluation(row, run, tagged[tag][0], tag))
+    return found

@@ -10,35 +10,56 @@ from statistics import NormalDist
 from matcg import tsv, unused
 from matcg.config import Project
 from matcg.groups import find_groups
+from matcg.identity import digest_in
+from matcg.places import RESULTS, Places
 from matcg.plan import Excluded, Plan, Row, Run
 from matcg.price import Cost, Tests, over_budget, questions, total
+from matcg.throughput import read_record
 
 # Two arms that know nothing of each other differ on half of their two-option questions.
 DISCORDANT = 0.5
 ALPHA, POWER = 0.05, 0.8
 SHOWN = 60  # lines of one table of the summary
 SUMMARY = "summary.md"
+MIXES = ("mix", "catalog", "subset", "n", "seed", "labels", "repeat", "leaky", "forbidden")
 
 
-def render(plan: Plan) -> dict[str, str]:
-    """Return the text of each table of `results/plan`, by file name."""
+def render(plan: Plan, places: Places) -> dict[str, str]:
+    """Return the text of each table of a plan, by file name; paths are of the working folder."""
     mixes = (
         (
             *(m.id, m.catalog, name, n, m.seed, m.labels, m.repeat, m.leaky),
-            " ".join(plan.forbidden[m.id]),
+            *(" ".join(plan.forbidden[m.name]), m.digest, places.mix(m)),
         )
         for m in plan.mixes
         for name, n in m.parts
     )
-    asked = ((e.backbone, e.catalog, e.target, run) for e in plan.evaluations for run in e.runs)
-    names = ("mix", "catalog", "subset", "n", "seed", "labels", "repeat", "leaky", "forbidden")
+    runs = (
+        (r.backbone, r.recipe, r.mix, r.seed, _digests(places.trained[r.backbone], r), path)
+        for r in plan.runs
+        for path in [places.run(r)]
+    )
+    asked = (
+        (e.backbone, e.catalog, e.target, e.asked, places.answers(e)) for e in plan.evaluations
+    )
+    subsets = (
+        (catalog, name, places.names.digest(catalog, name), places.subset(catalog, name))
+        for catalog, name in plan.subsets
+    )
     return {
         "experiments.tsv": tsv.records(Row, plan.rows),
-        "mixes.tsv": tsv.table(names, mixes),
-        "runs.tsv": tsv.records(Run, plan.runs),
-        "evaluations.tsv": tsv.table(("backbone", "catalog", "target", "run"), asked),
+        "mixes.tsv": tsv.table((*MIXES, "digest", "path"), mixes),
+        "runs.tsv": tsv.table(("backbone", "recipe", "mix", "seed", "digest", "path"), runs),
+        "evaluations.tsv": tsv.table(("backbone", "catalog", "target", "run", "path"), asked),
+        "subsets.tsv": tsv.table(("catalog", "subset", "digest", "path"), subsets),
         "excluded.tsv": tsv.records(Excluded, plan.excluded),
     }
+
+
+def _digests(backbone: str, run: Run) -> str:
+    """Return the digests of a run's backbone, recipe and mix."""
+    recipe, mix, _ = run.place.split("/")
+    return ".".join(map(digest_in, (backbone, recipe, mix)))
 
 
 def digest(plan: Plan) -> str:
@@ -78,12 +99,11 @@ def _jobs(plan: Plan, project: Project) -> list[str]:
         "predict": len(find_groups(plan, project.config.engine.runs)),
         "compare": len(project.experiments),
     }
-    answered = sum(len(evaluation.runs) for evaluation in plan.evaluations)
     return [
         *_markdown(("step", "jobs"), jobs.items()),
         "",
-        f"{len(plan.runs)} distinct runs and {answered} evaluations (run x target), in place of"
-        f" {plan.naive[0]} and {plan.naive[1]} if every combination had arms of its own.",
+        f"{len(plan.runs)} distinct runs and {len(plan.evaluations)} evaluations (run x target), in"
+        f" place of {plan.naive[0]} and {plan.naive[1]} if every combination had arms of its own.",
     ]
 
 
@@ -168,30 +188,38 @@ def _left_out(plan: Plan) -> list[str]:
     ]
 
 
-def read_tests(path: Path) -> dict[tuple[str, str], int]:
-    """Return how many test questions prepared subsets have; none before anything is prepared."""
-    if not path.exists():
-        return {}
-    rows = tsv.read_tsv(path)
-    return {(row["catalog"], row["subset"]): int(row["test"]) for row in rows}
+def read_tests(folders: Mapping[tuple[str, str], Path]) -> dict[tuple[str, str], int]:
+    """Return how many test questions those of some targets have that are prepared.
+
+    `folders` are those of their samples.
+    """
+    found = {}
+    for target, folder in folders.items():
+        account = read_record(folder / "summary.json")
+        if account:
+            found[target] = int(account["given"]["test"])
+    return found
 
 
-def write_plan(tables: Mapping[str, str], folder: Path) -> None:
-    """Write the rendered tables and the summary below `folder`."""
+def write_tables(tables: Mapping[str, str], folder: Path) -> None:
+    """Write rendered tables below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in tables.items():
-        if name != SUMMARY:
-            (folder / name).write_text(text, encoding="utf-8")
-    write_summary(tables, folder)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
-def write_summary(tables: Mapping[str, str], folder: Path) -> str:
-    """Write the summary and the table of what is no longer used, and return the summary.
+def write_summary(summary: str, used: Sequence[tuple[str, str]], folder: Path) -> str:
+    """Write the summary, what the plan uses and what is no longer used; return the summary.
 
-    What is unused is looked up here, where it costs no other call of Snakemake anything.
+    `used` gives kind and path. What is unused is looked up here, where it costs no other call of
+    Snakemake anything.
     """
-    found = unused.find_unused(tables, folder.parent)
-    summary = tables[SUMMARY] + unused.describe(found)
-    (folder / SUMMARY).write_text(summary, encoding="utf-8")
-    (folder / unused.FILE).write_text(unused.render(found), encoding="utf-8")
+    found = unused.find_unused([path for _, path in used], Path(RESULTS))
+    summary += unused.describe(found)
+    texts = {
+        SUMMARY: summary,
+        unused.FILE: unused.render(found),
+        unused.USED: tsv.table(("kind", "path"), used),
+    }
+    write_tables(texts, folder)
     return summary

@@ -104,7 +104,7 @@ def _predict(
     tagged = by_tag(project.protocols.values())
     asked = sum(
         questions(project.catalogs[each.catalog], each.target, tests)
-        * sum(tagged[tag_of(run)][0].permutations for run in each.runs)
+        * tagged[tag_of(each.asked)][0].permutations
         for each in plan.evaluations
         if each.backbone == name
     )

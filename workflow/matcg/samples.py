@@ -1,15 +1,26 @@
 """Canonical samples: the one form in which every source's questions reach the later steps."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from string import ascii_uppercase
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["LETTERS", "SCHEMA", "Sample", "question_text", "read_samples", "write_samples"]
+__all__ = [
+    "LETTERS",
+    "SCHEMA",
+    "Sample",
+    "label_of",
+    "labelled",
+    "question_text",
+    "read_samples",
+    "write_samples",
+]
 
 # Samples held in memory at once while writing: photographs may take megabytes each.
 GROUP = 256
@@ -66,11 +77,29 @@ def question_text(question: str, options: Iterable[str]) -> str:
     return "\n".join([question, *lines, INSTRUCTION])
 
 
-def write_samples(path: Path, samples: Iterable[Sample]) -> None:
-    """Write samples in the given order, a group at a time; the same samples give the same bytes."""
+def labelled(schema: pa.Schema, told: Mapping[str, object]) -> pa.Schema:
+    """Return the schema of a file that says of itself what it is."""
+    return schema.with_metadata({"matcg": json.dumps(told)})
+
+
+def label_of(path: Path) -> dict[str, Any]:
+    """Return what a Parquet file says of itself; nothing where it is cut short or no such file."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return {}
+    told: dict[str, Any] = json.loads(metadata.get(b"matcg", b"{}"))
+    return told
+
+
+def write_samples(path: Path, samples: Iterable[Sample], digest: str = "") -> None:
+    """Write samples in the given order, a group at a time; the same samples give the same bytes.
+
+    `digest` is what decided them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     rest = iter(samples)
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(path, labelled(SCHEMA, {"digest": digest}), compression="zstd") as writer:
         while group := [asdict(sample) for sample in islice(rest, GROUP)]:
             writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
 

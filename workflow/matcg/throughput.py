@@ -5,13 +5,14 @@ The table prices the next plan; it is no part of any artifact's identity and rer
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matcg import tsv
 from matcg.errors import ConfigError
+from matcg.places import Places
 from matcg.plan import Plan
 
 FILE = Path("results/throughput.tsv")
@@ -40,25 +41,24 @@ class Measured:
         return self.units / self.seconds
 
 
-def collect(plan: Plan, results: Path) -> tuple[Measured, ...]:
+def collect(plan: Plan, places: Places, root: Path = Path()) -> tuple[Measured, ...]:
     """Return what the plan's finished jobs have measured, pooled; unreadable records are skipped.
 
-    `results` is the results folder. A record that cannot be read measures nothing: whether the run
+    `root` is the working folder. A record that cannot be read measures nothing: whether the run
     itself is whole is for the steps that use it to say.
     """
     sums: dict[Place, list[float]] = defaultdict(lambda: [0, 0, 0.0])
-    for place, units, seconds in (*_finetuned(plan, results), *_predicted(plan, results)):
+    for place, units, seconds in (*_finetuned(plan, places, root), *_predicted(plan, places, root)):
         for index, value in enumerate((1, units, seconds)):
             sums[place][index] += value
     found = [(*place, int(n), int(u), round(s, 2)) for place, (n, u, s) in sorted(sums.items())]
     return tuple(Measured(*row) for row in found if row[5] and row[6])
 
 
-def _finetuned(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
+def _finetuned(plan: Plan, places: Places, root: Path) -> Iterator[tuple[Place, int, float]]:
     for run in plan.runs:
-        folder = results / "runs" / run.backbone / run.key
-        record = read_record(folder / "provenance.json")
-        seconds = _job_seconds(results / "benchmarks/finetune" / run.backbone / f"{run.key}.tsv")
+        record = read_record(root / places.run(run) / "provenance.json")
+        seconds = _job_seconds(root / places.benchmark(run))
         try:
             seen = int(record["samples"]) * int(record["recipe"]["epochs"])
             place = ("finetune", run.backbone, run.recipe, str(record["device"]))
@@ -68,9 +68,9 @@ def _finetuned(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
             continue
 
 
-def _predicted(plan: Plan, results: Path) -> Iterator[tuple[Place, int, float]]:
+def _predicted(plan: Plan, places: Places, root: Path) -> Iterator[tuple[Place, int, float]]:
     for backbone in sorted({each.backbone for each in plan.evaluations}):
-        for path in sorted((results / "answers" / backbone).glob("*.timing.json")):
+        for path in sorted((root / places.group(backbone, "*")).parent.glob("*.json")):
             record = read_record(path)
             try:
                 place = ("predict", backbone, "", str(record["device"]))
@@ -125,24 +125,3 @@ def read(path: Path = FILE) -> tuple[Measured, ...]:
             ) from None
         rows.append(row)
     return tuple(rows)
-
-
-def note(
-    path: Path,
-    timing: Mapping[str, float],
-    seconds: float,
-    device: str,
-    made: Mapping[str, Any] | None = None,
-) -> None:
-    """Add a prediction job's times to the record of its group.
-
-    `timing` has what engines did (`evaluate.predict.Timing`), `seconds` is the job's whole time.
-    `made` says what made the answers (`provenance.describe`); the last job's stays.
-    """
-    before = read_record(path)
-    sums = {**timing, "seconds": seconds}
-    total = {name: round(value + float(before.get(name, 0)), 2) for name, value in sums.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        json.dumps({**(made or {}), **total, "device": device}) + "\n", encoding="utf-8"
-    )

@@ -11,7 +11,13 @@ from matcg.script import logged
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
     from matcg.data.audit import audit
 
-    out = Path(snakemake.output.audit).parent
-    mixes = Path(snakemake.input.mixes[0]).parent
-    uses = [tuple(use) for use in json.loads(snakemake.params.uses)]
-    audit(uses, mixes, out, Path(snakemake.input.leaks), out)
+    params = snakemake.params
+    asked = json.loads(params.asked)
+    audit(
+        [tuple(use) for use in json.loads(params.uses)],
+        {mix: Path(path) for mix, path in json.loads(params.mixes).items()},
+        {name: Path(path) for name, path in asked["folders"].items()},
+        Path(snakemake.input.leaks),
+        Path(snakemake.output.audit).parent,
+        params.policy,
+    )

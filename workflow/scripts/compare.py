@@ -10,26 +10,26 @@ from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
     from matcg.config import Layout, Protocol
+    from matcg.identity import plain
     from matcg.published import Printed
     from matcg.report.paper import Paper
     from matcg.report.tables import compare
 
     told = json.loads(snakemake.params.layout)
+    plan = Path(snakemake.input.plan[0]).parent
 
     compare(
-        Path(snakemake.input.plan),
-        Path("results/predictions"),
-        snakemake.wildcards.experiment,
+        plan,
+        plain(snakemake.wildcards.experiment),
         Path(snakemake.output.headline).parent,
         leaked=Path(snakemake.input.leaked),
-        data=Path("results/data"),
         **json.loads(snakemake.params.claims),
         printed=[Printed(*row) for row in json.loads(snakemake.params.published)],
         paper=Paper(
             layout=Layout(**told["layout"]) if told["layout"] else None,
             question=told["question"],
             catalog=json.loads(snakemake.params.subsets),
-            excluded=Path(snakemake.input.excluded),
+            excluded=plan / "excluded.tsv",
         ),
         show_missing=snakemake.params.show_missing,
         protocols=[Protocol(**each) for each in json.loads(snakemake.params.protocols)],

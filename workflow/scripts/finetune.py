@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)) as tell:
-    from matcg.config import Backbone
+    from matcg.config import Backbone, Recipe
     from matcg.devices import lease
 
     backbone = Backbone.model_validate_json(snakemake.params.backbone)
@@ -20,7 +20,7 @@ with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)) as tell:
             mix=Path(snakemake.input.mix),
             data=Path(snakemake.input.train[0]).parent.parent,
             backbone=backbone,
-            recipe=backbone.recipes[snakemake.wildcards.recipe],
+            recipe=Recipe.model_validate_json(snakemake.params.recipe),
             seed=int(snakemake.wildcards.seed),
             out=Path(snakemake.output.metrics).parent,
             threads=snakemake.threads,

@@ -10,4 +10,5 @@ from matcg.script import logged
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
     from matcg.report.leak_pairs import draw
 
-    draw(Path(snakemake.input.leaks).parent, Path(snakemake.output.png))
+    plan = Path(snakemake.input.plan[0]).parent
+    draw(Path(snakemake.input.leaks), plan, Path(snakemake.output.png))

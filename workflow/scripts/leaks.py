@@ -1,4 +1,4 @@
-"""Look for test images of targets among the training images of all subsets."""
+"""Look for test images of targets among the training images of an experiment."""
 
 import json
 import sys
@@ -12,9 +12,7 @@ with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
     from matcg.config import Overlap
     from matcg.data.leaks import Search, search
 
-    out = Path(snakemake.output.leaks).parent
-    asked = [
-        Search(**{**each, "known": [Overlap(**relation) for relation in each["known"]]})
-        for each in json.loads(snakemake.params.asked)
-    ]
-    search(out, asked, out)
+    asked = json.loads(snakemake.params.asked)
+    asked["known"] = [Overlap(**relation) for relation in asked["known"]]
+    asked["folders"] = {name: Path(path) for name, path in asked["folders"].items()}
+    search(Search(**asked), Path(snakemake.output.leaks).parent)

@@ -11,6 +11,7 @@ from matcg.script import logged
 with logged(snakemake.log[0]):
     from matcg.plan_tables import write_summary
 
-    summary = write_summary(json.loads(snakemake.params.tables), Path(snakemake.input[0]).parent)
+    told = json.loads(snakemake.params.told)
+    summary = write_summary(told["summary"], told["used"], Path(snakemake.input[0]).parent)
 
 print(summary)

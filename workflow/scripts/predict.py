@@ -33,5 +33,6 @@ with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)) as tell:
             backbone,
             json.loads(snakemake.params.engine),
             Store(Path(snakemake.params.store)),
+            snakemake.wildcards.group,
         )
-        predict(group, Path(snakemake.output[0]), Path(snakemake.params.timing))
+        predict(group, Path(snakemake.output[0]))

@@ -11,5 +11,10 @@ from matcg.script import logged
 with logged(snakemake.log[0]):
     from matcg.report.html import write
 
-    out = Path(snakemake.output[0])
-    write(out.parent, snakemake.params.experiments, out, json.loads(snakemake.params.config))
+    write(
+        {name: Path(folder) for name, folder in snakemake.params.experiments.items()},
+        Path(snakemake.input.plan[0]).parent,
+        Path(snakemake.output[0]),
+        json.loads(snakemake.params.config),
+        Path(snakemake.input.world[0]) if snakemake.input.world else None,
+    )

@@ -7,6 +7,7 @@ lines of its log and where the log is. Snakemake finds the module by its name.
 import csv
 import json
 import logging
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ __all__ = ["LogHandler"]
 # Of the messages that carry no event these alone tell a user something.
 WORTH_SAYING = ("Nothing to be done", "Creating conda environment", "Complete log(s)")
 LINES_OF_A_LOG = 3
+# What ends a name in a path; the log of a failed job is told with it.
+DIGEST = re.compile(r"-[0-9a-f]{8}$")
 
 
 class LogHandler(LogHandlerBase):
@@ -92,7 +95,8 @@ class LogHandler(LogHandlerBase):
             self.screen.follow(lambda: self.progress.line(time.time()))
 
     def _started(self, record: dict[str, Any]) -> None:
-        title = " ".join([record["rule_name"], *map(str, dict(record["wildcards"]).values())])
+        names = [DIGEST.sub("", str(name)) for name in dict(record["wildcards"]).values()]
+        title = " ".join([record["rule_name"], *names])
         if self.common_settings.dryrun:
             self.screen.print(f"  {title}")
             return
@@ -143,12 +147,12 @@ def last_lines(logs: list[str]) -> list[str]:
 
 def answers(results: Path) -> list[str]:
     """Return the headline of each planned experiment and where the report is, as far as made."""
-    plan = results / "plan" / "experiments.tsv"
+    plan = results / "plan" / "used.tsv"
     if not plan.is_file():
         return []
     with plan.open(encoding="utf-8", newline="") as stream:
-        names = dict.fromkeys(row["experiment"] for row in csv.DictReader(stream, delimiter="\t"))
-    files = [results / "experiments" / name / "headline.json" for name in names]
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    files = [Path(row["path"], "headline.json") for row in rows if row["kind"] == "experiment"]
     lines = [
         json.loads(path.read_text(encoding="utf-8"))["headline"] for path in files if path.is_file()
     ]

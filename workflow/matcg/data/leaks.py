@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow.parquet as pq
 
 from matcg.data.near import hashes, near_pairs
+from matcg.errors import DataError
 from matcg.images import decode, pixel_digest
 from matcg.tsv import read_tsv, write_table
 
@@ -49,14 +50,15 @@ class Leak:
 class Search:
     """What is looked for in one catalog: test images of targets among images of sources.
 
-    `distance` is in how many bits the hashes of a pair may differ; `known` are the source datasets
-    that are said to share images.
+    `distance` is in how many bits the hashes of a pair may differ; `folders` leads from a subset to
+    its prepared data; `known` are the source datasets that are said to share images.
     """
 
     catalog: str
     targets: Sequence[str]
     sources: Sequence[str]
     distance: int
+    folders: Mapping[str, Path]
     known: Sequence["Overlap"] = ()
 
 
@@ -70,44 +72,38 @@ class Side:
     fingerprints: list[str]
 
 
-def search(data: Path, searches: Iterable[Search], out: Path) -> None:
-    """Write leaks.tsv and overlaps.tsv into the folder `out`.
-
-    `data` is the folder of catalogs of prepared subsets.
-    """
-    leaks: list[Leak] = []
-    overlaps: list[list[object]] = []
-    for each in searches:
-        found = find_leaks(data, each)
-        leaks += found
-        overlaps += find_overlaps(data, each, found)
+def search(asked: Search, out: Path) -> None:
+    """Write leaks.tsv and overlaps.tsv into the folder `out`."""
+    leaks = find_leaks(asked)
     write_leaks(out / "leaks.tsv", leaks)
-    write_table(out / "overlaps.tsv", OVERLAPS, overlaps)
+    write_table(out / "overlaps.tsv", OVERLAPS, find_overlaps(asked, leaks))
 
 
-def find_leaks(data: Path, asked: Search) -> list[Leak]:
-    """Return all pairs of a test image of the targets and a training image of the sources."""
-    folder, catalog = data / asked.catalog, asked.catalog
-    tests = _side(folder, asked.targets, "test")
-    trained = _side(folder, asked.sources, "train")
+def find_leaks(asked: Search, pixels: bool = True) -> list[Leak]:
+    """Return all pairs of a test image of the targets and a training image of the sources.
+
+    Without `pixels` these are not compared, so that none is `exact`.
+    """
+    tests = _side(asked.folders, asked.targets, "test")
+    trained = _side(asked.folders, asked.sources, "train")
     near = near_pairs(hashes(tests.fingerprints), hashes(trained.fingerprints), asked.distance)
-    return sorted(_pairs(folder, catalog, ("test", tests), ("train", trained), list(near)))
+    return sorted(_pairs(asked, ("test", tests), ("train", trained), list(near), pixels))
 
 
 def _pairs(
-    folder: Path,
-    catalog: str,
+    asked: Search,
     one: tuple[str, Side],
     other: tuple[str, Side],
     pairs: Sequence[tuple[int, int, int]],
+    pixels: bool = True,
 ) -> list[Leak]:
     """Return pairs of two sides as records, with their pixels compared."""
     (_, tests), (_, trained) = one, other
-    of_test = _digests(folder, *one, {i for i, _, _ in pairs})
-    of_train = _digests(folder, *other, {j for _, j, _ in pairs})
+    of_test = _digests(asked.folders, *one, {i for i, _, _ in pairs if pixels})
+    of_train = _digests(asked.folders, *other, {j for _, j, _ in pairs if pixels})
     return [
         Leak(
-            catalog=catalog,
+            catalog=asked.catalog,
             target=tests.subsets[i],
             test=tests.ids[i],
             test_dataset=tests.datasets[i],
@@ -115,17 +111,17 @@ def _pairs(
             train=trained.ids[j],
             train_dataset=trained.datasets[j],
             bits=bits,
-            exact=of_test[i] == of_train[j],
+            exact=pixels and of_test[i] == of_train[j],
         )
         for i, j, bits in pairs
     ]
 
 
-def _side(folder: Path, subsets: Iterable[str], side: str) -> Side:
+def _side(folders: Mapping[str, Path], subsets: Iterable[str], side: str) -> Side:
     found = Side([], [], [], [])
     for subset in sorted(set(subsets)):
         columns = ["sample_id", "dataset", "fingerprint"]
-        table = pq.read_table(folder / subset / f"{side}.parquet", columns=columns)
+        table = pq.read_table(folders[subset] / f"{side}.parquet", columns=columns)
         found.subsets.extend([subset] * len(table))
         for name, column in zip(
             columns, (found.ids, found.datasets, found.fingerprints), strict=True
@@ -134,7 +130,9 @@ def _side(folder: Path, subsets: Iterable[str], side: str) -> Side:
     return found
 
 
-def _digests(folder: Path, side: str, samples: Side, places: Iterable[int]) -> dict[int, str]:
+def _digests(
+    folders: Mapping[str, Path], side: str, samples: Side, places: Iterable[int]
+) -> dict[int, str]:
     """Return the SHA-256 of the decoded pixels of the samples at some places."""
     wanted: dict[str, dict[str, int]] = defaultdict(dict)
     for at in places:
@@ -142,7 +140,7 @@ def _digests(folder: Path, side: str, samples: Side, places: Iterable[int]) -> d
     return {
         ids[name]: pixel_digest(decode(image, name))
         for subset, ids in wanted.items()
-        for name, image in read_images(folder / subset / f"{side}.parquet", ids)
+        for name, image in read_images(folders[subset] / f"{side}.parquet", ids)
     }
 
 
@@ -176,18 +174,17 @@ def read_leaks(path: Path) -> list[Leak]:
     ]
 
 
-def find_overlaps(data: Path, asked: Search, leaks: Sequence[Leak]) -> list[list[object]]:
+def find_overlaps(asked: Search, leaks: Sequence[Leak]) -> list[list[object]]:
     """Return the rows of `OVERLAPS`: the known relations, measured, and any other two datasets.
 
     Of a known relation all pictures that were drawn from its datasets are compared, whatever their
     side; pairs are of two datasets. Of others it is the leaks that are counted.
     """
-    folder = data / asked.catalog
     subsets = {*asked.targets, *asked.sources}
-    sides = {side: _side(folder, subsets, side) for side in ("test", "train")}
+    sides = {side: _side(asked.folders, subsets, side) for side in ("test", "train")}
     drawn = Counter(name for side in sides.values() for name in side.datasets)
     rows = [
-        _row(asked, drawn, each.datasets, _shared(folder, sides, each.datasets, asked), each)
+        _row(asked, drawn, each.datasets, _shared(sides, each.datasets, asked), each)
         for each in asked.known
     ]
     others: dict[tuple[str, ...], list[Leak]] = defaultdict(list)
@@ -212,9 +209,7 @@ def _row(
     return [asked.catalog, " ".join(datasets), *told, *counts, shown(pairs)]
 
 
-def _shared(
-    folder: Path, sides: Mapping[str, Side], datasets: Sequence[str], asked: Search
-) -> list[Leak]:
+def _shared(sides: Mapping[str, Side], datasets: Sequence[str], asked: Search) -> list[Leak]:
     """Return the pairs of pictures that two of some datasets share."""
     found = []
     parts = [(side, _of(samples, datasets)) for side, samples in sides.items()]
@@ -225,7 +220,7 @@ def _shared(
             for i, j, bits in near
             if one.datasets[i] != other.datasets[j] and (side != other_side or i < j)
         ]
-        found += _pairs(folder, asked.catalog, (side, one), (other_side, other), pairs)
+        found += _pairs(asked, (side, one), (other_side, other), pairs)
     return found
 
 
@@ -248,3 +243,22 @@ def leaks_by_target(path: Path) -> Mapping[tuple[str, str], tuple[Leak, ...]]:
     for leak in read_leaks(path):
         found[leak.catalog, leak.target].append(leak)
     return {place: tuple(leaks) for place, leaks in found.items()}
+
+
+def barred(
+    mix: str, policy: Literal["drop", "report", "error"], leaks: Sequence[Leak]
+) -> Sequence[Leak]:
+    """Return the leaks that must not be drawn.
+
+    Raises:
+        DataError: the policy is `error` and there are any.
+    """
+    if policy == "error" and leaks:
+        leak = leaks[0]
+        raise DataError(
+            f"mix {mix}: {len(leaks)} training pictures of its subsets are test pictures of its"
+            f" targets, such as {leak.train} = {leak.test} ({leak.bits} of 256 bits differ);"
+            " leaks.tsv of the experiment lists all. Say `leaks: drop` in the experiment to leave"
+            " them out, or mend the sources"
+        )
+    return [] if policy == "report" else leaks

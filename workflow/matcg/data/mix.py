@@ -4,21 +4,23 @@ A mix names samples, it copies none. The draw depends on data seed, subset and s
 on the arm: a larger draw of a subset begins with the smaller one, and shuffled labels keep it.
 """
 
-import json
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matcg.data.leaks import Leak
+from matcg import told
+from matcg.data.leaks import Leak, Search, barred, find_leaks
 from matcg.data.split import balanced_order
 from matcg.errors import DataError
-from matcg.samples import Sample
+from matcg.identity import of_mix, require
+from matcg.mixes import Mix
+from matcg.samples import Sample, labelled
 from matcg.seeds import derive
 
 SCHEMA = pa.schema(
@@ -29,21 +31,6 @@ SCHEMA = pa.schema(
         ("answer", pa.int8()),
     ]
 )
-
-
-class MixSpec(Protocol):
-    """What of a planned mix is needed here."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def parts(self) -> tuple[tuple[str, int], ...]: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def labels(self) -> Literal["true", "shuffled"]: ...
-    @property
-    def repeat(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +46,35 @@ class Drawn:
 
 
 def make_mix(
-    mix: MixSpec,
+    mix: Mix,
     folders: Mapping[str, Path],
     forbidden: Sequence[str],
     size: int,
     out: Path,
-    leaks: Iterable[Leak] = (),
+    policy: Literal["drop", "report", "error"] = "drop",
+    distance: int = 0,
 ) -> None:
     """Write the samples of `mix` to the Parquet file `out`.
 
-    `folders` leads from a subset to its prepared data, `forbidden` are the targets that are held
-    out wherever this mix is used, `size` is the number of samples of every trained arm of the
-    experiments that use it. `leaks` are training images that show a test image of a target of this
-    mix: they are not drawn. The file's metadata say what was checked.
+    `folders` leads from its subsets and targets to their prepared data, `forbidden` are the targets
+    that are held out wherever this mix is used, `size` is the number of samples of every trained
+    arm of the experiments that use it. Training images that show a test image of the mix's targets,
+    within a `distance` of so many bits, are not drawn. The file's metadata say what it was made of.
 
     Raises:
         DataError: a part is a held-out target, is smaller than asked, or is given twice, or the
-            whole is not of the size that the other arms have.
+            whole is not of the size that the other arms have; or the policy is `error` and there
+            are leaks; or the data are not those that the name of `out` stands for.
     """
     _check(mix, forbidden)
-    barred = {(leak.source, leak.train) for leak in leaks}
+    label = _label(mix, folders)
+    require(out, out.stem, label["digest"], "its data and settings have the digest")
+    leaks = barred(mix.id, policy, leaks_of(mix, folders, distance))
+    left_out = {(leak.source, leak.train) for leak in leaks}
     drawn: list[Drawn] = []
     for subset, n in mix.parts:
-        left_out = {name for source, name in barred if source == subset}
-        chosen = draw(mix, subset, n, folders[subset], left_out)
+        names = {name for source, name in left_out if source == subset}
+        chosen = draw(mix, subset, n, folders[subset], names)
         drawn += shuffle_labels(chosen, mix.seed) if mix.labels == "shuffled" else chosen
     found = {each.sample.subset for each in drawn}
     if len(drawn) != size or found & set(forbidden):
@@ -90,33 +82,39 @@ def make_mix(
         asked = f"{size} in every arm, none of {', '.join(sorted(forbidden))}"
         raise DataError(f"mix {mix.id}: {held}, not as asked: {asked}; mend the rule that chose it")
     drawn.sort(key=lambda each: _place(each, mix.seed, "order"))
-    _write(out, drawn, mix, forbidden, barred)
+    _write(out, drawn, {**label, "left_out": sorted(left_out)})
 
 
-def barred(
-    mix: str,
-    policy: Literal["drop", "report", "error"],
-    subsets: Collection[str],
-    found: Iterable[Leak],
-) -> list[Leak]:
-    """Return the leaks that must not be drawn from some subsets; `found` are those of the targets.
+def _label(mix: Mix, folders: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what a mix says of itself, its digest by what the data say of themselves."""
+    parts = {name: told.samples_digest(folders[name] / "train.parquet") for name, _ in mix.parts}
+    targets = {name: told.samples_digest(folders[name] / "test.parquet") for name in mix.targets}
+    return {
+        "mix": mix.id,
+        "digest": of_mix(mix, parts, targets),
+        "parts": mix.parts,
+        "seed": mix.seed,
+        "labels": mix.labels,
+        "repeat": mix.repeat,
+        "targets": mix.targets,
+        "folders": {name: folders[name].name for name, _ in mix.parts},
+    }
 
-    Raises:
-        DataError: the policy is `error` and there are any.
+
+def leaks_of(mix: Mix, folders: Mapping[str, Path], distance: int) -> list[Leak]:
+    """Return the training images of a mix's subsets that show a test image of its targets.
+
+    They are looked for here and not looked up, since a table of all that is planned would be made
+    anew, and all mixes with it, whenever something is added to the plan.
     """
-    leaks = [leak for leak in found if leak.source in subsets]
-    if policy == "error" and leaks:
-        leak = leaks[0]
-        raise DataError(
-            f"mix {mix}: {len(leaks)} training pictures of its subsets are test pictures of its"
-            f" targets, such as {leak.train} = {leak.test} ({leak.bits} of 256 bits differ);"
-            " results/data/leaks.tsv lists all. Say `leaks: drop` in the experiment to leave them"
-            " out, or mend the sources"
-        )
-    return [] if policy == "report" else leaks
+    if not mix.targets:
+        return []
+    sources = [name for name, _ in mix.parts]
+    search = Search(mix.catalog, mix.targets, sources, distance, folders)
+    return find_leaks(search, pixels=False)
 
 
-def _check(mix: MixSpec, forbidden: Sequence[str]) -> None:
+def _check(mix: Mix, forbidden: Sequence[str]) -> None:
     subsets = [subset for subset, _ in mix.parts]
     for subset, n in mix.parts:
         if subset in forbidden:
@@ -132,7 +130,7 @@ def _check(mix: MixSpec, forbidden: Sequence[str]) -> None:
 
 
 def draw(
-    mix: MixSpec, subset: str, n: int, folder: Path, left_out: Collection[str] = ()
+    mix: Mix, subset: str, n: int, folder: Path, left_out: Collection[str] = ()
 ) -> list[Drawn]:
     """Return `n` training samples of one subset with their true answers, balanced by label.
 
@@ -199,29 +197,13 @@ def _index(sample: Sample, text: str, seed: int) -> int:
     return chance.randrange(len(sample.options))
 
 
-def _write(
-    out: Path,
-    drawn: Sequence[Drawn],
-    mix: MixSpec,
-    forbidden: Sequence[str],
-    barred: Collection[tuple[str, str]],
-) -> None:
+def _write(out: Path, drawn: Sequence[Drawn], label: Mapping[str, Any]) -> None:
     columns = [
         list(range(len(drawn))),
         [each.sample.subset for each in drawn],
         [each.sample.sample_id for each in drawn],
         [each.answer for each in drawn],
     ]
-    checked = {
-        "mix": mix.id,
-        "parts": mix.parts,
-        "seed": mix.seed,
-        "labels": mix.labels,
-        "repeat": mix.repeat,
-        "forbidden": sorted(set(forbidden)),
-        "left_out": sorted(barred),
-    }
     arrays = [pa.array(values, each.type) for values, each in zip(columns, SCHEMA, strict=True)]
-    table = pa.table(arrays, schema=SCHEMA.with_metadata({"matcg": json.dumps(checked)}))
     out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, out, compression="zstd")
+    pq.write_table(pa.table(arrays, schema=labelled(SCHEMA, label)), out, compression="zstd")

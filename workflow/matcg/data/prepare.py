@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matcg import identity, versions
 from matcg.data import medmat, split
 from matcg.data.draw import Draw, marks
 from matcg.data.pool import (
@@ -101,19 +102,33 @@ def prepare(asked: "Preparation", root: Path | None, out: Path, threads: int = 1
 
     Raises:
         ConfigError: a wrong option of the reader.
-        DataError: source files missing or unreadable, or nothing usable to train or to test on.
+        DataError: source files missing or unreadable, or nothing usable to train or to test on; or
+            the folder is that of other settings.
     """
+    found = identity.of_subset(asked)
+    identity.require(out, out.name, found, "the subset's settings have digest")
+    identity.describe(out, _described(asked))
     options = {**asked.options, **asked.subset.options}
     source = READERS[asked.reader](asked.subset, options, root, asked.split)
     _check_ids(source.pool.ids, asked.subset.id)
     done = _drawn(asked, source, threads)
     _require(asked.subset.id, done)
     for side, samples in (("train", (*done.train, *done.reserve)), ("test", done.test)):
-        write_samples(out / f"{side}.parquet", (_loaded(done, each) for each in samples))
+        loaded = (_loaded(done, each) for each in samples)
+        write_samples(out / f"{side}.parquet", loaded, found)
     write_table(out / "quarantine.tsv", QUARANTINE, map(astuple, done.quarantined))
     account = _account(asked, done)
     text = json.dumps(account, indent=1, ensure_ascii=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
+
+
+def _described(asked: "Preparation") -> str:
+    return (
+        f"Samples of subset {asked.subset.id} of catalog {asked.catalog}: reader {asked.reader}"
+        f" ({identity.listed({**asked.options, **asked.subset.options}.items()) or 'no options'}),"
+        f" {identity.listed(asked.split.model_dump().items())},"
+        f" near duplicates within {asked.near_duplicates} bits, version {versions.PREPARE}"
+    )
 
 
 def _check_ids(ids: Sequence[str], subset: str) -> None:

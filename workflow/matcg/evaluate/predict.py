@@ -18,11 +18,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from matcg import throughput
+from matcg import identity, told, versions
 from matcg.config import LETTERS, Backbone, Protocol
 from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
@@ -84,23 +82,32 @@ class Task(BaseModel):
     backbone: Backbone
     engine: dict[str, Any]
     store: Path
+    trained: str
+    record: str
 
     def group(self) -> "Group":
         """Return the group of this run alone."""
         asked = {self.run: self.sheets}
         weights = {self.run: self.weights}
-        return Group(weights, asked, self.backbone, self.engine, Store(self.store))
+        store, trained = Store(self.store), {self.run: self.trained}
+        return Group(weights, asked, self.backbone, self.engine, store, self.record, trained)
 
 
 @dataclass
 class Group:
-    """A group's runs with their weights, what each is asked, and where answers are kept."""
+    """A group's runs with their weights, what each is asked, and where answers are kept.
+
+    `record` names the group's record, for the answers to say what made them; `trained` gives the
+    digest of each run that its own record says.
+    """
 
     runs: Mapping[str, Path]
     asked: Mapping[str, Sequence[Sheet]]
     backbone: Backbone
     engine: Mapping[str, Any]
     store: Store
+    record: str = ""
+    trained: Mapping[str, str] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
     digests: dict[tuple[str, str], str] = field(default_factory=dict)
     _asks: dict[Sheet, tuple[list[Sample], list[Ask]]] = field(default_factory=dict)
@@ -125,6 +132,8 @@ class Group:
             backbone=self.backbone,
             engine=dict(self.engine),
             store=self.store.folder,
+            trained=self.trained.get(run, ""),
+            record=self.record,
         ).model_dump_json()
 
     def __post_init__(self) -> None:
@@ -172,29 +181,36 @@ class Group:
     ) -> None:
         """Let a run that an engine holds answer its sheets; keep each when it is done."""
         for sheet in sheets:
+            if self.holds(run, sheet):
+                continue  # another experiment's group was asked the same meanwhile
             samples, asks = self.asks(sheet)
             with self.timing.of("answer_s"):
                 replies = engine.ask(asks, sheet.protocol, adapter)
             table = tabulate(
                 run + sheet.tag, samples, sheet.protocol, asks, replies, engine.letters
             )
-            self.store.write(run, sheet, self.digests[run, sheet.file], table)
+            known = {"trained": self.trained.get(run, ""), "record": self.record}
+            self.store.write(run, sheet, self.digests[run, sheet.file], table, **known)
             self.timing.questions += len(samples)
             print(f"{run}{sheet.tag} on {sheet.target}: {len(samples)} questions", flush=True)
 
 
-def predict(group: Group, out: Path, timing: Path) -> None:
-    """Let every run of a group answer what it is asked; write one row a run and question to `out`.
+def predict(group: Group, out: Path) -> None:
+    """Let every run of a group answer what it is asked, and keep the answers by run and target.
 
-    `timing` is where the engines' times are added up. "baseline" is the backbone itself.
+    The record in `out` has what engines did and what made the answers. "baseline" is the backbone
+    itself.
 
     Raises:
-        DataError: a picture, prompt, weight file or adapter cannot be used; names it.
+        DataError: a picture, prompt, weight file or adapter cannot be used, or a run is another
+            than its folder stands for; names it.
         ResourceError: memory did not suffice, or an engine's process was killed.
     """
     begin()
     begun = time.perf_counter()
+    group.trained = {run: trained_digest(group.runs[run]) for run in group.runs if run != BASELINE}
     missing = group.missing()
+    describe_folders(group)
     ranks = {run: 0 if run == BASELINE else rank_of(group.runs[run]) for run in missing}
     adapted = {run for run, rank in ranks.items() if rank and not must_merge(group.runs[run])}
     for run in missing:
@@ -204,11 +220,44 @@ def predict(group: Group, out: Path, timing: Path) -> None:
     shared = adapted | {BASELINE} if adapted else set()
     with_adapters(group, {run: missing[run] for run in missing if run in shared}, ranks)
     with_whole_weights(group, {run: missing[run] for run in missing if run not in shared})
-    if missing:
-        seconds = time.perf_counter() - begun
-        throughput.note(timing, asdict(group.timing), seconds, device_name(), describe())
-        print(group.timing.describe(), flush=True)
-    write(group, out)
+    print(group.timing.describe(), flush=True)
+    seconds = round(time.perf_counter() - begun, 2) if missing else 0.0
+    times = {name: round(value, 2) for name, value in asdict(group.timing).items()}
+    made = describe(**times, seconds=seconds, device=device_name(bool(missing)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({**made, "answers": answered(group)}) + "\n", encoding="utf-8")
+
+
+def describe_folders(group: Group) -> None:
+    """Say in the folders of answers what their names stand for."""
+    backbone, folder = group.backbone, group.store.folder
+    asked = f"backbone {backbone.identity()} asked with {backbone.asked()}"
+    identity.describe(folder, f"Answers of {asked}, version {versions.PREDICT}")
+    for run in group.runs:
+        if run != BASELINE:
+            trained = group.runs[run].parent
+            for place, of in zip((folder / run).parents[:2], trained.parents[:2], strict=True):
+                identity.describe(place, f"Answers of the runs in {of}: see {identity.ABOUT} there")
+
+
+def trained_digest(weights: Path) -> str:
+    """Return the digest of a run that the record beside its weights gives.
+
+    Raises:
+        DataError: there is no record, or one of another run.
+    """
+    record = told.run_record(weights.parent)
+    told.check_place(weights, weights.parent, str(record.get("place", "")))
+    return str(record.get("run", ""))
+
+
+def answered(group: Group) -> dict[str, str]:
+    """Return the digest of each file of answers that the group was to give."""
+    return {
+        f"{run}/{sheet.file}": group.digests[run, sheet.file]
+        for run in group.runs
+        for sheet in group.asked[run]
+    }
 
 
 def with_adapters(
@@ -312,23 +361,3 @@ def load(group: Group, engine: Engine, weights: Path) -> None:
     group.timing.loads += 1
     with group.timing.of("load_s"):
         engine.load(weights)
-
-
-def write(group: Group, out: Path) -> None:
-    """Write all answers of a group to one file, with catalog and target before their columns."""
-    tables = []
-    for run in group.runs:
-        for sheet in group.asked[run]:
-            table = group.store.read(run, sheet)
-            # A kept table carries metadata: without it the same answers give the same bytes.
-            tables.append(placed(table.replace_schema_metadata(None), sheet))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.concat_tables(tables), out, compression="zstd")
-
-
-def placed(table: pa.Table, sheet: Sheet) -> pa.Table:
-    """Return answers with the catalog and target that they are about."""
-    for number, name in enumerate(("catalog", "target")):
-        column = pa.array([getattr(sheet, name)] * len(table), pa.string())
-        table = table.add_column(number, name, column)
-    return table

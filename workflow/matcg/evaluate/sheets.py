@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from matcg import versions
+from matcg import told, versions
 from matcg.config import Backbone, Protocol, by_tag
 
 
@@ -14,26 +14,30 @@ from matcg.config import Backbone, Protocol, by_tag
 class Sheet:
     """One target's questions as one protocol asks them; `tag` ends the names of their answers.
 
-    `draw` numbers the draw of examples, which come from the training samples in `pool`.
+    `draw` numbers the draw of examples, which come from the training samples in `pool`. `file` is
+    where a run's answers lie below its folder.
     """
 
     catalog: str
     target: str
     tag: str
+    file: str
     protocol: Protocol
     draw: int
     test: Path
     pool: Path | None = None
 
-    @property
-    def file(self) -> str:
-        """Return where its answers lie below a run's folder."""
-        return f"{self.catalog}/{self.target}{self.tag}.parquet"
-
     def digest(self) -> str:
-        """Return what decides its questions and examples."""
+        """Return what decides its questions and examples.
+
+        Raises:
+            DataError: the samples are not those that their folder stands for.
+        """
+        files = [path for path in (self.test, self.pool) if path]
+        for path in files:
+            told.samples_digest(path)
         known = f"{self.protocol.identity()} {self.draw} "
-        return known + " ".join(digest_of(path) for path in (self.test, self.pool) if path)
+        return known + " ".join(map(digest_of, files))
 
 
 def digest_of(path: Path) -> str:
@@ -43,11 +47,14 @@ def digest_of(path: Path) -> str:
 
 
 def read_asked(
-    asked: Mapping[str, Iterable[tuple[str, str, str]]],
+    asked: Mapping[str, Iterable[tuple[str, str, str, str, str]]],
     protocols: Mapping[str, Protocol],
     data: Path,
 ) -> dict[str, list[Sheet]]:
-    """Return each run's sheets from its (catalog, target, tag); `data` is results/data."""
+    """Return each run's sheets from its (catalog, target, folder, tag, file).
+
+    `data` is results/data; `folder` that of the target's samples below its catalog's.
+    """
     tagged = by_tag(protocols.values())
     found = {}
     for run, places in asked.items():
@@ -56,12 +63,13 @@ def read_asked(
                 catalog,
                 target,
                 tag,
+                file,
                 protocol,
                 draw,
-                data / catalog / target / "test.parquet",
-                data / catalog / target / "train.parquet" if protocol.shots else None,
+                data / catalog / folder / "test.parquet",
+                data / catalog / folder / "train.parquet" if protocol.shots else None,
             )
-            for catalog, target, tag in places
+            for catalog, target, folder, tag, file in places
             for protocol, draw in [tagged[tag]]
         ]
     return found

@@ -6,6 +6,7 @@ killed halfway finds all answers there that are still valid.
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matcg.evaluate.sheets import Sheet
+from matcg.samples import label_of
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The kept answers of one backbone's runs, below a folder."""
+    """The kept answers of one backbone's runs, below a folder that is named after the backbone."""
 
     folder: Path
 
@@ -28,25 +30,21 @@ class Store:
     def holds(self, run: str, sheet: Sheet, digest: str) -> bool:
         """Tell whether answers are kept that are of just these weights and questions.
 
-        The record stands at the end of the file: one that was cut short has none.
+        The label stands at the end of the file: one that was cut short has none.
         """
-        try:
-            schema = pq.read_schema(self.path(run, sheet))
-        except (OSError, pa.ArrowException):
-            return False
-        record = json.loads((schema.metadata or {}).get(b"matcg", b"{}"))
-        return bool(record.get("digest") == digest)
+        return bool(label_of(self.path(run, sheet)).get("digest") == digest)
 
     def read(self, run: str, sheet: Sheet) -> pa.Table:
         """Return kept answers."""
         return pq.read_table(self.path(run, sheet))
 
-    def write(self, run: str, sheet: Sheet, digest: str, table: pa.Table) -> None:
-        """Keep answers: they are there whole or not at all."""
+    def write(self, run: str, sheet: Sheet, digest: str, table: pa.Table, **told: object) -> None:
+        """Keep answers, with what they are of: they are there whole or not at all."""
         path = self.path(run, sheet)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        labelled = table.replace_schema_metadata({"matcg": json.dumps({"digest": digest})})
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        label = {"digest": digest, "place": f"{self.folder.name}/{run}/{sheet.file}", **told}
+        labelled = table.replace_schema_metadata({"matcg": json.dumps(label)})
         pq.write_table(labelled, part, compression="zstd")
         part.replace(path)
 

@@ -1,4 +1,4 @@
-"""What an experiment's evaluations answered: the plan's rows joined with the prediction files."""
+"""What an experiment's evaluations answered: the plan's rows joined with the kept answers."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from matcg import told
 from matcg.errors import DataError, nearest
 from matcg.plan import BASELINE, tag_of
 from matcg.tsv import read_tsv
@@ -24,7 +25,9 @@ __all__ = [
     "read_answers",
     "read_found",
     "read_leaked",
+    "read_places",
     "read_plan",
+    "read_runs",
 ]
 
 COLUMNS = (
@@ -32,7 +35,7 @@ COLUMNS = (
     *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw", "asked"),
 )
 COUNTS = ("n_train", "mixed_in", "draw")
-ANSWER_COLUMNS = ["run", "sample_id", "n_options", "answer", "predicted", "strict", "mass"]
+ANSWER_COLUMNS = ["sample_id", "n_options", "answer", "predicted", "strict", "mass"]
 NO_ORDER = -2  # stands in `verdicts` where a question has fewer orders than others
 # An error stays one readable line however much is missing.
 NAMED = 10
@@ -154,72 +157,82 @@ def _plan_row(path: Path, row: Mapping[str, str]) -> PlanRow:
     return PlanRow(**values)
 
 
-def read_answers(folder: Path, rows: Iterable[PlanRow]) -> dict[Key, Answers]:
-    """Return the answers of every planned evaluation; `folder` is results/predictions.
+def read_places(plan: Path) -> dict[Key, Path]:
+    """Return the file of each planned evaluation's answers; `plan` is the folder of its tables."""
+    return {
+        (row["backbone"], row["catalog"], row["target"], row["run"]): Path(row["path"])
+        for row in read_tsv(plan / "evaluations.tsv")
+    }
+
+
+def read_runs(plan: Path) -> dict[tuple[str, str], Path]:
+    """Return the folder of each run by backbone and key; `plan` is the folder of its tables."""
+    return {
+        (row["backbone"], "{recipe}/{mix}/seed{seed}".format(**row)): Path(row["path"])
+        for row in read_tsv(plan / "runs.tsv")
+    }
+
+
+def read_answers(places: Mapping[Key, Path], rows: Iterable[PlanRow]) -> dict[Key, Answers]:
+    """Return the answers of every planned evaluation, which lie at `places`.
 
     Raises:
-        DataError: an evaluation is missing, or runs were asked different questions.
+        DataError: an evaluation is missing, its answers are of others, or runs were asked different
+            questions.
     """
-    found, missing = read_found(folder, rows)
+    found, missing = read_found(places, rows)
     if missing:
-        raise DataError(_missing_text(folder, missing))
+        raise DataError(_missing_text(missing, places))
     return found
 
 
-def read_found(folder: Path, rows: Iterable[PlanRow]) -> tuple[dict[Key, Answers], list[Key]]:
+def read_found(
+    places: Mapping[Key, Path], rows: Iterable[PlanRow]
+) -> tuple[dict[Key, Answers], list[Key]]:
     """Return the answers that there are, and the planned evaluations that have none.
 
     Raises:
-        DataError: runs were asked different questions.
+        DataError: answers are of others than planned, or runs were asked different questions.
     """
-    wanted: dict[Key, list[Key]] = defaultdict(list)
-    for row in dict.fromkeys(row.key for row in rows):
-        wanted[(*row[:3], "")].append(row)
-    found: dict[Key, Answers] = {}
+    targets: dict[Key, dict[Key, Path]] = defaultdict(dict)
     missing: list[Key] = []
-    for (backbone, catalog, target, _), keys in wanted.items():
-        runs = _read_file(folder / backbone / catalog / f"{target}.parquet")
-        missing += [key for key in keys if key[3] not in runs]
-        found |= {key: runs[key[3]] for key in keys if key[3] in runs}
+    for key in dict.fromkeys(row.key for row in rows):
+        if key in places and places[key].exists():
+            targets[(*key[:3], "")][key] = places[key]
+        else:
+            missing.append(key)
+    found: dict[Key, Answers] = {}
+    for paths in targets.values():
+        found |= _alike({key: _read_file(path) for key, path in paths.items()}, paths)
     return found, missing
 
 
-def _missing_text(folder: Path, missing: Sequence[Key]) -> str:
+def _missing_text(missing: Sequence[Key], places: Mapping[Key, Path]) -> str:
     named = [f"{run} on {target} ({backbone})" for backbone, _, target, run in missing[:NAMED]]
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
     return (
-        f"{folder}: {len(missing)} planned evaluations have no answers: "
-        f"{', '.join(named)}{more}; run their predictions again"
+        f"{len(missing)} planned evaluations have no answers: {', '.join(named)}{more};"
+        f" {told.ask_again(places.get(missing[0], Path()))}"
     )
 
 
-def _read_file(path: Path) -> dict[str, Answers]:
-    """Return the answers of each run in a prediction file; none where there is no file."""
-    if not path.exists():
-        return {}
+def _read_file(path: Path) -> Answers:
+    """Return the answers in a file, in the order of their questions.
+
+    Raises:
+        DataError: it holds none, or those of another run or target than its place stands for.
+    """
     try:
         more = ["verdicts"] if "verdicts" in pq.read_schema(path).names else []
         table = pq.read_table(path, columns=[*ANSWER_COLUMNS, "probabilities", *more])
     except (pa.ArrowException, KeyError) as error:
-        raise DataError(f"{path}: not a prediction file ({error}); predict again") from None
+        raise DataError(f"{path}: not a file of answers ({error}); predict again") from None
+    told.check_answers(path, table.schema.metadata)
     columns = {name: table[name].to_numpy() for name in ANSWER_COLUMNS}
     columns["confidence"] = _confidence(path, table["probabilities"], columns)
     columns |= {name: _verdicts(table[name]) for name in more}
-    order = np.lexsort((columns["sample_id"].astype(str), columns["run"].astype(str)))
-    columns = {name: values[order] for name, values in columns.items()}
-    names, starts = np.unique(columns["run"].astype(str), return_index=True)
-    parts = np.split(np.arange(len(order)), starts[1:])
-    runs = {
-        str(name): _answers({column: values[part] for column, values in columns.items()})
-        for name, part in zip(names, parts, strict=True)
-    }
-    _check_same_questions(path, runs)
-    # Questions are the same for all: kept once, since asking in many ways makes many runs.
-    one = next(iter(runs.values()))
-    return {
-        name: replace(each, sample_id=one.sample_id, answer=one.answer)
-        for name, each in runs.items()
-    }
+    order = np.argsort(columns["sample_id"].astype(str), kind="stable")
+    return _answers({name: values[order] for name, values in columns.items()})
 
 
 def _confidence(
@@ -264,15 +277,22 @@ def _answers(columns: Mapping[str, npt.NDArray[Any]]) -> Answers:
     )
 
 
-def _check_same_questions(path: Path, runs: Mapping[str, Answers]) -> None:
-    """Pairing is by position, so every run must have answered the same questions once."""
-    first_run, first = next(iter(runs.items()))
+def _alike(runs: Mapping[Key, Answers], paths: Mapping[Key, Path]) -> dict[Key, Answers]:
+    """Return one target's answers, whose questions are the same for all and kept once.
+
+    Pairing is by position, so every run must have answered the same questions once.
+    """
+    first_key, first = next(iter(runs.items()))
     if np.unique(first.sample_id).size != first.sample_id.size:
-        raise DataError(f"{path}: run {first_run} answers a question twice; predict again")
-    for run, answers in runs.items():
+        raise DataError(f"{paths[first_key]}: answers a question twice; predict again")
+    for key, answers in runs.items():
         same = np.array_equal(answers.sample_id, first.sample_id)
         if not same or not np.array_equal(answers.answer, first.answer):
             raise DataError(
-                f"{path}: runs {first_run} and {run} differ in questions or in right answers; "
-                "remove the file and predict again"
+                f"{paths[key]}: differs from {paths[first_key]} in questions or in right answers;"
+                " remove both and predict again"
             )
+    return {
+        key: replace(each, sample_id=first.sample_id, answer=first.answer)
+        for key, each in runs.items()
+    }

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from matcg.report import grid, missing
-from matcg.report.answers import BASELINE
+from matcg.report.answers import BASELINE, read_runs
 from matcg.report.bars import scaling_figure
 from matcg.report.beside import STEM, beside_table, names_in
 from matcg.report.curves import mixed_figure, sizes_figure
@@ -58,14 +58,12 @@ WIDTH = 9.0  # inches of a heatmap's panels side by side
 Elements = Mapping[str, Mapping[str, Sequence[str]]]
 
 
-def draw(
-    tables: Path, runs: Path, plan: Path, out: Path, experiment: str, catalog: CatalogElements
-) -> None:
+def draw(tables: Path, plan: Path, out: Path, experiment: str, catalog: CatalogElements) -> None:
     """Write the figures of `NAMES`, and the grids of the targets, to `out` as .svg and .png.
 
     `scaling`, `sizes`, `mixed` and `protocols` are drawn where an experiment has several rules with
     one combination each, sizes, shares of the target's data, or ways to ask. `tables` is the folder
-    that `compare` wrote, `runs` is results/runs, `plan` results/plan.
+    that `compare` wrote, `plan` that of the experiment's plan.
 
     Raises:
         DataError: a run of the tables has no metrics.jsonl, or one without losses; or the plan
@@ -73,13 +71,15 @@ def draw(
     """
     out.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
-        for name, figure in _figures(tables, runs, _elements(catalog)).items():
+        for name, figure in _figures(tables, read_runs(plan), _elements(catalog)).items():
             if figure is not None:
                 save(figure, out, name)
         grid.draw(grid.read_grids(plan, experiment), catalog, out)
 
 
-def _figures(tables: Path, runs: Path, elements: Elements) -> dict[str, Figure | None]:
+def _figures(
+    tables: Path, runs: Mapping[tuple[str, str], Path], elements: Elements
+) -> dict[str, Figure | None]:
     """Return the figures by name, None where an experiment gives no reason for one."""
 
     def rows(table: Table) -> list[dict[str, Cell]]:

@@ -101,7 +101,7 @@ class Grid:
 
 
 def read_grids(plan: Path, experiment: str) -> list[Grid]:
-    """Return the grid of every target that has a combination; `plan` is results/plan.
+    """Return the grid of every target that has a combination; `plan` is the plan's folder.
 
     Of more than `DRAWN` combinations, those are kept that come first of their target and rule, at
     least one of each target.

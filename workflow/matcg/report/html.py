@@ -17,9 +17,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from matcg.errors import DataError
-from matcg.groups import group_runs
 from matcg.report import figures, provenance
-from matcg.report.answers import BASELINE, PlanRow, read_plan
+from matcg.report.answers import read_places, read_plan, read_runs
 from matcg.report.beside import STEM, beside_table, names_in
 from matcg.report.embed import embedded
 from matcg.report.grid import read_grids
@@ -28,6 +27,7 @@ from matcg.report.letters import ORDERS
 from matcg.report.listing import Listing, list_cells, list_csv, list_tsv
 from matcg.report.looking import LOOKING
 from matcg.report.missing import MISSING, read_study
+from matcg.report.origins import Folders, read_folders
 from matcg.report.protocols import PROTOCOLS
 from matcg.report.questions import Budget, ImageBudget, QuestionView, view_questions
 from matcg.report.study import CG
@@ -73,9 +73,10 @@ class AskedView:
 
 @dataclass
 class ExperimentView:
-    """All that the report shows of one experiment."""
+    """All that the report shows of one experiment; `folder` has its results."""
 
     name: str
+    folder: Path
     headline: str
     results: Sequence[Mapping[str, Any]]
     tables: Mapping[str, Listing]
@@ -90,41 +91,50 @@ class ExperimentView:
 
 
 def write(
-    results: Path,
-    experiments: Sequence[str],
+    experiments: Mapping[str, Path],
+    plan: Path,
     out: Path,
     config: Mapping[str, Any] | None = None,
+    world: Path | None = None,
 ) -> None:
-    """Write the report on `experiments` to `out`; `results` is the results folder.
+    """Write the report on `experiments`, by name with their folders, to `out`.
 
-    `config` is shown as it is in the provenance.
+    `plan` is the folder of the whole plan. `config` is shown as it is in the provenance, and
+    `world` the picture of the phantom world. Links to files are relative to the folder of `out`, in
+    which all lies.
 
     Raises:
         DataError: an experiment has no tables, or the answers do not fit the questions.
     """
     images, text = ImageBudget(IMAGE_BYTES), Budget(QUESTION_BYTES)
+    results, data = out.parent, [folder / "data" for folder in experiments.values()]
+    known = [read_folders(folder / "plan") for folder in experiments.values()]
     # Few pictures, and those by which false alarms are seen: before the questions take the rest.
-    leaks = view_leaks(results / "data", images)
-    views = [_experiment(results, name) for name in experiments]
+    leaks = view_leaks(data, {k: v for each in known for k, v in each.items()}, images)
+    views = [_experiment(results, name, folder) for name, folder in experiments.items()]
     for index, view in enumerate(views):
-        _add_grids(view, results, GRID_BYTES // len(views))
-        _add_questions(view, results, images, text, len(views) - index)
+        _add_grids(view, GRID_BYTES // len(views))
+        _add_questions(view, known[index], images, text, len(views) - index)
     inside = embedded()
+
+    def listed(name: str) -> Listing | None:
+        return list_tsv(results, [folder / f"{name}.tsv" for folder in data])
+
     page = (
         _environment()
         .get_template("report.html.j2")
         .render(
             experiments=views,
-            world=_image(results / "figures/world.png"),
-            plan=_markdown_blocks(results / "plan/summary.md"),
-            excluded=list_tsv(results, "plan/excluded.tsv"),
+            world=_image(world) if world else "",
+            plan=_markdown_blocks(plan / "summary.md"),
+            excluded=list_tsv(
+                results, [folder / "plan/excluded.tsv" for folder in experiments.values()]
+            ),
             leaks=leaks,
-            leak_tables=[
-                (title, list_tsv(results, f"data/{name}.tsv")) for title, name in LEAK_TABLES
-            ],
-            data=[(title, list_tsv(results, f"data/{name}.tsv")) for title, name in DATA_TABLES],
-            quarantine=list_tsv(results, f"data/{QUARANTINE}.tsv"),
-            provenance=_provenance(results, experiments, config),
+            leak_tables=[(title, listed(name)) for title, name in LEAK_TABLES],
+            data=[(title, listed(name)) for title, name in DATA_TABLES],
+            quarantine=listed(QUARANTINE),
+            provenance=_provenance(experiments, plan, config),
             inside=inside,
         )
     )
@@ -142,8 +152,7 @@ def _environment() -> Environment:
     )
 
 
-def _experiment(results: Path, name: str) -> ExperimentView:
-    folder = results / "experiments" / name
+def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
     try:
         headline = json.loads((folder / "headline.json").read_text(encoding="utf-8"))
         tables = {
@@ -162,7 +171,7 @@ def _experiment(results: Path, name: str) -> ExperimentView:
     if headline.get("missing"):
         tables[MISSING.stem] = list_csv(results, path.parent, MISSING)
     shown = _figures(folder / "figures", name, [stem for stem in figures.NAMES if stem != ASKED])
-    view = ExperimentView(name, headline["headline"], headline["results"], tables, shown)
+    view = ExperimentView(name, folder, headline["headline"], headline["results"], tables, shown)
     view.asked = _asked(results, folder, name, headline.get("asked", ()))
     view.agreement = headline.get("published", {})
     view.without_leaks = headline.get("without_leaks", {})
@@ -181,24 +190,25 @@ def _asked(results: Path, folder: Path, name: str, sentences: Sequence[str]) -> 
 
 
 def _add_questions(
-    view: ExperimentView, results: Path, images: ImageBudget, text: Budget, parts: int
+    view: ExperimentView, folders: Folders, images: ImageBudget, text: Budget, parts: int
 ) -> None:
     """Show questions of the first setting that tests combinations, else of the first."""
-    rows = read_plan(results / "plan/experiments.tsv", view.name)
-    study = read_study(rows, results / "predictions", MISSING.stem in view.tables)
+    plan = view.folder / "plan"
+    rows = read_plan(plan / "experiments.tsv", view.name)
+    study = read_study(rows, read_places(plan), MISSING.stem in view.tables)
     settings = study.settings()
     if not settings:
         return
     setting = next((one for one in settings if study.arm(one, CG)), settings[0])
-    view.questions = view_questions(study, setting, results / "data", images, text, parts)
+    view.questions = view_questions(study, setting, folders, images, text, parts)
     if len(settings) > 1:
         view.questions_of = ", ".join(str(part) for part in setting if part)
 
 
-def _add_grids(view: ExperimentView, results: Path, limit: int) -> None:
+def _add_grids(view: ExperimentView, limit: int) -> None:
     """Show the first grid of every target before any further ones, until `limit` is spent."""
-    folder = results / "experiments" / view.name / "figures"
-    grids = {grid.target: list(grid.pages) for grid in read_grids(results / "plan", view.name)}
+    folder, plan = view.folder / "figures", view.folder / "plan"
+    grids = {grid.target: list(grid.pages) for grid in read_grids(plan, view.name)}
     names = [(page, target, name) for target in grids for page, name in enumerate(grids[target])]
     budget = ImageBudget(limit)
     found: dict[str, list[tuple[str, str]]] = {target: [] for target in grids}
@@ -253,20 +263,20 @@ def _markdown_blocks(path: Path) -> list[tuple[str, Any]]:
 
 
 def _provenance(
-    results: Path, experiments: Sequence[str], config: Mapping[str, Any] | None
+    experiments: Mapping[str, Path], plan: Path, config: Mapping[str, Any] | None
 ) -> dict[str, str]:
-    plan = results / "plan/experiments.tsv"
-    rows = [row for name in experiments for row in read_plan(plan, name)]
-    keys = ((row.backbone, row.run) for row in rows if row.run != BASELINE)
-    records = provenance.run_records(results / "runs", keys)
-    groups = _groups(rows, (config or {}).get("engine", {}).get("runs", 0))
-    engines = provenance.engine_records(results / "answers", groups)
+    folders = [folder / "plan" for folder in experiments.values()]
+    runs = [(key[0], path) for each in map(read_runs, folders) for key, path in each.items()]
+    records = provenance.run_records(runs)
+    answers = {path for folder in folders for path in read_places(folder).values()}
+    engines = provenance.engine_records(answers)
     made = [engine for engine in engines if "code" in engine]
+    table = (plan / "experiments.tsv").read_bytes()
     parts = {
         "Versions": _yaml(provenance.versions()),
         "Commit": provenance.commit(),
         "Digest of the code": provenance.code_digest(),
-        "Digest of the plan": hashlib.sha256(plan.read_bytes()).hexdigest(),
+        "Digest of the plan": hashlib.sha256(table).hexdigest(),
         "Config": _yaml(config) if config else "",
         "What made the runs": provenance.made_by(list(records.values()), "run"),
         "What made the answers": provenance.made_by(made, "job"),
@@ -274,15 +284,6 @@ def _provenance(
         "First run of each backbone": _yaml(provenance.first_runs(records)) if records else "",
     }
     return {title: text for title, text in parts.items() if text}
-
-
-def _groups(rows: Sequence[PlanRow], size: int) -> list[tuple[str, str]]:
-    """Return backbone and name of each group of runs that one engine answered for."""
-    runs: dict[str, set[str]] = {}
-    for row in rows:
-        runs.setdefault(row.backbone, set()).add(row.run)
-    names = sorted(runs) if size else []
-    return [(name, group) for name in names for group in group_runs(runs[name], size)]
 
 
 def _yaml(data: Mapping[str, Any]) -> str:

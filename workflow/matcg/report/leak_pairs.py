@@ -12,6 +12,7 @@ from matcg.data.leaks import Leak, read_images, read_leaks
 from matcg.images import BITS, decode
 from matcg.report.drawing import add_note, empty
 from matcg.report.leaks import SHOWN, examples
+from matcg.report.origins import Folders, read_folders
 from matcg.report.style import STYLE, clipped, new_figure, save
 
 __all__ = ["draw", "leak_figure"]
@@ -21,15 +22,18 @@ EDGE = 160  # pixels of a picture, so that the file stays small whatever the pho
 NAME = 22  # characters
 
 
-def draw(data: Path, out: Path) -> None:
-    """Write the figure of the leaks in `data` (results/data) to `out` and as .svg beside it."""
+def draw(leaks: Path, plan: Path, out: Path) -> None:
+    """Write the figure of a table of leaks to `out` and as .svg beside it.
+
+    `plan` is the folder of the plan, which says where the pictures are.
+    """
     with mpl.rc_context(STYLE):
-        figure = leak_figure(data, read_leaks(data / "leaks.tsv"))
+        figure = leak_figure(read_folders(plan), read_leaks(leaks))
         out.parent.mkdir(parents=True, exist_ok=True)
         save(figure, out.parent, out.stem)
 
 
-def leak_figure(data: Path, leaks: Sequence[Leak]) -> Figure:
+def leak_figure(folders: Folders, leaks: Sequence[Leak]) -> Figure:
     """Draw the pairs that the report shows: closest and farthest of each two source datasets."""
     if not leaks:
         return empty("no test image was found among training images")
@@ -44,8 +48,8 @@ def leak_figure(data: Path, leaks: Sequence[Leak]) -> Figure:
         panel.set_axis_off()
     for leak, (test, train, _) in zip(shown, axes.reshape(-1, 3), strict=False):
         kind = "equal pixels" if leak.exact else f"{leak.bits} of {BITS} bits differ"
-        _show(test, data / leak.catalog / leak.target / "test.parquet", leak.test)
-        _show(train, data / leak.catalog / leak.source / "train.parquet", leak.train)
+        _show(test, folders[leak.catalog, leak.target] / "test.parquet", leak.test)
+        _show(train, folders[leak.catalog, leak.source] / "train.parquet", leak.train)
         test.set_title(f"{kind}\ntest, {_named(leak.target, leak.test)}", fontsize=6.5)
         train.set_title(f"\ntraining, {_named(leak.source, leak.train)}", fontsize=6.5)
     left_out = len(leaks) - len(shown)

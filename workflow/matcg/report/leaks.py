@@ -8,6 +8,7 @@ from pathlib import Path
 from matcg.data.leaks import Leak, read_images, read_leaks
 from matcg.images import BITS
 from matcg.report.headline import counted
+from matcg.report.origins import Folders
 from matcg.report.questions import ImageBudget
 from matcg.tsv import read_tsv
 
@@ -33,18 +34,22 @@ class LeakView:
     pairs: Sequence[Pair]
 
 
-def view_leaks(data: Path, budget: ImageBudget) -> LeakView | None:
-    """Return the audit in `data` (results/data), None where none was made.
+def view_leaks(data: Sequence[Path], folders: Folders, budget: ImageBudget) -> LeakView | None:
+    """Return the audits of some experiments, in their folders `data`, None where none was made.
+
+    `folders` are those of the prepared subsets.
 
     Of each two source datasets the closest and the farthest pair are shown: the farthest is where
     a false alarm would be seen.
     """
-    if not (data / "audit.tsv").exists():
+    made = [folder for folder in data if (folder / "audit.tsv").exists()]
+    if not made:
         return None
-    leaks = read_leaks(data / "leaks.tsv")
+    leaks = sorted({leak for folder in made for leak in read_leaks(folder / "leaks.tsv")})
+    uses = {tuple(use.items()): use for folder in made for use in read_tsv(folder / "audit.tsv")}
     return LeakView(
-        _sentence(leaks, read_tsv(data / "audit.tsv")),
-        [_pair(data, leak, budget) for leak in examples(leaks)[:SHOWN]],
+        _sentence(leaks, list(uses.values())),
+        [_pair(folders, leak, budget) for leak in examples(leaks)[:SHOWN]],
     )
 
 
@@ -82,9 +87,9 @@ def examples(leaks: Iterable[Leak]) -> list[Leak]:
     return [group[0] for group in ordered] + [group[-1] for group in ordered if len(group) > 1]
 
 
-def _pair(data: Path, leak: Leak, budget: ImageBudget) -> Pair:
+def _pair(folders: Folders, leak: Leak, budget: ImageBudget) -> Pair:
     def uri(subset: str, side: str, name: str) -> str:
-        ((_, image),) = read_images(data / leak.catalog / subset / f"{side}.parquet", [name])
+        ((_, image),) = read_images(folders[leak.catalog, subset] / f"{side}.parquet", [name])
         return budget.uri(image, name)
 
     kind = "equal pixels" if leak.exact else f"{leak.bits} of {BITS} bits differ"

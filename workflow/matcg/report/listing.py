@@ -95,15 +95,19 @@ def list_csv(results: Path, folder: Path, table: Table) -> Listing:
     return _listing(heads, cells, [f.relative_to(results).as_posix() for f in others if f.exists()])
 
 
-def list_tsv(results: Path, name: str) -> Listing | None:
-    """Return a tab-separated file below `results`, None where there is none."""
-    path = results / name
-    if not path.exists():
+def list_tsv(results: Path, paths: Iterable[Path]) -> Listing | None:
+    """Return the rows of tab-separated files with the same columns below `results`, each once.
+
+    None where there is no such file.
+    """
+    made = [path for path in paths if path.exists()]
+    if not made:
         return None
-    with path.open(encoding="utf-8") as file:
+    with made[0].open(encoding="utf-8") as file:
         names = file.readline().rstrip("\n").split("\t")
-    rows = [[row[header] or "" for header in names] for row in read_tsv(path)]
-    return list_cells(names, rows, [name])
+    rows = [tuple(row[name] or "" for name in names) for path in made for row in read_tsv(path)]
+    files = [path.relative_to(results).as_posix() for path in made]
+    return list_cells(names, list(dict.fromkeys(rows)), files)
 
 
 def list_cells(

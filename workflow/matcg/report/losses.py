@@ -28,21 +28,24 @@ Curve = Sequence[tuple[int, float]]
 
 
 def read_losses(
-    accuracy: Iterable[Row], runs: Path, partial: bool = False
+    accuracy: Iterable[Row], runs: Mapping[tuple[str, str], Path], partial: bool = False
 ) -> dict[str, list[list[tuple[int, float]]]]:
     """Return for each arm its runs' losses as (step, loss), each run once.
 
-    With `partial` runs without a file are left out.
+    `runs` gives their folders, by backbone and key. With `partial` those without a file are left
+    out.
 
     Raises:
         DataError: a run has no metrics.jsonl, or one that holds no losses.
     """
     found: dict[str, dict[Path, list[tuple[int, float]]]] = defaultdict(dict)
     for row in accuracy:
-        path = runs / str(row["backbone"]) / str(row["run"]) / "metrics.jsonl"
+        if row["run"] == BASELINE:
+            continue
+        path = runs[str(row["backbone"]), str(row["run"])] / "metrics.jsonl"
         if partial and not path.exists():
             continue
-        if row["run"] != BASELINE and path not in found[str(row["arm"])]:
+        if path not in found[str(row["arm"])]:
             found[str(row["arm"])][path] = _read_loss(path)
     return {arm: list(curves.values()) for arm, curves in sorted(found.items()) if curves}
 

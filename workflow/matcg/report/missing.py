@@ -1,12 +1,12 @@
 """What an experiment lacks: evaluations without answers, and why a cell of a table is empty."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matcg.report.answers import PlanRow, read_answers, read_found
+from matcg.report.answers import Key, PlanRow, read_answers, read_found
 from matcg.report.headline import counted
-from matcg.report.origins import read_origins
+from matcg.report.origins import Folders, read_origins
 from matcg.report.render import Column, Field, Row, Table
 from matcg.report.study import Study
 from matcg.tsv import read_tsv
@@ -14,6 +14,7 @@ from matcg.tsv import read_tsv
 __all__ = ["MISSING", "NO_ANSWERS", "Reasons", "add_missing", "missing_rows", "read_study"]
 
 NO_ANSWERS = "no answers yet"
+OTHERS = ": other runs only were asked"
 
 MISSING = Table(
     "missing",
@@ -30,31 +31,32 @@ MISSING = Table(
 
 
 def read_study(
-    rows: Sequence[PlanRow], predictions: Path, show_missing: bool, data: Path | None = None
+    rows: Sequence[PlanRow],
+    places: Mapping[Key, Path],
+    show_missing: bool,
+    folders: Folders | None = None,
 ) -> Study:
-    """Return planned evaluations with their answers; `predictions` is results/predictions.
+    """Return planned evaluations with their answers, which lie at `places`.
 
-    With `show_missing` those without answers are left out, else they are an error. `data` is
-    results/data, which knows the questions about one patient or picture.
+    With `show_missing` those without answers are left out, else they are an error. `folders` are
+    those of prepared subsets, which know the questions about one patient or picture.
 
     Raises:
         DataError: answers are missing, or runs were asked different questions.
     """
     if show_missing:
-        answers, _ = read_found(predictions, rows)
+        answers, _ = read_found(places, rows)
     else:
-        answers = read_answers(predictions, rows)
+        answers = read_answers(places, rows)
     asked = {(catalog, target): each.sample_id for (_, catalog, target, _), each in answers.items()}
-    origins = read_origins(data, asked) if data else None
+    origins = read_origins(folders, asked) if folders else None
     kept = [row for row in rows if row.key in answers]
     return Study(kept, answers, origins, planned=rows if show_missing else None)
 
 
-def missing_rows(study: Study, predictions: Path) -> list[Row]:
-    """Return one row a planned evaluation without answers, once for each arm that it serves.
-
-    `predictions` is the folder results/predictions.
-    """
+def missing_rows(study: Study) -> list[Row]:
+    """Return one row a planned evaluation without answers, once for each arm that it serves."""
+    answered = {key[:3] for key in study.answers}
     uses = {(*row.key, row.arm): row for row in study.planned if row.key not in study.answers}
     return [
         {
@@ -62,15 +64,10 @@ def missing_rows(study: Study, predictions: Path) -> list[Row]:
             "arm": row.arm,
             "backbone": row.backbone,
             "run": row.asked or row.run,
-            "reason": _reason(row, predictions),
+            "reason": NO_ANSWERS + OTHERS * (row.key[:3] in answered),
         }
         for row in uses.values()
     ]
-
-
-def _reason(row: PlanRow, predictions: Path) -> str:
-    file = predictions / row.backbone / row.catalog / f"{row.target}.parquet"
-    return f"{NO_ANSWERS}: other runs only were asked" if file.exists() else NO_ANSWERS
 
 
 def add_missing(found: dict[str, Any], study: Study) -> None:

@@ -14,11 +14,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from matcg import told
 from matcg.errors import DataError
+from matcg.tsv import read_tsv
 
-__all__ = ["Origins", "read_origins"]
+__all__ = ["Folders", "Origins", "read_folders", "read_origins"]
 
 COLUMNS = ["sample_id", "dataset", "group", "origin"]
+
+# The folder of the samples of each subset, by catalog and id.
+Folders = Mapping[tuple[str, str], Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,16 @@ def _numbered(names: npt.ArrayLike) -> npt.NDArray[np.int64] | None:
     return None if found.size == codes.size else codes.astype(np.int64)
 
 
+def read_folders(plan: Path) -> Folders:
+    """Return the folder of each prepared subset; `plan` is the folder of the plan's tables."""
+    rows = read_tsv(plan / "subsets.tsv")
+    return {(row["catalog"], row["subset"]): Path(row["path"]) for row in rows}
+
+
 def read_origins(
-    data: Path, asked: Mapping[tuple[str, str], Iterable[str]]
+    folders: Folders, asked: Mapping[tuple[str, str], Iterable[str]]
 ) -> dict[tuple[str, str], Origins]:
-    """Return the origins of the questions that were asked; `data` is results/data.
+    """Return the origins of the questions that were asked, whose samples are in `folders`.
 
     `asked` gives the sorted sample ids of each target (catalog, id).
 
@@ -54,12 +65,13 @@ def read_origins(
         DataError: a target's test samples are missing, or lack a question that was asked.
     """
     return {
-        (catalog, target): _read(data / catalog / target / "test.parquet", list(names))
-        for (catalog, target), names in asked.items()
+        target: _read(folders[target] / "test.parquet", list(names))
+        for target, names in asked.items()
     }
 
 
 def _read(path: Path, names: list[str]) -> Origins:
+    told.samples_digest(path)
     try:
         table = pq.read_table(path, columns=COLUMNS)
     except (OSError, KeyError, pa.ArrowException) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg.provenance import PACKAGES, checkout, code_digest, installed
+from matcg.samples import label_of
 from matcg.throughput import read_record
 
 __all__ = [
@@ -95,12 +96,15 @@ def _number(n: int, kind: str) -> str:
     return f"{n:,} {kind}{'' if n == 1 else 's'}"
 
 
-def run_records(runs: Path, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Any]:
-    """Return the provenance.json of every run that has one, in the order of `keys`.
+def run_records(runs: Iterable[tuple[str, Path]]) -> dict[tuple[str, str], Any]:
+    """Return the provenance.json of every run that has one, by backbone and place below it.
 
-    `keys` are pairs of backbone and run key; `runs` is results/runs.
+    `runs` are pairs of backbone and folder.
     """
-    records = {key: read_record(runs / "/".join(key) / "provenance.json") for key in keys}
+    records = {
+        (backbone, "/".join(folder.parts[-3:])): read_record(folder / "provenance.json")
+        for backbone, folder in runs
+    }
     return {key: record for key, record in records.items() if record}
 
 
@@ -112,13 +116,22 @@ def first_runs(records: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
     return found
 
 
-def engine_records(answers: Path, groups: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Return what the engines of each group of runs did; groups without a record are left out.
+def engine_records(answers: Iterable[Path]) -> list[dict[str, Any]]:
+    """Return what the engines did that gave some answers, a group of runs once.
 
-    `groups` are pairs of backbone and group, `answers` is results/answers.
+    Every file of answers names the record of the group; where that is gone it is left out.
     """
-    found = [read_record(answers / backbone / f"{group}.timing.json") for backbone, group in groups]
+    paths = {path for path in map(_record_of, answers) if path}
+    found = [read_record(path) for path in sorted(paths)]
     return [record for record in found if record.keys() >= {*ENGINE_TIMES, "device"}]
+
+
+def _record_of(answers: Path) -> Path | None:
+    label = label_of(answers)
+    place, record = str(label.get("place", "")), label.get("record")
+    if not record:
+        return None
+    return Path(str(answers).removesuffix(place)) / place.split("/")[0] / f"{record}.json"
 
 
 def engine_times(records: Iterable[Mapping[str, Any]]) -> str:

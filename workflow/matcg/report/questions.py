@@ -19,6 +19,7 @@ from matcg.images import decode
 from matcg.report.answers import Answers, Key, PlanRow
 from matcg.report.embed import as_json
 from matcg.report.listing import Listing, Texts, list_cells
+from matcg.report.origins import Folders
 from matcg.report.study import CG, CONTROL, Setting, Study, arm_order
 from matcg.samples import Sample, read_samples
 
@@ -143,12 +144,12 @@ class _Page:
 def view_questions(
     study: Study,
     setting: Setting,
-    data: Path,
+    folders: Folders,
     images: ImageBudget,
     text: Budget,
     parts: int = 1,
 ) -> QuestionView:
-    """Return the questions of every target; `data` is results/data.
+    """Return the questions of every target, whose samples are in `folders`.
 
     Pictures and texts take a `parts`-th of what is left of their budgets, each target its share of
     that. Within a target those go first on which CG and control differ, then in an order derived
@@ -159,7 +160,7 @@ def view_questions(
     """
     page = _Page(images, text)
     pictures, left_out = images.left_out, text.left_out
-    targets = _targets(study, setting, data)
+    targets = _targets(study, setting, folders)
     notes = [
         _add(page, target, (parts - 1) * len(targets) + len(targets) - index)
         for index, target in enumerate(targets)
@@ -195,14 +196,14 @@ def _counts(targets: Sequence[_Target], notes: Sequence[str]) -> Listing:
     return list_cells(["Target", "Questions", *KINDS.values(), "Note"], rows)
 
 
-def _targets(study: Study, setting: Setting, data: Path) -> list[_Target]:
+def _targets(study: Study, setting: Setting, folders: Folders) -> list[_Target]:
     found: dict[tuple[str, str], list[PlanRow]] = defaultdict(list)
     for arm in sorted({row.arm for row in study.rows}, key=arm_order):
         for row in study.arm(setting, arm):
             found[row.catalog, row.target].append(row)
     return [
-        _target(rows, study.answers, data / catalog / target / "test.parquet")
-        for (catalog, target), rows in sorted(found.items())
+        _target(rows, study.answers, folders[target] / "test.parquet")
+        for target, rows in sorted(found.items())
     ]
 
 

@@ -9,12 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from matcg import seeds, statistics
+from matcg import seeds, statistics, told
 from matcg.config import Protocol
 from matcg.published import Printed
 from matcg.report import paper as papers
 from matcg.report.agreement import agreement, sentences
-from matcg.report.answers import BASELINE, PlanRow, read_leaked, read_plan
+from matcg.report.answers import (
+    BASELINE,
+    Key,
+    PlanRow,
+    read_leaked,
+    read_places,
+    read_plan,
+    read_runs,
+)
 from matcg.report.asked import write_asked
 from matcg.report.beside import arm_names, beside_rows, beside_table
 from matcg.report.columns import (
@@ -29,6 +37,7 @@ from matcg.report.comparison import COMPARISON, Claims, comparison_rows
 from matcg.report.headline import headline
 from matcg.report.letters import CALIBRATION, LETTERS, calibration_rows, letter_rows
 from matcg.report.missing import MISSING, add_missing, missing_rows, read_study
+from matcg.report.origins import read_folders
 from matcg.report.paper import Paper
 from matcg.report.protocols import further_rows
 from matcg.report.render import Cell, Column, Field, Row, Table, read_csv, write_table
@@ -123,13 +132,11 @@ SUMMARY = Table(
 
 def compare(
     plan: Path,
-    predictions: Path,
     experiment: str,
     out: Path,
     minimum_effect: float = statistics.MINIMUM_EFFECT,
     printed: Sequence[Printed] = (),
     leaked: Path | None = None,
-    data: Path | None = None,
     family: str = "rule",
     paper: Paper | None = None,
     show_missing: bool = False,
@@ -137,22 +144,24 @@ def compare(
 ) -> None:
     """Write an experiment's tables and headline.json under `out`.
 
-    `plan` is experiments.tsv, `predictions` the folder results/predictions. `minimum_effect` is
-    the difference below which an insignificant result counts as evidence of nothing to find.
-    `printed` are a paper's figures for the experiment, to stand beside ours. `leaked` is the table
-    of test images that were trained on: where there are any, the tables are made once more without
-    the questions about them. `data` is results/data, which knows the questions about one patient or
-    picture. `family` names the comparisons that Holm's correction takes together. `paper` says how
-    the table in the paper's shape is laid out. With `show_missing` evaluations without answers are
-    listed and left out. `protocols` are how questions were asked: what is compared, and what is
-    reported beside it.
+    `plan` is the folder of the experiment's plan, which says where its runs, their answers and the
+    questions lie. `minimum_effect` is the difference below which an insignificant result counts as
+    evidence of nothing to find. `printed` are a paper's figures for the experiment, to stand beside
+    ours. `leaked` is the table of test images that were trained on: where there are any, the tables
+    are made once more without the questions about them. `family` names the comparisons that Holm's
+    correction takes together. `paper` says how the table in the paper's shape is laid out. With
+    `show_missing` evaluations without answers are listed and left out. `protocols` are how
+    questions were asked: what is compared, and what is reported beside it.
 
     Raises:
-        DataError: a planned evaluation has no answers, or answers that cannot be paired.
+        DataError: a planned evaluation has no answers, or answers that cannot be paired; or a run,
+            an answer or a subset says that it is another than planned.
     """
-    rows = read_plan(plan, experiment)
+    rows = read_plan(plan / "experiments.tsv", experiment)
     every = [*rows, *further_rows(rows, protocols)]
-    everything = read_study(every, predictions, show_missing, data)
+    places = read_places(plan)
+    everything = read_study(every, places, show_missing, read_folders(plan))
+    check_runs(everything.rows, places, plan)
     study = everything.of(rows)
     claims = Claims(family, minimum_effect)
     found = _tabulate(study, experiment, out / "tables", claims)
@@ -167,13 +176,20 @@ def compare(
         }
     if show_missing:
         add_missing(found, everything)
-        write_table(out / "tables", MISSING, missing_rows(everything, predictions), experiment)
+        write_table(out / "tables", MISSING, missing_rows(everything), experiment)
     sentences_asked = write_asked(everything, every, protocols, experiment, out / "tables")
     found |= {"asked": sentences_asked} if sentences_asked else {}
     if printed or (paper and paper.layout):
         found |= _as_printed(study, replace(paper or Paper(), printed=printed), experiment, out)
     text = json.dumps(found, indent=2, ensure_ascii=False)
     (out / "headline.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def check_runs(rows: Iterable[PlanRow], places: Mapping[Key, Path], plan: Path) -> None:
+    """Refuse answers of runs that are others than planned, or were trained anew since."""
+    runs = read_runs(plan)
+    for row in {row.key: row for row in rows if row.mix}.values():
+        told.check_trained(places[row.key], runs[row.backbone, row.run])
 
 
 def _as_printed(study: Study, paper: Paper, experiment: str, out: Path) -> dict[str, Any]:

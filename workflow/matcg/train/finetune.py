@@ -16,11 +16,11 @@ import torch
 from torch import nn
 from transformers.utils import logging
 
-from matcg import devices, versions
+from matcg import devices, identity, told, versions
 from matcg.config import Backbone, Recipe
 from matcg.prompts import letter_tokens
 from matcg.provenance import begin, describe, device_name
-from matcg.samples import LETTERS
+from matcg.samples import LETTERS, label_of
 from matcg.seeds import derive
 from matcg.train.attempt import Attempt, Stop, disk_errors
 from matcg.train.checkpoint import FORMAT, Store
@@ -41,6 +41,7 @@ from matcg.train.model import (
 from matcg.train.parallel import Meeting, World, alike, joined, shard
 from matcg.train.reader import SHARE, Pictures, Reader
 from matcg.train.record import digest_of, digests_of, parameters_of, peaks_of, seeds_of
+from matcg.train.taken_over import take_over
 from matcg.train.tasks import Task, read_mix
 
 
@@ -73,18 +74,16 @@ class Job:
         return self.nodes * max(1, len(self.leased))
 
 
-def run_digest(
-    mix: Path, tasks: Sequence[Task], backbone: Backbone, recipe: Recipe, seed: int
-) -> str:
+def run_digest(tasks: Sequence[Task], backbone: Backbone, recipe: Recipe, seed: int) -> str:
     """Return the SHA-256 of all that decides a run's weights, what the samples show included.
 
     Not of `resources`: a try that ran out of memory goes on with a smaller micro-batch.
     """
     known = [FORMAT, versions.FINETUNE, backbone.identity(), recipe.canonical(), seed]
-    digest = hashlib.sha256(json.dumps(known).encode() + mix.read_bytes())
+    digest = hashlib.sha256(json.dumps(known).encode())
     for task in tasks:
         sample = task.sample
-        asked = [sample.sample_id, sample.question, sample.options, task.answer]
+        asked = [sample.subset, sample.sample_id, sample.question, sample.options, task.answer]
         digest.update(json.dumps(asked).encode() + hashlib.sha256(sample.image).digest())
     return digest.hexdigest()
 
@@ -108,19 +107,26 @@ def finetune(
     said) until all three are there, at least every so many `minutes` (None: only when asked to
     stop).
 
+    Where an equal run is finished under another name of its mix, its outputs are taken instead.
+
     Raises:
-        DataError: a sample is missing or damaged, or training diverged.
+        DataError: a sample is missing or damaged, or training diverged; or `out` is the folder of
+            a run with other settings.
         ResourceError: memory or disk did not suffice.
         StoppedError: SIGTERM, SIGUSR1 or SIGINT came, or another process is training this run.
     """
     store = store or out / "unfinished"
     tasks = read_mix(mix, data)
-    run = run_digest(mix, tasks, backbone, recipe, seed)
+    run = run_digest(tasks, backbone, recipe, seed)
+    _check_place(out, mix, backbone, recipe, seed)
+    _describe(out, mix, backbone, recipe)
     leased = tuple(devices.held())
     job = Job(mix, data, backbone, recipe, seed, out, threads, store, minutes, leased, run, nodes)
     with disk_errors(store), held(store / "lock.json") as lock:
         if lock.waited and _finished(out, run):
             print(f"{out}: finished by the process that was waited for", flush=True)
+            return
+        if take_over(out, run):
             return
         with Stop() as stop:
             if job.processes > 1:
@@ -131,6 +137,24 @@ def finetune(
     # Another try may wait at the lock in this folder: it then stays.
     with suppress(OSError):
         store.rmdir()
+
+
+def _check_place(out: Path, mix: Path, backbone: Backbone, recipe: Recipe, seed: int) -> None:
+    """Refuse to write a run where the plan means another."""
+    names = out.parts[-4:]
+    identity.require(out, names[0], identity.of_backbone(backbone), "the backbone has the digest")
+    identity.require(out, names[1], identity.of_recipe(recipe), "the recipe has the digest")
+    place = "/".join([*names[:2], mix.stem, f"seed{seed}"])
+    told.check_place(out, out, place)
+
+
+def _describe(out: Path, mix: Path, backbone: Backbone, recipe: Recipe) -> None:
+    """Say in the folders above a run what their names stand for."""
+    label = told.mix_label(mix)
+    known = {name: label.get(name) for name in ("mix", "parts", "seed", "labels", "targets")}
+    lines = (f"mix {known}", f"recipe {recipe.canonical()}", f"backbone {backbone.identity()}")
+    for folder, line in zip(out.parents, lines, strict=False):
+        identity.describe(folder, f"Runs of {line}")
 
 
 def _finished(out: Path, run: str) -> bool:
@@ -218,7 +242,7 @@ def _write(
         seed=job.seed,
         seeds=seeds_of(job.seed, job.recipe.epochs),
         mix={"file": job.mix.name, "sha256": digest_of(job.mix)},
-        data=digests_of(job.mix, job.data),
+        data=digests_of(_training_files(job)),
         **facts,
         peak_mb=peaks_of(attempt.rows, attempt.world.device),
         threads=torch.get_num_threads(),
@@ -228,7 +252,14 @@ def _write(
         tries=attempt.tries,
         processes=job.processes,
         run=job.run,
+        place="/".join(job.out.parts[-4:]),
     )
     part = job.out / "provenance.json.part"
     part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     part.replace(job.out / "provenance.json")
+
+
+def _training_files(job: Job) -> dict[str, Path]:
+    """Return where the samples were; none where the mix cannot be read any more (`digests_of`)."""
+    folders = label_of(job.mix).get("folders", {})
+    return {subset: job.data / folder / "train.parquet" for subset, folder in folders.items()}

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 from torch import nn
 
@@ -21,14 +20,13 @@ def seeds_of(seed: int, epochs: int) -> dict[str, Any]:
     return {"run": seed, "weights": derive(seed, "weights"), "order": order}
 
 
-def digests_of(mix: Path, data: Path) -> dict[str, str | None]:
-    """Return the SHA-256 of the training file of each subset of a mix, by the subset's name.
+def digests_of(files: Mapping[str, Path]) -> dict[str, str | None]:
+    """Return the SHA-256 of some files, by name, as that of the subset whose samples one holds.
 
     None where it cannot be read any more: that must not cost a run that is trained. What its
     samples were is in the run's digest too.
     """
-    names = pq.read_table(mix, columns=["subset"]).column(0).unique().to_pylist()
-    return {name: digest_of(data / name / "train.parquet") for name in sorted(names)}
+    return {name: digest_of(file) for name, file in sorted(files.items())}
 
 
 def digest_of(file: Path) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import torch
 
+from matcg import told
 from matcg.config import Recipe
 from matcg.errors import DataError
 from matcg.samples import Sample, read_samples
@@ -21,26 +22,43 @@ class Task:
     answer: int
 
 
+def training_files(mix: Path, data: Path) -> dict[str, Path]:
+    """Return the file of training samples of each subset that a mix draws from.
+
+    `data` is the folder of the catalog's subsets; the mix says which of theirs it was made of.
+
+    Raises:
+        DataError: the mix, or the samples, are not those that their names stand for.
+    """
+    files = {
+        subset: data / folder / "train.parquet"
+        for subset, folder in sorted(told.mix_label(mix)["folders"].items())
+    }
+    for file in files.values():
+        told.samples_digest(file)
+    return files
+
+
 def read_mix(mix: Path, data: Path) -> list[Task]:
-    """Return a mix's samples in its order.
+    """Return a mix's samples in its order (`training_files`).
 
     Raises:
         DataError: a sample of the mix is not in its subset's training file.
     """
+    files = training_files(mix, data)
     rows = pq.read_table(mix).to_pylist()
-    subsets = sorted({row["subset"] for row in rows})
     known = {
         (subset, sample.sample_id): sample
-        for subset in subsets
-        for sample in read_samples(data / subset / "train.parquet")
+        for subset, file in files.items()
+        for sample in read_samples(file)
     }
     tasks = []
     for row in sorted(rows, key=lambda row: int(row["position"])):
         sample = known.get((row["subset"], row["sample_id"]))
         if sample is None:
             raise DataError(
-                f"{mix}: sample {row['sample_id']} is not in {data / row['subset']}/train.parquet; "
-                "delete the mix and run again"
+                f"{mix}: sample {row['sample_id']} is not in {files[row['subset']]}; delete the mix"
+                " and run again"
             )
         tasks.append(Task(sample, row["answer"]))
     return tasks

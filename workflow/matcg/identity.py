@@ -1,0 +1,117 @@
+"""What decides a result, as a digest that ends its name: `tiny-llava-1a2b3c4d`.
+
+The plan names paths by these functions, and each step computes the same digest anew from what it
+has read and refuses to go on where its path says another. So a result that lies under a name was
+made of just what the name stands for, whatever Snakemake thinks of the files' ages.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from matcg import versions
+from matcg.config import Backbone, Preparation, Protocol, Recipe
+from matcg.errors import DataError
+from matcg.mixes import Mix
+
+ABOUT = "about.txt"
+LENGTH = 8
+NAMED = re.compile(rf"(.+)-([0-9a-f]{{{LENGTH}}})")
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+def digest(*known: Any) -> str:
+    """Return a digest of what JSON can hold; dictionaries in any order give the same."""
+    text = json.dumps(known, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+
+
+@cache
+def script(step: str) -> str:
+    """Return a digest of a step's script: of what lies behind an `ancient` input nobody asks."""
+    return digest((SCRIPTS / f"{step}.py").read_text(encoding="utf-8"))
+
+
+def of_subset(asked: Preparation) -> str:
+    """Return what decides a subset's samples: reader, options, split, and how they are prepared."""
+    return digest(versions.PREPARE, asked.canonical())
+
+
+def of_mix(mix: Mix, parts: Mapping[str, str], targets: Mapping[str, str]) -> str:
+    """Return what decides a training set, by the digests of its subsets and of its targets.
+
+    Pictures that a target is tested on are left out of it, unless it is `leaky`.
+    """
+    known = [mix.catalog, mix.parts, mix.seed, mix.labels, mix.repeat, mix.leaky]
+    return digest(versions.MIX, known, dict(parts), {} if mix.leaky else dict(targets))
+
+
+def of_recipe(recipe: Recipe) -> str:
+    """Return what decides how a run is trained, the version of the code that does it included."""
+    return digest(versions.FINETUNE, script("finetune"), recipe.canonical())
+
+
+def of_backbone(backbone: Backbone) -> str:
+    """Return what decides a backbone that is trained: weights, prompt, type, picture."""
+    return digest(backbone.identity())
+
+
+def of_asking(backbone: Backbone) -> str:
+    """Return what decides how a backbone and its runs answer, besides weights and questions."""
+    known = (backbone.identity(), backbone.asked())
+    return digest(versions.PREDICT, script("predict"), *known)
+
+
+def of_questions(target: str, protocol: Protocol) -> str:
+    """Return what decides a target's questions as they are asked, by the digest of its samples."""
+    return digest(target, protocol.identity())
+
+
+def named(name: str, found: str) -> str:
+    """Return the name of something with its digest."""
+    return f"{name}-{found}"
+
+
+def plain(name: str) -> str:
+    """Return a name without its digest."""
+    found = NAMED.fullmatch(name)
+    return found[1] if found else name
+
+
+def digest_in(name: str) -> str:
+    """Return the digest that ends a name, empty where none does."""
+    found = NAMED.fullmatch(name)
+    return found[2] if found else ""
+
+
+def require(path: Path, name: str, told: str, what: str) -> None:
+    """Refuse what says of itself that it is something else than its name stands for.
+
+    A name without a digest promises nothing.
+
+    Raises:
+        DataError: `told`, the digest that it gives of itself, is not that in `name`.
+    """
+    expected = digest_in(name)
+    if expected and told != expected:
+        raise DataError(
+            f"{path}: {what} {told or 'of no digest'}, and the plan means {expected}; it was put or"
+            " changed there by hand, or is from another version: remove it and call again"
+        )
+
+
+def describe(folder: Path, line: str) -> None:
+    """Say in a line in a folder what it is, where its name ends in a digest and it does not yet."""
+    path = folder / ABOUT
+    if digest_in(folder.name) and not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(line + "\n", encoding="utf-8")
+
+
+def listed(parts: Iterable[tuple[str, Any]]) -> str:
+    """Return keys and values in a line, without those that are empty."""
+    return ", ".join(f"{key} {value}" for key, value in parts if value not in ("", None, (), {}))
