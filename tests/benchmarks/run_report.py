@@ -112,12 +112,8 @@ def compare(results: Path) -> None:
     """Write the tables."""
     from matcg.report.tables import compare as step
 
-    step(
-        results / "plan/experiments.tsv",
-        results / "predictions",
-        "demo",
-        results / "experiments/demo",
-    )
+    folder = results / "experiments/demo"
+    step(folder / "plan", "demo", folder)
 
 
 def draw(results: Path, catalog: Any) -> None:
@@ -125,14 +121,14 @@ def draw(results: Path, catalog: Any) -> None:
     from matcg.report.figures import draw as step
 
     folder = results / "experiments/demo"
-    step(folder / "tables", results / "runs", results / "plan", folder / "figures", "demo", catalog)
+    step(folder / "tables", folder / "plan", folder / "figures", "demo", catalog)
 
 
 def write(results: Path) -> None:
     """Write the page."""
     from matcg.report.html import write as step
 
-    step(results, ["demo"], results / "report.html")
+    step({"demo": results / "experiments/demo"}, results / "plan", results / "report.html")
 
 
 def look(page: Path) -> list[float]:

@@ -6,19 +6,27 @@ import json
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from matcg import seeds
+from matcg import identity, seeds
 from matcg.config import Protocol
 from matcg.data import audit
 from matcg.data.leaks import write_leaks
 from matcg.evaluate.asking import SCHEMA
-from matcg.samples import Sample, write_samples
+from matcg.report import html
+from matcg.report.answers import read_answers, read_places, read_plan
+from matcg.report.study import Study
+from matcg.report.tables import compare
+from matcg.samples import Sample, labelled, write_samples
 from matcg.tsv import write_table
+
+EXPERIMENT = "experiments/demo"
+PLAN = f"{EXPERIMENT}/plan"
 
 PLAN_COLUMNS = (
     *("experiment", "catalog", "target", "rule", "combination", "arm"),
@@ -30,6 +38,7 @@ ELEMENTS = {
     "task": ("state", "side", "level"),
 }
 OPTIONS = ("normal", "mass", "fluid", "fracture")
+TRAINED = "0" * 64  # what the answers of a run say that it was when they were given
 
 
 @dataclass
@@ -61,35 +70,75 @@ class World:
     accuracies: dict[str, dict[str, float]] = field(default_factory=dict)
     unread: float = 0.2  # share of free text that no answer can be read off
     moved: float = 0.3  # share of questions that get a wrong answer in each further order
+    digest: str = ""  # ends the names of backbones, recipes, mixes and subsets, if there is one
+
+    def named(self, name: str) -> str:
+        """Return the name of a folder or file."""
+        return identity.named(name, self.digest) if self.digest else name
 
 
 def make(results: Path, world: World) -> list[dict[str, str]]:
-    """Write plan, predictions, test data, metrics and data tables; return the plan's rows."""
+    """Write plan, answers, test data, metrics and data tables; return the plan's rows."""
     rows = plan_rows(world)
-    write_plan(results / "plan", rows)
-    for backbone, target in product(world.backbones, world.targets):
-        place = (backbone, target)
-        runs = {r["run"]: r["arm"] for r in rows if (r["backbone"], r["target"]) == place}
-        path = results / f"predictions/{backbone}/cat/{target}.parquet"
-        write_predictions(path, world, target, runs)
-    for target in world.targets:
-        write_data(results / f"data/cat/{target}", world, target)
-    write_data_tables(results / "data")
+    write_plan(results, world, rows)
     for row in rows:
-        if row["run"] != "baseline":
-            write_metrics(results / "runs" / row["backbone"] / row["run"])
+        write_answers(results, world, row)
+        if row["mix"]:
+            write_metrics(results / "runs" / run_place(world, row))
+    for target in world.targets:
+        write_data(data_folder(results, world, target), world, target)
+    write_data_tables(results / EXPERIMENT / "data")
     return rows
 
 
-def write_plan(folder: Path, rows: list[dict[str, str]]) -> None:
+def run_place(world: World, row: dict[str, str]) -> str:
+    """Return the folder of a row's run, below results/runs, and of its answers."""
+    parts = ["baseline"]
+    if row["mix"]:
+        parts = [world.named(row["recipe"]), world.named(row["mix"]), f"seed{row['seed']}"]
+    return "/".join([world.named(row["backbone"]), *parts])
+
+
+def answers_place(world: World, row: dict[str, str], tag: str) -> str:
+    """Return the file of a run's answers by one protocol, below results/answers."""
+    return f"{run_place(world, row)}/cat/{world.named(row['target'])}{tag}.parquet"
+
+
+def data_folder(results: Path, world: World, target: str) -> Path:
+    return results / "data/cat" / world.named(target)
+
+
+def write_plan(results: Path, world: World, rows: list[dict[str, str]]) -> None:
+    """Write the tables of the experiment's plan, and of the whole plan what the page shows."""
+    folder, whole = results / PLAN, results / "plan"
     write_tsv(folder / "experiments.tsv", PLAN_COLUMNS, rows)
+    write_tsv(whole / "experiments.tsv", PLAN_COLUMNS, rows)
+    (whole / "summary.md").write_text("# Plan\n\n| step | jobs |\n|---|---|\n| mix | 7 |\n")
     mixes = {row["mix"]: row for row in rows if row["mix"]}
-    parts = [{"mix": mix, "subset": name} for mix, row in mixes.items() for name in sources_of(row)]
-    write_tsv(folder / "mixes.tsv", ("mix", "subset"), parts)
-    columns = ("experiment", "catalog", "target", "rule", "arm", "reason")
+    parts = [(mix, name) for mix, row in mixes.items() for name in sources_of(row)]
+    write_table(folder / "mixes.tsv", ("mix", "subset"), parts)
+    names = ("backbone", "recipe", "mix", "seed")
+    runs = [
+        (*(row[name] for name in names), world.digest, results / "runs" / run_place(world, row))
+        for row in rows
+        if row["mix"]
+    ]
+    write_table(folder / "runs.tsv", (*names, "digest", "path"), runs)
+    asked = [
+        (
+            *(row["backbone"], "cat", row["target"], row["run"] + tag),
+            results / "answers" / answers_place(world, row, tag),
+        )
+        for protocol, row in product(world.protocols, rows)
+        for tag in protocol.tags
+    ]
+    head = ("backbone", "catalog", "target", "run", "path")
+    write_table(folder / "evaluations.tsv", head, asked)
+    subsets = [("cat", t, world.digest, data_folder(results, world, t)) for t in world.targets]
+    write_table(folder / "subsets.tsv", ("catalog", "subset", "digest", "path"), subsets)
     left_out = ("demo", "cat", "ct-brain-state", "fixed-task", "cg", "2 of 3 not chosen")
-    write_tsv(folder / "excluded.tsv", columns, [dict(zip(columns, left_out, strict=True))])
-    (folder / "summary.md").write_text("# Plan\n\n| step | jobs |\n|---|---|\n| mix | 7 |\n")
+    head = ("experiment", "catalog", "target", "rule", "arm", "reason")
+    write_table(folder / "excluded.tsv", head, [left_out])
 
 
 def sources_of(row: dict[str, str]) -> list[str]:
@@ -167,14 +216,17 @@ def write_tsv(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]]) 
     path.write_text(buffer.getvalue(), encoding="utf-8")
 
 
-def write_predictions(path: Path, world: World, target: str, runs: dict[str, str]) -> None:
-    """Write one file: every run answers the target's questions with its arm's accuracy."""
-    parts = []
-    for protocol, (run, arm) in product(world.protocols, runs.items()):
-        accuracy = world.accuracies.get(protocol.name, world.accuracy)[arm]
-        parts += [_answers(world, target, run + tag, accuracy, protocol) for tag in protocol.tags]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.concat_tables(parts), path)
+def write_answers(results: Path, world: World, row: dict[str, str]) -> None:
+    """Write a run's answers, a file a protocol, with the accuracy of its arm."""
+    for protocol in world.protocols:
+        accuracy = world.accuracies.get(protocol.name, world.accuracy)[row["arm"]]
+        for tag in protocol.tags:
+            place = answers_place(world, row, tag)
+            table = _answers(world, row["target"], row["run"] + tag, accuracy, protocol)
+            told = {"place": place, "trained": TRAINED * bool(row["mix"]), "record": row["arm"]}
+            path = results / "answers" / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table.cast(labelled(SCHEMA, told)), path)
 
 
 def truth_of(world: World, target: str) -> np.ndarray:
@@ -242,7 +294,7 @@ def write_data(folder: Path, world: World, target: str) -> None:
                 dataset="invented",
             )
         )
-    write_samples(folder / "test.parquet", samples)
+    write_samples(folder / "test.parquet", samples, world.digest)
 
 
 def write_data_tables(folder: Path) -> None:
@@ -286,3 +338,34 @@ def write_metrics(folder: Path, steps: int = 12) -> None:
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "metrics.jsonl").write_text(text)
+
+
+def tabulate(results: Path, **options: Any) -> Path:
+    """Compare the arms of the experiment; return its folder."""
+    out = results / EXPERIMENT
+    compare(results / PLAN, "demo", out, **options)
+    return out
+
+
+def write_page(results: Path, name: str = "report.html", **options: Any) -> Path:
+    """Write the page of the experiment; return its path."""
+    out = results / name
+    html.write({"demo": results / EXPERIMENT}, results / "plan", out, **options)
+    return out
+
+
+def study_of(results: Path) -> Study:
+    """Return the planned rows of the experiment with their answers."""
+    rows = read_plan(results / PLAN / "experiments.tsv", "demo")
+    return Study(rows, read_answers(read_places(results / PLAN), rows))
+
+
+def files_of(results: Path, target: str, backbone: str = "tiny") -> dict[str, Path]:
+    """Return the files of the answers to a target's questions by what they are named."""
+    places = read_places(results / PLAN)
+    return {name: path for (*key, name), path in places.items() if key == [backbone, "cat", target]}
+
+
+def table_of(results: Path, target: str, backbone: str = "tiny") -> pa.Table:
+    """Return all answers to a target's questions."""
+    return pa.concat_tables(map(pq.read_table, files_of(results, target, backbone).values()))

@@ -3,12 +3,10 @@
 import pytest
 
 from matcg.report import bars, curves
-from matcg.report.answers import read_answers, read_plan
 from matcg.report.render import read_csv
-from matcg.report.study import Study
-from matcg.report.tables import SUMMARY, compare
+from matcg.report.tables import SUMMARY
 from matcg.report.targets import TARGETS, target_rows
-from synthetic import PLAN_COLUMNS, World, make, plan_rows, write_tsv
+from synthetic import PLAN, PLAN_COLUMNS, World, make, study_of, tabulate, write_tsv
 
 SETTING = {"backbone": "b", "recipe": "full", "n_train": 600, "mixed_in": 0}
 
@@ -145,8 +143,7 @@ def test_panels_beyond_the_bound_are_said(monkeypatch):
 def test_mean_and_targets_are_those_of_the_tables(tmp_path):
     world = World(sizes=(300, 600), seeds=(0, 1), questions=24)
     make(tmp_path, world)
-    out = tmp_path / "out"
-    compare(tmp_path / "plan/experiments.tsv", tmp_path / "predictions", "demo", out)
+    out = tabulate(tmp_path)
     targets, summary = (
         read_csv(out / f"tables/{table.stem}.csv", table.fields) for table in (TARGETS, SUMMARY)
     )
@@ -160,13 +157,10 @@ def test_mean_and_targets_are_those_of_the_tables(tmp_path):
 def test_a_target_weighs_rules_alike_and_counts_its_runs(tmp_path):
     """Two rules, the second with three runs: the mean is that of the rules' means."""
     world = World(targets=("ct-brain-state",), questions=40)
-    rows = plan_rows(world)
-    make(tmp_path, world)
+    rows = make(tmp_path, world)
     cg = [row for row in rows if row["arm"] == "cg"]
-    write_tsv(tmp_path / "plan.tsv", PLAN_COLUMNS, rows + [cg[1]] * 2)
-    plan = read_plan(tmp_path / "plan.tsv", "demo")
-    study = Study(plan, read_answers(tmp_path / "predictions", plan))
-    found = {(row["arm"], row["rule"]): row for row in target_rows(study)}
+    write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, rows + [cg[1]] * 2)
+    found = {(row["arm"], row["rule"]): row for row in target_rows(study_of(tmp_path))}
     first, second = (found["cg", rule]["accuracy"] for rule in world.rules)
     assert found["cg", ""]["accuracy"] == pytest.approx((first + second) / 2)
     assert first != second

@@ -7,8 +7,7 @@ from PIL import Image
 
 from matcg.errors import DataError
 from matcg.report import differences, figures, losses
-from matcg.report.tables import compare
-from synthetic import World, catalog, make
+from synthetic import PLAN, World, catalog, make, tabulate
 
 OPTIONAL = {"sizes", "mixed", "protocols"}
 DRAWN = (*(name for name in figures.NAMES if name not in OPTIONAL), "grid-ct-brain-state")
@@ -16,13 +15,11 @@ DRAWN = (*(name for name in figures.NAMES if name not in OPTIONAL), "grid-ct-bra
 
 def prepared(results, world):
     make(results, world)
-    out = results / "experiments/demo"
-    compare(results / "plan/experiments.tsv", results / "predictions", "demo", out)
-    return out / "tables"
+    return tabulate(results) / "tables"
 
 
 def draw(results, tables, out):
-    figures.draw(tables, results / "runs", results / "plan", out, "demo", catalog())
+    figures.draw(tables, results / PLAN, out, "demo", catalog())
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +94,7 @@ def test_heatmap_has_the_first_element_in_rows_in_any_order_of_a_subset(demo, mo
     shuffled = catalog()
     for subset in shuffled["subsets"].values():
         subset["elements"] = dict(sorted(subset["elements"].items()))
-    plan, out = results / "plan", results / "three"
-    figures.draw(tables, results / "runs", plan, out, "demo", shuffled)
+    figures.draw(tables, results / PLAN, results / "three", "demo", shuffled)
     axes = drawn["heatmap"].axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ct"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["brain"]
@@ -181,21 +177,19 @@ def test_dollar_signs_do_not_start_formulas(tmp_path):
 @pytest.mark.parametrize("text", [None, "", "not json\n", json.dumps({"step": 1}) + "\n"])
 def test_missing_losses_name_the_file(tmp_path, text):
     row = {"backbone": "b", "run": "full/m/seed0", "arm": "cg"}
-    path = tmp_path / "b/full/m/seed0/metrics.jsonl"
-    path.parent.mkdir(parents=True)
+    path = tmp_path / "metrics.jsonl"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(DataError, match=r"seed0/metrics\.jsonl"):
-        figures.read_losses([row], tmp_path)
+    with pytest.raises(DataError, match=str(path)):
+        figures.read_losses([row], {("b", "full/m/seed0"): tmp_path})
 
 
 def test_a_run_shared_by_rows_of_an_arm_counts_once(tmp_path):
     row = {"backbone": "b", "run": "full/m/seed0", "arm": "cg"}
-    path = tmp_path / "b/full/m/seed0/metrics.jsonl"
-    path.parent.mkdir(parents=True)
-    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
     baseline = {"backbone": "b", "run": "baseline", "arm": "baseline"}
-    assert figures.read_losses([row, row, baseline], tmp_path) == {"cg": [[(1, 2.0), (2, 1.0)]]}
+    found = figures.read_losses([row, row, baseline], {("b", "full/m/seed0"): tmp_path})
+    assert found == {"cg": [[(1, 2.0), (2, 1.0)]]}
 
 
 def test_many_losses_are_drawn_as_bands(monkeypatch):

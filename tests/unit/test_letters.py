@@ -142,7 +142,8 @@ def test_orders_that_a_question_does_not_have_are_not_counted():
     assert order_rows(study((row(), answers("A", "A", 2))), "cyclic") == []
 
 
-def predictions(path, probabilities, predicted, verdicts=None):
+def read_one(path, probabilities, predicted, verdicts=None):
+    """Write the answers of the one run there is; return them as they are read."""
     n = len(predicted)
     columns = {
         "run": ["full/m/seed0"] * n,
@@ -156,15 +157,14 @@ def predictions(path, probabilities, predicted, verdicts=None):
         "correct": [False] * n,
         "verdicts": verdicts or [[0]] * n,
     }
-    path.parent.mkdir(parents=True)
     table = pa.table(columns, schema=SCHEMA)
     pq.write_table(table if verdicts else table.drop_columns("verdicts"), path)
+    return read_answers({row().key: path}, [row()])[row().key]
 
 
 def test_confidence_is_that_of_the_predicted_letter_in_the_order_of_questions(tmp_path):
     lists = [[0.4, 0.6], [0.1, 0.2, 0.3, 0.4], [0.9, 0.1]]
-    predictions(tmp_path / "tiny/cat/t.parquet", lists, [1, 3, 0])
-    found = read_answers(tmp_path, [row()])[row().key]
+    found = read_one(tmp_path / "t.parquet", lists, [1, 3, 0])
     assert found.sample_id.tolist() == ["q1", "q2", "q3"]
     assert found.confidence.tolist() == pytest.approx([0.9, 0.4, 0.6])
     assert found.confidence.dtype == np.float32
@@ -172,22 +172,19 @@ def test_confidence_is_that_of_the_predicted_letter_in_the_order_of_questions(tm
 
 def test_verdicts_follow_their_questions_and_old_files_have_none(tmp_path):
     lists = [[0.4, 0.6], [0.1, 0.2, 0.3, 0.4], [0.5, 0.5]]
-    predictions(tmp_path / "new/tiny/cat/t.parquet", lists, [1, 3, -1], [[1, 0], [3, 2, 1], [-1]])
-    found = read_answers(tmp_path / "new", [row()])[row().key]
+    found = read_one(tmp_path / "new.parquet", lists, [1, 3, -1], [[1, 0], [3, 2, 1], [-1]])
     assert found.verdicts.tolist() == [[-1, -2, -2], [3, 2, 1], [1, 0, -2]]
     assert found.correct.tolist() == [0, 0, 0]
     assert found.confidence[0] == pytest.approx(0.5)
     assert found.only(np.array([False, False, True])).verdicts.tolist() == [[1, 0, -2]]
-    predictions(tmp_path / "old/tiny/cat/t.parquet", lists, [1, 3, 0])
-    old = read_answers(tmp_path / "old", [row()])[row().key]
+    old = read_one(tmp_path / "old.parquet", lists, [1, 3, 0])
     assert old.verdicts is None
     assert old.only(np.array([True, False, False])).verdicts is None
 
 
 def test_probabilities_of_another_number_than_options_name_the_file(tmp_path):
-    predictions(tmp_path / "tiny/cat/t.parquet", [[0.4, 0.6], [0.5, 0.5]], [1, 0])
     with pytest.raises(DataError, match=r"t\.parquet: a question has not one probability"):
-        read_answers(tmp_path, [row()])
+        read_one(tmp_path / "t.parquet", [[0.4, 0.6], [0.5, 0.5]], [1, 0])
 
 
 TWO_ARMS = study(

@@ -9,6 +9,7 @@ from matcg.errors import DataError
 from matcg.report.origins import read_origins
 from matcg.samples import Sample, write_samples
 
+LUNG = ("cat", "lung")
 SAMPLE = Sample(
     sample_id="",
     subset="lung",
@@ -26,14 +27,12 @@ SAMPLE = Sample(
 def write(tmp_path, *samples):
     """Write samples given as (id, dataset, group, origin)."""
     names = ("sample_id", "dataset", "group", "origin")
-    path = tmp_path / "cat/lung/test.parquet"
-    write_samples(
-        path, [replace(SAMPLE, **dict(zip(names, each, strict=True))) for each in samples]
-    )
+    rows = [replace(SAMPLE, **dict(zip(names, each, strict=True))) for each in samples]
+    write_samples(tmp_path / "test.parquet", rows)
 
 
 def read(tmp_path, *names):
-    return read_origins(tmp_path, {("cat", "lung"): names})["cat", "lung"]
+    return read_origins({LUNG: tmp_path}, {LUNG: names})[LUNG]
 
 
 def test_questions_of_one_patient_or_else_one_picture_are_a_cluster(tmp_path):

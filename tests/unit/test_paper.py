@@ -13,16 +13,17 @@ import yaml
 from pydantic import ValidationError
 
 from matcg.config import Experiment, Layout, LayoutColumn, Protocol, load_project
-from matcg.plan import make_plan
+from matcg.places import Places
+from matcg.plan import Names, make_plan
 from matcg.plan_tables import render
 from matcg.published import Printed
-from matcg.report.answers import read_answers, read_plan
+from matcg.report.answers import read_answers, read_places, read_plan
 from matcg.report.beside import beside_rows
 from matcg.report.paper import Paper, write
 from matcg.report.render import Row
 from matcg.report.sheet import Block, Group, Sheet, latex, markdown
 from matcg.report.study import Study
-from synthetic import World, catalog, make
+from synthetic import PLAN, World, catalog, make, study_of
 
 REPO = Path(__file__).parents[2]
 TARGET, RULE = "ct-brain-state", "fixed-task"
@@ -42,14 +43,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def study_of(results: Path) -> Study:
-    rows = read_plan(results / "plan/experiments.tsv", "demo")
-    return Study(rows, read_answers(results / "predictions", rows))
-
-
 def paper(results: Path, *printed: Printed, **layout: object) -> Paper:
     asked = Layout.model_validate({"columns": COLUMNS, **layout})
-    return Paper(printed, asked, "Why?", catalog(), results / "plan/excluded.tsv")
+    return Paper(printed, asked, "Why?", catalog(), results / PLAN / "excluded.tsv")
 
 
 def written(
@@ -164,14 +160,14 @@ def test_a_condition_is_the_same_runs_asked_by_its_protocol(tmp_path: Path) -> N
     shots = Protocol(name="two-shot", shots=2, draws=3)
     letters = Protocol(name="letters")
     make(tmp_path, World(targets=(TARGET,), rules=(RULE,), protocols=(letters, shots)))
-    rows = read_plan(tmp_path / "plan/experiments.tsv", "demo")
+    rows = read_plan(tmp_path / PLAN / "experiments.tsv", "demo")
     rows += [
         replace(row, arm=f"{row.arm}-shots", asked=f"{row.run}{tag}", draw=draw)
         for row in rows
         if row.arm in ("baseline", "cg")
         for draw, tag in enumerate(shots.tags)
     ]
-    study = Study(rows, read_answers(tmp_path / "predictions", rows))
+    study = Study(rows, read_answers(read_places(tmp_path / PLAN), rows))
     printed = [
         Printed("", TARGET, RULE, arm, "", 50, sd=2.0, condition=condition)
         for arm in ("baseline", "cg")
@@ -263,7 +259,9 @@ def test_columns_must_be_told_apart() -> None:
 def test_every_figure_that_the_paper_prints_has_its_place(tmp_path: Path) -> None:
     """In each shipped table every printed number is in a cell, though nothing has been run."""
     project = load_project({"experiments": ["paper"]}, REPO)
-    for name, text in render(make_plan(project)).items():
+    names = {name: name for name in project.backbones}
+    places = Places(Names(project), names, names)
+    for name, text in render(make_plan(project), places).items():
         (tmp_path / name).write_text(text)
     for experiment in project.experiments:
         planned = read_plan(tmp_path / "experiments.tsv", experiment.name)

@@ -6,13 +6,11 @@ from dataclasses import replace
 import matplotlib as mpl
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
 from matcg.config import Protocol
 from matcg.errors import DataError
-from matcg.report import html
 from matcg.report.answers import NO_ORDER, Answers, PlanRow
 from matcg.report.letters import ORDERS
 from matcg.report.looking import LOOKING, looking_rows, sentences
@@ -22,8 +20,8 @@ from matcg.report.protocols import PROTOCOLS, asked_ways, further_rows, protocol
 from matcg.report.render import read_csv
 from matcg.report.study import Study
 from matcg.report.style import STYLE
-from matcg.report.tables import SUMMARY, compare
-from synthetic import World, make, truth_of
+from matcg.report.tables import SUMMARY
+from synthetic import World, make, table_of, tabulate, truth_of, write_page
 
 LETTERS = Protocol(name="letters")
 GENERATE = Protocol(name="generate", scoring="generate")
@@ -45,10 +43,7 @@ WORLD = World(
 
 
 def run(results, protocols=ALL, **options):
-    out = results / "experiments/demo"
-    plan = results / "plan/experiments.tsv"
-    compare(plan, results / "predictions", "demo", out, protocols=protocols, **options)
-    return out
+    return tabulate(results, protocols=protocols, **options)
 
 
 def rows(out, table):
@@ -63,7 +58,7 @@ def only(cells, **wanted):
 
 def answers_of(results, target, arm, tag):
     """Return the answers of an arm's runs by one protocol, in order of run and question."""
-    table = pq.read_table(results / f"predictions/tiny/cat/{target}.parquet")
+    table = table_of(results, target)
     of_arm = pc.match_substring(table["run"], arm)
     table = table.filter(pc.and_(of_arm, pc.ends_with(table["run"], pattern=tag)))
     assert len(table)
@@ -180,14 +175,12 @@ def test_without_further_protocols_there_is_nothing_to_say(tmp_path):
         path.name for path in (alone / "tables").iterdir()
     }
     assert "asked" not in json.loads((alone / "headline.json").read_text())
-    html.write(tmp_path, ["demo"], tmp_path / "report.html")
-    assert "How the questions were asked" not in (tmp_path / "report.html").read_text()
+    assert "How the questions were asked" not in write_page(tmp_path).read_text()
 
 
 def test_the_page_has_a_section_of_it(demo):
     results, out = demo
-    html.write(results, ["demo"], results / "report.html")
-    page = (results / "report.html").read_text()
+    page = write_page(results).read_text()
     (said,) = json.loads((out / "headline.json").read_text())["asked"]
     assert said.replace("'", "&#39;") in page
     start, end = page.index("How the questions were asked"), page.index(">Figures</h3>")

@@ -9,14 +9,11 @@ import pytest
 from matcg.config import load_project
 from matcg.errors import ConfigError
 from matcg.published import Printed, read_published
-from matcg.report import html
 from matcg.report.agreement import AGREEMENT, agreement, sentences, summarise
-from matcg.report.answers import read_answers, read_plan
 from matcg.report.beside import arm_names, beside_rows, beside_table, names_in
 from matcg.report.render import Row, read_csv
 from matcg.report.study import Study
-from matcg.report.tables import compare
-from synthetic import World, make
+from synthetic import PLAN, World, make, study_of, tabulate, write_page
 
 REPO = Path(__file__).parents[2]
 TARGET, RULE = "ct-brain-state", "fixed-task"
@@ -126,8 +123,7 @@ def test_which_gains_of_table_3_cannot_be_significant_is_as_the_folder_says() ->
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     results = tmp_path_factory.mktemp("beside")
     make(results, World(targets=(TARGET,)))
-    rows = read_plan(results / "plan/experiments.tsv", "demo")
-    return Study(rows, read_answers(results / "predictions", rows))
+    return study_of(results)
 
 
 def accuracy(study: Study, arm: str, rule: str = "") -> float:
@@ -198,7 +194,7 @@ def test_a_figure_of_the_target_alone_stands_in_all_its_rows(study: Study) -> No
 def test_arms_of_different_sizes_stand_in_one_row(tmp_path: Path) -> None:
     """As in tables 1 and 2 of the paper: one task against all, each of its own size."""
     rows = make(tmp_path, World(targets=(TARGET,)))
-    path = tmp_path / "plan/experiments.tsv"
+    path = tmp_path / PLAN / "experiments.tsv"
     size = {"ceiling": "75000", "floor": "3000"}
     lines = path.read_text().splitlines()
     index = lines[0].split("\t").index("n_train")
@@ -207,9 +203,8 @@ def test_arms_of_different_sizes_stand_in_one_row(tmp_path: Path) -> None:
         cells[index] = size.get(row["arm"], cells[index])
         lines[number] = "\t".join(cells)
     path.write_text("\n".join(lines) + "\n")
-    read = read_plan(path, "demo")
     figures = [Printed("", TARGET, "", arm, "", 50.0) for arm in ("baseline", "floor", "ceiling")]
-    (row,) = beside_rows(Study(read, read_answers(tmp_path / "predictions", read)), figures)
+    (row,) = beside_rows(study_of(tmp_path), figures)
     assert None not in (row["baseline_ours"], row["floor_ours"], row["ceiling_ours"])
 
 
@@ -295,12 +290,10 @@ def test_the_table_and_its_section_are_there_where_figures_are(
     tmp_path: Path, figures: list[Printed]
 ) -> None:
     make(tmp_path, World(targets=(TARGET,), questions=20))
-    out = tmp_path / "experiments/demo"
-    compare(tmp_path / "plan/experiments.tsv", tmp_path / "predictions", "demo", out, 0.1, figures)
+    out = tabulate(tmp_path, minimum_effect=0.1, printed=figures)
     names = {path.name for path in (out / "tables").glob("published.*")}
     assert names == ({"published.csv", "published.md", "published.tex"} if figures else set())
-    html.write(tmp_path, ["demo"], tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text()
+    page = write_page(tmp_path).read_text()
     assert ("Beside the published figures" in page) == bool(figures)
     if figures:
         names_read = names_in(out / "tables/published.csv")

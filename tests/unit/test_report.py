@@ -10,6 +10,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -18,17 +19,16 @@ from matcg.config import Protocol
 from matcg.data import audit
 from matcg.data.leaks import Leak, write_leaks
 from matcg.errors import DataError
-from matcg.groups import group_runs
 from matcg.report import figures, grid, html, listing
-from matcg.report.answers import BASELINE, read_plan
+from matcg.report.answers import read_runs
 from matcg.report.embed import embedded
 from matcg.report.leaks import view_leaks
+from matcg.report.origins import read_folders
 from matcg.report.provenance import engine_records, engine_times, made_by
 from matcg.report.questions import ImageBudget
-from matcg.report.tables import compare
-from matcg.samples import read_samples, write_samples
+from matcg.samples import labelled, read_samples, write_samples
 from matcg.tsv import write_table
-from synthetic import World, make, write_tsv
+from synthetic import EXPERIMENT, PLAN, World, make, table_of, tabulate, write_page, write_tsv
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 HOSTILE = '<script>alert("x")</script>'
@@ -37,16 +37,14 @@ SMALL = {"questions": 24, "targets": ("ct-brain-state", "mri-lung-side")}
 
 def report(results, world, drawn=False, **options):
     make(results, world)
-    out = results / "experiments/demo"
-    compare(results / "plan/experiments.tsv", results / "predictions", "demo", out)
+    out = tabulate(results)
     if drawn:
         (out / "figures").mkdir()
         for name in figures.NAMES:
             (out / f"figures/{name}.svg").write_text(SVG)
         for target in world.targets:
             (out / f"figures/grid-{target}.svg").write_text(SVG)
-    html.write(results, ["demo"], results / "report.html", **options)
-    return (results / "report.html").read_text(encoding="utf-8")
+    return write_page(results, **options).read_text(encoding="utf-8")
 
 
 class Page(HTMLParser):
@@ -142,12 +140,11 @@ def test_all_questions_are_there_with_the_answers_of_all_arms(demo):
         for target in SMALL["targets"]
         for sample in read_samples(results / f"data/cat/{target}/test.parquet")
     }
-    folder = results / "predictions/tiny/cat"
     answers = {
         (target, row["run"].split("/")[-2].split("-")[0] if "/" in row["run"] else row["run"],
          row["sample_id"]): row["predicted"]
         for target in SMALL["targets"]
-        for row in pq.read_table(folder / f"{target}.parquet").to_pylist()
+        for row in table_of(results, target).to_pylist()
     }  # fmt: skip
     for target, kind, name, dataset, question, options, answer, picture, replies in rows:
         sample = samples[name]
@@ -172,7 +169,7 @@ def test_all_questions_are_there_with_the_answers_of_all_arms(demo):
 def test_several_runs_show_the_most_frequent_answer_and_the_share_that_is_right(tmp_path):
     world = World(**SMALL, seeds=(0, 1, 2), rules=("fixed-task",))
     rows, _ = Page(report(tmp_path, world)).questions()
-    table = pq.read_table(tmp_path / "predictions/tiny/cat/mri-lung-side.parquet").to_pylist()
+    table = table_of(tmp_path, "mri-lung-side").to_pylist()
     for target, _, name, *_, answer, _, replies in rows:
         if target != "mri-lung-side":
             continue
@@ -192,11 +189,11 @@ def test_what_could_not_be_read_is_shown_as_such_unless_another_run_was(tmp_path
     world = World(**SMALL, protocols=(free,), unread=0.5, seeds=(0, 1))
     rows, _ = Page(report(tmp_path, world)).questions()
     seen = set()
+    tables = {target: table_of(tmp_path, target).to_pylist() for target in SMALL["targets"]}
     for target, _, name, *_, answer, _, replies in rows:
-        table = pq.read_table(tmp_path / f"predictions/tiny/cat/{target}.parquet").to_pylist()
         said = [
             row["predicted"]
-            for row in table
+            for row in tables[target]
             if row["sample_id"] == name and row["run"].startswith("full/control-")
         ]
         read = [each for each in said if each >= 0]
@@ -209,26 +206,34 @@ def test_what_could_not_be_read_is_shown_as_such_unless_another_run_was(tmp_path
 
 def test_engines_that_answered_are_summed_by_device(tmp_path):
     times = {"starts": 2, "start_s": 40, "loads": 9, "load_s": 3, "answer_s": 50, "questions": 1000}
-    groups = [("tiny", name) for name in ("full+0", "full+1", "full+2", "lora+all")]
-    for (backbone, name), device in zip(groups, ("GPU", "GPU", "CPU"), strict=False):
-        path = tmp_path / backbone / f"{name}.timing.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({**times, "seconds": 100, "device": device}))
+    answers = []
+    for name, device in (("full+0", "GPU"), ("full+1", "GPU"), ("full+2", "CPU"), ("lora+all", "")):
+        for number in range(2):
+            place = f"tiny/full/m{number}/seed0/cat/{name}.parquet"
+            answers.append(tmp_path / place)
+            answers[-1].parent.mkdir(parents=True, exist_ok=True)
+            told = labelled(pa.schema([]), {"place": place, "record": name})
+            pq.write_table(told.empty_table(), answers[-1])
+        if device:
+            record = {**times, "seconds": 100, "device": device}
+            (tmp_path / f"tiny/{name}.json").write_text(json.dumps(record))
     gpu = (
         "4 engine starts, 20.0 s a start, 18 swaps of weights in 6.0 s, 2,000 questions in 100.0 s"
     )
 
-    def said(folder):
-        return engine_times(engine_records(folder, groups))
+    def said():
+        return engine_times(engine_records(answers))
 
-    cpu, both = said(tmp_path).splitlines()
+    cpu, both = said().splitlines()
     assert both == f"GPU: {gpu}, 20.0 a second, 200.0 s in all"
     assert cpu.startswith(
         "CPU: 2 engine starts, 20.0 s a start, 9 swaps of weights in 3.0 s, 1,000 q"
     )
-    (tmp_path / "tiny/full+2.timing.json").write_text("{}")
-    assert said(tmp_path) == both
-    assert said(tmp_path / "none") == ""
+    (tmp_path / "tiny/full+2.json").write_text("{}")
+    assert said() == both
+    for path in answers:
+        path.unlink()
+    assert said() == ""
 
 
 A100 = {"cpu": "EPYC", "cores": 8, "gpus": [{"name": "A100"}] * 2, "cuda": "12.8", "driver": "570"}
@@ -274,39 +279,33 @@ def test_what_differs_between_runs_is_counted():
     assert made_by([], "run") == ""
 
 
-def test_the_page_says_what_made_its_runs(demo, tmp_path):
+def test_the_page_says_what_made_its_runs(demo):
     results, source, _ = demo
     assert "What made the runs" not in source
-    rows = read_plan(results / "plan/experiments.tsv", "demo")
-    runs = sorted({(row.backbone, row.run) for row in rows if row.run != BASELINE})
-    for number, key in enumerate(runs):
-        folder = results / "runs" / "/".join(key)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "provenance.json").write_text(json.dumps(made("abc", changed=number == 0)))
-    html.write(results, ["demo"], tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text()
-    for key in runs:
-        (results / "runs" / "/".join(key) / "provenance.json").unlink()
+    runs = [folder / "provenance.json" for folder in read_runs(results / PLAN).values()]
+    for number, path in enumerate(runs):
+        path.write_text(json.dumps(made("abc", changed=number == 0)))
+    page = write_page(results, "page.html").read_text()
+    for path in runs:
+        path.unlink()
     assert f"{len(runs)} runs, 1 of 5 lines differ between them" in page
     assert f"commit: abc ({len(runs) - 1} runs); abc (with uncommitted changes) (1 run)" in page
 
 
-def test_the_page_says_what_the_engines_of_its_runs_took(demo, tmp_path):
+def test_the_page_says_what_the_engines_of_its_runs_took(demo):
     results, source, _ = demo
     assert "Engines that answered" not in source
-    runs = {row.run for row in read_plan(results / "plan/experiments.tsv", "demo")}
     times = dict.fromkeys(
         ("starts", "start_s", "loads", "load_s", "answer_s", "questions", "seconds"), 2
     )
-    for name in [*group_runs(runs, 8), "not-of-this-plan"]:
-        path = results / f"answers/tiny/{name}.timing.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+    groups = list(World().accuracy)
+    records = [results / f"answers/tiny/{name}.json" for name in [*groups, "not-of-this-plan"]]
+    for path in records:
         path.write_text(json.dumps({**times, "device": "CPU"}))
-    html.write(results, ["demo"], tmp_path / "page.html", {"engine": {"runs": 8}})
-    groups = len(group_runs(runs, 8))
-    assert groups > 1
-    assert f"CPU: {2 * groups} engine starts, " in (tmp_path / "page.html").read_text()
-    shutil.rmtree(results / "answers")
+    page = write_page(results, "page.html").read_text()
+    for path in records:
+        path.unlink()
+    assert f"CPU: {2 * len(groups)} engine starts, " in page
 
 
 def test_pictures_go_to_questions_on_which_the_arms_differ(tmp_path, monkeypatch):
@@ -333,10 +332,10 @@ def test_questions_are_left_out_above_their_bound_and_counted(tmp_path, monkeypa
     assert len(re.sub(r'"data:[^"]*"', '""', data)) < 1500 + 1000, "names and kinds come on top"
 
 
-def test_the_same_results_give_the_same_page(demo, tmp_path):
+def test_the_same_results_give_the_same_page(demo):
     results, source, _ = demo
-    html.write(results, ["demo"], tmp_path / "again.html", config={"experiments": ["demo"]})
-    assert (tmp_path / "again.html").read_text(encoding="utf-8") == source
+    again = write_page(results, "again.html", config={"experiments": ["demo"]})
+    assert again.read_text(encoding="utf-8") == source
 
 
 def test_hostile_labels_stay_text(tmp_path):
@@ -345,10 +344,10 @@ def test_hostile_labels_stay_text(tmp_path):
     row = dict.fromkeys(("catalog", "subset", "file", "row", "image"), HOSTILE)
     columns = ("catalog", "subset", "file", "row", "reason", "image")
     reason = '"><img src=x onerror=alert(1)>'
-    write_tsv(tmp_path / "data/quarantine.tsv", columns, [{**row, "reason": reason}])
+    path = tmp_path / EXPERIMENT / "data/quarantine.tsv"
+    write_tsv(path, columns, [{**row, "reason": reason}])
     (tmp_path / "plan/summary.md").write_text(f"# {HOSTILE}\n\n| {HOSTILE} |\n|---|\n| a |\n")
-    html.write(tmp_path, ["demo"], tmp_path / "report.html", config={"name": HOSTILE})
-    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    source = write_page(tmp_path, config={"name": HOSTILE}).read_text(encoding="utf-8")
     page = Page(source)
     kinds = [script.get("type") for script in page.all("script")]
     assert kinds.count("module") == 2
@@ -363,9 +362,24 @@ def test_hostile_labels_stay_text(tmp_path):
 def test_long_tables_are_bounded_with_their_count_and_file(tmp_path, monkeypatch):
     monkeypatch.setattr(listing, "ROWS", 2)
     source = report(tmp_path, World(**SMALL))
-    assert re.search(r"3 rows:\s*<a href=\"data/quarantine.tsv\"", source)
+    assert re.search(r"3 rows:\s*<a href=\"experiments/demo/data/quarantine.tsv\"", source)
     assert "The first 2 rows; all are in the file." in source
     assert all(len(each["rows"]) <= 2 for each in Page(source).data if "columns" in each)
+
+
+def test_rows_that_two_experiments_share_are_listed_once(tmp_path):
+    report(tmp_path, World(**SMALL))
+    demo, again = tmp_path / EXPERIMENT, tmp_path / "experiments/again"
+    shutil.copytree(demo, again)
+    table = again / "plan/experiments.tsv"
+    table.write_text(table.read_text().replace("demo\t", "again\t"))
+    html.write({"demo": demo, "again": again}, tmp_path / "plan", tmp_path / "report.html")
+    source = (tmp_path / "report.html").read_text()
+    links = [
+        f'<a href="experiments/{name}/data/quarantine.tsv">.*</a>' for name in ("demo", "again")
+    ]
+    assert re.search(rf"3 rows:\s*{links[0]}\s*{links[1]}", source)
+    assert [source.count(f"<small>experiment {name},") for name in ("demo", "again")] == [1, 1]
 
 
 def test_large_tables_are_data_with_a_few_rows_as_html(tmp_path, monkeypatch):
@@ -377,24 +391,23 @@ def test_large_tables_are_data_with_a_few_rows_as_html(tmp_path, monkeypatch):
 
 
 def test_columns_without_a_value_are_left_out(tmp_path):
-    report(tmp_path, World(**SMALL))
-    assert "<th" in (source := (tmp_path / "report.html").read_text())
+    assert "<th" in (source := report(tmp_path, World(**SMALL)))
     assert ">Row</th>" not in source
     assert ">Target&#39;s</th>" not in source
-    plan = tmp_path / "plan/experiments.tsv"
+    plan = tmp_path / PLAN / "experiments.tsv"
     rows = list(csv.DictReader(plan.read_text().splitlines(), delimiter="\t"))
     write_tsv(plan, tuple(rows[0]), [{**row, "label": "first"} for row in rows])
-    compare(plan, tmp_path / "predictions", "demo", tmp_path / "experiments/demo")
-    html.write(tmp_path, ["demo"], tmp_path / "report.html")
-    assert ">Row</th>" in (tmp_path / "report.html").read_text()
+    tabulate(tmp_path)
+    assert ">Row</th>" in write_page(tmp_path).read_text()
 
 
 def test_tables_are_linked_in_all_their_forms(demo):
     results, _, page = demo
-    links = [link["href"] for link in page.all("a") if link["href"].startswith("experiments/")]
+    tables = f"{EXPERIMENT}/tables/"
+    links = [link["href"] for link in page.all("a") if link["href"].startswith(tables)]
     stems = ("summary", "comparison", "accuracy")
     endings = ("csv", "md", "tex")
-    assert links == [f"experiments/demo/tables/{s}.{e}" for s in stems for e in endings]
+    assert links == [f"{tables}{s}.{e}" for s in stems for e in endings]
     assert all((results / link).exists() for link in links)
 
 
@@ -423,11 +436,10 @@ def test_first_grids_of_all_targets_come_before_further_ones_within_their_bound(
     monkeypatch.setattr(html, "GRID_BYTES", 3 * uri)
     source = report(tmp_path, World(**SMALL), drawn=True)
     assert 'alt="demo: grid-ct-brain-state.2"' not in source
-    figures_folder = tmp_path / "experiments/demo/figures"
+    figures_folder = tmp_path / EXPERIMENT / "figures"
     for target in SMALL["targets"]:
         (figures_folder / f"grid-{target}.2.svg").write_text(SVG)
-    html.write(tmp_path, ["demo"], tmp_path / "report.html")
-    part = section((tmp_path / "report.html").read_text(encoding="utf-8"))
+    part = section(write_page(tmp_path).read_text(encoding="utf-8"))
     assert re.findall(r'alt="demo: grid-([^"]*)"', part) == [
         "ct-brain-state",
         "ct-brain-state.2",
@@ -453,7 +465,7 @@ def test_pictures_stop_at_their_budget():
 def test_an_experiment_without_tables_is_named(tmp_path):
     make(tmp_path, World(**SMALL))
     with pytest.raises(DataError, match=r"headline\.json: not found; compare experiment 'demo'"):
-        html.write(tmp_path, ["demo"], tmp_path / "report.html")
+        write_page(tmp_path)
 
 
 def test_answers_to_unknown_questions_are_refused(tmp_path):
@@ -462,7 +474,7 @@ def test_answers_to_unknown_questions_are_refused(tmp_path):
     path = tmp_path / "data/cat/mri-lung-side/test.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
     with pytest.raises(DataError, match=r"test\.parquet: no question"):
-        html.write(tmp_path, ["demo"], tmp_path / "report.html")
+        write_page(tmp_path)
 
 
 def test_several_backbones_are_all_in_the_headline(tmp_path):
@@ -474,10 +486,12 @@ def test_several_backbones_are_all_in_the_headline(tmp_path):
 def test_leaks_are_told_and_shown_side_by_side_from_closest_to_farthest(tmp_path):
     world = World(**SMALL)
     make(tmp_path, world)
-    data = tmp_path / "data"
-    source, *_ = read_samples(data / "cat/mri-lung-side/test.parquet")
-    write_samples(data / "cat/other/train.parquet", [source])
-    tests = [each.sample_id for each in read_samples(data / "cat/ct-brain-state/test.parquet")]
+    data, other = tmp_path / EXPERIMENT / "data", tmp_path / "data/cat/other"
+    folders = {**read_folders(tmp_path / PLAN), ("cat", "other"): other}
+    source, *_ = read_samples(folders["cat", "mri-lung-side"] / "test.parquet")
+    write_samples(other / "train.parquet", [source])
+    samples = read_samples(folders["cat", "ct-brain-state"] / "test.parquet")
+    tests = [each.sample_id for each in samples]
     found = [
         Leak("cat", "ct-brain-state", name, "7", "other", source.sample_id, "9", bits, not bits)
         for name, bits in zip(tests[:3], (0, 24, 12), strict=True)
@@ -485,7 +499,7 @@ def test_leaks_are_told_and_shown_side_by_side_from_closest_to_farthest(tmp_path
     write_leaks(data / "leaks.tsv", found)
     use = ("cat", "ct-brain-state", "m", "drop", 60, 1, 1, 0, 0, "")
     write_table(data / "audit.tsv", audit.COLUMNS, [use])
-    view = view_leaks(data, ImageBudget(100_000))
+    view = view_leaks([data], folders, ImageBudget(100_000))
     assert view.sentence == (
         "3 test images of 1 target are also training images of some subset: 1 exactly, 2 nearly."
         " In 1 of 1 uses of mixes they were left out of training; no mix that is tested on them"
@@ -496,7 +510,8 @@ def test_leaks_are_told_and_shown_side_by_side_from_closest_to_farthest(tmp_path
         "24 of 256 bits differ",
     ]
     assert all(pair.test.startswith("data:image/webp") and pair.train for pair in view.pairs)
-    assert view_leaks(data, ImageBudget(10)).pairs[0].test == ""
+    assert view_leaks([data], folders, ImageBudget(10)).pairs[0].test == ""
+    assert view_leaks([data, data], folders, ImageBudget(100_000)) == view
 
 
 def test_without_leaks_the_report_says_so(demo):

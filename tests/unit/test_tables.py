@@ -13,15 +13,19 @@ import pytest
 from matcg.errors import DataError
 from matcg.report.render import Column, Field, Table, latex_escaped, read_csv, shown, write_table
 from matcg.report.tables import ACCURACY, COMPARISON, SUMMARY, compare
-from synthetic import PLAN_COLUMNS, World, make, plan_rows, write_tsv
+from synthetic import (
+    PLAN,
+    PLAN_COLUMNS,
+    World,
+    files_of,
+    make,
+    plan_rows,
+    table_of,
+    tabulate,
+    write_tsv,
+)
 
 ONE = {"targets": ("ct-brain-state",), "rules": ("fixed-task",)}
-
-
-def run(results):
-    out = results / "experiments/demo"
-    compare(results / "plan/experiments.tsv", results / "predictions", "demo", out)
-    return out
 
 
 def rows(folder, table):
@@ -32,11 +36,6 @@ def only(cells, **wanted):
     found = [row for row in cells if all(row[name] == value for name, value in wanted.items())]
     assert len(found) == 1, f"{wanted} found {len(found)} times"
     return found[0]
-
-
-def predictions(results, target, backbone="tiny"):
-    path = results / f"predictions/{backbone}/cat/{target}.parquet"
-    return path, pq.read_table(path)
 
 
 def score(table, arm, seed=None):
@@ -54,12 +53,12 @@ def score(table, arm, seed=None):
 def demo(tmp_path_factory):
     results = tmp_path_factory.mktemp("demo")
     make(results, World())
-    return results, run(results)
+    return results, tabulate(results)
 
 
 def resized(results, sizes):
     """Give the runs of some arms another size in the plan."""
-    path = results / "plan/experiments.tsv"
+    path = results / PLAN / "experiments.tsv"
     header, *lines = [line.split("\t") for line in path.read_text().splitlines()]
     arm, size = header.index("arm"), header.index("n_train")
     for cells in lines:
@@ -70,7 +69,7 @@ def resized(results, sizes):
 def test_an_arm_of_its_own_size_is_summarised_and_compared_with_nothing(tmp_path):
     make(tmp_path, World(**ONE))
     resized(tmp_path, {"ceiling": "75000"})
-    summary = rows(run(tmp_path), SUMMARY)
+    summary = rows(tabulate(tmp_path), SUMMARY)
     large = only(summary, arm="ceiling")
     assert (large["n_train"], large["minus_reference"], large["paired_targets"]) == (75000, None, 0)
     assert only(summary, arm="cg", rule="")["minus_reference"] is not None
@@ -82,14 +81,14 @@ def test_a_combination_without_control_of_its_size_is_an_error(tmp_path):
     make(tmp_path, World(**ONE))
     resized(tmp_path, {"control": "300"})
     with pytest.raises(DataError, match="has no control run of its seed and size; plan one"):
-        run(tmp_path)
+        tabulate(tmp_path)
 
 
 def test_a_control_of_each_combination_is_compared_with_its_own(tmp_path):
     target = "ct-brain-state"
     make(tmp_path, World(targets=(target,), own_controls=True))
-    folder = run(tmp_path)
-    _, table = predictions(tmp_path, target)
+    folder = tabulate(tmp_path)
+    table = table_of(tmp_path, target)
     means = {}
     for rule in World().rules:
         cg, control = (float(score(table, f"{arm}-{rule}").mean()) for arm in ("cg", "control"))
@@ -108,7 +107,7 @@ def test_accuracy_has_every_evaluation_with_its_own_counts(demo):
     results, folder = demo
     cells = rows(folder, ACCURACY)
     assert len(cells) == len(plan_rows(World()))
-    _, table = predictions(results, "ct-brain-state")
+    table = table_of(results, "ct-brain-state")
     row = only(cells, target="ct-brain-state", arm="control")
     right = table.filter(pc.match_substring(table["run"], "control"))
     assert row["correct"] == sum(right["correct"].to_pylist())
@@ -121,7 +120,7 @@ def test_accuracy_has_every_evaluation_with_its_own_counts(demo):
 
 def test_comparison_pairs_by_question(demo):
     results, folder = demo
-    _, table = predictions(results, "mri-lung-side")
+    table = table_of(results, "mri-lung-side")
     difference = score(table, "cg-fixed-task")[0] - score(table, "control")[0]
     row = only(rows(folder, COMPARISON), target="mri-lung-side", rule="fixed-task")
     assert row["difference"] == pytest.approx(difference.mean(), abs=1e-6)
@@ -162,29 +161,30 @@ def test_floor_and_ceiling_are_measured_against_chance(demo):
 def test_the_same_input_gives_the_same_bytes(demo, tmp_path):
     results, folder = demo
     again = tmp_path / "again"
-    compare(results / "plan/experiments.tsv", results / "predictions", "demo", again)
-    files = sorted(path.relative_to(folder) for path in folder.rglob("*.*"))
+    compare(results / PLAN, "demo", again)
+    made = [*folder.glob("tables/*"), folder / "headline.json"]
+    files = sorted(path.relative_to(folder) for path in made)
     assert len(files) == 19
     for file in files:
         assert (folder / file).read_bytes() == (again / file).read_bytes(), file
 
 
-def test_the_order_of_prediction_rows_does_not_matter(demo, tmp_path):
+def test_the_order_of_rows_of_answers_does_not_matter(demo, tmp_path):
     _, folder = demo
     make(tmp_path, World())
-    for target in World().targets:
-        path, table = predictions(tmp_path, target)
-        order = np.random.default_rng(0).permutation(table.num_rows)
+    for number, path in enumerate((tmp_path / "answers").rglob("*.parquet")):
+        table = pq.read_table(path)
+        order = np.random.default_rng(number).permutation(table.num_rows)
         pq.write_table(table.take(pa.array(order)), path)
-    shuffled = run(tmp_path)
+    shuffled = tabulate(tmp_path)
     for name in ("accuracy.csv", "comparison.csv", "summary.csv"):
         assert (shuffled / "tables" / name).read_bytes() == (folder / "tables" / name).read_bytes()
 
 
 def test_seeds_and_sizes_are_paired_with_their_own_control(tmp_path):
     make(tmp_path, World(**ONE, seeds=(0, 1), sizes=(300, 600)))
-    folder = run(tmp_path)
-    _, table = predictions(tmp_path, "ct-brain-state")
+    folder = tabulate(tmp_path)
+    table = table_of(tmp_path, "ct-brain-state")
     row = only(rows(folder, COMPARISON), rule="fixed-task", n_train=300)
     parts = [
         score(table, "cg-fixed-task-ct-brain-state.300", seed)
@@ -202,7 +202,7 @@ def test_seeds_and_sizes_are_paired_with_their_own_control(tmp_path):
 
 def test_each_backbone_has_its_own_rows(tmp_path):
     make(tmp_path, World(**ONE, backbones=("small", "tiny")))
-    folder = run(tmp_path)
+    folder = tabulate(tmp_path)
     for backbone in ("small", "tiny"):
         only(rows(folder, SUMMARY), backbone=backbone, arm="cg", rule="")
         only(rows(folder, SUMMARY), backbone=backbone, arm="baseline")
@@ -214,66 +214,69 @@ def test_rules_weigh_alike_whatever_their_number_of_combinations(tmp_path):
     plan = make(tmp_path, world)
     cg = next(row for row in plan if row["rule"] == "fixed-task")
     plan += [{**cg, "combination": f"other {index}"} for index in range(5)]
-    write_tsv(tmp_path / "plan/experiments.tsv", PLAN_COLUMNS, plan)
-    summary = rows(run(tmp_path), SUMMARY)
+    write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
+    summary = rows(tabulate(tmp_path), SUMMARY)
     rules = [only(summary, rule=rule)["accuracy"] for rule in world.rules]
     assert only(summary, arm="cg", rule="")["accuracy"] == pytest.approx(np.mean(rules), abs=1e-6)
 
 
 def test_missing_evaluations_are_named(tmp_path):
     make(tmp_path, World())
-    (tmp_path / "predictions/tiny/cat/xray-knee-level.parquet").unlink()
-    path, table = predictions(tmp_path, "mri-lung-side")
-    pq.write_table(table.filter(pc.invert(pc.match_substring(table["run"], "floor"))), path)
+    other = files_of(tmp_path, "mri-lung-side")
+    gone = [path for name, path in other.items() if "floor" in name]
+    for path in (*files_of(tmp_path, "xray-knee-level").values(), *gone):
+        path.unlink()
     with pytest.raises(DataError, match="7 planned evaluations") as error:
-        run(tmp_path)
+        tabulate(tmp_path)
     assert "floor--mri-lung-side" in str(error.value)
     assert "baseline on xray-knee-level (tiny)" in str(error.value)
 
 
 def test_runs_that_answered_other_questions_are_refused(tmp_path):
     make(tmp_path, World())
-    path, table = predictions(tmp_path, "mri-lung-side")
-    pq.write_table(table.slice(1), path)
-    with pytest.raises(DataError, match="differ in questions"):
-        run(tmp_path)
+    first, *_, path = files_of(tmp_path, "mri-lung-side").values()
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(DataError, match=f"{path}: differs from {first} in questions"):
+        tabulate(tmp_path)
 
 
-def test_a_question_answered_twice_is_refused(tmp_path):
+@pytest.mark.parametrize(("place", "text"), [(0, "answers a question twice"), (-1, "differs from")])
+def test_a_question_answered_twice_is_refused(tmp_path, place, text):
     make(tmp_path, World())
-    path, table = predictions(tmp_path, "mri-lung-side")
+    path = list(files_of(tmp_path, "mri-lung-side").values())[place]
+    table = pq.read_table(path)
     pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)
-    with pytest.raises(DataError, match=r"twice|differ in questions"):
-        run(tmp_path)
+    with pytest.raises(DataError, match=f"{path}: {text}"):
+        tabulate(tmp_path)
 
 
-def test_a_file_that_is_no_prediction_file_is_named(tmp_path):
+def test_a_file_without_answers_is_named(tmp_path):
     make(tmp_path, World())
-    path, _ = predictions(tmp_path, "mri-lung-side")
+    path = files_of(tmp_path, "mri-lung-side")["baseline"]
     path.write_bytes(b"not parquet")
-    with pytest.raises(DataError, match=r"mri-lung-side\.parquet"):
-        run(tmp_path)
+    with pytest.raises(DataError, match=f"{path}: not a file of answers"):
+        tabulate(tmp_path)
 
 
 def test_an_unknown_experiment_gets_the_nearest_name(tmp_path):
     make(tmp_path, World())
     with pytest.raises(DataError, match="Did you mean 'demo'"):
-        compare(tmp_path / "plan/experiments.tsv", tmp_path / "predictions", "demos", tmp_path)
+        compare(tmp_path / PLAN, "demos", tmp_path)
 
 
 def test_a_seed_without_its_control_is_an_error(tmp_path):
     plan = make(tmp_path, World(seeds=(0, 1)))
     plan = [row for row in plan if (row["arm"], row["seed"]) != ("control", "1")]
-    write_tsv(tmp_path / "plan/experiments.tsv", PLAN_COLUMNS, plan)
+    write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
     with pytest.raises(DataError, match="no control run of its seed and size"):
-        run(tmp_path)
+        tabulate(tmp_path)
 
 
 def test_a_target_without_control_is_listed_and_said_in_the_headline(tmp_path):
     plan = make(tmp_path, World())
     plan = [row for row in plan if (row["arm"], row["target"]) != ("control", "mri-lung-side")]
-    write_tsv(tmp_path / "plan/experiments.tsv", PLAN_COLUMNS, plan)
-    folder = run(tmp_path)
+    write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
+    folder = tabulate(tmp_path)
     row = only(rows(folder, COMPARISON), target="mri-lung-side", rule="fixed-task")
     assert (row["verdict"], row["difference"], row["control"]) == ("no control", None, None)
     line = json.loads((folder / "headline.json").read_text())["headline"]
@@ -282,7 +285,7 @@ def test_a_target_without_control_is_listed_and_said_in_the_headline(tmp_path):
 
 def test_without_a_control_arm_the_baseline_is_the_reference(tmp_path):
     make(tmp_path, World(**ONE, accuracy={"baseline": 0.3, "cg": 0.8}))
-    folder = run(tmp_path)
+    folder = tabulate(tmp_path)
     assert only(rows(folder, SUMMARY), arm="cg", rule="")["reference"] == "baseline"
     assert "against baseline" in (folder / "headline.json").read_text()
 
@@ -290,7 +293,7 @@ def test_without_a_control_arm_the_baseline_is_the_reference(tmp_path):
 def test_equal_arms_are_not_called_an_effect(tmp_path):
     accuracy = {"baseline": 0.25, "cg": 0.5, "control": 0.5}
     make(tmp_path, World(rules=("fixed-task",), accuracy=accuracy, questions=200))
-    folder = run(tmp_path)
+    folder = tabulate(tmp_path)
     assert {row["verdict"] for row in rows(folder, COMPARISON)} <= {
         "no evidence",
         "not detectable at this n",
@@ -302,7 +305,7 @@ def test_equal_arms_are_not_called_an_effect(tmp_path):
 def test_few_questions_are_called_too_few(tmp_path):
     accuracy = {"baseline": 0.25, "cg": 0.5, "control": 0.5}
     make(tmp_path, World(**ONE, questions=5, accuracy=accuracy))
-    verdicts = {row["verdict"] for row in rows(run(tmp_path), COMPARISON)}
+    verdicts = {row["verdict"] for row in rows(tabulate(tmp_path), COMPARISON)}
     assert verdicts == {"not detectable at this n"}
 
 
@@ -310,8 +313,8 @@ def test_hostile_names_do_not_break_the_tables(tmp_path):
     plan = make(tmp_path, World(**ONE))
     hostile = 'a_b & 50% | <script>, "x" \\ {y}~^\nnew'
     plan = [{**row, "combination": row["combination"] and hostile} for row in plan]
-    write_tsv(tmp_path / "plan/experiments.tsv", PLAN_COLUMNS, plan)
-    folder = run(tmp_path)
+    write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
+    folder = tabulate(tmp_path)
     assert rows(folder, COMPARISON)[0]["combination"] == hostile
     lines = (folder / "tables/comparison.md").read_text().splitlines()
     pipes = {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")}

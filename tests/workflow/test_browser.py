@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from browser import MISSING, Browser, browser
 
-from matcg.report import html
 from matcg.report.render import read_csv, write_table
-from matcg.report.tables import ACCURACY, COMPARISON, compare
-from synthetic import World, make, write_tsv
+from matcg.report.tables import ACCURACY, COMPARISON
+from matcg.tsv import read_tsv
+from synthetic import EXPERIMENT, PLAN, World, make, tabulate, write_page, write_tsv
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
@@ -23,15 +23,8 @@ SVG = "\"><svg onload=document.title='hit'>&"
 COMMENT = "<!--<script>"
 
 
-def tabulate(results: Path) -> None:
-    plan = results / "plan/experiments.tsv"
-    compare(plan, results / "predictions", "demo", results / "experiments/demo")
-
-
 def page_of(results: Path) -> Path:
-    out = results / "report.html"
-    html.write(results, ["demo"], out, {"experiments": ["demo", IMAGE, SCRIPT]})
-    return out
+    return write_page(results, config={"experiments": ["demo", IMAGE, SCRIPT]})
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +86,7 @@ def info(page: Browser, box: Any) -> str:
 
 
 def read(results: Path, name: str = "comparison") -> list[dict[str, str]]:
-    path = results / f"experiments/demo/tables/{name}.csv"
+    path = results / EXPERIMENT / f"tables/{name}.csv"
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
@@ -228,23 +221,35 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         question=f"{IMAGE} {SCRIPT} {SVG} {COMMENT}?",
     )
     make(results, world)
-    plan = results / "plan/experiments.tsv"
-    rows = list(csv.DictReader(plan.read_text().splitlines(), delimiter="\t"))
-    for row in rows:
-        row["combination"] = row["combination"] and f"{SVG} + {SCRIPT}"
-        row["label"] = SCRIPT
-        row["target"] = renamed(row["target"])
-    write_tsv(plan, tuple(rows[0]), rows)
-    for old in (*results.glob("predictions/*/cat/*"), *results.glob("data/cat/*")):
-        old.rename(old.with_name(renamed(old.name)))
+    for name, column in (
+        ("experiments", "target"),
+        ("evaluations", "target"),
+        ("subsets", "subset"),
+    ):
+        table = results / PLAN / f"{name}.tsv"
+        rows = [{**row, column: renamed(row[column])} for row in read_tsv(table)]
+        for row in rows:
+            if "path" in row:
+                path = Path(row["path"])
+                row["path"] = str(path.rename(path.with_name(renamed(path.name))))
+            else:
+                row["combination"] = row["combination"] and f"{SVG} + {SCRIPT}"
+                row["label"] = SCRIPT
+        write_tsv(table, tuple(rows[0]), rows)
     attacks = (IMAGE, SCRIPT, SVG, COMMENT)
     columns = ("catalog", "subset", "file", "row", "reason", "image")
-    quarantined = [dict.fromkeys(columns, attack) for attack in attacks]
-    write_tsv(results / "data/quarantine.tsv", columns, quarantined * 3)
+    # As many rows as a table needs to be searched.
+    quarantined = [
+        {**dict.fromkeys(columns, attack), "row": f"{row} {attack}"}
+        for attack in attacks
+        for row in range(3)
+    ]
+    out = results / EXPERIMENT
+    write_tsv(out / "data/quarantine.tsv", columns, quarantined)
     for name, first in (("data/summary", "catalog"), ("plan/excluded", "experiment")):
         columns = (first, "why")
         rows = [dict.fromkeys(columns, attack) for attack in attacks]
-        write_tsv(results / f"{name}.tsv", columns, rows)
+        write_tsv(out / f"{name}.tsv", columns, rows)
     lines = [f"| {attack} | b |" for attack in attacks]
     text = "\n".join([f"# {SCRIPT}", "", f"| {IMAGE} | b |", "|---|---|", *lines, "", SVG])
     (results / "plan/summary.md").write_text(text)
@@ -298,7 +303,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make(results, World(targets=TARGETS, questions=24))
     tabulate(results)
     for table, count in ((COMPARISON, MANY), (ACCURACY, 3 * MANY)):
-        folder = results / "experiments/demo/tables"
+        folder = results / EXPERIMENT / "tables"
         rows = read_csv(folder / f"{table.stem}.csv", table.fields)
         name = "difference" if table is COMPARISON else "accuracy"
         many = [

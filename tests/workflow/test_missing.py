@@ -6,17 +6,15 @@ From `compare` to the page, without Snakemake; what Snakemake does not make then
 import json
 from pathlib import Path
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
 from matcg.errors import DataError
 from matcg.published import Printed
-from matcg.report import figures, html
+from matcg.report import figures
 from matcg.report.missing import MISSING
 from matcg.report.render import Cell, read_csv
-from matcg.report.tables import ACCURACY, COMPARISON, SUMMARY, compare
-from synthetic import World, catalog, make
+from matcg.report.tables import ACCURACY, COMPARISON, SUMMARY
+from synthetic import EXPERIMENT, PLAN, World, catalog, files_of, make, tabulate, write_page
 
 ONE, OTHER = "ct-brain-state", "mri-lung-side"
 WORLD = World(targets=(ONE, OTHER), rules=("fixed-task",), questions=20)
@@ -24,34 +22,25 @@ WORLD = World(targets=(ONE, OTHER), rules=("fixed-task",), questions=20)
 
 def run(results: Path, printed: tuple[Printed, ...] = ()) -> dict:
     """Compare what there is, draw and report; return headline.json."""
-    found = tabulate(results, show_missing=True, printed=printed)
-    out = results / "experiments/demo"
-    places = (out / "tables", results / "runs", results / "plan", out / "figures")
-    figures.draw(*places, "demo", catalog())
-    html.write(results, ["demo"], results / "report.html")
-    return found
+    out = tabulate(results, show_missing=True, printed=printed)
+    figures.draw(out / "tables", results / PLAN, out / "figures", "demo", catalog())
+    write_page(results)
+    return headline(out)
 
 
-def tabulate(results: Path, show_missing: bool, printed: tuple[Printed, ...] = ()) -> dict:
-    """Compare; return headline.json."""
-    out = results / "experiments/demo"
-    plan = results / "plan/experiments.tsv"
-    predictions = results / "predictions"
-    compare(plan, predictions, "demo", out, printed=printed, show_missing=show_missing)
-    return json.loads((out / "headline.json").read_text())
+def headline(folder: Path) -> dict:
+    return json.loads((folder / "headline.json").read_text())
 
 
 def rows(results: Path, table) -> list[dict[str, Cell]]:
-    return read_csv(results / f"experiments/demo/tables/{table.stem}.csv", table.fields)
+    return read_csv(results / EXPERIMENT / f"tables/{table.stem}.csv", table.fields)
 
 
 def lose(results: Path, target: str, arm: str = "") -> None:
     """Remove a target's answers, or those of one arm."""
-    path = results / f"predictions/tiny/cat/{target}.parquet"
-    table = pq.read_table(path)
-    path.unlink()
-    if arm:
-        pq.write_table(table.filter(pc.invert(pc.match_substring(table["run"], arm))), path)
+    for name, path in files_of(results, target).items():
+        if arm in name:
+            path.unlink()
 
 
 @pytest.fixture
@@ -63,14 +52,15 @@ def results(tmp_path: Path) -> Path:
 def test_by_default_missing_answers_are_an_error(results: Path) -> None:
     lose(results, ONE)
     with pytest.raises(DataError, match="5 planned evaluations have no answers"):
-        tabulate(results, show_missing=False)
+        tabulate(results)
 
 
 def test_where_nothing_is_missing_tables_are_the_same(results: Path) -> None:
-    refused = tabulate(results, show_missing=False)
-    before = (results / "experiments/demo/tables/comparison.csv").read_bytes()
+    refused = headline(tabulate(results))
+    table = results / EXPERIMENT / "tables/comparison.csv"
+    before = table.read_bytes()
     shown = run(results)
-    assert (results / "experiments/demo/tables/comparison.csv").read_bytes() == before
+    assert table.read_bytes() == before
     assert shown == {**refused, "missing": 0, "planned": 10}
     assert rows(results, MISSING) == []
 
@@ -117,11 +107,11 @@ def test_without_any_answer_everything_is_missing(results: Path) -> None:
     found = run(results, printed=printed)
     assert found["headline"] == ("nothing has been answered yet; 10 of 10 evaluations are missing")
     assert found["published"]["figures"] == 0
-    assert "no answers yet" in (results / "experiments/demo/tables/paper.md").read_text()
+    assert "no answers yet" in (results / EXPERIMENT / "tables/paper.md").read_text()
 
 
 def test_curves_of_runs_that_are_gone_are_left_out(results: Path) -> None:
     for path in (results / "runs").rglob("metrics.jsonl"):
         path.unlink()
     run(results)
-    assert (results / "experiments/demo/figures/loss.svg").exists()
+    assert (results / EXPERIMENT / "figures/loss.svg").exists()
