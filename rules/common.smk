@@ -84,8 +84,6 @@ DECLARED = {experiment.name: experiment for experiment in PROJECT.experiments}
 SHOW_MISSING = PROJECT.config.missing == "show"
 MIXES = {mix.name: mix for mix in PLAN.mixes}
 SUBSETS = {(c, PLACES.names.subset(c, name)): name for c, name in PLAN.subsets}
-GROUPS = find_groups(PLAN, PROJECT.config.engine.runs)
-ANSWERING = {(PLACES.asked[name], group): runs for (name, group), runs in GROUPS.items()}
 TAGGED = by_tag(PROJECT.protocols.values())
 RECIPES = {
     (PLACES.trained[name], PLACES.names.recipe(name, recipe)): settings.canonical()
@@ -229,14 +227,23 @@ def source_links(names):
         raise SystemExit(f"matcg: {error}")
 
 
+@cache
+def groups():
+    """Return what the runs of each group are asked, by the backbone's name and the group's."""
+    found = find_groups(PLAN, PROJECT.config.engine.runs)
+    return {(PLACES.asked[name], group): runs for (name, group), runs in found.items()}
+
+
 def group_runs(wildcards):
     """Return what the runs that one engine answers for are asked, by their places."""
-    return planned(ANSWERING, (wildcards.backbone, wildcards.group))
+    return planned(groups(), (wildcards.backbone, wildcards.group))
 
 
 def group_asked(wildcards):
     """Return what each run of a group is asked, as JSON."""
-    return json.dumps({run: list(map(sheet, asked)) for run, asked in group_runs(wildcards).items()})
+    return json.dumps(
+        {run: list(map(sheet, asked)) for run, asked in group_runs(wildcards).items()}
+    )
 
 
 def sheet(asked):
@@ -418,7 +425,7 @@ def known_tests():
 def summary():
     """Return the plan's summary, and kind and path of all that the plan needs, as JSON."""
     used = [
-        *needed(PLAN, PLACES, GROUPS),
+        *needed(PLAN, PLACES, find_groups(PLAN, PROJECT.config.engine.runs)),
         *(("converted weights", path) for path in ORIGINALS),
         *(("experiment", path) for path in folders()),
         ("plan", f"results/plans/{plan_place()}"),

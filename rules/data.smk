@@ -3,9 +3,7 @@
 
 rule enumerate:
     output:
-        tables=expand(
-            "results/plans/{{plan}}/{name}.tsv", name=[*PLAN_TABLES, "unused", "used"]
-        ),
+        tables=expand("results/plans/{{plan}}/{name}.tsv", name=[*PLAN_TABLES, "unused", "used"]),
         summary="results/plans/{plan}/summary.md",
     log:
         "logs/enumerate/{plan}.log",

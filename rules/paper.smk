@@ -46,9 +46,7 @@ rule published_test:
     conda:
         "../envs/report.yaml"
     params:
-        published=lambda wildcards: published(
-            planned(tested(), (wildcards.name, wildcards.digest))
-        ),
+        published=lambda wildcards: published(planned(tested(), (wildcards.name, wildcards.digest))),
         version=versions.PUBLISHED_TEST,
     script:
         "../workflow/scripts/published_test.py"

@@ -20,7 +20,7 @@ rule compare:
             "results/experiments/{experiment}/headline.json",
             caption="../workflow/report/headline.rst",
             category="Report",
-            labels={"part": lambda wildcards: f"Headline of {short_name(wildcards)}"},
+            labels=lambda wildcards: {"part": f"Headline of {short_name(wildcards)}"},
         ),
     log:
         "logs/compare/{experiment}.log",

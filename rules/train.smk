@@ -53,7 +53,7 @@ rule convert:
         original=lambda wildcards: planned(
             ORIGINALS, f"results/converted/{wildcards.backbone}/{wildcards.digest}"
         ),
-        backbone=lambda wildcards, output: SETTINGS[wildcards.backbone],
+        backbone=lambda wildcards, output: PROJECT.backbones[wildcards.backbone].canonical(),
     script:
         "../workflow/scripts/convert.py"
 

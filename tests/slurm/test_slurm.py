@@ -37,7 +37,7 @@ FAST = (
     "--group-components", "prepare=25", "mix=6",
 )  # fmt: skip
 TRAINED = (*FAST, "--until", "finetune")
-RUNS = "results/runs/tiny-llava/full"
+RUNS = "results/runs/tiny-llava-*/full-*"
 MODULES = Path("/usr/share/modules/init/sh")  # where Debian's environment-modules is
 
 
@@ -109,10 +109,11 @@ def data(whole: Whole, tmp_path: Path) -> Path:
     """Return a copy of the whole run without its fine-tunings and what was made of them."""
     folder = tmp_path / "matcg"
     shutil.copytree(whole.folder, folder, symlinks=True)
-    for name in ("runs", "predictions", "experiments", "benchmarks"):
+    for name in ("runs", "answers", "experiments", "benchmarks"):
         shutil.rmtree(folder / "results" / name)
     # Nothing is made for a report that is there already.
-    (folder / "results/report.html").unlink()
+    for page in folder.glob("results/report*.html"):
+        page.unlink()
     return folder
 
 
@@ -157,6 +158,11 @@ def runs(folder: Path) -> dict[str, int]:
     """Return the finished runs by their path, and when they ended in nanoseconds."""
     found = folder.glob(f"{RUNS}/*/seed0/provenance.json")
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
+
+
+def log_of(record: str) -> str:
+    """Return the log of the fine-tuning whose record this is."""
+    return f"logs/finetune/{'/'.join(Path(record).parts[2:6])}.log"
 
 
 def job_of(process: psutil.Process) -> str:
@@ -233,7 +239,7 @@ def test_cancelled_out_of_time_and_wrong(data: Path, whole: Whole) -> None:
     assert "runtime=2, " in said  # minutes of the second try
     # Shown with its log, and its later tries do no work.
     mistake = "sample no-such-sample is not in results/data/phantom/"
-    log = f"logs/finetune/tiny-llava/full/{names[2]}/seed0.log"
+    log = log_of(wrong)
     assert mistake in said
     assert log in said
     assert mistake in (data / log).read_text()
@@ -288,8 +294,7 @@ def test_a_run_that_loses_its_node_goes_on_and_ends_with_the_same_weights(
     assert code == 0, said[-6000:]
     assert "Restarts=1" in call("scontrol", "show", "job", interruption.job).stdout
     assert said.count("rule finetune:") == 1  # Slurm's requeue, not Snakemake's retry
-    log = data / f"logs/finetune/tiny-llava/full/{Path(target).parts[4]}/seed0.log"
-    assert "goes on after step" in log.read_text()
+    assert "goes on after step" in (data / log_of(target)).read_text()
     weights = "weights/model.safetensors"
     before = (whole.folder / target).parent / weights
     assert (out / weights).read_bytes() == before.read_bytes()

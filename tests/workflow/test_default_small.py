@@ -47,16 +47,22 @@ def trained(folder: Path) -> list[dict[str, str]]:
 
 
 def read_mix(folder: Path, mix: str) -> dict[str, list[object]]:
-    columns: dict[str, list[object]] = pq.read_table(
-        folder / "results" / "mixes" / f"{mix}.parquet"
-    ).to_pydict()
+    (path,) = {row["path"] for row in read_plan(folder, "mixes") if row["mix"] == mix}
+    columns: dict[str, list[object]] = pq.read_table(folder / path).to_pydict()
     return columns
+
+
+def samples(folder: Path, catalog: object, subset: object) -> Path:
+    """Return the folder of a subset's samples."""
+    rows = read_plan(folder, "subsets")
+    (path,) = {r["path"] for r in rows if (r["catalog"], r["subset"]) == (catalog, subset)}
+    return folder / path
 
 
 def made(folder: Path) -> dict[str, bytes]:
     """Return the content of every table and headline by its path."""
     below = folder / "results" / "experiments"
-    paths = [*below.glob("*/tables/[!.]*"), *below.glob("*/headline.json")]
+    paths = [*below.glob("*-????????/tables/[!.]*"), *below.glob("*-????????/headline.json")]
     return {str(path.relative_to(below)): path.read_bytes() for path in paths}
 
 
@@ -88,29 +94,28 @@ def pixels(path: Path, names: set[object]) -> set[str]:
 
 def test_no_test_image_is_in_a_mix(ran: Path) -> None:
     for row in trained(ran):
-        folder = ran / "results" / "data" / row["catalog"]
-        test = pixels(folder / row["target"] / "test.parquet", set())
+        test = pixels(samples(ran, row["catalog"], row["target"]) / "test.parquet", set())
         mix = read_mix(ran, row["mix"])
         for subset in set(mix["subset"]):
-            used = pixels(folder / str(subset) / "train.parquet", set(mix["sample_id"]))
+            path = samples(ran, row["catalog"], subset) / "train.parquet"
+            used = pixels(path, set(mix["sample_id"]))
             assert used
             assert not used & test
 
 
 def test_every_planned_run_answers_every_question_of_its_target(ran: Path) -> None:
-    for row in read_plan(ran, "experiments"):
-        target = row["target"]
-        asked = pq.read_table(ran / "results/data" / row["catalog"] / target / "test.parquet")
-        answers = pq.read_table(
-            ran / "results/predictions" / row["backbone"] / row["catalog"] / f"{target}.parquet"
-        ).to_pylist()
-        mine = [answer["sample_id"] for answer in answers if answer["run"] == row["run"]]
+    rows = read_plan(ran, "evaluations")
+    assert {row["run"] for row in rows} >= {row["asked"] for row in read_plan(ran, "experiments")}
+    for row in rows:
+        asked = pq.read_table(samples(ran, row["catalog"], row["target"]) / "test.parquet")
+        answers = pq.read_table(ran / row["path"])
+        mine = answers.column("sample_id").to_pylist()
         assert sorted(mine) == sorted(asked.column("sample_id").to_pylist())
 
 
 def test_probabilities_are_those_of_a_choice(ran: Path) -> None:
-    for path in (ran / "results/predictions").glob("*/*/*.parquet"):
-        for row in pq.read_table(path).to_pylist():
+    for path in {row["path"] for row in read_plan(ran, "evaluations")}:
+        for row in pq.read_table(ran / path).to_pylist():
             shares = row["probabilities"]
             assert len(shares) == row["n_options"]
             assert sum(shares) == pytest.approx(1, abs=1e-4)

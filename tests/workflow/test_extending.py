@@ -42,11 +42,11 @@ def test_the_page_shows_one_of_each() -> None:
 
 def test_catalog_backbone_and_experiment_are_planned(extended: Workspace) -> None:
     text = plan(extended)
-    assert "results/data/clinic/xray-chest-child/train.parquet" in text
-    assert "results/predictions/llava-interleave/clinic/xray-chest-adult.parquet" in text
-    assert "results/predictions/llava-interleave/clinic/xray-chest-child.parquet" in text
-    assert re.search(r"results/runs/llava-interleave/adapters/.*/seed2/weights", text)
-    assert "results/experiments/clinic/headline.json" in text
+    for target in ("child", "adult"):
+        assert re.search(rf"results/data/clinic/xray-chest-{target}-\w{{8}}/train.parquet", text)
+    assert re.search(r"results/answers/llava-interleave-\w{8}/adapters\+all-\w{8}.json", text)
+    assert re.search(r"results/runs/llava-interleave-\w{8}/adapters-\w{8}/.*/seed2/weights", text)
+    assert re.search(r"results/experiments/clinic-\w{8}/headline.json", text)
 
 
 def test_the_rules_are_planned(extended: Workspace) -> None:

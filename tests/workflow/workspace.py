@@ -49,14 +49,18 @@ backbones: [toy]
 recipe: full
 """
 
-# Steps that take no time and write what the rules declare; the real ones have tests of their own.
+# Steps that take no time and write what the rules declare, with a digest of all that decides it:
+# what is stale anywhere ends in other tables. The real ones have tests of their own.
 STEPS = {
     "data/prepare.py": """
+        from matcg import versions
+
         def prepare(asked, root, out, threads):
             assert threads >= 1
             out.mkdir(parents=True, exist_ok=True)
-            for name in ("train.parquet", "test.parquet", "quarantine.tsv", "summary.json"):
-                (out / name).write_text(asked.canonical())
+            for name in ("train.parquet", "test.parquet", "quarantine.tsv"):
+                (out / name).write_text(f"{name} {versions.PREPARE} {asked.canonical()}")
+            (out / "summary.json").write_text('{"given": {"test": 10}}')
 
         def summarise(folders, out, sources):
             for name in ("summary.tsv", "quarantine.tsv", "images.tsv"):
@@ -64,53 +68,65 @@ STEPS = {
 
         """,
     "data/leaks.py": """
-        from types import SimpleNamespace as Search
+        from dataclasses import dataclass, field
 
-        def search(data, asked, out):
-            (one,) = asked
-            assert one.distance == 24 and one.targets and one.sources and not one.known
-            for side, names in (("test", one.targets), ("train", one.sources)):
-                folders = [data / one.catalog / name for name in names]
-                assert all((folder / f"{side}.parquet").exists() for folder in folders)
+        @dataclass
+        class Search:
+            catalog: str
+            targets: list
+            sources: list
+            distance: int
+            folders: dict
+            known: list = field(default_factory=list)
+
+        def search(asked, out):
+            assert asked.distance == 24 and asked.targets and asked.sources and not asked.known
+            for side, names in (("test", asked.targets), ("train", asked.sources)):
+                assert all((asked.folders[name] / f"{side}.parquet").exists() for name in names)
             for name in ("leaks.tsv", "overlaps.tsv"):
                 (out / name).write_text(repr(asked))
-
-        def leaks_by_target(path):
-            assert path.exists()
-            return {}
         """,
     "data/mix.py": """
-        def make_mix(mix, folders, forbidden, size, out, leaks):
-            assert size == sum(n for _, n in mix.parts)
-            assert set(folders) == {name for name, _ in mix.parts}
-            assert not set(forbidden) & set(folders) and forbidden and leaks == []
-            out.write_text(repr(mix.parts))
+        from matcg import versions
+        from matcg.identity import digest
 
-        def barred(mix, policy, subsets, found):
-            assert policy == "drop" and subsets
-            return list(found)
+        def make_mix(mix, folders, forbidden, size, out, policy, distance):
+            names = [name for name, _ in mix.parts]
+            assert size == mix.total and distance == 24 and policy in ("drop", "report")
+            assert set(folders) == {*names, *mix.targets}
+            assert not set(forbidden) & set(names)
+            train = [(folders[name] / "train.parquet").read_text() for name in names]
+            test = [(folders[name] / "test.parquet").read_text() for name in mix.targets]
+            out.write_text(digest(mix.parts, mix.seed, mix.labels, train, test, versions.MIX))
         """,
     "data/audit.py": """
-        def audit(uses, mixes, data, leaks, out):
-            assert leaks.exists()
-            for catalog, mix, target, leaky in uses:
-                assert (mixes / f"{mix}.parquet").exists() and not leaky
-                assert (data / catalog / target / "test.parquet").exists()
+        def audit(uses, mixes, folders, leaks, out, policy):
+            assert leaks.exists() and policy in ("drop", "report")
+            for catalog, mix, target in uses:
+                assert mixes[mix].exists() and (folders[target] / "test.parquet").exists()
             for name in ("audit.tsv", "leaked.tsv"):
                 (out / name).write_text(repr(uses))
         """,
     "train/finetune.py": """
+        from matcg import versions
+        from matcg.identity import digest
+
         def finetune(mix, data, backbone, recipe, seed, out, threads, store, minutes, nodes):
             from pathlib import Path
             assert store == out / "unfinished" and minutes > 0 and nodes == 1
             assert Path(backbone.weights).is_dir() and data.is_dir() and threads >= 1
             (out / "weights").mkdir(parents=True, exist_ok=True)
-            (out / "weights/w").write_text(f"{recipe.canonical()} {seed}")
+            known = (recipe.canonical(), seed, backbone.identity(), mix.read_text())
+            (out / "weights/w").write_text(digest(versions.FINETUNE, *known))
             (out / "metrics.jsonl").write_text(mix.read_text())
             (out / "provenance.json").write_text("{}")
+            with open("trained.log", "a") as log:
+                log.write(f"{out}\\n")
         """,
     "evaluate/predict.py": """
         from dataclasses import dataclass
+        from matcg import versions
+        from matcg.identity import digest
 
         @dataclass
         class Group:
@@ -119,48 +135,63 @@ STEPS = {
             backbone: object
             engine: dict
             store: object
+            record: str
 
-        def predict(group, out, timing):
+        def predict(group, out):
             assert list(group.runs)[0] == "baseline" and set(group.asked) == set(group.runs)
-            names = []
-            for key, weights in group.runs.items():
-                assert weights.is_dir() and (key == "baseline" or key in str(weights))
-                for sheet in group.asked[key]:
-                    assert sheet.test.exists() and (sheet.pool is None or sheet.pool.exists())
-                    names.append(f"{sheet.target}: {key}{sheet.tag}")
-            out.write_text("\\n".join(names))
-        """,
-    "evaluate/gather.py": """
-        def gather(groups, catalog, target, names, out):
-            told = {line for path in groups for line in path.read_text().splitlines()}
-            assert {f"{target}: {name}" for name in names} <= told
-            out.write_text(repr(sorted(names)))
+            assert out.stem == group.record
+            for run, weights in group.runs.items():
+                assert weights.is_dir() and (run == "baseline" or run in str(weights))
+                known = (weights / "w").read_text() if run != "baseline" else ""
+                known = (known, group.backbone.identity(), group.backbone.asked())
+                for sheet in group.asked[run]:
+                    shown = sheet.pool.read_text() if sheet.pool else ""
+                    told = (sheet.protocol.identity(), sheet.draw, sheet.test.read_text(), shown)
+                    path = group.store.path(run, sheet)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(digest(versions.PREDICT, *known, *told))
+            out.write_text("{}")
         """,
     "report/tables.py": """
-        def compare(plan, predictions, experiment, out, printed, leaked, paper, show_missing, **_):
+        from pathlib import Path
+        from matcg import versions
+        from matcg.identity import digest
+        from matcg.tsv import read_tsv
+
+        def compare(plan, experiment, out, printed, leaked, paper, show_missing, **claims):
             assert printed == [] and leaked.exists() and paper.excluded.exists()
             assert paper.layout is None and paper.catalog["elements"]
-            answered = any(predictions.rglob("*.parquet"))
-            assert answered or show_missing
+            rows = read_tsv(plan / "evaluations.tsv")
+            found = [row for row in rows if Path(row["path"]).exists()]
+            assert found and len(found) == len(rows) or show_missing
+            names = ("backbone", "catalog", "target", "run")
+            lines = [
+                " ".join([*(row[name] for name in names), Path(row["path"]).read_text()])
+                for row in found
+            ]
+            protocols = [each.identity() for each in claims.pop("protocols")]
+            said = digest(versions.COMPARE, claims, protocols)
             (out / "tables").mkdir(parents=True, exist_ok=True)
-            (out / "tables/arms.csv").write_text("arm\\n")
+            (out / "tables/arms.csv").write_text("\\n".join([experiment, said, *sorted(lines)]))
             (out / "headline.json").write_text('{"headline": "CG against control"}')
         """,
     "report/figures.py": """
-        def draw(tables, runs, plan, out, experiment, catalog):
+        def draw(tables, plan, out, experiment, catalog):
             assert (plan / "experiments.tsv").exists() and (plan / "mixes.tsv").exists()
-            assert experiment == "toy" and catalog["elements"] == ["modality", "area", "task"]
+            assert experiment in tables.parent.name and "modality" in catalog["elements"]
             assert catalog["subsets"]["ct-brain-state"]["elements"]["area"] == ["brain"]
             out.mkdir(parents=True, exist_ok=True)
             (out / "arms.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         """,
     "report/html.py": """
-        def write(results, experiments, out, config):
+        def write(experiments, plan, out, config, world):
+            assert (plan / "summary.md").exists()
+            assert all((folder / "headline.json").exists() for folder in experiments.values())
             out.write_text("<html/>")
         """,
     "report/leak_pairs.py": """
-        def draw(data, out):
-            assert (data / "leaks.tsv").exists()
+        def draw(leaks, plan, out):
+            assert leaks.exists() and (plan / "subsets.tsv").exists()
             out.write_text("")
             out.with_suffix(".svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         """,

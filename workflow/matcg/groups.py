@@ -32,7 +32,7 @@ def find_groups(plan: Plan, size: int) -> Groups:
             for name, keys in group_runs(runs, size).items():
                 group = {key: tuple(runs[key]) for key in keys}
                 places = [each.place for key in keys for each in group[key]]
-                found[backbone, named(name, digest(places))] = group
+                found[backbone, named(name, digest("\n".join(places)))] = group
     return found
 
 

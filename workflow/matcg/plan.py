@@ -6,9 +6,10 @@ listed changes nothing. Aggregation takes its inputs from here and never looks w
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from matcg import identity
 from matcg.arms import Case, Excluded, Scope, find_cases, label_of
@@ -29,6 +30,8 @@ __all__ = [
     "run_of",
     "tag_of",
 ]
+
+R = TypeVar("R")
 
 BASELINE = "baseline"  # the run of the untouched backbone, and the arm that is nothing else
 
@@ -143,7 +146,8 @@ def make_plan(project: Project) -> Plan:
             forbidden[name].update(targets)
 
     def together(name: str) -> tuple[Any, ...]:
-        return tuple(sorted({each for part in parts.values() for each in getattr(part, name)}))
+        found = {each for part in parts.values() for each in getattr(part, name)}
+        return tuple(sorted(found) if name == "subsets" else in_order(found))
 
     lists = ("rows", "mixes", "runs", "evaluations", "excluded", "subsets")
     return Plan(
@@ -158,25 +162,36 @@ def _planned(experiment: Experiment, project: Project, names: "Names") -> Plan:
     """Enumerate one experiment."""
     scope = Scope(experiment, project.catalogs[experiment.catalog], project.rules)
     cases, excluded = find_cases(scope)
-    rows = sorted(set(_rows(experiment, cases, project)))
+    rows = in_order(_rows(experiment, cases, project))
     drawn = {case.mix.id: case.mix for case in cases if case.mix}
     forbidden = _forbidden(rows, drawn, experiment, project)
     tested: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         tested[row.mix].add(row.target)
     mixes = {name: names.mix(mix, tested[name]) for name, mix in drawn.items()}
-    runs = {(r.backbone, r.run): names.run(r, mixes[r.mix]) for r in rows if r.mix}
+    trained = {(row.backbone, row.run): row for row in rows if row.mix}
+    runs = {key: names.run(row, mixes[row.mix]) for key, row in trained.items()}
     used = {(mix.catalog, name) for mix in mixes.values() for name, _ in mix.parts}
     return Plan(
         rows=tuple(rows),
         mixes=tuple(sorted(mixes.values())),
-        runs=tuple(sorted(runs.values())),
-        evaluations=tuple(sorted(_evaluations(rows, runs, experiment, names, project))),
+        runs=tuple(in_order(runs.values())),
+        evaluations=tuple(in_order(_evaluations(rows, runs, experiment, names, project))),
         excluded=tuple(sorted(excluded)),
         forbidden={mixes[name].name: found for name, found in forbidden.items()},
         subsets=tuple(sorted(used | {(row.catalog, row.target) for row in rows})),
         naive=_naive(experiment, cases),
     )
+
+
+def in_order(records: Iterable[R]) -> list[R]:
+    """Return records of one kind sorted, each once: as `sorted` does, which takes far longer."""
+    found = list(records)
+    if not found:
+        return []
+    first: Any = found[0]
+    by = attrgetter(*(each.name for each in fields(first)))
+    return list({by(each): each for each in sorted(found, key=by)}.values())
 
 
 class Names:
@@ -220,14 +235,13 @@ class Names:
         place = f"{self.recipe(row.backbone, row.recipe)}/{mix.name}/seed{row.seed}"
         return Run(row.backbone, row.recipe, row.mix, row.seed, place)
 
-    def evaluation(self, row: Row, run: str, protocol: Protocol, tag: str) -> Evaluation:
-        """Return the evaluation of a row's run, at the place `run`, by one draw of a protocol."""
-        key = (row.catalog, row.target, protocol.name)
+    def questions(self, catalog: str, target: str, protocol: Protocol) -> str:
+        """Return the name of the answers to a target's questions, below a run's folder."""
+        key = (catalog, target, protocol.name)
         if key not in self._questions:
-            found = identity.of_questions(self.digest(row.catalog, row.target), protocol)
-            self._questions[key] = f"{row.catalog}/{identity.named(row.target, found)}"
-        place = f"{run}/{self._questions[key]}{tag}.parquet"
-        return Evaluation(row.backbone, row.catalog, row.target, row.run + tag, run, place)
+            found = identity.of_questions(self.digest(catalog, target), protocol)
+            self._questions[key] = f"{catalog}/{identity.named(target, found)}"
+        return self._questions[key]
 
 
 def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> Iterator[Row]:
@@ -330,13 +344,16 @@ def _evaluations(
     experiment: Experiment,
     names: Names,
     project: Project,
-) -> set[Evaluation]:
-    """Return who answers what: each row's run as its arm is asked, and by the further protocols."""
+) -> Iterator[Evaluation]:
+    """Yield who answers what: each row's run as its arm is asked, and by the further protocols."""
     tagged = by_tag(project.protocols.values())
     also = [tag for name in experiment.also for tag in project.protocols[name].tags]
-    found = set()
-    for row in rows:
-        run = runs[row.backbone, row.run].place if row.mix else BASELINE
-        for tag in (tag_of(row.asked), *also):
-            found.add(names.evaluation(row, run, tagged[tag][0], tag))
-    return found
+    asked = {
+        (row.backbone, row.catalog, row.target, row.run, tag)
+        for row in rows
+        for tag in (tag_of(row.asked), *also)
+    }
+    for backbone, catalog, target, key, tag in asked:
+        run = runs[backbone, key].place if key != BASELINE else BASELINE
+        place = f"{run}/{names.questions(catalog, target, tagged[tag][0])}{tag}.parquet"
+        yield Evaluation(backbone, catalog, target, key + tag, run, place)

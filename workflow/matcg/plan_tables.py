@@ -10,9 +10,9 @@ from statistics import NormalDist
 from matcg import tsv, unused
 from matcg.config import Project
 from matcg.groups import find_groups
-from matcg.identity import digest_in
+from matcg.identity import digest_in, plain
 from matcg.places import RESULTS, Places
-from matcg.plan import Excluded, Plan, Row, Run
+from matcg.plan import Evaluation, Excluded, Mix, Plan, Row, Run
 from matcg.price import Cost, Tests, over_budget, questions, total
 from matcg.throughput import read_record
 
@@ -64,9 +64,15 @@ def _digests(backbone: str, run: Run) -> str:
 
 def digest(plan: Plan) -> str:
     """Return what identifies a plan: all that its tables say, and no estimate."""
-    everything = (plan.rows, plan.mixes, plan.runs, plan.evaluations, plan.excluded)
-    text = repr((*everything, sorted(plan.forbidden.items())))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    kinds: tuple[tuple[type, Iterable[object]], ...] = (
+        (Row, plan.rows),
+        (Mix, plan.mixes),
+        (Run, plan.runs),
+        (Evaluation, plan.evaluations),
+        (Excluded, plan.excluded),
+    )
+    text = "".join(tsv.records(kind, records) for kind, records in kinds)
+    return hashlib.sha256(f"{text}{sorted(plan.forbidden.items())}".encode()).hexdigest()[:16]
 
 
 def summarise(plan: Plan, project: Project, costs: Sequence[Cost], tests: Tests) -> str:
@@ -214,7 +220,8 @@ def write_summary(summary: str, used: Sequence[tuple[str, str]], folder: Path) -
     `used` gives kind and path. What is unused is looked up here, where it costs no other call of
     Snakemake anything.
     """
-    found = unused.find_unused([path for _, path in used], Path(RESULTS))
+    paths = [path for _, path in used]
+    found = unused.find_unused(paths, Path(RESULTS), plain(folder.name))
     summary += unused.describe(found)
     texts = {
         SUMMARY: summary,

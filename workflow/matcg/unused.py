@@ -28,9 +28,12 @@ PATTERNS = {
 Found = list[tuple[str, str, float]]
 
 
-def find_unused(used: Iterable[str], results: Path) -> Found:
-    """Return kind, path and size in MB of what is neither in `used` nor in another last plan."""
-    known = {*used, *_of_last_plans(results)}
+def find_unused(used: Iterable[str], results: Path, selection: str = "") -> Found:
+    """Return kind, path and size in MB of what is neither in `used` nor in another last plan.
+
+    `selection` names that of the plan that uses `used`, whose link may still lead to one before.
+    """
+    known = {*used, *_of_last_plans(results, selection)}
     found = [
         (kind, path.as_posix(), _size(path))
         for kind, patterns in PATTERNS.items()
@@ -41,10 +44,10 @@ def find_unused(used: Iterable[str], results: Path) -> Found:
     return found + _unused_answers(known, results)
 
 
-def _of_last_plans(results: Path) -> Iterator[str]:
-    """Yield the paths that the last plans of all selections of experiments need."""
+def _of_last_plans(results: Path, selection: str) -> Iterator[str]:
+    """Yield the paths that the last plans of all other selections of experiments need."""
     for link in sorted((results / "plans").glob("*")):
-        if link.is_symlink() and (link / USED).is_file():
+        if link.name != selection and link.is_symlink() and (link / USED).is_file():
             yield from (row["path"] for row in tsv.read_tsv(link / USED))
 
 

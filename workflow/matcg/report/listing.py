@@ -96,18 +96,21 @@ def list_csv(results: Path, folder: Path, table: Table) -> Listing:
 
 
 def list_tsv(results: Path, paths: Iterable[Path]) -> Listing | None:
-    """Return the rows of tab-separated files with the same columns below `results`, each once.
+    """Return the rows of tab-separated files with the same columns below `results`.
 
-    None where there is no such file.
+    What an earlier file has is not listed again; None where there is no such file.
     """
     made = [path for path in paths if path.exists()]
     if not made:
         return None
     with made[0].open(encoding="utf-8") as file:
         names = file.readline().rstrip("\n").split("\t")
-    rows = [tuple(row[name] or "" for name in names) for path in made for row in read_tsv(path)]
-    files = [path.relative_to(results).as_posix() for path in made]
-    return list_cells(names, list(dict.fromkeys(rows)), files)
+    rows: list[tuple[str, ...]] = []
+    for path in made:
+        known = set(rows)
+        found = (tuple(row[name] or "" for name in names) for row in read_tsv(path))
+        rows += [row for row in found if row not in known]
+    return list_cells(names, rows, [path.relative_to(results).as_posix() for path in made])
 
 
 def list_cells(
