@@ -7,7 +7,6 @@ where fewer than 99.5 % of the answers are the same, or one differs that is no n
 """
 
 import argparse
-import csv
 import sys
 import time
 from collections import defaultdict
@@ -22,6 +21,9 @@ from matcg.config import Engine as Settings
 from matcg.evaluate.adapters import rank_of
 from matcg.evaluate.asking import Ask, make_asks
 from matcg.evaluate.engine import Engine, Reply, start
+from matcg.plan import BASELINE, run_of
+from matcg.report.answers import read_places, read_runs
+from matcg.report.origins import read_folders
 from matcg.samples import read_samples
 
 ROOT = Path(__file__).parents[2]
@@ -80,16 +82,17 @@ def main() -> None:
 def compare(results: Path, backbone: Backbone, protocol: Protocol, tally: Tally) -> None:
     """Let every run answer its targets in both engines."""
     asked = planned(results, backbone.name)
+    weights_of = weights(results, backbone)
     asks = {
         folder: make_asks(read_samples(folder / "test.parquet"), protocol, backbone)
         for folder in {folder for folders in asked.values() for folder in folders}
     }
-    engines = dict(started(results, backbone, asked))
+    engines = dict(started(backbone, [weights_of[run] for run in asked]))
     for run, folders in asked.items():
-        weights = folder_of(results, backbone, run)
-        adapter = weights if run != "baseline" and rank_of(weights) else None
+        own = weights_of[run]
+        adapter = own if run != BASELINE and rank_of(own) else None
         for engine in engines.values():
-            engine.load(Path(backbone.weights) if adapter else weights)
+            engine.load(Path(backbone.weights) if adapter else own)
         for folder in folders:
             replies = []
             for name, engine in engines.items():
@@ -100,25 +103,30 @@ def compare(results: Path, backbone: Backbone, protocol: Protocol, tally: Tally)
 
 
 def planned(results: Path, backbone: str) -> dict[str, list[Path]]:
-    """Return each run's targets, as folders of their samples."""
-    asked: dict[str, list[Path]] = defaultdict(list)
-    with (results / "plan" / "evaluations.tsv").open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream, delimiter="\t"):
-            if row["backbone"] == backbone:
-                asked[row["run"]].append(results / "data" / row["catalog"] / row["target"])
-    return asked
+    """Return each run's targets, as folders of their samples.
+
+    The plan's paths are of the folder that holds `results`.
+    """
+    folders = read_folders(results / "plan")
+    asked: dict[str, set[Path]] = defaultdict(set)
+    for name, catalog, target, run in read_places(results / "plan"):
+        if name == backbone:
+            asked[run_of(run)].add(results.parent / folders[catalog, target])
+    return {run: sorted(found) for run, found in asked.items()}
 
 
-def folder_of(results: Path, backbone: Backbone, run: str) -> Path:
-    """Return the folder of a run's weights."""
-    if run == "baseline":
-        return Path(backbone.weights)
-    return results / "runs" / backbone.name / run / "weights"
+def weights(results: Path, backbone: Backbone) -> dict[str, Path]:
+    """Return the folder of each run's weights."""
+    runs = read_runs(results / "plan").items()
+    own = {
+        key: results.parent / run / "weights" for (name, key), run in runs if name == backbone.name
+    }
+    return {BASELINE: Path(backbone.weights), **own}
 
 
-def started(results: Path, backbone: Backbone, runs: Iterable[str]) -> Iterator[tuple[str, Engine]]:
-    """Yield both engines, with room for the runs' adapters."""
-    rank = max(rank_of(folder_of(results, backbone, run)) for run in runs)
+def started(backbone: Backbone, folders: Iterable[Path]) -> Iterator[tuple[str, Engine]]:
+    """Yield both engines, with room for the adapters in some folders."""
+    rank = max(map(rank_of, folders))
     for name in ("vllm", "transformers"):
         chosen = backbone.model_copy(update={"engine": name})
         yield name, start(backbone.weights, chosen, Settings().model_dump(), rank=rank)

@@ -79,7 +79,8 @@ def backbone(folder: Path) -> Backbone:
 def group(folder: Path, runs: int, store: Path) -> Group:
     """Return a group of the first runs, asked about all targets."""
     names = [f"full/{number}/seed0" for number in range(runs)]
-    asked = {name: [("phantom", target, "") for target in TARGETS] for name in names}
+    places = [("phantom", each, each, "", f"phantom/{each}.parquet") for each in TARGETS]
+    asked = dict.fromkeys(names, places)
     return Group(
         {name: folder / f"weights/{number}" for number, name in enumerate(names)},
         read_asked(asked, {"letters": Protocol(name="letters")}, folder / "data"),
@@ -167,7 +168,7 @@ def shared(folder: Path, runs: int) -> dict[str, float]:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         asked = group(folder, runs, Path(name) / "runs")
-        predict(asked, Path(name) / "out.parquet", Path(name) / "timing.json")
+        predict(asked, Path(name) / "out.json")
     return {"seconds": time.perf_counter() - start, "starts": asked.timing.starts}
 
 

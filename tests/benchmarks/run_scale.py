@@ -10,7 +10,7 @@ each time in a new process. The columns are medians:
 
 - runs, naive: distinct fine-tuning runs, and what there would be if none were shared.
 - jobs, files: of the dry-run; both Snakefiles have the same, which is checked edge by edge.
-- planning, tables: `load_project` and `make_plan`; `render`. Without the start of Python.
+- planning, tables: `load_project`, `make_plan` and `Places.of`; `render`. Without Python's start.
 - parsing: Snakemake's reading of our Snakefile, in a process that has imported Snakemake: the
   imports of our library, planning, and the rules. No DAG is made.
 - ours, bare: wall time and peak resident memory of `snakemake -n -q`, or of `snakemake -n`, which
@@ -253,13 +253,15 @@ def cells_of(graph: Graph, rounds: list[Round]) -> list[str]:
 def plan(copy: Path) -> Planned:
     """Plan as the Snakefile does."""
     load_project, make_plan = library(copy)
+    from matcg.places import Places
     from matcg.plan_tables import render
 
     given = load(copy / "config.yaml")
     began = time.perf_counter()
-    made = make_plan(load_project(given, copy))
+    project = load_project(given, copy)
+    made, places = make_plan(project), Places.of(project)
     planned = time.perf_counter()
-    render(made)
+    render(made, places)
     ended = time.perf_counter()
     return Planned(planned - began, ended - planned, len(made.runs), made.naive[0])
 

@@ -37,14 +37,15 @@ rule job:
 WAIT = """\
 import json, time
 from pathlib import Path
-key = "/".join(Path(snakemake.output.metrics).parts[2:-1])
-time.sleep(json.loads(Path("seconds.json").read_text())[key])
+run = str(Path(snakemake.output.metrics).parent)
+time.sleep(json.loads(Path("seconds.json").read_text())[run])
 Path(snakemake.output.weights).mkdir()
 for name in ("metrics", "provenance"):
     Path(snakemake.output[name]).touch()
 """
 CAMPAIGN = ("paper/table3", "paper/figure4")  # 64 runs of two lengths
-EARLIER = ("enumerate", "prepare", "leaks", "mix", "audit")  # what fine-tuning waits for
+# What fine-tuning waits for, or what is done before it.
+EARLIER = ("enumerate", "enumerate_experiment", "prepare", "leaks", "mix", "audit")
 
 
 def main() -> None:
@@ -238,14 +239,15 @@ def campaign(folder: Path, arguments: argparse.Namespace) -> str:
 def estimates(folder: Path) -> dict[str, float]:
     """Return how many seconds the plan says that each of its runs takes, by its folder."""
     load_project, make_plan = run_scale.library(folder)
+    from matcg.places import Places
     from matcg.price import price
 
     project = load_project(run_scale.load(folder / "config.yaml"), folder)
-    plan = make_plan(project)
+    plan, places = make_plan(project), Places.of(project)
     found = {}
     for run in plan.runs:
         cost = price(replace(plan, runs=(run,), evaluations=()), project, (), {})[0]
-        found[f"{run.backbone}/{run.key}"] = 3600 * (cost.hours or 0.0)
+        found[places.run(run)] = 3600 * (cost.hours or 0.0)
     return found
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from matcg.config import Preparation, Split, SubsetSpec
 from matcg.data.mix import SCHEMA
-from matcg.samples import Sample, write_samples
+from matcg.samples import Sample, labelled, write_samples
 
 
 def picture(number: int, form: str = "PNG") -> bytes:
@@ -43,14 +43,16 @@ def sample(number: int, label: str = "yes", subset: str = "s", **changes: Any) -
     return Sample(**{**fields, **changes})
 
 
-def folder(root: Path, subset: str, train: list[Sample], test: list[Sample] | None = None) -> Path:
-    """Write prepared data of a subset and return its folder."""
-    write_samples(root / subset / "train.parquet", train)
-    write_samples(root / subset / "test.parquet", test or [])
-    return root / subset
+def folder(
+    root: Path, name: str, train: list[Sample], test: list[Sample] | None = None, digest: str = ""
+) -> Path:
+    """Write prepared data of a subset, which say their digest, and return the folder."""
+    write_samples(root / name / "train.parquet", train, digest)
+    write_samples(root / name / "test.parquet", test or [], digest)
+    return root / name
 
 
-def write_mix(path: Path, samples: list[Sample], shift: int = 0) -> Path:
+def write_mix(path: Path, samples: list[Sample], shift: int = 0, digest: str = "") -> Path:
     """Write a mix of samples, trained on `shift` options further; return its path."""
     rows = [
         {
@@ -61,7 +63,8 @@ def write_mix(path: Path, samples: list[Sample], shift: int = 0) -> Path:
         }
         for position, sample in enumerate(samples)
     ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+    label = {"digest": digest, "folders": {sample.subset: sample.subset for sample in samples}}
+    pq.write_table(pa.Table.from_pylist(rows, schema=labelled(SCHEMA, label)), path)
     return path
 
 

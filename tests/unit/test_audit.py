@@ -12,18 +12,18 @@ from matcg.data.audit import audit
 from matcg.data.leaks import (
     OVERLAPS,
     Search,
+    barred,
     find_leaks,
     find_overlaps,
     read_images,
     read_leaks,
+    search,
     write_leaks,
 )
-from matcg.data.mix import barred, make_mix
+from matcg.data.mix import make_mix
 from matcg.errors import DataError
 from matcg.samples import read_samples
-from test_mix import Mix
-
-ASKED = Search("tiny", ["t"], ["s", "t", "u"], 24)
+from test_mix import mix
 
 
 def near(one, bits):
@@ -49,23 +49,41 @@ def parts(tmp_path):
 
 
 @pytest.fixture
-def leaks(parts, tmp_path):
+def asked(parts):
+    """Return the search for the test images of target `t`."""
+    return Search("tiny", ["t"], ["s", "t", "u"], 24, parts)
+
+
+@pytest.fixture
+def leaks(asked, tmp_path):
     """Return the leaks of target `t`, which are also in the table `leaks.tsv`."""
-    del parts
-    found = find_leaks(tmp_path / "data", ASKED)
-    write_leaks(tmp_path / "leaks.tsv", found)
-    return found
+    search(asked, tmp_path)
+    return find_leaks(asked)
 
 
-def make(parts, tmp_path, name, *asked, leaks=()):
-    mix = Mix(asked, id=name)
-    make_mix(mix, parts, ("t",), mix.total, tmp_path / "mixes" / f"{name}.parquet", leaks)
+@pytest.fixture
+def make(parts, tmp_path):
+    """Return a function that makes a mix without the leaks of its targets."""
+
+    def run(name, *samples, targets=(), policy="drop"):
+        made = mix(*samples, name=name, targets=targets)
+        out = tmp_path / "mixes" / f"{name}.parquet"
+        make_mix(made, parts, ("t",), made.total, out, policy, 24)
+
+    return run
 
 
-def audited(tmp_path, *uses):
-    places = (tmp_path / "mixes", tmp_path / "data", tmp_path / "leaks.tsv", tmp_path)
-    audit([("tiny", mix, "t", leaky) for mix, leaky in uses], *places)
-    return [table(tmp_path / f"{name}.tsv") for name in ("audit", "leaked")]
+@pytest.fixture
+def audited(parts, tmp_path):
+    """Return a function that audits some mixes, and gives the rows of both tables."""
+
+    def run(*names, policy="drop"):
+        mixes = {name: tmp_path / "mixes" / f"{name}.parquet" for name in names}
+        uses = [("tiny", name, "t") for name in names]
+        audit(uses, mixes, parts, tmp_path / "leaks.tsv", tmp_path, policy)
+        return [table(tmp_path / f"{name}.tsv") for name in ("audit", "leaked")]
+
+    return run
 
 
 def table(path):
@@ -84,14 +102,18 @@ def test_leaks_are_found_exactly_and_nearly_and_no_more(leaks, tmp_path):
     assert read_leaks(tmp_path / "leaks.tsv") == leaks
 
 
-def test_known_overlaps_are_measured_and_others_noticed(leaks, tmp_path):
+def test_without_a_look_at_pixels_none_is_exact(asked, leaks):
+    assert find_leaks(asked, pixels=False) == [replace(leak, exact=False) for leak in leaks]
+
+
+def test_known_overlaps_are_measured_and_others_noticed(asked, leaks):
     known = [
         Overlap(datasets=("7", "9"), what="nine is of seven", source="its page"),
         Overlap(datasets=("7", "8", "1"), what="all three", source="x"),
     ]
 
     def rows(*relations):
-        found = find_overlaps(tmp_path / "data", replace(ASKED, known=relations), leaks)
+        found = find_overlaps(replace(asked, known=relations), leaks)
         return [dict(zip(OVERLAPS, row, strict=True)) for row in found]
 
     nine, three = rows(*known)
@@ -103,52 +125,52 @@ def test_known_overlaps_are_measured_and_others_noticed(leaks, tmp_path):
     assert (noticed["datasets"], noticed["known"], noticed["exact"]) == ("1 7", "", 1)
 
 
-def test_overlaps_within_training_are_measured_too(parts, tmp_path):
+def test_overlaps_within_training_are_measured_too(asked, parts, tmp_path):
     """Two names of one collection in one subset: no test image is needed to see it."""
     twins = [sample(n, subset="v", dataset=str(8 + n % 2)) for n in range(40, 46)]
     twins = [
         replace(each, fingerprint=twins[at // 2 * 2].fingerprint) for at, each in enumerate(twins)
     ]
-    folder(tmp_path / "data" / "tiny", "v", twins)
+    parts["v"] = folder(tmp_path / "data" / "tiny", "v", twins)
     relation = Overlap(datasets=("8", "9"), what="one collection", source="x")
-    asked = replace(ASKED, sources=["v"], known=[relation])
-    (row,) = find_overlaps(tmp_path / "data", asked, [])
+    (row,) = find_overlaps(replace(asked, sources=["v"], known=[relation]), [])
     assert dict(zip(OVERLAPS, row, strict=True))["near"] == 3
-    assert parts
 
 
-def test_a_mix_leaves_leaks_out_and_takes_others_instead(parts, leaks, tmp_path):
-    make(parts, tmp_path, "clean", ("s", 8), ("u", 5), leaks=leaks)
-    ((use,), leaked) = audited(tmp_path, ("clean", False))
+@pytest.mark.usefixtures("leaks")
+def test_a_mix_leaves_leaks_out_and_takes_others_instead(make, audited):
+    make("clean", ("s", 8), ("u", 5), targets=("t",))
+    ((use,), leaked) = audited("clean")
     assert (use["test_images"], use["in_sources"], use["left_out"]) == ("4", "2", "2")
     assert (use["trained_on"], use["policy"], leaked) == ("0", "drop", [])
 
 
-def test_a_mix_without_enough_besides_says_why(parts, leaks, tmp_path):
+def test_a_mix_without_enough_besides_says_why(make):
     with pytest.raises(DataError, match=r"11 training samples \(2 more show a target's test"):
-        make(parts, tmp_path, "clean", ("s", 12), leaks=leaks)
+        make("clean", ("s", 12), targets=("t",))
 
 
-def test_reserves_take_the_places_of_leaks_and_no_others(parts, leaks, tmp_path):
+def test_reserves_take_the_places_of_leaks_and_no_others(parts, make, tmp_path):
     """A subset of which all is asked gives all, and as many reserves as show test images."""
     there = read_samples(parts["s"] / "train.parquet")
     spare = [replace(sample(n, subset="s"), reserve=True) for n in range(80, 84)]
     parts["s"] = folder(tmp_path / "data" / "tiny", "s", [*there, *spare])
-    make(parts, tmp_path, "clean", ("s", 13), leaks=leaks)
+    make("clean", ("s", 13), targets=("t",))
     held = pq.read_table(tmp_path / "mixes" / "clean.parquet")["sample_id"].to_pylist()
     assert len(set(held)) == 13
     assert len(set(held) & {each.sample_id for each in spare}) == 2
-    make(parts, tmp_path, "whole", ("s", 13))
+    make("whole", ("s", 13))
     whole = pq.read_table(tmp_path / "mixes" / "whole.parquet")["sample_id"].to_pylist()
     assert sorted(whole) == sorted(each.sample_id for each in there)
     with pytest.raises(DataError, match=r"13 training samples, 14 were asked"):
-        make(parts, tmp_path, "more", ("s", 14))
+        make("more", ("s", 14))
 
 
-def test_what_is_trained_on_after_all_is_reported(parts, leaks, tmp_path):
-    make(parts, tmp_path, "leaky", ("s", 13))
-    make(parts, tmp_path, "other", ("u", 5))
-    ((leaky, other), leaked) = audited(tmp_path, ("leaky", True), ("other", True), ("leaky", True))
+@pytest.mark.usefixtures("leaks")
+def test_what_is_trained_on_after_all_is_reported(make, audited):
+    make("leaky", ("s", 13))
+    make("other", ("u", 5))
+    ((leaky, other), leaked) = audited("leaky", "other", "leaky", policy="report")
     assert (leaky["trained_on"], leaky["test_images_trained_on"]) == ("2", "2")
     assert (leaky["policy"], leaky["examples"]) == ("report", "t-1 = s-51; t-3 = s-53")
     assert (other["in_sources"], other["trained_on"], other["examples"]) == ("0", "0", "")
@@ -156,22 +178,30 @@ def test_what_is_trained_on_after_all_is_reported(parts, leaks, tmp_path):
         ("leaky", "t-1"),
         ("leaky", "t-3"),
     ]
-    assert leaks
 
 
-def test_a_mix_made_before_its_target_was_known_is_refused_with_the_remedy(parts, leaks, tmp_path):
-    assert leaks
-    make(parts, tmp_path, "stale", ("s", 13))
-    with pytest.raises(DataError, match=r"mix stale: made before .* Delete results/mixes/stale\.p"):
-        audited(tmp_path, ("stale", False))
+@pytest.mark.usefixtures("leaks")
+def test_a_mix_that_holds_what_it_must_not_is_refused_with_the_remedy(make, audited):
+    make("stale", ("s", 13))
+    said = r"mix stale: holds 2 test pictures .* s-51 = t-1, .* Remove \S+/mixes/stale\.parquet and"
+    with pytest.raises(DataError, match=said):
+        audited("stale")
 
 
-def test_an_experiment_may_want_no_leak_at_all(leaks):
-    assert barred("m", "error", ["s"], []) == barred("m", "error", ["u"], leaks) == []
-    assert barred("m", "drop", ["s", "u"], leaks) == leaks
-    assert barred("m", "report", ["s"], leaks) == []
-    with pytest.raises(DataError, match=r"2 training pictures .* s-51 = t-1 \(0 of 256 bits"):
-        barred("m", "error", ["s"], leaks)
+def test_an_experiment_may_want_no_leak_at_all(leaks, make, audited):
+    assert barred("m", "error", []) == barred("m", "report", leaks) == []
+    assert barred("m", "drop", leaks) == leaks
+    make("other", ("u", 5), targets=("t",), policy="error")
+    assert [row["policy"] for row in audited("other", policy="error")[0]] == ["drop"]
+    make("clean", ("s", 8), targets=("t",))
+    said = r"2 training pictures .* s-51 = t-1 \(0 of 256 bits"
+    for refused in (
+        lambda: barred("m", "error", leaks),
+        lambda: make("m", ("s", 8), targets=("t",), policy="error"),
+        lambda: audited("clean", policy="error"),
+    ):
+        with pytest.raises(DataError, match=said):
+            refused()
 
 
 @pytest.mark.parametrize("name", ["s-\t1", "s-\u00a01", 's-"1', "s-\n1", "s-\\t1", "s-\r1"])

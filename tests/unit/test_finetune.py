@@ -4,10 +4,9 @@ import hashlib
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -17,10 +16,10 @@ from transformers import AutoTokenizer
 
 from data_makers import folder, write_mix
 from matcg.config import Recipe, load
-from matcg.data.mix import SCHEMA
 from matcg.devices import lease
 from matcg.errors import DataError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
+from matcg.identity import ABOUT, named, of_backbone, of_recipe
 from matcg.phantom.world import read
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, read_samples
@@ -289,10 +288,7 @@ def test_broken_weights_are_noticed_at_the_first_step(train, tiny, samples, tmp_
 
 
 def test_a_sample_that_is_not_there_is_named(mix, data, samples):
-    path = mix(samples)
-    table = pq.read_table(path).to_pylist()
-    table[3]["sample_id"] = "elsewhere"
-    pq.write_table(pa.Table.from_pylist(table, schema=SCHEMA), path)
+    path = mix([*samples[:3], replace(samples[3], sample_id="elsewhere"), *samples[4:]])
     with pytest.raises(
         DataError, match=r"sample elsewhere is not in .*ct-brain-state/train.parquet"
     ):
@@ -340,6 +336,100 @@ def test_padding_changes_no_answer(started, samples):
         full = model(**inputs).logits[:, -1]
     assert float((together - alone).abs().max()) < 1e-4
     assert float((alone[:1] - full).abs().max()) < 1e-4
+
+
+# --- What a run's folder stands for --------------------------------------------------------------
+
+
+@pytest.fixture
+def placed(data, samples, tiny, tmp_path):
+    """Return a function that fine-tunes into the folder that the plan names, or another one."""
+
+    def run(digest="0000000a", chosen=samples, mix="m", seed=0, at=(), **changes):
+        path = tmp_path / f"mixes/{named(mix, digest)}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        write_mix(path, chosen, digest=digest)
+        place = {
+            "backbone": named(tiny.name, of_backbone(tiny)),
+            "recipe": named("full", of_recipe(recipe(**changes))),
+            "mix": path.stem,
+            "seed": f"seed{seed}",
+            **dict(at),
+        }
+        out = tmp_path.joinpath("runs", *place.values())
+        out.mkdir(parents=True, exist_ok=True)
+        finetune(path, data, tiny, recipe(**changes), seed, out, threads=1)
+        return out
+
+    return run
+
+
+def record(out):
+    return json.loads((out / "provenance.json").read_text())
+
+
+def test_a_run_and_the_folders_above_it_say_what_they_are(placed, tiny):
+    out = placed()
+    assert out.as_posix().endswith(f"/runs/{record(out)['place']}")
+    said = [(folder / ABOUT).read_text() for folder in out.parents[:3]]
+    assert recipe().canonical() in said[1]
+    assert tiny.identity() in said[2]
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ({"backbone": "tiny-llava-0123abcd"}, "the backbone has the digest"),
+        ({"recipe": "full-0123abcd"}, "the recipe has the digest"),
+        (
+            {"mix": "m-0123abcd"},
+            "this run is .*/m-0000000a/seed0, and the plan means .*/m-0123abcd",
+        ),
+        ({"seed": "seed1"}, "this run is .*/seed0, and the plan means .*/seed1"),
+    ],
+)
+def test_a_folder_that_stands_for_another_run_is_refused(placed, tmp_path, folder, said):
+    with pytest.raises(DataError, match=said):
+        placed(at=folder)
+    assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+
+
+def test_a_mix_that_is_not_what_its_name_stands_for_is_refused(placed, data, samples, tmp_path):
+    placed()
+    write_mix(tmp_path / "mixes/m-0000000a.parquet", samples, digest="0123abcd")
+    with pytest.raises(DataError, match=r"this mix is of the digest 0123abcd, and .* 0000000a"):
+        read_mix(tmp_path / "mixes/m-0000000a.parquet", data)
+
+
+def test_an_equal_run_on_the_mix_under_another_name_is_taken_over(placed, capsys):
+    first, second = placed("0000000a"), placed("0000000b")
+    assert "not trained again" in capsys.readouterr().out.splitlines()[-1]
+    files = sorted(path.name for path in (first / "weights").iterdir())
+    assert sorted(path.name for path in (second / "weights").iterdir()) == files
+    assert all((first / "weights" / n).samefile(second / "weights" / n) for n in files)
+    assert (first / "metrics.jsonl").read_bytes() == (second / "metrics.jsonl").read_bytes()
+    place = record(first)["place"]
+    assert record(second) == {
+        **record(first),
+        "place": place.replace("0000000a", "0000000b"),
+        "taken_from": place,
+    }
+    names = ["metrics.jsonl", "provenance.json", "weights"]
+    assert sorted(path.name for path in second.iterdir()) == names
+
+
+def test_what_is_not_the_same_run_is_trained(placed, samples, capsys):
+    first = placed("0000000a")
+    others = [
+        placed("0000000b", chosen=samples[::-1]),
+        placed("0000000b", seed=1),
+        placed("0000000b", learning_rate=2e-3),
+        placed("0000000b", mix="n"),
+    ]
+    assert "not trained again" not in capsys.readouterr().out
+    assert not any("taken_from" in record(out) for out in others)
+    (first / "metrics.jsonl").unlink()
+    assert "taken_from" not in record(placed("0000000c")), "the other is not whole"
 
 
 @given(

@@ -5,8 +5,9 @@ import random
 import pytest
 
 from matcg.groups import find_groups, group_runs
+from matcg.identity import named, plain
 from matcg.plan import make_plan, run_of, tag_of
-from test_plan import project
+from test_plan import PROTOCOLS, project
 
 RUNS = [f"full/mix-{n}/seed{n % 3}" for n in range(500)]
 
@@ -47,8 +48,36 @@ def test_a_plan_has_each_run_that_answers_in_a_group_of_its_backbone():
     plan = make_plan(project({"backbones": ["tiny", "other"]}))
     groups = find_groups(plan, 4)
     assert {backbone for backbone, _ in groups} == {"tiny", "other"}
-    held = {(backbone, run) for (backbone, _), runs in groups.items() for run in runs}
-    assert held == {(e.backbone, run_of(name)) for e in plan.evaluations for name in e.runs}
+    held = [each for runs in groups.values() for asked in runs.values() for each in asked]
+    assert sorted(held) == list(plan.evaluations)
+    for (backbone, _), runs in groups.items():
+        assert {(e.backbone, e.run) for asked in runs.values() for e in asked} == {
+            (backbone, run) for run in runs
+        }
+
+
+def test_two_experiments_that_ask_the_same_share_their_groups():
+    alone = find_groups(make_plan(project()), 4)
+    again = {"name": "again", "question": "In other words?"}
+    assert find_groups(make_plan(project({}, again)), 4) == alone
+
+
+def test_an_experiment_that_asks_otherwise_has_groups_of_its_own():
+    more = {"name": "more", "also": ["blank"]}
+    alone, both = (
+        find_groups(make_plan(project(*each, protocols=PROTOCOLS)), 32)
+        for each in ([{}], [{}, more])
+    )
+    assert alone.items() < both.items()
+    assert len(both) == 2
+    assert {plain(name) for _, name in both} == {"full+all"}
+
+
+def test_a_group_s_name_ends_in_a_digest_and_has_the_recipes_name_without_its_own():
+    keys = [f"{named('full', '0123abcd')}/m/seed0"]
+    assert list(group_runs(keys, 4)) == ["full+all"]
+    ((_, name),) = find_groups(make_plan(project()), 100)
+    assert plain(name) == "full+all" != name
 
 
 def test_a_name_says_run_and_protocol():

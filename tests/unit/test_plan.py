@@ -1,6 +1,8 @@
 """The plan: counts, sharing, identity, and that no target's data is trained on."""
 
-from dataclasses import replace
+import json
+from collections import Counter
+from dataclasses import asdict, replace
 from fractions import Fraction
 
 import pytest
@@ -10,8 +12,9 @@ from matcg import arms
 from matcg.combinations import Combination
 from matcg.config import Backbone, Catalog, Config, Experiment, Project, Protocol, Rule, validate
 from matcg.errors import ConfigError, MatcgError
-from matcg.mixes import make_mix, spread
-from matcg.plan import Plan, make_plan
+from matcg.mixes import Mix, make_mix, spread
+from matcg.places import Places
+from matcg.plan import Names, Plan, make_plan
 from matcg.plan_tables import digest, render
 
 MODALITIES, AREAS, TASKS = (
@@ -43,6 +46,16 @@ BASE = {
     },
     "backbones": ["tiny"],
     "seeds": [0, 1],
+}
+
+
+PROTOCOLS = {
+    p.name: p
+    for p in (
+        Protocol(name="letters"),
+        Protocol(name="blank", image="blank"),
+        Protocol(name="shots", shots=2, draws=3),
+    )
 }
 
 
@@ -98,7 +111,7 @@ def test_counts(plan: Plan) -> None:
     assert len(plan.mixes) == 2 * (2 + 1 + 3)
     assert len(plan.runs) == 2 * 12
     assert len(plan.rows) == 2 * (6 * 2 + 1)
-    assert [len(e.runs) for e in plan.evaluations] == [13, 13]
+    assert Counter(e.target for e in plan.evaluations) == {"ct-brain-state": 13, "us-knee-side": 13}
     assert len(set(plan.rows)) == len(plan.rows)
 
 
@@ -113,16 +126,18 @@ def test_shared_arms_stand_once_a_target(plan: Plan) -> None:
 
 def test_every_mix_has_the_same_size_and_every_run_an_answer(plan: Plan) -> None:
     assert {mix.total for mix in plan.mixes} == {60}
-    answered = {(e.backbone, run) for e in plan.evaluations for run in e.runs}
+    answered = {(e.backbone, e.asked) for e in plan.evaluations}
     assert {(run.backbone, run.key) for run in plan.runs} <= answered
 
 
 def test_no_target_is_trained_on_but_in_the_ceiling(plan: Plan) -> None:
-    parts = {mix.id: dict(mix.parts) for mix in plan.mixes}
+    mixes = {mix.id: mix for mix in plan.mixes}
     for row in plan.rows:
-        held = row.mix and parts[row.mix].get(row.target, 0)
-        assert held == (20 if row.arm == "ceiling" else row.mix and 0), row
-        assert (row.target in plan.forbidden.get(row.mix, ())) == bool(row.mix and not held)
+        if not row.mix:
+            continue
+        held = dict(mixes[row.mix].parts).get(row.target, 0)
+        assert held == (20 if row.arm == "ceiling" else 0), row
+        assert (row.target in plan.forbidden[mixes[row.mix].name]) == (not held)
 
 
 def test_control_shares_no_element_with_its_target(plan: Plan) -> None:
@@ -244,13 +259,10 @@ def test_a_slug_says_what_it_holds_and_stays_short() -> None:
     assert long.id.startswith("36subsets.180-s0-")
 
 
-def identities(plan: Plan, within: Project) -> dict[str, str]:
-    """Return for each run what decides its result."""
-    return {
-        f"{run.backbone}/{run.key}": within.backbones[run.backbone].identity()
-        + within.backbones[run.backbone].recipes[run.recipe].canonical()
-        for run in plan.runs
-    }
+def folders(within: Project) -> dict[str, str]:
+    """Return for each run the folder that is named after what decides its result."""
+    places = Places.of(within)
+    return {f"{run.backbone}/{run.key}": places.run(run) for run in make_plan(within).runs}
 
 
 def with_backbone(**changes: object) -> Project:
@@ -260,8 +272,9 @@ def with_backbone(**changes: object) -> Project:
 def test_execution_settings_are_no_part_of_identity() -> None:
     before = with_backbone()
     moved = with_backbone(resources={"gpu": 4, "threads": 8, "runtime": 5}, description="moved")
-    assert identities(make_plan(before), before) == identities(make_plan(moved), moved)
-    assert render(make_plan(before)) == render(make_plan(moved))
+    assert folders(before) == folders(moved)
+    tables, again = (render(make_plan(each), Places.of(each)) for each in (before, moved))
+    assert tables == again
     assert digest(make_plan(before)) == digest(make_plan(moved))
 
 
@@ -273,15 +286,17 @@ def test_a_learning_rate_changes_its_recipe_only() -> None:
         before,
         backbones={"tiny": before.backbones["tiny"].model_copy(update={"recipes": recipes})},
     )
-    old, new = (identities(make_plan(p), p) for p in (before, after))
+    old, new = folders(before), folders(after)
     assert old.keys() == new.keys()
     assert {key.split("/")[1] for key in old if old[key] != new[key]} == {"slow"}
 
 
 def test_tables_have_a_row_a_record(plan: Plan) -> None:
-    tables = render(plan)
+    tables = render(plan, Places.of(project()))
     assert len(tables["experiments.tsv"].splitlines()) == len(plan.rows) + 1
     assert len(tables["runs.tsv"].splitlines()) == len(plan.runs) + 1
+    assert len(tables["evaluations.tsv"].splitlines()) == len(plan.evaluations) + 1
+    assert len(tables["subsets.tsv"].splitlines()) == len(plan.subsets) + 1
 
 
 # --- Sizes ---------------------------------------------------------------------------------------
@@ -318,7 +333,7 @@ def test_the_target_s_samples_are_added_to_every_arm_alike() -> None:
                 assert sum(count for _, count in parts) == total
     assert {row.n_train for row in mixed.rows if row.mixed_in} == {70}
     with_target = {row.mix for row in mixed.rows if row.mixed_in}
-    assert all(mixed.forbidden[name] == () for name in with_target)
+    assert all(mixed.forbidden[mix.name] == () for mix in mixed.mixes if mix.id in with_target)
 
 
 def test_an_arm_like_cg_has_the_sources_of_each_combination() -> None:
@@ -481,6 +496,35 @@ def test_another_target_or_rule_adds_runs_and_changes_none() -> None:
         assert set(before.mixes) < set(after.mixes)
 
 
+MORE = {"name": "more", "targets": ["mri-lung-level", "ct-brain-state"], "also": ["blank"]}
+
+
+@pytest.mark.parametrize("others", [[MORE], [MORE, {"name": "leaky", "leaks": "report"}]])
+def test_the_part_of_an_experiment_is_its_plan_alone(others: list[dict[str, object]]) -> None:
+    together = make_plan(project({}, *others, protocols=PROTOCOLS))
+    for each in ({}, *others):
+        alone = make_plan(project(each, protocols=PROTOCOLS))
+        (part,) = alone.parts.values()
+        assert replace(alone, parts={}) == part == together.parts[part.rows[0].experiment]
+    for name in ("rows", "mixes", "runs", "evaluations", "excluded", "subsets"):
+        held = [each for part in together.parts.values() for each in getattr(part, name)]
+        assert list(getattr(together, name)) == sorted(set(held)), name
+
+
+def test_a_mix_that_is_tested_on_more_is_another_file_of_the_same_name() -> None:
+    names, mix = Names(project()), make_mix("world", {"ct-lung-side": 9}, 0)
+    one, both = (names.mix(mix, targets) for targets in (["us-knee-side"], BASE["targets"]))
+    assert one.id == both.id
+    assert one.name != both.name
+    assert (one.targets, both.targets) == (("us-knee-side",), ("ct-brain-state", "us-knee-side"))
+    leaky = replace(mix, leaky=True)
+    assert names.mix(leaky, ["us-knee-side"]) == names.mix(leaky, []), "it may hold any picture"
+
+
+def test_a_mix_is_read_from_json_as_it_was(plan: Plan) -> None:
+    assert [Mix.of(json.loads(json.dumps(asdict(mix)))) for mix in plan.mixes] == list(plan.mixes)
+
+
 def general() -> Catalog:
     """Return the catalog with a set that belongs to no triplet."""
     data = world().model_dump(mode="json")
@@ -557,15 +601,6 @@ def test_draws_of_all_that_there_is_are_refused() -> None:
 
 # --- How it is asked -----------------------------------------------------------------------------
 
-PROTOCOLS = {
-    p.name: p
-    for p in (
-        Protocol(name="letters"),
-        Protocol(name="blank", image="blank"),
-        Protocol(name="shots", shots=2, draws=3),
-    )
-}
-
 
 def asked(experiment: dict[str, object], **changes: object) -> Plan:
     several = {"tiny": backbone(several_images=True)}
@@ -577,9 +612,11 @@ def test_further_protocols_ask_the_same_runs_and_add_no_row_and_no_training() ->
     plain, more = asked({}), asked({"also": ["blank", "shots"]})
     assert (plain.rows, plain.runs, plain.mixes) == (more.rows, more.runs, more.mixes)
     tags = ("", "@blank", "@shots.0", "@shots.1", "@shots.2")
-    for before, after in zip(plain.evaluations, more.evaluations, strict=True):
-        assert set(after.runs) == {run + tag for run in before.runs for tag in tags}
-        assert [run.split("@")[0] for run in after.runs[:5]] == ["baseline"] * 5
+    assert {(e.target, e.asked) for e in more.evaluations} == {
+        (e.target, e.asked + tag) for e in plain.evaluations for tag in tags
+    }
+    assert [e.asked.split("@")[0] for e in more.evaluations[:5]] == ["baseline"] * 5
+    assert set(plain.evaluations) < set(more.evaluations)
 
 
 def test_an_arm_with_its_own_protocol_answers_once_a_draw_of_examples() -> None:
@@ -598,9 +635,8 @@ def test_an_arm_with_its_own_protocol_answers_once_a_draw_of_examples() -> None:
         (draw, f"@shots.{draw}") for draw in range(3)
     }
     assert all(row.asked == row.run for row in plan.rows if row.arm in ("baseline", "cg"))
-    assert all(
-        row.asked in e.runs for row in shown for e in plan.evaluations if e.target == row.target
-    )
+    asked_for = {(e.target, e.asked) for e in plan.evaluations}
+    assert {(row.target, row.asked) for row in shown} <= asked_for
 
 
 def test_an_experiment_can_be_asked_otherwise_as_a_whole() -> None:

@@ -19,11 +19,11 @@ from matcg.errors import DataError, ResourceError
 from matcg.evaluate import predict as module
 from matcg.evaluate.asking import SCHEMA
 from matcg.evaluate.engine import Reply
-from matcg.evaluate.gather import gather
 from matcg.evaluate.predict import Group, Task, predict
 from matcg.evaluate.sheets import read_asked
 from matcg.evaluate.store import Store
-from matcg.samples import write_samples
+from matcg.identity import ABOUT
+from matcg.samples import label_of, write_samples
 
 PROTOCOLS = {p.name: p for p in (Protocol(name="letters"), Protocol(name="grey", image="blank"))}
 RUNS = ("baseline", "full/cg/seed0", "full/control/seed0", "full/floor/seed0")
@@ -73,7 +73,7 @@ class Desk:
     """Runs, questions of two targets, and a record of what engines were asked to do."""
 
     def __init__(self, root):
-        self.root = root
+        self.root, self.answers = root, root / "answers/fake-0123abcd"
         self.runs, self.calls = {}, []
         self.fails_on, self.swaps_badly = None, False
         self.asked = {}
@@ -81,7 +81,7 @@ class Desk:
             self.question(target, 3)
         for run in RUNS:
             self.weigh(run, run)
-            self.asked[run] = [("cat", "knee", ""), ("cat", "lung", "")]
+            self.asked[run] = [sheet("knee"), sheet("lung")]
         self.backbone = backbone(self.runs["baseline"])
 
     def question(self, target, n):
@@ -110,18 +110,35 @@ class Desk:
             read_asked({run: self.asked[run] for run in chosen}, PROTOCOLS, self.root / "data"),
             self.backbone,
             {},
-            Store(self.root / "answers/runs"),
+            Store(self.answers),
+            "full+all",
         )
 
     def predict(self, *runs, out="out"):
         """Predict some runs (all where none is named); return rows and the engines' calls."""
         self.calls.clear()
-        path = self.root / "answers" / f"{out}.parquet"
-        predict(self.group(*runs), path, path.with_suffix(".timing.json"))
-        return pq.read_table(path).to_pylist(), [call for call in self.calls if call[1]]
+        group = self.group(*runs)
+        predict(group, self.answers / f"{out}.json")
+        rows = [
+            {**row, "target": sheet.target}
+            for run in group.runs
+            for sheet in group.asked[run]
+            for row in group.store.read(run, sheet).to_pylist()
+        ]
+        return rows, [call for call in self.calls if call[1]]
 
-    def timing(self, out="out"):
-        return json.loads((self.root / "answers" / f"{out}.timing.json").read_text())
+    def kept(self):
+        """Return all kept answers, by their place below those of the backbone."""
+        files = sorted(self.answers.rglob("*.parquet"))
+        return {file.relative_to(self.answers).as_posix(): file.read_bytes() for file in files}
+
+    def record(self, out="out"):
+        return json.loads((self.answers / f"{out}.json").read_text())
+
+
+def sheet(target, tag="", folder=None):
+    """Return what `read_asked` needs of a target that is asked by a protocol."""
+    return ("cat", target, folder or target, tag, f"cat/{target}{tag}.parquet")
 
 
 def backbone(weights, **changes):
@@ -171,12 +188,12 @@ def test_runs_take_turns_in_one_engine_once_the_last_answered_alike_in_its_own(d
     assert [row["sample_id"] for row in rows[:3]] == ["knee-0", "knee-1", "knee-2"]
     shares = {row["run"]: row["probabilities"][0] for row in rows}
     assert len({round(share, 9) for share in shares.values()}) == len(RUNS)
-    assert (desk.timing()["starts"], desk.timing()["questions"]) == (2, 4 * 2 * 3)
+    assert (desk.record()["starts"], desk.record()["questions"]) == (2, 4 * 2 * 3)
 
 
 def test_an_engine_that_keeps_old_weights_is_found_and_each_run_gets_its_own(desk, capfd):
     expected, _ = desk.predict(out="good")
-    for path in (desk.root / "answers/runs").rglob("*.parquet"):
+    for path in desk.answers.rglob("*.parquet"):
         path.unlink()
     desk.swaps_badly = True
     rows, calls = desk.predict()
@@ -187,7 +204,7 @@ def test_an_engine_that_keeps_old_weights_is_found_and_each_run_gets_its_own(des
 
 def test_the_last_run_is_compared_by_its_own_questions(desk):
     desk.question("abdomen-and-more", 3)
-    desk.asked[RUNS[-1]].insert(0, ("cat", "abdomen-and-more", ""))
+    desk.asked[RUNS[-1]].insert(0, sheet("abdomen-and-more"))
     _, calls = desk.predict()
     assert [verb for verb, _ in calls] == ["start", "start", "load", "load", "load"]
 
@@ -217,18 +234,87 @@ def test_adapters_beyond_the_language_model_are_merged(desk, monkeypatch):
     desk.adapt("full/cg/seed0", "a", "vision_tower.encoder")
     _, calls = desk.predict("full/cg/seed0")
     assert calls == [("start", "weights")]
-    assert not list((desk.root / "answers/runs").glob("merged-*"))
+    assert not list(desk.answers.glob("merged-*"))
 
 
 def test_kept_answers_need_no_engine_and_give_the_same_bytes(desk):
     first, _ = desk.predict(out="first")
-    again, calls = desk.predict(out="again")
-    assert (again, calls) == (first, [])
-    assert not (desk.root / "answers/again.timing.json").exists()
-    next((desk.root / "answers/runs/baseline").rglob("*.parquet")).unlink()
+    kept = desk.kept()
+    assert len(kept) == 4 * 2
+    assert desk.predict(out="again") == (first, [])
+    assert desk.kept() == kept
+    assert [desk.record("again")[key] for key in ("starts", "questions", "seconds")] == [0, 0, 0]
+    next((desk.answers / "baseline").rglob("*.parquet")).unlink()
     assert desk.predict(out="mixed") == (first, [("start", "baseline")])
-    files = [desk.root / "answers" / f"{name}.parquet" for name in ("first", "again", "mixed")]
-    assert len({file.read_bytes() for file in files}) == 1
+    assert desk.kept() == kept
+
+
+def test_the_record_names_all_answers_of_the_group_and_what_made_them(desk):
+    desk.asked["baseline"].append(sheet("knee", "@grey"))
+    desk.predict(out="first")
+    record = desk.record("first")
+    assert record["answers"] == {
+        place: label_of(desk.answers / place)["digest"] for place in desk.kept()
+    }
+    assert len(record["answers"]) == 4 * 2 + 1
+    assert {"git", "packages", "hardware", "device"} <= record.keys()
+    desk.predict(out="again")
+    assert desk.record("again")["answers"] == record["answers"]
+
+
+def test_answers_say_whose_they_are(desk):
+    run = "full/cg/seed0"
+    folder = desk.root / "runs/fake" / run
+    desk.runs[run].rename(desk.root / "kept")
+    folder.mkdir(parents=True)
+    desk.runs[run] = (desk.root / "kept").rename(folder / "weights")
+    (folder / "provenance.json").write_text(json.dumps({"run": "fedcba98"}))
+    desk.predict("baseline", run)
+    told = {
+        "place": "fake-0123abcd/full/cg/seed0/cat/knee.parquet",
+        "record": "full+all",
+        "trained": "fedcba98",
+    }
+    path = desk.answers / run / "cat/knee.parquet"
+    assert told.items() <= label_of(path).items()
+    assert pq.read_schema(path).equals(SCHEMA)
+    of_backbone = label_of(desk.answers / "baseline/cat/knee.parquet")
+    assert (of_backbone["record"], of_backbone["trained"]) == ("full+all", "")
+    assert "backbone" in (desk.answers / ABOUT).read_text()
+
+
+@pytest.mark.parametrize("place", [None, "fake-0123abcd/full-0123abcd/m-0123abcd/seed1"])
+def test_a_run_that_is_not_what_its_folder_stands_for_is_not_asked(desk, place):
+    run = "full-0123abcd/m-0123abcd/seed0"
+    desk.asked[run] = desk.asked["baseline"]
+    folder = desk.root / "runs/fake-0123abcd" / run
+    desk.runs[run] = folder / "weights"
+    folder.mkdir(parents=True)
+    if place:
+        (folder / "provenance.json").write_text(json.dumps({"run": "x", "place": place}))
+    with pytest.raises(DataError, match=f"this run is {place or 'of no place'}, and the plan mea"):
+        desk.predict("baseline", run)
+    assert (desk.calls, desk.kept()) == ([], {})
+
+
+def test_questions_that_are_not_what_their_folder_stands_for_are_not_asked(desk):
+    desk.asked["baseline"].append(sheet("knee", folder="knee-0123abcd"))
+    samples = [sample(i, subset="knee") for i in range(3)]
+    for digest in ("fedcba98", "0123abcd"):
+        path = desk.root / "data/cat/knee-0123abcd/test.parquet"
+        write_samples(path, samples, digest)
+        if digest == "fedcba98":
+            with pytest.raises(DataError, match="of the digest fedcba98, and the plan means 0123"):
+                desk.predict("baseline")
+    assert len(desk.predict("baseline")[0]) == 9
+
+
+def test_what_another_group_has_answered_meanwhile_is_not_asked_again(desk):
+    late = desk.group("baseline")
+    assert set(late.missing()) == {"baseline"}
+    desk.predict("baseline")
+    late.answer("baseline", late.asked["baseline"], FakeEngine(desk, desk.runs["baseline"]))
+    assert late.timing.questions == 0
 
 
 def test_a_run_added_later_is_the_only_one_answered(desk):
@@ -247,20 +333,20 @@ def test_another_group_finds_the_same_answers(desk):
 def test_a_target_added_later_is_the_only_one_answered(desk):
     desk.predict("full/cg/seed0")
     desk.question("brain", 4)
-    desk.asked["full/cg/seed0"].append(("cat", "brain", ""))
+    desk.asked["full/cg/seed0"].append(sheet("brain"))
     rows, calls = desk.predict("full/cg/seed0")
     assert calls == [("start", "full-cg-seed0")]
     assert len(rows) == 3 + 3 + 4
-    assert desk.timing()["questions"] == 6 + 4
+    assert desk.record()["questions"] == 4
 
 
 def test_a_further_protocol_is_the_only_one_asked(desk):
     desk.predict("baseline")
-    desk.asked["baseline"].append(("cat", "knee", "@grey"))
+    desk.asked["baseline"].append(sheet("knee", "@grey"))
     rows, calls = desk.predict("baseline")
     assert calls == [("start", "baseline")]
     assert [row["run"] for row in rows] == ["baseline"] * 6 + ["baseline@grey"] * 3
-    assert desk.timing()["questions"] == 6 + 3
+    assert desk.record()["questions"] == 3
 
 
 def test_new_weights_are_answered_anew_and_no_others(desk):
@@ -277,7 +363,7 @@ def test_new_questions_are_answered_by_all(desk):
     desk.question("knee", 4)
     rows, _ = desk.predict()
     assert len(rows) == 4 * (4 + 3)
-    assert desk.timing()["questions"] == 4 * 6 + 4 * 4
+    assert desk.record()["questions"] == 4 * 4
 
 
 @pytest.mark.parametrize(
@@ -315,7 +401,7 @@ def test_a_job_killed_halfway_keeps_what_it_had(desk):
 
 def test_a_damaged_store_is_not_believed(desk):
     first, _ = desk.predict("baseline")
-    one, other = sorted((desk.root / "answers/runs").rglob("*.parquet"))
+    one, other = sorted(desk.answers.rglob("*.parquet"))
     pq.write_table(pq.read_table(one).replace_schema_metadata(None).slice(0, 1), one)
     other.write_bytes(b"PAR1")
     assert desk.predict("baseline") == (first, [("start", "baseline")])
@@ -342,19 +428,3 @@ def test_an_engine_in_another_process_that_dies_is_named(desk, monkeypatch):
     monkeypatch.setattr(module.sys, "executable", "/bin/false")
     with pytest.raises(ResourceError, match=r"engine of run baseline ended \(exit status 1\)"):
         module.in_other_process(desk.group("baseline"), "baseline")
-
-
-def test_gathering_brings_a_targets_runs_together_in_the_plans_order(desk):
-    desk.asked["baseline"].append(("cat", "knee", "@grey"))
-    desk.predict("baseline", "full/cg/seed0", out="one")
-    desk.predict("full/control/seed0", "full/floor/seed0", out="two")
-    groups = [desk.root / "answers" / f"{name}.parquet" for name in ("one", "two")]
-    names = ["baseline", "baseline@grey", "full/control/seed0", "full/cg/seed0"]
-    out = desk.root / "predictions/knee.parquet"
-    gather(groups, "cat", "knee", names, out)
-    table = pq.read_table(out)
-    assert table.schema.equals(SCHEMA, check_metadata=True)
-    assert table["run"].to_pylist() == [name for name in names for _ in range(3)]
-    assert set(table["sample_id"].to_pylist()) == {"knee-0", "knee-1", "knee-2"}
-    with pytest.raises(DataError, match="no group has answers of full/other/seed0"):
-        gather(groups, "cat", "knee", [*names, "full/other/seed0"], out)

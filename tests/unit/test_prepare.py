@@ -16,7 +16,8 @@ from matcg.data.near import hashes, near_pairs
 from matcg.data.pool import Quarantined, Source, pool_of
 from matcg.data.prepare import READERS, prepare, summarise
 from matcg.errors import DataError
-from matcg.samples import Sample, read_samples
+from matcg.identity import ABOUT, named, of_subset
+from matcg.samples import Sample, label_of, read_samples
 
 REPO = Path(__file__).parents[2]
 EEL = {"Question-choice": "Q\nA: eel\nB: cat", "Answer-choice": "A"}
@@ -98,6 +99,19 @@ def test_the_same_source_gives_the_same_bytes(tmp_path):
         prepare(asked(), root, tmp_path / name)
     for file in ("train.parquet", "test.parquet", "quarantine.tsv", "summary.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_a_folder_is_that_of_the_settings_its_name_stands_for(tmp_path):
+    root = release(tmp_path / "in", [row(n) for n in range(40)])
+    digest = of_subset(asked())
+    out = tmp_path / named("30", digest)
+    prepare(asked(), root, out)
+    assert {label_of(out / f"{side}.parquet")["digest"] for side in ("train", "test")} == {digest}
+    assert "subset 30 of catalog tiny: reader medmat" in (out / ABOUT).read_text()
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(DataError, match=f"settings have digest .* and the plan means {digest}"):
+        prepare(asked(seed=43), root, out)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_a_source_without_enough_is_given_what_there_is_and_called_ood(tmp_path, fake):

@@ -1,17 +1,19 @@
-"""What a plan is said to take: hours, disk, budget, the smallest effect, what is unused."""
+"""What a plan is said to take: hours, disk, budget, the smallest effect."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from matcg import price, throughput, unused
+from matcg import price, throughput
 from matcg.config import Budget, Config
 from matcg.errors import ConfigError
+from matcg.places import Places
 from matcg.plan import Plan, make_plan
-from matcg.plan_tables import read_tests, render, smallest_effect, summarise, write_plan
+from matcg.plan_tables import read_tests, smallest_effect, summarise
 from matcg.statistics import mcnemar_p
 from matcg.throughput import Measured
 from test_plan import backbone, project
@@ -141,41 +143,61 @@ def plan() -> Plan:
     return make_plan(project())
 
 
-def write_run(results: Path, plan: Plan, number: int, seconds: float, job: float | None) -> None:
-    run = plan.runs[number]
-    folder = results / "runs" / run.backbone / run.key
-    folder.mkdir(parents=True)
-    record = {"samples": 60, "recipe": {"epochs": 2}, "device": "A100", "seconds": seconds}
-    (folder / "provenance.json").write_text(json.dumps(record))
-    if job is not None:
-        path = results / "benchmarks/finetune" / run.backbone / f"{run.key}.tsv"
-        path.parent.mkdir(parents=True)
-        path.write_text(f"s\th:m:s\n{job}\t0:00:12\n")
+@pytest.fixture
+def places() -> Places:
+    return Places.of(project())
 
 
-def test_finished_jobs_are_measured_with_all_their_time(plan: Plan, tmp_path: Path) -> None:
-    write_run(tmp_path, plan, 0, 10.0, 12.0)
-    write_run(tmp_path, plan, 1, 10.0, None)
-    path = tmp_path / "answers/tiny/full+all.timing.json"
-    throughput.note(path, {"questions": 100, "starts": 1}, 5.0, "A100")
-    throughput.note(path, {"questions": 20, "starts": 1}, 1.0, "A100")
-    assert throughput.collect(plan, tmp_path) == (
+@pytest.fixture
+def write_run(plan: Plan, places: Places, tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes what a run of the plan took, and returns its record."""
+
+    def write(number: int, seconds: float, job: float | None) -> Path:
+        run = plan.runs[number]
+        record = {"samples": 60, "recipe": {"epochs": 2}, "device": "A100", "seconds": seconds}
+        path = tmp_path / places.run(run) / "provenance.json"
+        write_text(path, json.dumps(record))
+        if job is not None:
+            write_text(tmp_path / places.benchmark(run), f"s\th:m:s\n{job}\t0:00:12\n")
+        return path
+
+    return write
+
+
+def write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+
+def test_finished_jobs_are_measured_with_all_their_time(
+    write_run: Callable[..., Path], plan: Plan, places: Places, tmp_path: Path
+) -> None:
+    write_run(0, 10.0, 12.0)
+    write_run(1, 10.0, None)
+    groups = {"full+0-0123abcd": (100, 5.0), "full+1-0123abcd": (20, 1.0)}
+    (tmp_path / places.group("tiny", "")).parent.mkdir(parents=True)
+    for name, (questions, seconds) in groups.items():
+        record = {"questions": questions, "starts": 1, "seconds": seconds, "device": "A100"}
+        (tmp_path / places.group("tiny", name)).write_text(json.dumps(record))
+    assert throughput.collect(plan, places, tmp_path) == (
         Measured("finetune", "tiny", "full", "A100", 2, 240, 22.0),
-        Measured("predict", "tiny", "", "A100", 1, 120, 6.0),
+        Measured("predict", "tiny", "", "A100", 2, 120, 6.0),
     )
 
 
-def test_a_run_of_several_tries_is_measured_with_all_of_them(plan: Plan, tmp_path: Path) -> None:
-    write_run(tmp_path, plan, 0, 50.0, 12.0)
-    assert [row.seconds for row in throughput.collect(plan, tmp_path)] == [50.0]
+def test_a_run_of_several_tries_is_measured_with_all_of_them(
+    write_run: Callable[..., Path], plan: Plan, places: Places, tmp_path: Path
+) -> None:
+    write_run(0, 50.0, 12.0)
+    assert [row.seconds for row in throughput.collect(plan, places, tmp_path)] == [50.0]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"samples": "x"}'])
-def test_a_damaged_record_measures_nothing(plan: Plan, tmp_path: Path, text: str) -> None:
-    write_run(tmp_path, plan, 0, 10.0, None)
-    run = plan.runs[0]
-    (tmp_path / "runs" / run.backbone / run.key / "provenance.json").write_text(text)
-    assert throughput.collect(plan, tmp_path) == ()
+def test_a_damaged_record_measures_nothing(
+    write_run: Callable[..., Path], plan: Plan, places: Places, tmp_path: Path, text: str
+) -> None:
+    write_run(0, 10.0, None).write_text(text)
+    assert throughput.collect(plan, places, tmp_path) == ()
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -196,38 +218,7 @@ def test_a_damaged_table_names_its_line(tmp_path: Path, line: str) -> None:
 
 
 def test_numbers_of_test_questions_are_those_of_the_prepared_data(tmp_path: Path) -> None:
-    assert read_tests(tmp_path / "summary.tsv") == {}
-    (tmp_path / "summary.tsv").write_text("catalog\tsubset\ttest\nworld\ta\t7\n")
-    assert read_tests(tmp_path / "summary.tsv") == {("world", "a"): 7}
-
-
-def test_what_no_plan_names_is_listed_and_left_where_it_is(tmp_path: Path) -> None:
-    both = make_plan(project({}, {"name": "more", "targets": ["mri-lung-level"]}))
-    for run in both.runs:
-        (tmp_path / "runs" / run.backbone / run.key).mkdir(parents=True)
-        (tmp_path / "answers" / run.backbone / "runs" / run.key).mkdir(parents=True)
-    for folder, names in (
-        ("mixes", {f"{mix.id}.parquet" for mix in both.mixes}),
-        ("predictions", {f"{e.backbone}/{e.catalog}/{e.target}.parquet" for e in both.evaluations}),
-        ("experiments", {"toy/x", "more/x"}),
-    ):
-        for name in names:
-            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / folder / name).touch()
-    assert unused.find_unused(render(both), tmp_path) == []
-    one = make_plan(project())
-    found = unused.find_unused(render(one), tmp_path)
-    assert {kind for kind, _ in found} == {"run", "answers", "mix", "predictions", "experiment"}
-    assert {path for kind, path in found if kind == "run"} == {
-        (tmp_path / "runs" / run.backbone / run.key).as_posix()
-        for run in set(both.runs) - set(one.runs)
-    }
-    left = (tmp_path / "predictions/tiny/world/mri-lung-level.parquet").as_posix()
-    assert ("predictions", left) in found
-    write_plan({**render(one), "summary.md": "# Plan\n"}, tmp_path / "plan")
-    text = (tmp_path / "plan/summary.md").read_text()
-    assert f"run: {len(both.runs) - len(one.runs)}, answers:" in text
-    lines = (tmp_path / "plan/unused.tsv").read_text().splitlines()
-    assert lines[0] == "kind\tpath"
-    assert len(lines) == 1 + len(found)
-    assert all(Path(path).exists() for _, path in found)
+    folders = {("world", name): tmp_path / name for name in ("a", "b")}
+    assert read_tests(folders) == {}
+    write_text(tmp_path / "a/summary.json", json.dumps({"given": {"train": 9, "test": 7}}))
+    assert read_tests(folders) == {("world", "a"): 7}

@@ -136,12 +136,15 @@ def test_last_lines_of_a_log(tmp_path, log: str, shown: list[str]) -> None:
 
 
 def test_answers_are_those_of_the_planned_experiments(tmp_path) -> None:
-    (tmp_path / "plan").mkdir()
-    (tmp_path / "plan" / "experiments.tsv").write_text("experiment\trun\nnew\tbaseline\nnew\tx\n")
-    for name in ("new", "old"):
-        folder = tmp_path / "experiments" / name
+    assert answers(tmp_path) == []
+    folders = {name: tmp_path / "experiments" / f"{name}-0123abcd" for name in ("new", "old")}
+    for name, folder in folders.items():
         folder.mkdir(parents=True)
         (folder / "headline.json").write_text(json.dumps({"headline": f"{name} says"}))
+    (tmp_path / "plan").mkdir()
+    used = [("run", tmp_path / "run"), ("experiment", folders["new"]), ("experiment", "not/made")]
+    lines = ["kind\tpath", *(f"{kind}\t{path}" for kind, path in used)]
+    (tmp_path / "plan" / "used.tsv").write_text("\n".join(lines) + "\n")
     assert answers(tmp_path) == ["new says"]
     (tmp_path / "report.html").touch()
     assert answers(tmp_path)[1] == f"Report: {tmp_path / 'report.html'}"

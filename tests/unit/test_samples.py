@@ -5,7 +5,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 
 from data_makers import sample
-from matcg.samples import SCHEMA, question_text, read_samples, write_samples
+from matcg.samples import SCHEMA, label_of, question_text, read_samples, write_samples
 
 
 def test_samples_come_back_as_written_in_their_order(tmp_path):
@@ -27,6 +27,15 @@ def test_a_file_without_samples_keeps_its_columns(tmp_path):
     write_samples(tmp_path / "none", [])
     assert read_samples(tmp_path / "none") == []
     assert pq.read_schema(tmp_path / "none").names == SCHEMA.names
+
+
+def test_a_file_says_of_what_it_is_unless_it_is_none_or_cut_short(tmp_path):
+    path = tmp_path / "a.parquet"
+    assert label_of(path) == {}
+    write_samples(path, [sample(1)], "0123abcd")
+    assert label_of(path) == {"digest": "0123abcd"}
+    path.write_bytes(path.read_bytes()[:-9])
+    assert label_of(path) == {}
 
 
 def test_question_text_gives_an_option_a_line_and_asks_for_a_letter():

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from data_makers import folder as write_folder
@@ -77,7 +76,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def group(place: Path, store: Path, runs: Mapping[str, tuple[str, ...]], **changes: str) -> Group:
     """Return a group of these runs, asked by these ends of names about both targets."""
     asked = {
-        run: [("phantom", target, tag) for target in TARGETS for tag in tags]
+        run: [
+            ("phantom", target, target, tag, f"phantom/{target}{tag}.parquet")
+            for target in TARGETS
+            for tag in tags
+        ]
         for run, tags in runs.items()
     }
     weights = {run: place / "runs" / run / "weights" for run in runs if run != "baseline"}
@@ -86,22 +89,25 @@ def group(place: Path, store: Path, runs: Mapping[str, tuple[str, ...]], **chang
         read_asked(asked, PROTOCOLS, place / "data"),
         TINY.model_copy(update=changes),
         Engine().model_dump(exclude={"runs"}),
-        Store(store / "runs"),
+        Store(store / "answers"),
     )
 
 
 def answers(group: Group, out: Path) -> dict[tuple[str, str], dict[str, list[float]]]:
     """Predict; return the probabilities of each run and target, by question."""
-    predict(group, out / "out.parquet", out / "out.timing.json")
-    found: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for row in pq.read_table(out / "out.parquet").to_pylist():
-        place = found.setdefault((row["run"], row["target"]), {})
-        place[row["sample_id"]] = row["probabilities"]
-    return found
+    predict(group, out / "out.json")
+    return {
+        (run + sheet.tag, sheet.target): {
+            row["sample_id"]: row["probabilities"]
+            for row in group.store.read(run, sheet).to_pylist()
+        }
+        for run in group.runs
+        for sheet in group.asked[run]
+    }
 
 
 def starts(out: Path) -> int:
-    return int(json.loads((out / "out.timing.json").read_text())["starts"])
+    return int(json.loads((out / "out.json").read_text())["starts"])
 
 
 def test_runs_of_every_kind_answer_as_in_the_other_engine(place: Path, tmp_path: Path) -> None:
@@ -131,7 +137,7 @@ from pathlib import Path
 from test_group import group
 from matcg.evaluate.predict import predict
 out = Path({out!r})
-predict(group(Path({place!r}), out, {runs!r}), out / "out.parquet", out / "out.timing.json")
+predict(group(Path({place!r}), out, {runs!r}), out / "out.json")
 """
 
 
@@ -157,7 +163,7 @@ def test_a_job_that_is_killed_goes_on_where_it_was(place: Path, tmp_path: Path) 
 
 def kept(out: Path) -> dict[Path, int]:
     """Return when each file of answers was written."""
-    return {path: path.stat().st_mtime_ns for path in out.rglob("runs/**/*.parquet")}
+    return {path: path.stat().st_mtime_ns for path in out.rglob("answers/**/*.parquet")}
 
 
 def test_a_damaged_picture_is_named_and_finished_answers_stay(place: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from matcg.errors import DataError
 from matcg.phantom.world import read
 from matcg.samples import read_samples
 from matcg.train.finetune import finetune
+from matcg.tsv import read_tsv
 from sibling_fixtures import NAMES, siblings
 
 __all__ = ["siblings"]
@@ -221,17 +222,13 @@ def test_the_rule_trains_a_run_with_the_devices_that_its_recipe_asks_for(tmp_pat
     assert "resources:\n  gpu: 0\n" in text
     file.write_text(text.rstrip() + "\n  recipes: {full: {gpu: 2, threads: 2}}\n")
     small = ("--configfile", "tests/configs/small.yaml", "--cores", "2")
-    done = snakemake(mine, *small, "results/plan/mixes.tsv")
+    done = snakemake(mine, *small, "plan")
     assert done.returncode == 0, done.stdout
-    (mix, *_) = [
-        line.split("\t")[0]
-        for line in (mine / "results/plan/mixes.tsv").read_text().splitlines()[1:]
-    ]
-    run = f"results/runs/tiny-llava/full/{mix}/seed0"
+    run = read_tsv(mine / "results/plan/runs.tsv")[0]["path"]
     done = snakemake(mine, *small, f"{run}/metrics.jsonl")
     assert done.returncode == 0, done.stdout
     record = json.loads((mine / run / "provenance.json").read_text())
     assert (record["processes"], record["leased"]) == (2, ["0", "1"])
-    log = (mine / f"logs/finetune/tiny-llava/full/{mix}/seed0.log").read_text()
+    log = (mine / f"{run.replace('results/runs', 'logs/finetune')}.log").read_text()
     assert "process 1 of 2 is on" in log
     assert "[####################] step 16 of 16" in log

@@ -74,7 +74,8 @@ def _predicted(plan: Plan, places: Places, root: Path) -> Iterator[tuple[Place, 
             record = read_record(path)
             try:
                 place = ("predict", backbone, "", str(record["device"]))
-                yield place, int(record["questions"]), float(record["seconds"])
+                if record["questions"]:  # of none, where all answers were kept
+                    yield place, int(record["questions"]), float(record["seconds"])
             except (KeyError, TypeError, ValueError):
                 continue
 

@@ -126,13 +126,12 @@ def finetune(
         if lock.waited and _finished(out, run):
             print(f"{out}: finished by the process that was waited for", flush=True)
             return
-        if take_over(out, run):
-            return
-        with Stop() as stop:
-            if job.processes > 1:
-                launch(job, lock.claim, stop)
-            else:
-                produce(job, tasks, lock.claim, stop)
+        if not take_over(out, run):
+            with Stop() as stop:
+                if job.processes > 1:
+                    launch(job, lock.claim, stop)
+                else:
+                    produce(job, tasks, lock.claim, stop)
         Store(store, run).clear()
     # Another try may wait at the lock in this folder: it then stays.
     with suppress(OSError):
@@ -141,7 +140,7 @@ def finetune(
 
 def _check_place(out: Path, mix: Path, backbone: Backbone, recipe: Recipe, seed: int) -> None:
     """Refuse to write a run where the plan means another."""
-    names = out.parts[-4:]
+    names = out.absolute().parts[-4:]
     identity.require(out, names[0], identity.of_backbone(backbone), "the backbone has the digest")
     identity.require(out, names[1], identity.of_recipe(recipe), "the recipe has the digest")
     place = "/".join([*names[:2], mix.stem, f"seed{seed}"])
