@@ -302,8 +302,3 @@ def test_a_folder_with_a_digest_says_in_a_line_what_it_is_and_keeps_what_it_says
         identity.describe(tmp_path / "plain", line)
     assert (folder / identity.ABOUT).read_text(encoding="utf-8") == "Größe: 1\n"
     assert not (tmp_path / "plain").exists()
-
-
-def test_what_is_empty_is_not_listed() -> None:
-    known = {"a": 1, "b": "", "c": None, "d": (), "e": {}, "f": 0, "g": False}
-    assert identity.listed(known.items()) == "a 1, f 0, g False"

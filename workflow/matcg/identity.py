@@ -8,7 +8,7 @@ made of just what the name stands for, whatever Snakemake thinks of the files' a
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -114,8 +114,3 @@ def describe(folder: Path, line: str) -> None:
     if digest_in(folder.name) and not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(line + "\n", encoding="utf-8")
-
-
-def listed(parts: Iterable[tuple[str, Any]]) -> str:
-    """Return keys and values in a line, without those that are empty."""
-    return ", ".join(f"{key} {value}" for key, value in parts if value not in ("", None, (), {}))

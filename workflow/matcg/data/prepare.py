@@ -124,10 +124,8 @@ def prepare(asked: "Preparation", root: Path | None, out: Path, threads: int = 1
 
 def _described(asked: "Preparation") -> str:
     return (
-        f"Samples of subset {asked.subset.id} of catalog {asked.catalog}: reader {asked.reader}"
-        f" ({identity.listed({**asked.options, **asked.subset.options}.items()) or 'no options'}),"
-        f" {identity.listed(asked.split.model_dump().items())},"
-        f" near duplicates within {asked.near_duplicates} bits, version {versions.PREPARE}"
+        f"Samples of subset {asked.subset.id} of catalog {asked.catalog}, version"
+        f" {versions.PREPARE}: {asked.canonical()}"
     )
 
 
