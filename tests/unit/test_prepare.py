@@ -107,7 +107,9 @@ def test_a_folder_is_that_of_the_settings_its_name_stands_for(tmp_path):
     out = tmp_path / named("30", digest)
     prepare(asked(), root, out)
     assert {label_of(out / f"{side}.parquet")["digest"] for side in ("train", "test")} == {digest}
-    assert "subset 30 of catalog tiny: reader medmat" in (out / ABOUT).read_text()
+    told = (out / ABOUT).read_text()
+    assert told.startswith("Samples of subset 30 of catalog tiny, version ")
+    assert asked().canonical() in told
     before = {path: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(DataError, match=f"settings have digest .* and the plan means {digest}"):
         prepare(asked(seed=43), root, out)
