@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -392,6 +393,13 @@ def test_a_folder_that_stands_for_another_run_is_refused(placed, tmp_path, folde
     with pytest.raises(DataError, match=said):
         placed(at=folder)
     assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+
+
+def test_a_mix_that_does_not_say_what_it_was_made_of_is_refused(mix, data, samples):
+    path = mix(samples)
+    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    with pytest.raises(DataError, match=r"does not say of which samples it is; delete the mix"):
+        read_mix(path, data)
 
 
 def test_a_mix_that_is_not_what_its_name_stands_for_is_refused(placed, data, samples, tmp_path):

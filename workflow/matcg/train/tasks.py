@@ -30,10 +30,10 @@ def training_files(mix: Path, data: Path) -> dict[str, Path]:
     Raises:
         DataError: the mix, or the samples, are not those that their names stand for.
     """
-    files = {
-        subset: data / folder / "train.parquet"
-        for subset, folder in sorted(told.mix_label(mix)["folders"].items())
-    }
+    folders = told.mix_label(mix).get("folders")
+    if not folders:
+        raise DataError(f"{mix}: does not say of which samples it is; delete the mix and run again")
+    files = {subset: data / name / "train.parquet" for subset, name in sorted(folders.items())}
     for file in files.values():
         told.samples_digest(file)
     return files
