@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -283,23 +283,31 @@ def call(mine: Workspace) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def in_empty_folder(pristine: Path, state: Iterable[str], place: Path) -> dict[str, bytes]:
-    """Return the tables that some edits give where nothing has been made before."""
-    shutil.copytree(pristine, place)
-    mine = Workspace(place)
-    with_edits(mine, [edit for name in sorted(state) for edit in CHANGES[name]])
-    call(mine)
-    found = tables(mine)
-    shutil.rmtree(place)
-    return found
+@dataclass
+class EmptyFolders:
+    """The tables that some edits give where nothing has been made before, made once a state."""
+
+    pristine: Path
+    known: dict[frozenset[str], dict[str, bytes]] = field(default_factory=dict)
+
+    def tables(self, state: frozenset[str], place: Path) -> dict[str, bytes]:
+        """Return the tables of a state of edits, for which `place` is used."""
+        if state not in self.known:
+            shutil.copytree(self.pristine, place)
+            mine = Workspace(place)
+            with_edits(mine, [edit for name in sorted(state) for edit in CHANGES[name]])
+            call(mine)
+            self.known[state] = tables(mine)
+            shutil.rmtree(place)
+        return self.known[state]
 
 
-def play(pristine: Path, played: list[tuple[str, ...]], place: Path) -> None:
-    """Make the edits of sequences, a call after each, all in one folder with all its past.
+def play(empty: EmptyFolders, played: list[tuple[str, ...]], place: Path) -> None:
+    """Make the edits of sequences, all in one folder with all its past, and call after each.
 
-    The tables at the end of each are held against those of an empty folder.
+    The tables are then held against those of an empty folder.
     """
-    shutil.copytree(pristine, place / "mine")
+    shutil.copytree(empty.pristine, place / "mine")
     mine = Workspace(place / "mine")
     for sequence in played:
         state: frozenset[str] = frozenset()
@@ -308,7 +316,7 @@ def play(pristine: Path, played: list[tuple[str, ...]], place: Path) -> None:
                 mine.edit(path, *((new, old) if name in state else (old, new)))
             state ^= {name}
             call(mine)
-        assert tables(mine) == in_empty_folder(pristine, state, place / "empty"), sequence
+            assert tables(mine) == empty.tables(state, place / "empty"), (sequence, name)
         for path, old, new in (edit for name in state for edit in CHANGES[name]):
             mine.edit(path, new, old)
     trained = (mine.root / "trained.log").read_text().splitlines()
@@ -318,8 +326,8 @@ def play(pristine: Path, played: list[tuple[str, ...]], place: Path) -> None:
 def test_after_any_sequence_of_edits_tables_are_those_of_an_empty_folder(
     workspaces: Callable[[str], Workspace], tmp_path: Path
 ) -> None:
-    pristine = build(workspaces, "pristine").root
+    empty = EmptyFolders(build(workspaces, "pristine").root)
     every = sequences()
     halves = [(every[::2], tmp_path / "even"), (every[1::2], tmp_path / "odd")]
     with ThreadPoolExecutor(2) as pool:
-        assert len(list(pool.map(lambda half: play(pristine, *half), halves))) == 2
+        assert len(list(pool.map(lambda half: play(empty, *half), halves))) == 2

@@ -152,6 +152,16 @@ STEPS = {
                     path.write_text(digest(versions.PREDICT, *known, *told))
             out.write_text("{}")
         """,
+    "report/paper.py": """
+        from dataclasses import dataclass
+
+        @dataclass
+        class Paper:
+            layout: object
+            question: str
+            catalog: dict
+            excluded: object
+        """,
     "report/tables.py": """
         from pathlib import Path
         from matcg import versions
