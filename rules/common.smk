@@ -228,15 +228,20 @@ def source_links(names):
 
 
 @cache
-def groups():
-    """Return what the runs of each group are asked, by the backbone's name and the group's."""
-    found = find_groups(PLAN, PROJECT.config.engine.runs)
-    return {(PLACES.asked[name], group): runs for (name, group), runs in found.items()}
+def groups(name=None):
+    """Return the groups of runs of an experiment, or of all, with what each of them is asked."""
+    return find_groups(PLAN.parts[name] if name else PLAN, PROJECT.config.engine.runs)
+
+
+@cache
+def answering():
+    """Return all groups by the names that backbone and group have in paths."""
+    return {(PLACES.asked[name], group): runs for (name, group), runs in groups().items()}
 
 
 def group_runs(wildcards):
     """Return what the runs that one engine answers for are asked, by their places."""
-    return planned(groups(), (wildcards.backbone, wildcards.group))
+    return planned(answering(), (wildcards.backbone, wildcards.group))
 
 
 def group_asked(wildcards):
@@ -425,7 +430,7 @@ def known_tests():
 def summary():
     """Return the plan's summary, and kind and path of all that the plan needs, as JSON."""
     used = [
-        *needed(PLAN, PLACES, find_groups(PLAN, PROJECT.config.engine.runs)),
+        *needed(PLAN, PLACES, groups()),
         *(("converted weights", path) for path in ORIGINALS),
         *(("experiment", path) for path in folders()),
         ("plan", f"results/plans/{plan_place()}"),
@@ -447,8 +452,7 @@ def answers(experiment):
     part = PLAN.parts[experiment.name]
     if SHOW_MISSING:
         return at_hand(map(PLACES.answers, part.evaluations))
-    groups = find_groups(part, PROJECT.config.engine.runs)
-    return sorted(PLACES.group(*group) for group in groups)
+    return sorted(PLACES.group(*group) for group in groups(experiment.name))
 
 
 def tests(experiment):

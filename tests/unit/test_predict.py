@@ -123,7 +123,7 @@ class Desk:
             {**row, "target": sheet.target}
             for run in group.runs
             for sheet in group.asked[run]
-            for row in group.store.read(run, sheet).to_pylist()
+            for row in pq.read_table(group.store.path(run, sheet)).to_pylist()
         ]
         return rows, [call for call in self.calls if call[1]]
 

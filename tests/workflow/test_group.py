@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from data_makers import folder as write_folder
@@ -99,7 +100,7 @@ def answers(group: Group, out: Path) -> dict[tuple[str, str], dict[str, list[flo
     return {
         (run + sheet.tag, sheet.target): {
             row["sample_id"]: row["probabilities"]
-            for row in group.store.read(run, sheet).to_pylist()
+            for row in pq.read_table(group.store.path(run, sheet)).to_pylist()
         }
         for run in group.runs
         for sheet in group.asked[run]

@@ -34,10 +34,6 @@ class Store:
         """
         return bool(label_of(self.path(run, sheet)).get("digest") == digest)
 
-    def read(self, run: str, sheet: Sheet) -> pa.Table:
-        """Return kept answers."""
-        return pq.read_table(self.path(run, sheet))
-
     def write(self, run: str, sheet: Sheet, digest: str, table: pa.Table, **told: object) -> None:
         """Keep answers, with what they are of: they are there whole or not at all."""
         path = self.path(run, sheet)
