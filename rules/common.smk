@@ -12,9 +12,13 @@ from pathlib import Path
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from matcg import config as files
 from matcg import devices, identity, partition, price, throughput, unused, versions
-from matcg.config import by_tag, find_origins, load_project
+from matcg.config import project
+from matcg.config.catalog import read_sources
+from matcg.config.library import Library
+from matcg.config.project import find_origins, load_project
+from matcg.config.protocol import by_tag
+from matcg.config.published import has_gains
 from matcg.errors import MatcgError
 from matcg.groups import find_groups
 from matcg.places import (
@@ -28,7 +32,6 @@ from matcg.places import (
 from matcg.plan import BASELINE, make_plan, tag_of
 from matcg.plan_tables import digest as plan_digest
 from matcg.plan_tables import read_tests, render, summarise
-from matcg.published import has_gains
 from matcg.unused import older_layout
 
 PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml"))
@@ -196,7 +199,7 @@ def catalog(name):
     if name in CATALOGS:
         return CATALOGS[name]
     try:
-        return files.Library(ROOT).load("catalog", name, ROOT / "config.yaml", "data")
+        return Library(ROOT).load("catalog", name, ROOT / "config.yaml", "data")
     except MatcgError as error:
         raise SystemExit(f"matcg: {error}")
 
@@ -204,7 +207,7 @@ def catalog(name):
 def data_folder(name):
     """Return where a catalog's files are, or go."""
     file = ORIGINS.get("data", ROOT / "config.yaml")
-    return str(files.data_folder(PROJECT.config, file, ROOT, catalog(name)))
+    return str(project.data_folder(PROJECT.config, file, ROOT, catalog(name)))
 
 
 def release_of(name):
@@ -222,7 +225,7 @@ def checked():
 def source_links(names):
     """Return name and link of the source datasets of some catalogs, as JSON."""
     try:
-        return json.dumps({name: files.read_sources(catalog(name)) for name in sorted(names)})
+        return json.dumps({name: read_sources(catalog(name)) for name in sorted(names)})
     except MatcgError as error:
         raise SystemExit(f"matcg: {error}")
 

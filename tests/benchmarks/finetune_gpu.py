@@ -138,7 +138,7 @@ def row(case: Case, found: dict[str, Any], told: argparse.Namespace) -> str:
 
 def make(folder: Path) -> None:
     """Write backbone, samples and mix."""
-    from matcg.config import load
+    from matcg.config.library import load
     from matcg.data.mix import make_mix
     from matcg.mixes import make_mix as planned
     from matcg.samples import write_samples
@@ -339,7 +339,7 @@ def train(folder: Path, case: Case) -> dict[str, Any]:
 
 def planned_for(folder: Path, case: Case, told: dict[str, Any]) -> tuple[Any, Any]:
     """Return backbone and recipe of a case; the recipe is the backbone's own but for the batch."""
-    from matcg.config import Backbone, Resources
+    from matcg.config.backbone import Backbone, Resources
 
     backbone = Backbone.model_validate_json((folder / "backbone.json").read_text())
     resources = Resources(
@@ -360,7 +360,7 @@ def planned_for(folder: Path, case: Case, told: dict[str, Any]) -> tuple[Any, An
 
 def ours(folder: Path, case: Case, told: dict[str, Any]) -> float:
     """Train as the rule does until there have been enough steps; return the first loss."""
-    from matcg.config import Resources
+    from matcg.config.backbone import Resources
     from matcg.train.finetune import finetune
 
     if case.checkpointing and "gradient_checkpointing" not in Resources.model_fields:

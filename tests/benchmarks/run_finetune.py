@@ -133,7 +133,7 @@ def make(folder: Path, samples: int, workers: int) -> None:
 
 def write(name: str, samples: int, workers: int) -> None:
     """Do what `make` says; a process of its own keeps torch out of the one that measures."""
-    from matcg.config import load
+    from matcg.config.library import load
     from matcg.data.mix import make_mix
     from matcg.mixes import make_mix as planned
     from matcg.phantom.world import read
@@ -187,7 +187,7 @@ def settings() -> tuple[Any, Any]:
 
     The Trainers' warm-up begins at a rate of 0, ours above it; without any, all rates are the same.
     """
-    from matcg.config import load
+    from matcg.config.library import load
 
     found = load("backbone", ROOT / "backbones/tiny-llava.yaml")
     backbone = found.model_copy(update={"weights": str(ROOT / "backbones/tiny-llava")})

@@ -17,7 +17,7 @@ from run_default import ROOT
 
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from matcg.config import Catalog
+from matcg.config.catalog import Catalog
 from matcg.data.near import distances, hashes, near_pairs
 from matcg.images import fingerprint
 

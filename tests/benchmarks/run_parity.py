@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from matcg.config import Backbone, Protocol, load
-from matcg.config import Engine as Settings
+from matcg.config.backbone import Backbone
+from matcg.config.library import load
+from matcg.config.protocol import Protocol
+from matcg.config.workflow import Engine as Settings
 from matcg.evaluate.adapters import rank_of
 from matcg.evaluate.asking import Ask, make_asks
 from matcg.evaluate.engine import Engine, Reply, start

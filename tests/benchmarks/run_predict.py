@@ -21,7 +21,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from matcg.config import Backbone, Engine, Protocol, load
+from matcg.config.backbone import Backbone
+from matcg.config.library import load
+from matcg.config.protocol import Protocol
+from matcg.config.workflow import Engine
 from matcg.evaluate.predict import Group, in_other_process, predict
 from matcg.evaluate.sheets import read_asked
 from matcg.evaluate.store import Store

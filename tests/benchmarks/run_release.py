@@ -369,7 +369,7 @@ def read_by_orjson(path: Path, cache: str) -> Part:
 
 def read_by_ours(path: Path, cache: str) -> Part:
     """Do what a `prepare` job does before it looks at images."""
-    from matcg.data.options import Options
+    from matcg.config.reader_options import Options
     from matcg.data.table import read_table
 
     del cache

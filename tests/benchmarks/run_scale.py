@@ -270,7 +270,7 @@ def library(copy: Path) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the copy's own functions."""
     if (path := str(copy / "workflow")) not in sys.path:
         sys.path.insert(0, path)
-    from matcg.config import load_project
+    from matcg.config.project import load_project
     from matcg.plan import make_plan
 
     return load_project, make_plan

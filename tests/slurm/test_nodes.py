@@ -11,7 +11,7 @@ import pytest
 from cluster import Cluster, NotStartedError, call, missing
 
 from data_makers import folder, write_mix
-from matcg.config import load
+from matcg.config.library import load
 from matcg.phantom.world import read
 from matcg.samples import read_samples
 
@@ -22,7 +22,8 @@ SUBSET = "ct-brain-state"
 TRAIN = """
 import sys
 from pathlib import Path
-from matcg.config import Recipe, load
+from matcg.config.backbone import Recipe
+from matcg.config.library import load
 from matcg.train.finetune import finetune
 
 place, out, nodes = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

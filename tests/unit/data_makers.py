@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from matcg.config import Preparation, Split, SubsetSpec
+from matcg.config.catalog import Preparation, Split, SubsetSpec
 from matcg.data.mix import SCHEMA
 from matcg.samples import Sample, labelled, write_samples
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from matcg.config import Backbone, Original
+from matcg.config.backbone import Backbone, Original
 
 BACK = (
     (r"language_model\.model\.", "model."),

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from data_makers import sample
-from matcg.config import Backbone, load
+from matcg.config.backbone import Backbone
+from matcg.config.library import load
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, Sample
 from matcg.train.model import load as load_model

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from matcg import identity, seeds
-from matcg.config import Protocol
+from matcg.config.protocol import Protocol
 from matcg.data import audit
 from matcg.data.leaks import write_leaks
 from matcg.evaluate.asking import SCHEMA

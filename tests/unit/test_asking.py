@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from data_makers import picture, sample
-from matcg.config import Backbone, Protocol
+from matcg.config.backbone import Backbone
+from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.evaluate.asking import GREY, SCHEMA, choose_examples, make_asks, parse, tabulate
 from matcg.evaluate.engine import Reply

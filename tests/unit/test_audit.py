@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_makers import folder, picture, sample
-from matcg.config import Overlap
+from matcg.config.catalog import Overlap
 from matcg.data.audit import audit
 from matcg.data.leaks import (
     OVERLAPS,

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from matcg.combinations import Combination, combine
-from matcg.config import Catalog, Rule, load, validate
+from matcg.config.catalog import Catalog
+from matcg.config.explain import validate
+from matcg.config.library import load
+from matcg.config.rule import Rule
 from matcg.errors import ConfigError
 
 REPO = Path(__file__).parents[2]

@@ -5,21 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from matcg.config import (
-    Backbone,
-    Catalog,
-    Config,
-    Experiment,
-    Model,
-    data_folder,
-    find_origins,
-    load,
-    load_project,
-    read_sources,
-    read_yaml,
-    schemas,
-    validate,
-)
+from matcg.config.backbone import Backbone
+from matcg.config.base import Model
+from matcg.config.catalog import Catalog, read_sources
+from matcg.config.experiment import Experiment
+from matcg.config.explain import validate
+from matcg.config.library import load
+from matcg.config.project import data_folder, find_origins, load_project
+from matcg.config.schemas import schemas
+from matcg.config.workflow import Config
+from matcg.config.yaml_file import read_yaml
 from matcg.errors import ConfigError
 
 REPO = Path(__file__).parents[2]
@@ -288,12 +283,12 @@ def test_the_last_file_that_gives_a_key_is_its_origin(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "text"), list(schemas()))
 def test_the_schemas_are_those_of_the_models(name: str, text: str) -> None:
-    path = REPO / "schemas" / name
+    path = REPO / "config/schemas" / name
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     difference = "".join(difflib.unified_diff(old.splitlines(True), text.splitlines(True)))
     assert not difference, (
-        f"schemas/{name} differs from the models; regenerate it:"
-        f" PYTHONPATH=workflow python -m matcg.config --schema\n{difference}"
+        f"config/schemas/{name} differs from the models; regenerate it:"
+        f" PYTHONPATH=workflow python -m matcg.config.schemas\n{difference}"
     )
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from matcg.combinations import Combination, combine
-from matcg.config import FOLDERS, Catalog, Rule, load, load_project
+from matcg.config.catalog import Catalog
+from matcg.config.library import FOLDERS, load
+from matcg.config.project import load_project
+from matcg.config.rule import Rule
 from matcg.plan import make_plan
 
 REPO = Path(__file__).parents[2]

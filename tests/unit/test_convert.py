@@ -24,7 +24,8 @@ from llava_originals import (
     renewed,
     write,
 )
-from matcg.config import Backbone, Original, load
+from matcg.config.backbone import Backbone, Original
+from matcg.config.library import load
 from matcg.errors import ConfigError, DataError, ResourceError
 from matcg.train import convert as module
 from matcg.train.convert import convert

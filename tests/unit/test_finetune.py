@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from data_makers import folder, write_mix
-from matcg.config import Recipe, load
+from matcg.config.backbone import Recipe
+from matcg.config.library import load
 from matcg.devices import lease
 from matcg.errors import DataError
 from matcg.evaluate.adapters import merge, must_merge, rank_of

@@ -6,7 +6,7 @@ The count of every other architecture: `tests/workflow/test_sibling_flops.py`.
 import pytest
 import torch
 
-from matcg.config import Recipe
+from matcg.config.backbone import Recipe
 from matcg.train.flops import PEAKS, Work, peak_flops, peak_of
 from matcg.train.model import choose_parameters
 from matcg.train.tasks import Task

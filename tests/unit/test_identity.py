@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from matcg import config, identity, versions
-from matcg.config import Backbone, Preparation, Protocol, Recipe, load
+from matcg import identity, versions
+from matcg.config import backbone
+from matcg.config.backbone import Backbone, Recipe
+from matcg.config.catalog import Preparation
+from matcg.config.library import load
+from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.mixes import Mix, make_mix
 from test_plan import world
@@ -149,7 +153,7 @@ recipes: {full: {learning_rate: 0.001, epochs: 1, batch_size: 8}}
 def test_a_backbone_is_the_same_wherever_its_file_and_weights_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config, "SMALL_WEIGHTS", 1_000_000)
+    monkeypatch.setattr(backbone, "SMALL_WEIGHTS", 1_000_000)
 
     def found(folder: str, name: str, weights: bytes) -> str:
         (tmp_path / folder / "weights").mkdir(parents=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from matcg.config import load
+from matcg.config.library import load
 
 REPO = Path(__file__).parents[2]
 

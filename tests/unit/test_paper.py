@@ -12,11 +12,14 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from matcg.config import Experiment, Layout, LayoutColumn, Protocol, load_project
+from matcg.config.experiment import Experiment
+from matcg.config.layout import Layout, LayoutColumn
+from matcg.config.project import load_project
+from matcg.config.protocol import Protocol
+from matcg.config.published import Printed
 from matcg.places import Places
 from matcg.plan import Names, make_plan
 from matcg.plan_tables import render
-from matcg.published import Printed
 from matcg.report.answers import read_answers, read_places, read_plan
 from matcg.report.beside import beside_rows
 from matcg.report.paper import Paper, write

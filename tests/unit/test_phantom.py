@@ -17,7 +17,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from matcg.config import Catalog, load
+from matcg.config.catalog import Catalog
+from matcg.config.library import load
 from matcg.errors import ConfigError
 from matcg.images import decode, pixel_digest
 from matcg.phantom import arithmetic, sheet

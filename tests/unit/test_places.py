@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from matcg.config import Project
+from matcg.config.project import Project
 from matcg.groups import find_groups
 from matcg.identity import digest_in, plain
 from matcg.places import Places, needed, plan_name, point_to, report_as_linked

@@ -10,7 +10,14 @@ from pydantic import BaseModel
 
 from matcg import arms
 from matcg.combinations import Combination
-from matcg.config import Backbone, Catalog, Config, Experiment, Project, Protocol, Rule, validate
+from matcg.config.backbone import Backbone
+from matcg.config.catalog import Catalog
+from matcg.config.experiment import Experiment
+from matcg.config.explain import validate
+from matcg.config.project import Project
+from matcg.config.protocol import Protocol
+from matcg.config.rule import Rule
+from matcg.config.workflow import Config
 from matcg.errors import ConfigError, MatcgError
 from matcg.mixes import Mix, make_mix, spread
 from matcg.places import Places

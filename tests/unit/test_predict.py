@@ -14,7 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 from data_makers import sample
 from matcg import versions
-from matcg.config import Backbone, Protocol
+from matcg.config.backbone import Backbone
+from matcg.config.protocol import Protocol
 from matcg.errors import DataError, ResourceError
 from matcg.evaluate import predict as module
 from matcg.evaluate.asking import SCHEMA

@@ -11,7 +11,7 @@ import pytest
 from realmat import REALMAT, needs_realmat
 
 from data_makers import asked, picture, release, row, sample, spec
-from matcg.config import load
+from matcg.config.library import load
 from matcg.data.near import hashes, near_pairs
 from matcg.data.pool import Quarantined, Source, pool_of
 from matcg.data.prepare import READERS, prepare, summarise

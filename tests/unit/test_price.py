@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from matcg import price, throughput
-from matcg.config import Budget, Config
+from matcg.config.workflow import Budget, Config
 from matcg.errors import ConfigError
 from matcg.places import Places
 from matcg.plan import Plan, make_plan

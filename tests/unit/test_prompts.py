@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from data_makers import sample
-from matcg.config import load
+from matcg.config.library import load
 from matcg.errors import ConfigError, DataError
 from matcg.prompts import letter_tokens, picture_of, prompt_of
 from matcg.samples import INSTRUCTION, LETTERS

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 from pydantic import ValidationError
 
-from matcg.config import Protocol
+from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.report.answers import NO_ORDER, Answers, PlanRow
 from matcg.report.letters import ORDERS

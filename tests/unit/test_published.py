@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from matcg.config import load_project
+from matcg.config.project import load_project
+from matcg.config.published import Printed, read_published
 from matcg.errors import ConfigError
-from matcg.published import Printed, read_published
 from matcg.report.agreement import AGREEMENT, agreement, sentences, summarise
 from matcg.report.beside import arm_names, beside_rows, beside_table, names_in
 from matcg.report.render import Row, read_csv

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest, norm
 
-from matcg.config import load_project
+from matcg.config.project import load_project
+from matcg.config.published import Printed, by_place, gains, has_gains
 from matcg.power import fewest_questions, paired_p, unpaired_p
-from matcg.published import Printed, by_place, gains, has_gains
 from matcg.report import published_tests
 from matcg.report.published_tests import COUNTS, TESTS, claim_rows, count_rows
 from matcg.report.render import read_csv

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from matcg.config import Protocol
+from matcg.config.protocol import Protocol
 from matcg.data import audit
 from matcg.data.leaks import Leak, write_leaks
 from matcg.errors import DataError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import matcg
-from matcg.config import load
+from matcg.config.library import load
 from matcg.images import decode
 from matcg.phantom.world import TASKS, read
 from matcg.samples import LETTERS

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from matcg.config import Backbone
+from matcg.config.backbone import Backbone
 from matcg.errors import DataError
 from matcg.evaluate.adapters import must_merge, rank_of
 from matcg.weights import check_adapter, check_whole, whole_shapes

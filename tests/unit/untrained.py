@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from matcg.config import Backbone, load
+from matcg.config.backbone import Backbone
+from matcg.config.library import load
 
 ROOT = Path(__file__).parents[2]
 

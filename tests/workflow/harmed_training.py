@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from matcg.config import Backbone, Recipe
+from matcg.config.backbone import Backbone, Recipe
 from matcg.devices import lease
 from matcg.script import logged
 from matcg.train import attempt, checkpoint, loop

@@ -19,8 +19,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from data_makers import folder, write_mix
-from matcg.config import Backbone, Protocol, Recipe
-from matcg.config import Engine as Settings
+from matcg.config.backbone import Backbone, Recipe
+from matcg.config.protocol import Protocol
+from matcg.config.workflow import Engine as Settings
 from matcg.errors import ConfigError
 from matcg.evaluate import engine as engines
 from matcg.evaluate.adapters import merge
@@ -197,7 +198,7 @@ def test_a_class_that_vllm_lacks_is_named_with_what_to_do(siblings: Siblings, na
 HUB = """
 import sys
 from pathlib import Path
-from matcg.config import load
+from matcg.config.library import load
 from matcg.train.finetune import finetune
 backbone = load("backbone", Path("qwen.yaml"))
 recipe = backbone.recipes["full"].model_copy(update={"epochs": 1})

@@ -17,8 +17,9 @@ from fake_hub import FakeHub, serving
 from repository import ROOT, fresh_copy, snakemake
 
 from llava_originals import make_original
-from matcg.config import Engine as Settings
-from matcg.config import Protocol, load
+from matcg.config.library import load
+from matcg.config.protocol import Protocol
+from matcg.config.workflow import Engine as Settings
 from matcg.evaluate import engine as engines
 from matcg.evaluate.asking import make_asks
 from matcg.train.convert import convert

@@ -12,8 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from matcg.config import Backbone, Protocol, Recipe, load
-from matcg.config import Engine as Settings
+from matcg.config.backbone import Backbone, Recipe
+from matcg.config.library import load
+from matcg.config.protocol import Protocol
+from matcg.config.workflow import Engine as Settings
 from matcg.errors import DataError, MatcgError
 from matcg.evaluate.adapters import merge, must_merge
 from matcg.evaluate.asking import Ask, make_asks

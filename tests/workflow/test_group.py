@@ -16,7 +16,10 @@ import pytest
 
 from data_makers import folder as write_folder
 from data_makers import write_mix
-from matcg.config import Backbone, Engine, Protocol, Recipe, load
+from matcg.config.backbone import Backbone, Recipe
+from matcg.config.library import load
+from matcg.config.protocol import Protocol
+from matcg.config.workflow import Engine
 from matcg.errors import DataError
 from matcg.evaluate.predict import Group, predict
 from matcg.evaluate.sheets import read_asked

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from matcg.config.published import Printed
 from matcg.errors import DataError
-from matcg.published import Printed
 from matcg.report import figures
 from matcg.report.missing import MISSING
 from matcg.report.render import Cell, read_csv

@@ -19,7 +19,8 @@ from repository import fresh_copy, snakemake
 from safetensors.torch import load_file
 
 from data_makers import folder, write_mix
-from matcg.config import Backbone, Recipe, load
+from matcg.config.backbone import Backbone, Recipe
+from matcg.config.library import load
 from matcg.devices import lease
 from matcg.errors import DataError
 from matcg.phantom.world import read

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from data_makers import folder, write_mix
-from matcg.config import Recipe, load
+from matcg.config.backbone import Recipe
+from matcg.config.library import load
 from matcg.phantom.world import read
 from matcg.samples import read_samples
 from matcg.train import attempt

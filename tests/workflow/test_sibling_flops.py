@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 from transformers import MistralConfig
 
-from matcg.config import Backbone, Recipe
+from matcg.config.backbone import Backbone, Recipe
 from matcg.train.flops import Work
 from matcg.train.model import choose_parameters
 from matcg.train.reader import Reader

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import CLIPImageProcessorPil
 
-from matcg.config import Recipe
+from matcg.config.backbone import Recipe
 from matcg.errors import ConfigError
 from matcg.prompts import prompt_of
 from matcg.train.checks import check_processor, follows_template

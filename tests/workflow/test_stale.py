@@ -16,7 +16,7 @@ import pytest
 from workspace import REPO, Workspace
 
 from matcg import identity
-from matcg.config import Backbone
+from matcg.config.backbone import Backbone
 
 DONE = "Nothing to be done"
 Edit = tuple[str, str, str]

@@ -15,7 +15,6 @@ COPIED = (
     "workflow",
     "combinations",
     "protocols",
-    "schemas",
     "slurm",
 )
 ENVS = ("data", "train", "vllm", "report")

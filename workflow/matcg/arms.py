@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from itertools import chain, product
 
 from matcg.combinations import Combination, combine, offer, select
-from matcg.config import Arm, Catalog, Experiment, Rule
+from matcg.config.catalog import Catalog
+from matcg.config.experiment import Arm, Experiment
+from matcg.config.rule import Rule
 from matcg.errors import ConfigError, nearest
 from matcg.mixes import Mix, make_mix, spread
 from matcg.seeds import derive

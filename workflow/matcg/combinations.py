@@ -13,7 +13,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from matcg.config import Catalog, Listed, Rule, SubsetSpec
+from matcg.config.catalog import Catalog, SubsetSpec
+from matcg.config.rule import Listed, Rule
 from matcg.errors import ConfigError, nearest
 
 NAMED = 6  # sources that are listed by name

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from matcg import versions
-from matcg.config import Backbone, Preparation, Protocol, Recipe
+from matcg.config.backbone import Backbone, Recipe
+from matcg.config.catalog import Preparation
+from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.mixes import Mix
 

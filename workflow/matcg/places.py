@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matcg import identity
-from matcg.config import Project
+from matcg.config.project import Project
 from matcg.mixes import Mix
 from matcg.plan import Evaluation, Names, Plan, Run
 

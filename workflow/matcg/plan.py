@@ -13,7 +13,10 @@ from typing import Any, TypeVar
 
 from matcg import identity
 from matcg.arms import Case, Excluded, Scope, find_cases, label_of
-from matcg.config import Backbone, Experiment, Project, Protocol, by_tag
+from matcg.config.backbone import Backbone
+from matcg.config.experiment import Experiment
+from matcg.config.project import Project
+from matcg.config.protocol import Protocol, by_tag
 from matcg.errors import ConfigError, MatcgError, nearest
 from matcg.mixes import Mix
 

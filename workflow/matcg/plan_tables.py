@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import NormalDist
 
 from matcg import tsv, unused
-from matcg.config import Project
+from matcg.config.project import Project
 from matcg.groups import find_groups
 from matcg.identity import digest_in, plain
 from matcg.places import RESULTS, Places

@@ -3,7 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from matcg.config import Backbone, Budget, Catalog, Project, by_tag
+from matcg.config.backbone import Backbone
+from matcg.config.catalog import Catalog
+from matcg.config.project import Project
+from matcg.config.protocol import by_tag
+from matcg.config.workflow import Budget
 from matcg.groups import find_groups
 from matcg.plan import Plan, Run, tag_of
 from matcg.throughput import Measured

@@ -4,7 +4,7 @@ from typing import Any
 
 from PIL import Image
 
-from matcg.config import Backbone
+from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError
 from matcg.images import decode, fit
 from matcg.samples import LETTERS, Sample, question_text

@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from matcg.config import Backbone
+from matcg.config.backbone import Backbone
 from matcg.errors import DataError
 
 ADAPTER = "adapter_model.safetensors"

@@ -11,7 +11,7 @@ from matcg.script import logged
 heard = []
 
 with logged(snakemake.log[0]):
-    from matcg.config import Preparation
+    from matcg.config.catalog import Preparation
     from matcg.data.at_hand import check_images
 
     check_images(

@@ -9,9 +9,10 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
-    from matcg.config import Layout, Protocol
+    from matcg.config.layout import Layout
+    from matcg.config.protocol import Protocol
+    from matcg.config.published import Printed
     from matcg.identity import plain
-    from matcg.published import Printed
     from matcg.report.paper import Paper
     from matcg.report.tables import compare
 

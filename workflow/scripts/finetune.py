@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)) as tell:
-    from matcg.config import Backbone, Recipe
+    from matcg.config.backbone import Backbone, Recipe
     from matcg.devices import lease
 
     backbone = Backbone.model_validate_json(snakemake.params.backbone)

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
-    from matcg.config import Overlap
+    from matcg.config.catalog import Overlap
     from matcg.data.leaks import Search, search
 
     asked = json.loads(snakemake.params.asked)

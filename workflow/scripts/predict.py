@@ -9,7 +9,8 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)) as tell:
-    from matcg.config import Backbone, Protocol
+    from matcg.config.backbone import Backbone
+    from matcg.config.protocol import Protocol
     from matcg.devices import lease
     from matcg.evaluate.sheets import read_asked
     from matcg.evaluate.store import Store

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
-    from matcg.config import Preparation
+    from matcg.config.catalog import Preparation
     from matcg.data.prepare import prepare
 
     root = snakemake.params.root

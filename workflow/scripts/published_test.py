@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0]):
-    from matcg.published import Printed
+    from matcg.config.published import Printed
     from matcg.report.published_tests import write
 
     write(

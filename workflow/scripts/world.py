@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
-    from matcg.config import Catalog
+    from matcg.config.catalog import Catalog
     from matcg.phantom.sheet import draw
 
     draw(Catalog.model_validate_json(snakemake.params.catalog), Path(snakemake.output[0]))

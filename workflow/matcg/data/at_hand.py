@@ -6,15 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matcg.config.reader_options import Options
 from matcg.data.medmat import count_images, open_table
-from matcg.data.options import Options
 from matcg.data.pool import ImageCount
 from matcg.data.prepare import IMAGES, image_lines
 from matcg.errors import DataError
 from matcg.tsv import write_table
 
 if TYPE_CHECKING:
-    from matcg.config import Preparation
+    from matcg.config.catalog import Preparation
 
 NO_QUESTIONS = "no questions, so no paths"
 

@@ -20,7 +20,7 @@ from matcg.images import decode, pixel_digest
 from matcg.tsv import read_tsv, write_table
 
 if TYPE_CHECKING:
-    from matcg.config import Overlap
+    from matcg.config.catalog import Overlap
 
 OVERLAPS = (
     "catalog", "datasets", "known", "source", "images", "exact", "near", "examples",

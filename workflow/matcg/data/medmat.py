@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matcg.config.reader_options import Options
 from matcg.data.folder import Folder
-from matcg.data.options import Options
 from matcg.data.pool import ImageCount, Quarantined, Source, pool_of
 from matcg.data.questions import rebuild
 from matcg.data.table import Table, read_table
@@ -20,7 +20,7 @@ from matcg.errors import DataError
 from matcg.samples import Sample
 
 if TYPE_CHECKING:
-    from matcg.config import SubsetSpec
+    from matcg.config.catalog import SubsetSpec
 
 
 def read(subset: "SubsetSpec", options: Mapping[str, Any], root: Path | None) -> Source:

@@ -31,7 +31,7 @@ from matcg.seeds import derive
 from matcg.tsv import write_table
 
 if TYPE_CHECKING:
-    from matcg.config import Preparation, Split, SubsetSpec
+    from matcg.config.catalog import Preparation, Split, SubsetSpec
 
 QUARANTINE = ("file", "row", "reason", "image")
 IMAGES = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from matcg.data.options import Rebuild
+from matcg.config.reader_options import Rebuild
 from matcg.data.split import letters
 from matcg.errors import DataError
 from matcg.samples import LETTERS, Sample

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from matcg.data.options import Options
+from matcg.config.reader_options import Options
 from matcg.data.pool import Quarantined
 from matcg.data.questions import normal, parse_letter, parse_options, tidy
 from matcg.data.rows import Row, read_rows, row_type

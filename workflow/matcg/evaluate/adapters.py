@@ -6,7 +6,7 @@ vLLM ignores, or fails at, adapters of vision tower and projector (its issues 23
 import re
 from pathlib import Path
 
-from matcg.config import Backbone
+from matcg.config.backbone import Backbone
 from matcg.errors import DataError
 from matcg.weights import ADAPTER, adapter_config, check_adapter, part_of, shapes_in
 

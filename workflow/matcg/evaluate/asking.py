@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from matcg.config import Backbone, Protocol
+from matcg.config.backbone import Backbone
+from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.images import decode, fit, pixel_digest
 from matcg.prompts import continued, picture_of

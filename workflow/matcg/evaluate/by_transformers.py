@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
-from matcg.config import Backbone, Protocol
+from matcg.config.backbone import Backbone
+from matcg.config.protocol import Protocol
 from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long
 from matcg.prompts import begins_itself, continued, letter_tokens
 from matcg.samples import LETTERS

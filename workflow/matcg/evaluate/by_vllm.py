@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, get_args
 
-from matcg.config import Backbone, Protocol
+from matcg.config.backbone import Backbone
+from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.evaluate.classes import check_class
 from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long

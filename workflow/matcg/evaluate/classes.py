@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from matcg.config import Backbone
+from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matcg.config import Backbone, Protocol
+from matcg.config.backbone import Backbone
+from matcg.config.protocol import Protocol
 from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.asking import Ask
 from matcg.prompts import answer_tokens

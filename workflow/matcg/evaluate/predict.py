@@ -21,7 +21,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from matcg import identity, told, versions
-from matcg.config import LETTERS, Backbone, Protocol
+from matcg.config.backbone import Backbone
+from matcg.config.protocol import LETTERS, Protocol
 from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.evaluate.asking import Ask, make_asks, tabulate

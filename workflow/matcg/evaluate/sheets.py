@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matcg import told, versions
-from matcg.config import Backbone, Protocol, by_tag
+from matcg.config.backbone import Backbone
+from matcg.config.protocol import Protocol, by_tag
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from matcg import statistics
-from matcg.published import CG, Printed, gains
+from matcg.config.published import CG, Printed, gains
 from matcg.report.answers import BASELINE
 from matcg.report.beside import arm_names
 from matcg.report.render import Cell, Column, Field, Row, Table

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from matcg.config import LETTERS, Protocol
+from matcg.config.protocol import LETTERS, Protocol
 from matcg.report.answers import PlanRow
 from matcg.report.letters import ORDERS
 from matcg.report.looking import LOOKING, looking_rows, sentences

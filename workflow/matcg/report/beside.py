@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from matcg import seeds, statistics
+from matcg.config.published import Printed, by_place, gains, tick
 from matcg.power import paired_p
-from matcg.published import Printed, by_place, gains, tick
 from matcg.report.answers import BASELINE, PlanRow
 from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.study import CG, Array, Study, arm_order

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from matcg import seeds, statistics
-from matcg.published import tick
+from matcg.config.published import tick
 from matcg.report.answers import PlanRow
 from matcg.report.columns import (
     SETTING_COLUMNS,

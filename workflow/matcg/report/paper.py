@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from matcg import seeds, statistics
-from matcg.config import Layout, LayoutColumn, slug_of
-from matcg.published import Printed, by_place, tick
+from matcg.config.layout import Layout, LayoutColumn, slug_of
+from matcg.config.published import Printed, by_place, tick
 from matcg.report.answers import BASELINE, PlanRow
 from matcg.report.beside import NAMES, SEED, arm_names
 from matcg.report.grid import CatalogElements

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from matcg import seeds
-from matcg.config import LETTERS, Protocol
+from matcg.config.protocol import LETTERS, Protocol
 from matcg.report.answers import NO_ORDER, Answers, PlanRow
 from matcg.report.columns import (
     SETTING_COLUMNS,

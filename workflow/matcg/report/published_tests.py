@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 
 from matcg import power, statistics
-from matcg.published import CG, Place, Printed, by_place, gains
+from matcg.config.published import CG, Place, Printed, by_place, gains
 from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.sheet import write_sheet
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from matcg.config.published import CG
 from matcg.errors import DataError
-from matcg.published import CG
 from matcg.report.answers import BASELINE, Answers, Key, PlanRow
 from matcg.report.origins import Origins
 from matcg.statistics import Estimate, mean_over_targets

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from matcg import seeds, statistics, told
-from matcg.config import Protocol
-from matcg.published import Printed
+from matcg.config.protocol import Protocol
+from matcg.config.published import Printed
 from matcg.report import paper as papers
 from matcg.report.agreement import agreement, sentences
 from matcg.report.answers import (

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from matcg.config import Backbone
+from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError
 from matcg.prompts import begins_itself
 

@@ -43,7 +43,7 @@ from transformers import (
 )
 
 from matcg import versions
-from matcg.config import Backbone, Original
+from matcg.config.backbone import Backbone, Original
 from matcg.errors import ConfigError, DataError, ResourceError
 from matcg.provenance import describe
 from matcg.train.attempt import FULL

@@ -17,7 +17,7 @@ from torch import nn
 from transformers.utils import logging
 
 from matcg import devices, identity, told, versions
-from matcg.config import Backbone, Recipe
+from matcg.config.backbone import Backbone, Recipe
 from matcg.prompts import letter_tokens
 from matcg.provenance import begin, describe, device_name
 from matcg.samples import LETTERS, label_of

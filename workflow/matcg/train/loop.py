@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from matcg.config import Recipe
+from matcg.config.backbone import Recipe
 from matcg.errors import DataError
 from matcg.train.attempt import Attempt, Row, peak_mb
 from matcg.train.flops import Work, peak_flops

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
-from matcg.config import Backbone, Recipe
+from matcg.config.backbone import Backbone, Recipe
 from matcg.errors import DataError
 from matcg.train.checks import check_architecture
 from matcg.train.parallel import whole

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from matcg.config import Backbone
+from matcg.config.backbone import Backbone
 from matcg.prompts import begins_itself, picture_of, prompt_of
 from matcg.samples import Sample
 from matcg.train.tasks import Task

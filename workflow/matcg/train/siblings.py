@@ -40,7 +40,7 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 
-from matcg.config import Backbone, Resources
+from matcg.config.backbone import Backbone, Resources
 from matcg.errors import ConfigError
 from matcg.train.backbone import name_as_published
 from matcg.train.tiny import make_tokenizer

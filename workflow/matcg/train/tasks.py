@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import torch
 
 from matcg import told
-from matcg.config import Recipe
+from matcg.config.backbone import Recipe
 from matcg.errors import DataError
 from matcg.samples import Sample, read_samples
 from matcg.seeds import derive

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg import errors
-from matcg.config import Backbone, Recipe
+from matcg.config.backbone import Backbone, Recipe
 from matcg.errors import MatcgError, StoppedError
 from matcg.train.attempt import Stop
 from matcg.train.finetune import Job, produce

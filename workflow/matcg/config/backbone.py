@@ -1,0 +1,256 @@
+"""Backbones: weights, how they are asked, recipes of fine-tuning, and what their jobs need."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictBool, model_validator
+
+from matcg import versions
+from matcg.config.base import Float, Fraction, Model, Name, Natural, Positive, Text
+from matcg.errors import nearest
+
+# Keys of a backbone that matter when it is asked, and to no training.
+ASKING = {"turn_end", "several_images", "engine"}
+CONVERTED = "results/converted"  # where the rule `convert` writes
+SMALL_WEIGHTS = 64_000_000  # bytes up to which weights are digested whole
+BLOCKS, BLOCK = 32, 4096  # blocks, and bytes of each, that stand for a larger file
+
+
+class Image(Model):
+    """How a picture reaches the vision tower."""
+
+    size: Positive = Field(description="edge in pixels")
+    geometry: Literal["squash", "pad", "crop"] = "squash"
+
+
+class Recipe(Model):
+    """How to fine-tune."""
+
+    method: Literal["full", "lora"] = "full"
+    learning_rate: Annotated[Float, Field(gt=0)]
+    epochs: Positive
+    batch_size: Positive
+    warmup: Fraction = Field(
+        default=0.0, description="share of all steps with a rising learning rate"
+    )
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    weight_decay: Annotated[Float, Field(ge=0)] = 0.0
+    trains: tuple[Literal["llm", "projector", "tower"], ...] = ("llm", "projector", "tower")
+    rank: Positive | None = Field(default=None, description="LoRA only")
+    alpha: Annotated[Float, Field(gt=0)] | None = Field(default=None, description="LoRA only")
+
+    @model_validator(mode="after")
+    def _lora(self) -> "Recipe":
+        given = self.rank is not None or self.alpha is not None
+        if (self.method == "lora") != (self.rank is not None) or (given and self.method == "full"):
+            raise ValueError("`rank` and `alpha` belong to method lora, which needs `rank`")
+        return self
+
+
+class Amounts(Model):
+    """What fine-tuning with one recipe needs in place of what the backbone's jobs need."""
+
+    gpu: Positive | None = Field(default=None, description="a process each trains the run")
+    threads: Positive | None = None
+    mem_mb: Positive | None = None
+    runtime: Positive | None = Field(default=None, description="minutes of the first try")
+    samples_per_second: Annotated[Float, Field(gt=0)] | None = Field(
+        default=None, description="fine-tuning speed of a job, until runs have been measured"
+    )
+
+
+class Resources(Model):
+    """Where a backbone's jobs run; changes no result and reruns nothing."""
+
+    gpu: Natural = 0
+    threads: Positive = 1
+    mem_mb: Positive = 4000
+    runtime: Positive = Field(default=60, description="minutes of the first try; retries get more")
+    micro_batch: Positive | None = Field(
+        default=None, description="samples at a time on the device"
+    )
+    gradient_checkpointing: StrictBool = Field(
+        default=False,
+        description="keep no layer's inner values for the way back, but compute them again: a third"
+        " more arithmetic, and far less memory",
+    )
+    samples_per_second: Annotated[Float, Field(gt=0)] | None = Field(
+        default=None, description="fine-tuning speed of a job, until runs have been measured"
+    )
+    questions_per_second: Annotated[Float, Field(gt=0)] | None = Field(
+        default=None, description="prediction speed of a job, until some have been measured"
+    )
+    weights_mb: Positive | None = Field(
+        default=None, description="disk that one fully fine-tuned copy takes"
+    )
+    adapter_mb: Positive | None = Field(default=None, description="disk that one LoRA run takes")
+    recipes: dict[Name, Amounts] = Field(default={}, description="amounts of single recipes")
+
+    def amount(self, name: str, recipe: str | None) -> int:
+        """Return how much of a resource a job needs: its recipe's own amount or the common one."""
+        asked: int = self._own(name, recipe) or getattr(self, name)
+        return asked
+
+    def speed(self, recipe: str) -> float | None:
+        """Return how many samples a second fine-tuning is thought to see, None if not said."""
+        return self._own("samples_per_second", recipe) or self.samples_per_second
+
+    def _own(self, name: str, recipe: str | None) -> Any:
+        return getattr(self.recipes.get(recipe or "", Amounts()), name, None)
+
+
+class Original(Model):
+    """Weights as LLaVA's own code writes them, of which a rule makes those that are loaded."""
+
+    weights: Text = Field(description="folder relative to this file, or a hub name org/model")
+    revision: str | None = Field(
+        default=None, description="commit on the hub; needed for a hub name"
+    )
+    tower: Text | None = Field(
+        default=None,
+        description="folder or hub name of the CLIP that the vision tower was: its settings, and"
+        " its weights where the checkpoint holds none; left out: the folder of the checkpoint that"
+        " its config.json names",
+    )
+    tower_revision: str | None = Field(
+        default=None, description="commit of the tower; needed for a hub name"
+    )
+
+    def folder(self, backbone: str) -> str:
+        """Return where its weights as another class are, under a name that others would not have.
+
+        What was trained on them can so be older than they are: who removes them may make them anew.
+        """
+        digest = hashlib.sha256(self.identity().encode()).hexdigest()
+        return f"{CONVERTED}/{backbone}/{digest[:8]}"
+
+    def identity(self) -> str:
+        """Return what decides the weights made of it, wherever its files lie."""
+        parts = [(self.weights, self.revision)]
+        if self.tower:
+            parts.append((self.tower, self.tower_revision))
+        known = [digest_tree(Path(name)) or f"{name}@{revision}" for name, revision in parts]
+        return " ".join([f"llava.{versions.CONVERT}", *known])
+
+
+class Backbone(Model):
+    """A base model: its weights, how it is asked, its recipes."""
+
+    name: Name
+    description: str = ""
+    weights: str = Field(
+        default="",
+        description="folder relative to this file, or a hub name org/model; left out beside"
+        " `original`",
+    )
+    revision: str | None = Field(
+        default=None, description="commit on the hub; needed for a hub name"
+    )
+    original: Original | None = Field(
+        default=None,
+        description="in place of `weights`: a checkpoint in the layout of LLaVA's own code",
+    )
+    trust_remote_code: StrictBool = False
+    architecture: Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)?$")] | None = Field(
+        default=None,
+        description="`model_type` in the weights' config.json, as in qwen2_vl; where one class has"
+        " several text models a slash and the text model's, as in llava/qwen2",
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    image: Image
+    prompt: Text = Field(description="holds {question}, and <image> where the picture goes")
+    turn_end: str = Field(
+        default="\n", description="between an example's answer and the next prompt, for examples"
+    )
+    several_images: StrictBool = Field(
+        default=False, description="a prompt may hold several pictures, as examples need"
+    )
+    engine: Literal["vllm", "transformers"] = Field(
+        default="vllm", description="what answers; transformers for classes that vLLM lacks"
+    )
+    recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
+    resources: Resources = Field(default=Resources())
+
+    _digest: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Backbone":
+        if not self.weights and not self.original:
+            raise ValueError("weights: is missing; a folder, a hub name, or `original` instead")
+        made = not self.weights or self.weights.startswith(f"{CONVERTED}/")
+        if self.original and (self.revision or not made):
+            raise ValueError(
+                "original: takes the place of `weights` and `revision`; leave these two out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _askable(self) -> "Backbone":
+        if "{question}" not in self.prompt:
+            raise ValueError("prompt: has no {question}, where the question and its options go")
+        for name in self.resources.recipes:
+            if name not in self.recipes:
+                raise ValueError(
+                    f"resources.recipes: no recipe '{name}'.{nearest(name, self.recipes)}"
+                )
+        return self
+
+    def asked(self) -> str:
+        """Return canonical JSON of what decides how it is asked, and that training does not see."""
+        return json.dumps({key: getattr(self, key) for key in sorted(ASKING)})
+
+    def identity(self) -> str:
+        """Return canonical JSON of what decides a fine-tuned model, wherever its files lie."""
+        if not self._digest:
+            folder = Path(self.weights)
+            if self.original:
+                found = self.original.identity()
+            else:
+                found = digest_weights(folder) if folder.is_dir() else ""
+            self._digest = found or f"{self.weights}@{self.revision}"
+        hidden = {"architecture", "description", "original", "recipes", "resources", "weights"}
+        hidden |= ASKING
+        return json.dumps(
+            {**json.loads(self.canonical(hidden)), "weights": self._digest},
+            sort_keys=True,
+            separators=(",", ":"),
+        )
+
+
+def digest_tree(folder: Path) -> str:
+    """Return a digest of a folder of weights and of those in it; "" where there is no folder."""
+    if not folder.is_dir():
+        return ""
+    inner = sorted(path.parent for path in folder.glob("*/**/config.json"))
+    return ".".join(digest_weights(each) for each in (folder, *inner))
+
+
+def digest_weights(folder: Path) -> str:
+    """Return a digest of a weights folder: of all bytes where they are few, else of samples.
+
+    Weights that were trained on differ nearly everywhere, so that samples tell them from others of
+    the same size; the workflow is read too often for all bytes.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
+    whole = sum(path.stat().st_size for path in files) <= SMALL_WEIGHTS
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name} {path.stat().st_size} ".encode())
+        if whole or path.suffix == ".json":
+            digest.update(path.read_bytes())
+        else:
+            digest.update(sampled(path))
+    return digest.hexdigest()
+
+
+def sampled(path: Path) -> bytes:
+    """Return some blocks of a file, evenly spaced from its first to its last bytes."""
+    last = max(0, path.stat().st_size - BLOCK)
+    blocks = []
+    with path.open("rb") as stream:
+        for number in range(BLOCKS):
+            stream.seek(last * number // (BLOCKS - 1))
+            blocks.append(stream.read(BLOCK))
+    return b"".join(blocks)

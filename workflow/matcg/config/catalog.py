@@ -1,0 +1,223 @@
+"""Catalogs: subsets of data, the elements they are described by, and how each is split."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from matcg.config.base import Fraction, Kind, Model, Name, Natural, Positive, Slug, Text, Words
+from matcg.config.yaml_file import shown
+from matcg.errors import ConfigError, nearest
+
+RESERVED = frozenset(
+    {
+        *("id", "name", "kind", "role", "datasets", "train", "test", "elements", "options"),
+        *("python", "description"),
+    }
+)
+
+
+class Split(Model):
+    """How many samples of a subset train and test may hold; tests are strictly label-balanced."""
+
+    train: Positive = Field(default=3000, description="cap on a subset's training samples")
+    test: Positive = Field(default=1000, description="cap on a subset's test questions")
+    test_fraction: Fraction = Field(
+        default=0.1, description="share of a source without its own test split"
+    )
+    reserve: Fraction = Field(
+        default=0.1,
+        description="share of `train` kept besides, for pictures that a target is tested on",
+    )
+    seed: Natural = 42
+
+
+class SubsetSpec(Model):
+    """The unit that is held out: samples that share the values of the catalog's elements."""
+
+    id: Slug
+    name: str = ""
+    kind: Kind = "classification"
+    role: Literal["id", "ood"] | None = None
+    datasets: Words = ()
+    train: Natural | None = Field(
+        default=None, description="training samples it has, where fewer than the split's cap"
+    )
+    test: Natural | None = Field(
+        default=None, description="test questions it has, where fewer than the split's cap"
+    )
+    elements: dict[str, Words] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict, description="override the reader's")
+
+    def values(self, element: str) -> frozenset[str]:
+        """Return what the subset has of an element; `kind` and `role` can be asked for as well."""
+        if element == "kind":
+            return frozenset({self.kind})
+        if element == "role":
+            return frozenset({self.role} if self.role else ())
+        return frozenset(self.elements[element])
+
+
+class Release(Model):
+    """Where a catalog's tables can be fetched from: a data set on the Hugging Face hub."""
+
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")] = Field(
+        description="commit, so that it is the same tomorrow; seven digits or more"
+    )
+    files: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+        description="patterns of the files that are fetched"
+    )
+
+
+class Overlap(Model):
+    """Source datasets that are known or suspected to share images; the leak audit measures it."""
+
+    datasets: Annotated[Words, Field(min_length=2)]
+    what: Text
+    source: Text = Field(description="who says so")
+
+
+class Catalog(Model):
+    """A table of subsets and where their samples come from."""
+
+    name: Name
+    description: str = ""
+    reader: Literal["phantom", "medmat"]
+    release: Release | None = Field(default=None, description="where its files can be fetched")
+    folder: Name | None = Field(
+        default=None, description="name of the catalog whose data folder this one shares"
+    )
+    sources: str | None = Field(
+        default=None, description="CSV file of source datasets: dataset, name, url, and any more"
+    )
+    overlaps: tuple[Overlap, ...] = ()
+    options: dict[str, Any] = Field(default_factory=dict, description="settings of the reader")
+    elements: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    split: Split = Field(default=Split())
+    near_duplicates: Annotated[int, Field(strict=True, ge=0, lt=64)] = Field(
+        default=24, description="bits of 256 in which the hashes of two equal pictures may differ"
+    )
+    subsets: Annotated[tuple[SubsetSpec, ...], Field(min_length=1)]
+    general: tuple[SubsetSpec, ...] = Field(
+        default=(), description="sets without elements that are only ever added to training"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_elements(cls, data: Any) -> Any:
+        """Move each subset's element keys, flat in the file, below `elements`."""
+        if not isinstance(data, dict) or not isinstance(data.get("elements"), list | tuple):
+            return data
+        names = [name for name in data["elements"] if isinstance(name, str)]
+        subsets = data.get("subsets")
+        if not isinstance(subsets, list | tuple):
+            return data
+        return {**data, "subsets": [_gathered(subset, names) for subset in subsets]}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Catalog":
+        for element in self.elements:
+            if element in RESERVED or self.elements.count(element) > 1:
+                raise ValueError(f"elements: '{element}' is reserved or stands twice; rename it")
+        seen: set[str] = set()
+        for key in ("subsets", "general"):
+            for position, subset in enumerate(getattr(self, key)):
+                if subset.id.casefold() in seen:
+                    raise ValueError(
+                        f"{key}[{position}].id: '{subset.id}' stands twice; rename one"
+                    )
+                seen.add(subset.id.casefold())
+        for position, subset in enumerate(self.subsets):
+            for element in self.elements:
+                if not subset.elements.get(element):
+                    raise ValueError(
+                        f"subsets[{position}] ('{subset.id}'): no value for element '{element}';"
+                        f" add `{element}: ...`"
+                    )
+        return self
+
+    def subset(self, name: str) -> SubsetSpec:
+        """Return one subset by id.
+
+        Raises:
+            ConfigError: no subset has that id.
+        """
+        for subset in self.subsets:
+            if subset.id == name:
+                return subset
+        ids = [subset.id for subset in self.subsets]
+        raise ConfigError(f"catalog '{self.name}' has no subset '{name}'.{nearest(name, ids)}")
+
+    def member(self, name: str) -> SubsetSpec:
+        """Return one subset or general set by id.
+
+        Raises:
+            ConfigError: there is none of that id.
+        """
+        return next((each for each in self.general if each.id == name), None) or self.subset(name)
+
+    def preparation(self, name: str) -> "Preparation":
+        """Return all that the samples of one subset or general set depend on."""
+        return Preparation(
+            catalog=self.name,
+            reader=self.reader,
+            options=self.options,
+            split=self.split,
+            near_duplicates=self.near_duplicates,
+            subset=self.member(name).model_copy(update={"train": None, "test": None}),
+            general=any(each.id == name for each in self.general),
+        )
+
+    def capacity(self, subset: SubsetSpec) -> int:
+        """Return how many training samples a subset gives at most, as far as the catalog knows."""
+        return self.split.train if subset.train is None else min(self.split.train, subset.train)
+
+    def gives(self, subset: SubsetSpec, n: int) -> bool:
+        """Tell whether a subset is known to give `n` training samples.
+
+        A subset with role `ood` is declared to have fewer than the cap, how many is not known
+        unless it says `train`.
+        """
+        unknown = subset.role == "ood" and subset.train is None
+        return n == 0 or (self.capacity(subset) >= n and not unknown)
+
+
+class Preparation(Model):
+    """How one subset or general set becomes samples."""
+
+    catalog: Name
+    reader: Literal["phantom", "medmat"]
+    options: dict[str, Any]
+    split: Split
+    near_duplicates: int
+    subset: SubsetSpec
+    general: bool = False
+
+
+def _gathered(subset: Any, names: Sequence[str]) -> Any:
+    if not isinstance(subset, dict) or "elements" in subset:
+        return subset
+    rest = {key: value for key, value in subset.items() if key not in names}
+    return {**rest, "elements": {key: subset[key] for key in names if key in subset}}
+
+
+def read_sources(catalog: Catalog) -> dict[str, tuple[str, str]]:
+    """Return name and link of each source dataset of a catalog, by its number.
+
+    Raises:
+        ConfigError: the catalog's table of them is missing, or lacks a column.
+    """
+    if not catalog.sources:
+        return {}
+    try:
+        with Path(catalog.sources).open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        return {row["dataset"]: (row["name"], row["url"]) for row in rows}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(
+            f"{catalog.where}: sources: {shown(Path(catalog.sources))} is no CSV file with the"
+            f" columns dataset, name and url ({error})"
+        ) from None

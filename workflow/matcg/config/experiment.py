@@ -1,0 +1,166 @@
+"""Experiments: targets, rules, arms, sizes, seeds and backbones of one question."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from matcg.config.base import Float, Model, Name, Natural, Positive, Sizes, Slug, Text, Words
+from matcg.config.layout import Layout
+from matcg.config.protocol import LETTERS
+
+
+class Choose(Model):
+    """Which of a rule's combinations are run."""
+
+    n: Positive | None = Field(default=1, description="how many; null takes all")
+    per: Literal["target", "rule"] = Field(
+        default="target", description="target: n for each target; rule: n over all targets together"
+    )
+    seed: Natural = 42
+    labels: Words = Field(default=(), description="only listed combinations of these labels")
+
+
+class Arm(Model):
+    """One way to train for the comparison. `baseline` and `cg` have no settings of their own."""
+
+    rule: str | None = Field(default=None, description="where its sources come from")
+    like: Literal["cg", "baseline"] | None = Field(
+        default=None,
+        description="the sources of each CG combination, instead of a rule's; or no training",
+    )
+    protocol: Text | None = Field(
+        default=None, description="how this arm is asked, where not as the others"
+    )
+    labels: Literal["true", "shuffled"] = "true"
+    target: Natural = Field(
+        default=0, description="so many of the samples are the target's training data"
+    )
+    samples: Positive | None = Field(
+        default=None, description="size of this arm's mix, where it is not to be that of the others"
+    )
+    draws: Positive = Field(
+        default=1,
+        description="so many training sets, each drawn anew, so that the luck of one draw shows",
+    )
+
+
+class Experiment(Model):
+    """A named question: targets, rules, arms, backbones, seeds."""
+
+    name: Name
+    question: str = ""
+    catalog: Text
+    targets: tuple[str | dict[str, Words], ...] = Field(
+        default=(), description="ids or patterns; left out: the targets of the listed combinations"
+    )
+    rules: tuple[Text, ...] = Field(default=(), description="where the CG arm's sources come from")
+    choose: Choose = Field(default=Choose())
+    samples: Sizes = Field(description="size of every training mix; several: one after the other")
+    mixed_in: Sizes = Field(
+        default=(0,),
+        description="so many training samples of the target are added to every mix",
+    )
+    general: dict[Slug, Positive] = Field(
+        default_factory=dict,
+        description="so many samples of the catalog's general sets are added to every mix",
+    )
+    leaks: Literal["drop", "report", "error"] = Field(
+        default="drop",
+        description="training pictures that are a target's test pictures: left out; trained on and"
+        " reported; an error",
+    )
+    min_size: Natural = Field(
+        default=0, description="training samples that every source must be known to have"
+    )
+    short: Literal["refuse", "others", "repeat"] = Field(
+        default="refuse",
+        description="where a source has too few samples: an error; the others give more; its"
+        " samples are repeated",
+    )
+    arms: Annotated[dict[Slug, Arm], Field(min_length=1)]
+    backbones: Annotated[tuple[Text, ...], Field(min_length=1)]
+    recipe: Name = "full"
+    seeds: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0,)
+    data_seed: Natural = Field(default=0, description="seed of the draw from each subset")
+    family: Literal["rule", "target", "experiment"] = Field(
+        default="rule",
+        description="comparisons over which a false claim is guarded against (Holm): those of a"
+        " rule, of a target, all of the experiment",
+    )
+    minimum_effect: Annotated[Float, Field(gt=0, lt=1)] = Field(
+        default=0.10,
+        description="smallest difference of interest: a test that could have missed it is called"
+        " `not detectable at this n`, and no evidence against",
+    )
+    published: str | None = Field(
+        default=None, description="CSV file, relative to this one, of printed figures for it"
+    )
+    protocol: Text = Field(default=LETTERS, description="how questions are asked and answers read")
+    also: tuple[Text, ...] = Field(
+        default=(), description="further protocols, reported beside what is compared"
+    )
+    layout: Layout | None = Field(
+        default=None, description="how a paper lays its table out; left out: as is printed"
+    )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return the sizes that are trained; 0 among `samples` stands for the baseline."""
+        return tuple(sorted({n for n in self.samples if n}))
+
+    @model_validator(mode="after")
+    def _sizes_make_sense(self) -> "Experiment":
+        if not self.sizes:
+            raise ValueError("samples: 0 alone trains nothing; add a size")
+        if 0 in self.samples and "baseline" not in self.arms:
+            raise ValueError("samples: 0 stands for the baseline; add `baseline: {}` to `arms`")
+        if self.published and (len(self.sizes) > 1 or len(set(self.mixed_in)) > 1):
+            raise ValueError("published: printed figures are of one size; give one of each")
+        if self.published and self.layout and self.layout.across in ("samples", "mixed_in"):
+            raise ValueError("layout.across: printed figures are of one size; drop one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _conditions_are_met(self) -> "Experiment":
+        asked = {arm.protocol for arm in self.arms.values()}
+        for name, protocol in self.layout.conditions.items() if self.layout else ():
+            if protocol not in asked:
+                raise ValueError(
+                    f"layout.conditions.{name}: no arm is asked by protocol '{protocol}'; give it"
+                    " arms, such as `{like: cg, protocol: " + protocol + "}`"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _arms_make_sense(self) -> "Experiment":
+        for name, arm in self.arms.items():
+            _check_arm(name, arm, self.sizes)
+        if self.rules and "cg" not in self.arms:
+            raise ValueError("arms: 'cg', the arm under test, is missing; add `cg: {}`")
+        if not self.rules and any(n == "cg" or arm.like == "cg" for n, arm in self.arms.items()):
+            raise ValueError("rules: is missing; the arm 'cg' takes its sources from rules")
+        return self
+
+
+def _check_arm(name: str, arm: Arm, sizes: Sequence[int]) -> None:
+    """Raise ValueError where an arm's settings contradict its name or each other."""
+    if name in ("baseline", "cg"):
+        if arm != Arm():
+            raise ValueError(f"arms.{name}: takes no settings; write `{name}: {{}}`")
+        return
+    if arm.like == "baseline":
+        if arm != Arm(like="baseline", protocol=arm.protocol) or not arm.protocol:
+            raise ValueError(
+                f"arms.{name}: an untrained model differs from `baseline` by its `protocol` alone"
+            )
+        return
+    if bool(arm.rule) == bool(arm.like):
+        raise ValueError(f"arms.{name}: needs `rule:`, which names its sources, or `like: cg`")
+    if name in ("control", "floor") and arm.target:
+        raise ValueError(f"arms.{name}.target: this arm must not see the target's data")
+    if name in ("control", "floor") and arm.samples:
+        raise ValueError(f"arms.{name}.samples: this arm must be of the same size as 'cg'")
+    size = arm.samples or min(sizes, default=0)
+    if arm.target > size:
+        raise ValueError(f"arms.{name}.target: {arm.target} exceed `samples: {size}`")

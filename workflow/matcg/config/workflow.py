@@ -1,0 +1,59 @@
+"""The config file itself: which experiments run, where data lie, what it all may take."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool
+
+from matcg.config.base import Float, Model, Positive, Words
+
+
+class Engine(Model):
+    """Settings of the prediction engine; they change how fast it answers, not what."""
+
+    runs: Positive = Field(default=32, description="runs at most that one engine answers for")
+
+    gpu_memory_utilization: Annotated[Float, Field(gt=0, le=1)] | None = None
+    kv_cache_mb: Positive | None = Field(
+        default=None, description="memory for attention keys on a CPU"
+    )
+    max_num_seqs: Positive | None = Field(default=None, description="questions answered at once")
+    max_model_len: Positive = Field(
+        default=8192,
+        description="tokens of the longest prompt that vLLM keeps memory for, where the backbone"
+        " takes more; one that exceeds it is an error",
+    )
+    enforce_eager: StrictBool = True
+
+
+class Training(Model):
+    """How a fine-tuning survives being killed; changes no result and reruns nothing."""
+
+    checkpoint_minutes: Annotated[Float, Field(gt=0)] | None = Field(
+        default=10.0,
+        description="between two checkpoints; null: only when the job is told to stop",
+    )
+
+
+class Budget(Model):
+    """What the whole plan may take; nothing is launched above it. Null: no bound."""
+
+    gpu_hours: Annotated[Float, Field(gt=0)] | None = None
+    cpu_hours: Annotated[Float, Field(gt=0)] | None = None
+    disk_gb: Annotated[Float, Field(gt=0)] | None = None
+
+
+class Config(Model):
+    """The file that says what to run: `config.yaml`."""
+
+    experiments: Annotated[Words, Field(min_length=1)]
+    data: dict[str, str | None] = Field(
+        default_factory=dict, description="a catalog's folder of images, by the catalog's name"
+    )
+    budget: Budget = Field(default=Budget())
+    missing: Literal["refuse", "show"] = Field(
+        default="refuse",
+        description="evaluations without answers: an error; or shown as missing in tables and"
+        " report, which are made from the answers that there are, and nothing is trained or asked",
+    )
+    engine: Engine = Field(default=Engine())
+    training: Training = Field(default=Training())
