@@ -1,5 +1,6 @@
 # make demo     the default experiment, from nothing to its report
 # make test     all tests
+# make test-fast  those that a change under way is checked with, in about a minute
 # make promise  whether the results of `make demo` show what they are meant to show
 # make lint     style, types, the workflow's own linter
 # make install  only the environment, which the others make when they need it
@@ -37,7 +38,7 @@ export no_install
 # The tests of the report in a browser skip, with the reason, where there is none.
 has_browser = command -v chromium >/dev/null && command -v chromedriver >/dev/null
 
-.PHONY: demo install browser test promise lint clean
+.PHONY: demo install browser test test-fast test-here test-slurm promise lint clean
 
 demo: $(env)
 	@$(bin)/snakemake --cores $(CORES) --logger matcg
@@ -51,10 +52,25 @@ browser:
 			--no-install-recommends chromium chromium-driver >/dev/null 2>&1; }; } \
 		|| echo "No chromium and chromedriver: the tests of the report in a browser are skipped." >&2
 
+pytest = $(bin)/python -m pytest
+# Files are shared out whole, since what a file's tests have in common is made once.
+spread = -n $(CORES) --dist loadfile --no-loadscope-reorder
+
+# Both at once, as Slurm's tests mostly wait; what these say is shown when they have ended. If one
+# fails the other goes on to its end, and make fails.
 test: $(dev) browser $(slurm) $(executors)
-	@$(bin)/python -m pytest tests/unit tests/workflow
-	@PYTHONPATH=$(CURDIR)/$(venv)/slurm-plugin $(bin)/python -m pytest tests/slurm
-	@PYTHONPATH=$(CURDIR)/$(venv)/executors $(bin)/python -m pytest tests/executors
+	@$(MAKE) --no-print-directory --keep-going -j 2 test-here test-slurm
+
+test-fast: $(dev)
+	@$(pytest) $(spread) -m 'not slow' tests/unit
+
+test-here: $(dev) $(executors)
+	@$(pytest) $(spread) tests/unit tests/workflow
+	@PYTHONPATH=$(CURDIR)/$(venv)/executors $(pytest) tests/executors
+
+test-slurm: $(slurm)
+	@PYTHONPATH=$(CURDIR)/$(venv)/slurm-plugin $(pytest) tests/slurm >$(venv)/slurm.txt 2>&1; \
+		status=$$?; echo; echo "tests/slurm"; cat $(venv)/slurm.txt; exit $$status
 
 promise: $(dev)
 	@$(bin)/python -m pytest tests/default

@@ -15,7 +15,10 @@ from matcg.config.library import load
 from matcg.phantom.world import read
 from matcg.samples import read_samples
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() != "", reason=missing())]
+pytestmark = [
+    pytest.mark.slow("each job starts torch in three processes"),
+    pytest.mark.skipif(missing() != "", reason=missing()),
+]
 
 ROOT = Path(__file__).parents[2]
 SUBSET = "ct-brain-state"

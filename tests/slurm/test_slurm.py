@@ -24,7 +24,9 @@ from repository import fresh_copy, snakemake, start
 
 PLUGIN = "snakemake_executor_plugin_slurm"
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(
+        "whole runs on a Slurm, whose every job takes seconds to start and to be seen"
+    ),
     pytest.mark.skipif(missing() != "", reason=missing()),
     pytest.mark.skipif(importlib.util.find_spec(PLUGIN) is None, reason=f"no {PLUGIN}"),
 ]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,10 @@ def start(
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Snakemake and return what it said."""
-    with start(folder, *arguments) as process:
+    process = start(folder, *arguments, session=True)
+    try:
         said, _ = process.communicate()
+    except BaseException:  # a test's time is over, or the user's patience: jobs end too
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return subprocess.CompletedProcess(process.args, process.returncode, said)

@@ -121,7 +121,7 @@ def planned(copy: Path, hub: FakeHub) -> set[str]:
     return set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE))
 
 
-@pytest.mark.slow
+@pytest.mark.slow("six calls of the real workflow, which fetches, trains and asks")
 def test_one_call_fetches_converts_trains_and_asks(copy: Path, hub: FakeHub) -> None:
     weights = load("backbone", copy / "backbones/converted.yaml").weights
     converted = copy / weights

@@ -13,7 +13,7 @@ pytest.importorskip("vllm")
 
 SAMPLES = 64
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow("whole runs of the real workflow, twice to compare them")
 
 
 def run(folder: Path) -> str:

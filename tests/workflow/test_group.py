@@ -28,7 +28,7 @@ from matcg.phantom.world import read
 from matcg.samples import Sample, read_samples, write_samples
 from matcg.train.finetune import finetune
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow("six fine-tunings, and engines that start in processes of their own")
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("ct-brain-state", "us-knee-diseases")

@@ -14,7 +14,9 @@ from repository import fresh_copy, snakemake, start
 
 from matcg.train.lock import read
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(
+    "real fine-tunings one after the other, since one of them is to be killed"
+)
 
 CONFIG = ("--configfile", "tests/configs/small.yaml")
 TRAINED = (*CONFIG, "--until", "finetune")
