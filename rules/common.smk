@@ -21,6 +21,7 @@ from matcg.config.protocol import by_tag
 from matcg.config.published import has_gains
 from matcg.errors import MatcgError
 from matcg.groups import find_groups
+from matcg.models.identity import of_original, with_weights
 from matcg.places import (
     Places,
     experiment_folder,
@@ -76,10 +77,10 @@ PLACES = Places.of(PROJECT)
 CATALOGS = PROJECT.catalogs
 TRAINED = {PLACES.trained[name]: each for name, each in PROJECT.backbones.items()}
 ASKED = {PLACES.asked[name]: each for name, each in PROJECT.backbones.items()}
-BACKBONES = TRAINED | ASKED
+BACKBONES = {name: with_weights(each) for name, each in (TRAINED | ASKED).items()}
 SETTINGS = {name: backbone.canonical() for name, backbone in BACKBONES.items()}
 ORIGINALS = {
-    backbone.weights: backbone.original.identity()
+    with_weights(backbone).weights: of_original(backbone.original)
     for backbone in PROJECT.backbones.values()
     if backbone.original
 }

@@ -16,6 +16,7 @@ from matcg.config.schemas import schemas
 from matcg.config.workflow import Config
 from matcg.config.yaml_file import read_yaml
 from matcg.errors import ConfigError
+from matcg.models.identity import settings
 
 REPO = Path(__file__).parents[2]
 
@@ -227,12 +228,12 @@ def test_source_datasets_have_names_and_links() -> None:
 
 
 def test_weights_are_known_by_content_not_by_place(folder: Path) -> None:
-    before = load("backbone", folder / "backbone.yaml").identity()
+    before = settings(load("backbone", folder / "backbone.yaml"))
     (folder / "weights").rename(folder / "moved")
     (folder / "backbone.yaml").write_text(BACKBONE.replace("weights: weights", "weights: moved"))
-    assert load("backbone", folder / "backbone.yaml").identity() == before
+    assert settings(load("backbone", folder / "backbone.yaml")) == before
     (folder / "moved/config.json").write_text('{"a": 1}')
-    assert load("backbone", folder / "backbone.yaml").identity() != before
+    assert settings(load("backbone", folder / "backbone.yaml")) != before
 
 
 @pytest.mark.parametrize(
@@ -309,7 +310,7 @@ def test_a_recipe_may_need_more_than_its_backbone_and_is_the_same_recipe() -> No
     }
     resources = {"mem_mb": 100, "runtime": 5, "recipes": {"full": {"mem_mb": 900}}}
     large = Backbone.model_validate({**plain, "resources": resources})
-    assert large.identity() == Backbone.model_validate(plain).identity()
+    assert settings(large) == settings(Backbone.model_validate(plain))
     asked = [large.resources.amount("mem_mb", name) for name in ("full", "quick", None)]
     assert asked == [900, 100, 100]
     assert large.resources.amount("runtime", "full") == 5

@@ -27,6 +27,7 @@ from llava_originals import (
 from matcg.config.backbone import Backbone, Original
 from matcg.config.library import load
 from matcg.errors import ConfigError, DataError, ResourceError
+from matcg.models.identity import settings
 from matcg.train import convert as module
 from matcg.train.convert import convert
 from matcg.train.model import last_logits
@@ -347,12 +348,12 @@ def test_identity_is_of_content_and_revision_and_not_of_place(original, tmp_path
     backbone = original()
     moved = tmp_path / "elsewhere"
     shutil.copytree(tmp_path / "original", moved)
-    assert renewed(backbone, Original(weights=str(moved))).identity() == backbone.identity()
+    assert settings(renewed(backbone, Original(weights=str(moved)))) == settings(backbone)
     vision = moved / VIT / "config.json"
     vision.write_text(vision.read_text() + " ")
-    assert renewed(backbone, Original(weights=str(moved))).identity() != backbone.identity()
+    assert settings(renewed(backbone, Original(weights=str(moved)))) != settings(backbone)
     named = [
-        renewed(backbone, Original(weights="org/m", revision=revision, **more)).identity()
+        settings(renewed(backbone, Original(weights="org/m", revision=revision, **more)))
         for revision, more in (
             ("1" * 40, {}),
             ("2" * 40, {}),
@@ -365,7 +366,7 @@ def test_identity_is_of_content_and_revision_and_not_of_place(original, tmp_path
 
 @pytest.mark.parametrize("name", [LLAMA, "tiny-llava"])
 def test_the_identity_of_other_backbones_says_nothing_of_it(name):
-    assert "original" not in load("backbone", ROOT / f"backbones/{name}.yaml").identity()
+    assert "original" not in settings(load("backbone", ROOT / f"backbones/{name}.yaml"))
 
 
 FILES = [

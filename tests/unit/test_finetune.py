@@ -21,7 +21,8 @@ from matcg.config.library import load
 from matcg.devices import lease
 from matcg.errors import DataError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
-from matcg.identity import ABOUT, named, of_backbone, of_recipe
+from matcg.identity import ABOUT, named, of_recipe
+from matcg.models.identity import of_backbone, settings
 from matcg.phantom.world import read
 from matcg.prompts import letter_tokens
 from matcg.samples import LETTERS, read_samples
@@ -154,7 +155,7 @@ def test_everything_is_trained_and_recorded(train, tiny, data, samples, tmp_path
     assert sum(part["all"] for part in sizes.values()) == sum(w.numel() for w in before.values())
     assert record["peak_mb"]["device"] is None
     assert record["peak_mb"]["process"] >= rows[-1]["peak_mb"] > 100
-    assert json.dumps(record["backbone"]) == json.dumps(json.loads(tiny.identity()))
+    assert json.dumps(record["backbone"]) == json.dumps(json.loads(settings(tiny)))
     assert not list(out.glob("*.part"))
 
 
@@ -375,7 +376,7 @@ def test_a_run_and_the_folders_above_it_say_what_they_are(placed, tiny):
     assert out.as_posix().endswith(f"/runs/{record(out)['place']}")
     said = [(folder / ABOUT).read_text() for folder in out.parents[:3]]
     assert recipe().canonical() in said[1]
-    assert tiny.identity() in said[2]
+    assert settings(tiny) in said[2]
 
 
 @pytest.mark.parametrize(

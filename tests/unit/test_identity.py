@@ -9,13 +9,14 @@ import pytest
 from pydantic import BaseModel
 
 from matcg import identity, versions
-from matcg.config import backbone
 from matcg.config.backbone import Backbone, Recipe
 from matcg.config.catalog import Preparation
 from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.mixes import Mix, make_mix
+from matcg.models import identity as of_weights
+from matcg.models.identity import of_asking, of_backbone
 from test_plan import world
 
 TRAINED = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8}
@@ -130,15 +131,15 @@ def test_no_setting_is_forgotten_here() -> None:
 
 def test_a_backbone_is_what_trains_it_and_is_asked_as_what_asks_it_too() -> None:
     first = Backbone(**BACKBONE)
-    trained, asked = identity.of_backbone(first), identity.of_asking(first)
+    trained, asked = of_backbone(first), of_asking(first)
     made = {name: changed(Backbone, name, value) for name, value in (TRAINS | ASKS).items()}
-    of_training = [identity.of_backbone(made[name]) for name in TRAINS]
+    of_training = [of_backbone(made[name]) for name in TRAINS]
     assert len({trained, *of_training}) == 1 + len(TRAINS)
-    assert {identity.of_backbone(made[name]) for name in ASKS} == {trained}
-    assert len({asked, *map(identity.of_asking, made.values())}) == 1 + len(made)
+    assert {of_backbone(made[name]) for name in ASKS} == {trained}
+    assert len({asked, *map(of_asking, made.values())}) == 1 + len(made)
     for setting in NEITHER.items():
         same = changed(Backbone, *setting)
-        assert (identity.of_backbone(same), identity.of_asking(same)) == (trained, asked)
+        assert (of_backbone(same), of_asking(same)) == (trained, asked)
 
 
 TEXT = """\
@@ -153,13 +154,13 @@ recipes: {full: {learning_rate: 0.001, epochs: 1, batch_size: 8}}
 def test_a_backbone_is_the_same_wherever_its_file_and_weights_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backbone, "SMALL_WEIGHTS", 1_000_000)
+    monkeypatch.setattr(of_weights, "SMALL_WEIGHTS", 1_000_000)
 
     def found(folder: str, name: str, weights: bytes) -> str:
         (tmp_path / folder / "weights").mkdir(parents=True)
         (tmp_path / folder / "weights/model.safetensors").write_bytes(weights)
         (tmp_path / folder / name).write_text(TEXT)
-        return identity.of_backbone(load("backbone", tmp_path / folder / name))
+        return of_backbone(load("backbone", tmp_path / folder / name))
 
     first = found("a", "tiny.yaml", b"first")
     assert found("b", "again.yaml", b"first") == first
@@ -243,8 +244,8 @@ DIGESTS: dict[str, Callable[[], str]] = {
     "PREPARE": lambda: identity.of_subset(Preparation(**PREPARATION)),
     "MIX": lambda: identity.of_mix(MIX, PARTS, TARGETS),
     "FINETUNE": lambda: identity.of_recipe(Recipe(**RECIPE)),
-    "PREDICT": lambda: identity.of_asking(Backbone(**BACKBONE)),
-    "": lambda: identity.of_backbone(Backbone(**BACKBONE)),
+    "PREDICT": lambda: of_asking(Backbone(**BACKBONE)),
+    "": lambda: of_backbone(Backbone(**BACKBONE)),
 }
 
 

@@ -22,6 +22,7 @@ from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine as Settings
 from matcg.evaluate import engine as engines
 from matcg.evaluate.asking import make_asks
+from matcg.models.identity import with_weights
 from matcg.train.convert import convert
 from matcg.train.model import last_logits, weight_names
 from sibling_fixtures import Siblings, questions, siblings, start
@@ -123,7 +124,7 @@ def planned(copy: Path, hub: FakeHub) -> set[str]:
 
 @pytest.mark.slow("six calls of the real workflow, which fetches, trains and asks")
 def test_one_call_fetches_converts_trains_and_asks(copy: Path, hub: FakeHub) -> None:
-    weights = load("backbone", copy / "backbones/converted.yaml").weights
+    weights = with_weights(load("backbone", copy / "backbones/converted.yaml")).weights
     converted = copy / weights
     status, said = call(copy, weights, endpoint="http://127.0.0.1:9")
     assert status != 0

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from workspace import REPO, Workspace
 
-from matcg import identity
 from matcg.config.backbone import Backbone
+from matcg.models.identity import of_backbone, with_weights
 
 DONE = "Nothing to be done"
 Edit = tuple[str, str, str]
@@ -212,8 +212,8 @@ def test_nothing_is_ancient_but_converted_weights_whose_identity_is_in_their_pat
     # What could hide behind it is in names: converted weights, script and version of both steps.
     first = Backbone(**CONVERTED, original={"weights": "org/a", "revision": "1"})
     other = Backbone(**CONVERTED, original={"weights": "org/a", "revision": "2"})
-    assert identity.of_backbone(first) != identity.of_backbone(other)
-    assert first.original.folder("made") != other.original.folder("made")
+    assert of_backbone(first) != of_backbone(other)
+    assert with_weights(first).weights != with_weights(other).weights
 
 
 def test_a_folder_of_the_layout_without_digests_is_left_alone(

@@ -109,13 +109,14 @@ STEPS = {
     "train/finetune.py": """
         from matcg import versions
         from matcg.identity import digest
+        from matcg.models.identity import settings
 
         def finetune(mix, data, backbone, recipe, seed, out, threads, store, minutes, nodes):
             from pathlib import Path
             assert store == out / "unfinished" and minutes > 0 and nodes == 1
             assert Path(backbone.weights).is_dir() and data.is_dir() and threads >= 1
             (out / "weights").mkdir(parents=True, exist_ok=True)
-            known = (recipe.canonical(), seed, backbone.identity(), mix.read_text())
+            known = (recipe.canonical(), seed, settings(backbone), mix.read_text())
             (out / "weights/w").write_text(digest(versions.FINETUNE, *known))
             (out / "metrics.jsonl").write_text(mix.read_text())
             (out / "provenance.json").write_text("{}")
@@ -126,6 +127,7 @@ STEPS = {
         from dataclasses import dataclass
         from matcg import versions
         from matcg.identity import digest
+        from matcg.models.identity import settings
 
         @dataclass
         class Group:
@@ -142,7 +144,7 @@ STEPS = {
             for run, weights in group.runs.items():
                 assert weights.is_dir() and (run == "baseline" or run in str(weights))
                 known = (weights / "w").read_text() if run != "baseline" else ""
-                known = (known, group.backbone.identity(), group.backbone.asked())
+                known = (known, settings(group.backbone), group.backbone.asked())
                 for sheet in group.asked[run]:
                     shown = sheet.pool.read_text() if sheet.pool else ""
                     told = (sheet.protocol.identity(), sheet.draw, sheet.test.read_text(), shown)

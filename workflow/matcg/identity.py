@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg import versions
-from matcg.config.backbone import Backbone, Recipe
+from matcg.config.backbone import Recipe
 from matcg.config.catalog import Preparation
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
@@ -59,17 +59,6 @@ def of_mix(mix: Mix, parts: Mapping[str, str], targets: Mapping[str, str]) -> st
 def of_recipe(recipe: Recipe) -> str:
     """Return what decides how a run is trained, the version of the code that does it included."""
     return digest(versions.FINETUNE, script("finetune"), recipe.canonical())
-
-
-def of_backbone(backbone: Backbone) -> str:
-    """Return what decides a backbone that is trained: weights, prompt, type, picture."""
-    return digest(backbone.identity())
-
-
-def of_asking(backbone: Backbone) -> str:
-    """Return what decides how a backbone and its runs answer, besides weights and questions."""
-    known = (backbone.identity(), backbone.asked())
-    return digest(versions.PREDICT, script("predict"), *known)
 
 
 def of_questions(target: str, protocol: Protocol) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from matcg import identity
 from matcg.config.project import Project
 from matcg.mixes import Mix
+from matcg.models.identity import of_asking, of_backbone
 from matcg.plan import Evaluation, Names, Plan, Run
 
 RESULTS = "results"
@@ -33,8 +34,8 @@ class Places:
         each = project.backbones.values()
         return cls(
             Names(project),
-            {b.name: identity.named(b.name, identity.of_backbone(b)) for b in each},
-            {b.name: identity.named(b.name, identity.of_asking(b)) for b in each},
+            {b.name: identity.named(b.name, of_backbone(b)) for b in each},
+            {b.name: identity.named(b.name, of_asking(b)) for b in each},
         )
 
     def subset(self, catalog: str, name: str) -> str:

@@ -1,21 +1,16 @@
 """Backbones: weights, how they are asked, recipes of fine-tuning, and what their jobs need."""
 
-import hashlib
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, model_validator
 
-from matcg import versions
 from matcg.config.base import Float, Fraction, Model, Name, Natural, Positive, Text
 from matcg.errors import nearest
 
 # Keys of a backbone that matter when it is asked, and to no training.
 ASKING = {"turn_end", "several_images", "engine"}
 CONVERTED = "results/converted"  # where the rule `convert` writes
-SMALL_WEIGHTS = 64_000_000  # bytes up to which weights are digested whole
-BLOCKS, BLOCK = 32, 4096  # blocks, and bytes of each, that stand for a larger file
 
 
 class Image(Model):
@@ -118,22 +113,6 @@ class Original(Model):
         default=None, description="commit of the tower; needed for a hub name"
     )
 
-    def folder(self, backbone: str) -> str:
-        """Return where its weights as another class are, under a name that others would not have.
-
-        What was trained on them can so be older than they are: who removes them may make them anew.
-        """
-        digest = hashlib.sha256(self.identity().encode()).hexdigest()
-        return f"{CONVERTED}/{backbone}/{digest[:8]}"
-
-    def identity(self) -> str:
-        """Return what decides the weights made of it, wherever its files lie."""
-        parts = [(self.weights, self.revision)]
-        if self.tower:
-            parts.append((self.tower, self.tower_revision))
-        known = [digest_tree(Path(name)) or f"{name}@{revision}" for name, revision in parts]
-        return " ".join([f"llava.{versions.CONVERT}", *known])
-
 
 class Backbone(Model):
     """A base model: its weights, how it is asked, its recipes."""
@@ -173,8 +152,6 @@ class Backbone(Model):
     recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
     resources: Resources = Field(default=Resources())
 
-    _digest: str = ""
-
     @model_validator(mode="after")
     def _one_source(self) -> "Backbone":
         if not self.weights and not self.original:
@@ -200,57 +177,3 @@ class Backbone(Model):
     def asked(self) -> str:
         """Return canonical JSON of what decides how it is asked, and that training does not see."""
         return json.dumps({key: getattr(self, key) for key in sorted(ASKING)})
-
-    def identity(self) -> str:
-        """Return canonical JSON of what decides a fine-tuned model, wherever its files lie."""
-        if not self._digest:
-            folder = Path(self.weights)
-            if self.original:
-                found = self.original.identity()
-            else:
-                found = digest_weights(folder) if folder.is_dir() else ""
-            self._digest = found or f"{self.weights}@{self.revision}"
-        hidden = {"architecture", "description", "original", "recipes", "resources", "weights"}
-        hidden |= ASKING
-        return json.dumps(
-            {**json.loads(self.canonical(hidden)), "weights": self._digest},
-            sort_keys=True,
-            separators=(",", ":"),
-        )
-
-
-def digest_tree(folder: Path) -> str:
-    """Return a digest of a folder of weights and of those in it; "" where there is no folder."""
-    if not folder.is_dir():
-        return ""
-    inner = sorted(path.parent for path in folder.glob("*/**/config.json"))
-    return ".".join(digest_weights(each) for each in (folder, *inner))
-
-
-def digest_weights(folder: Path) -> str:
-    """Return a digest of a weights folder: of all bytes where they are few, else of samples.
-
-    Weights that were trained on differ nearly everywhere, so that samples tell them from others of
-    the same size; the workflow is read too often for all bytes.
-    """
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
-    whole = sum(path.stat().st_size for path in files) <= SMALL_WEIGHTS
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.name} {path.stat().st_size} ".encode())
-        if whole or path.suffix == ".json":
-            digest.update(path.read_bytes())
-        else:
-            digest.update(sampled(path))
-    return digest.hexdigest()
-
-
-def sampled(path: Path) -> bytes:
-    """Return some blocks of a file, evenly spaced from its first to its last bytes."""
-    last = max(0, path.stat().st_size - BLOCK)
-    blocks = []
-    with path.open("rb") as stream:
-        for number in range(BLOCKS):
-            stream.seek(last * number // (BLOCKS - 1))
-            blocks.append(stream.read(BLOCK))
-    return b"".join(blocks)

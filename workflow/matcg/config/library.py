@@ -126,8 +126,7 @@ def _located(backbone: Backbone, path: Path) -> Backbone:
         places["tower"] = _source(
             path, "original.tower_", "tower", original.tower, original.tower_revision
         )
-    found = original.model_copy(update=places)
-    return backbone.model_copy(update={"original": found, "weights": found.folder(backbone.name)})
+    return backbone.model_copy(update={"original": original.model_copy(update=places)})
 
 
 def _source(path: Path, block: str, key: str, name: str, revision: str | None) -> str:

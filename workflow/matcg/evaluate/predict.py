@@ -29,6 +29,7 @@ from matcg.evaluate.asking import Ask, make_asks, tabulate
 from matcg.evaluate.engine import Engine, Reply, prepare, start
 from matcg.evaluate.sheets import Sheet, weights_digest
 from matcg.evaluate.store import Store, digest_of_answers
+from matcg.models.identity import settings
 from matcg.plan import BASELINE
 from matcg.provenance import begin, describe, device_name
 from matcg.samples import Sample, read_samples
@@ -232,7 +233,7 @@ def predict(group: Group, out: Path) -> None:
 def describe_folders(group: Group) -> None:
     """Say in the folders of answers what their names stand for."""
     backbone, folder = group.backbone, group.store.folder
-    asked = f"backbone {backbone.identity()} asked with {backbone.asked()}"
+    asked = f"backbone {settings(backbone)} asked with {backbone.asked()}"
     identity.describe(folder, f"Answers of {asked}, version {versions.PREDICT}")
     for run in group.runs:
         if run != BASELINE:

@@ -9,6 +9,7 @@ from pathlib import Path
 from matcg import told, versions
 from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol, by_tag
+from matcg.models.identity import settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +80,5 @@ def read_asked(
 def weights_digest(run: str, weights: Path, backbone: Backbone) -> str:
     """Return what a run's answers depend on besides the questions: weights and who is asked."""
     files = sorted([*weights.glob("*.safetensors"), *weights.glob("adapter_config.json")])
-    known = [versions.PREDICT, run, backbone.identity(), backbone.asked()]
+    known = [versions.PREDICT, run, settings(backbone), backbone.asked()]
     return json.dumps([*known, *(digest_of(file) for file in files)])

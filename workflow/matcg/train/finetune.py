@@ -18,6 +18,7 @@ from transformers.utils import logging
 
 from matcg import devices, identity, told, versions
 from matcg.config.backbone import Backbone, Recipe
+from matcg.models.identity import of_backbone, settings
 from matcg.prompts import letter_tokens
 from matcg.provenance import begin, describe, device_name
 from matcg.samples import LETTERS, label_of
@@ -79,7 +80,7 @@ def run_digest(tasks: Sequence[Task], backbone: Backbone, recipe: Recipe, seed: 
 
     Not of `resources`: a try that ran out of memory goes on with a smaller micro-batch.
     """
-    known = [FORMAT, versions.FINETUNE, backbone.identity(), recipe.canonical(), seed]
+    known = [FORMAT, versions.FINETUNE, settings(backbone), recipe.canonical(), seed]
     digest = hashlib.sha256(json.dumps(known).encode())
     for task in tasks:
         sample = task.sample
@@ -141,7 +142,7 @@ def finetune(
 def _check_place(out: Path, mix: Path, backbone: Backbone, recipe: Recipe, seed: int) -> None:
     """Refuse to write a run where the plan means another."""
     names = out.absolute().parts[-4:]
-    identity.require(out, names[0], identity.of_backbone(backbone), "the backbone has the digest")
+    identity.require(out, names[0], of_backbone(backbone), "the backbone has the digest")
     identity.require(out, names[1], identity.of_recipe(recipe), "the recipe has the digest")
     place = "/".join([*names[:2], mix.stem, f"seed{seed}"])
     told.check_place(out, out, place)
@@ -151,7 +152,7 @@ def _describe(out: Path, mix: Path, backbone: Backbone, recipe: Recipe) -> None:
     """Say in the folders above a run what their names stand for."""
     label = told.mix_label(mix)
     known = {name: label.get(name) for name in ("mix", "parts", "seed", "labels", "targets")}
-    lines = (f"mix {known}", f"recipe {recipe.canonical()}", f"backbone {backbone.identity()}")
+    lines = (f"mix {known}", f"recipe {recipe.canonical()}", f"backbone {settings(backbone)}")
     for folder, line in zip(out.parents, lines, strict=False):
         identity.describe(folder, f"Runs of {line}")
 
@@ -236,7 +237,7 @@ def _write(
     attempt.finish(job.out)
     record = describe(
         step="finetune",
-        backbone=json.loads(job.backbone.identity()),
+        backbone=json.loads(settings(job.backbone)),
         recipe=job.recipe.model_dump(mode="json"),
         seed=job.seed,
         seeds=seeds_of(job.seed, job.recipe.epochs),

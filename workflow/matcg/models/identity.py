@@ -1,0 +1,105 @@
+"""What decides a backbone: a digest of its weights, with the settings that training or asking sees.
+
+Weights are known by their content where they are a folder, by name and revision where they are on
+the hub, and by the checkpoint they are made of where a rule converts them.
+"""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+
+from matcg import versions
+from matcg.config.backbone import ASKING, CONVERTED, Backbone, Original
+from matcg.identity import digest, script
+
+SMALL_WEIGHTS = 64_000_000  # bytes up to which weights are digested whole
+BLOCKS, BLOCK = 32, 4096  # blocks, and bytes of each, that stand for a larger file
+
+
+def of_backbone(backbone: Backbone) -> str:
+    """Return what decides a backbone that is trained: weights, prompt, type, picture."""
+    return digest(settings(backbone))
+
+
+def of_asking(backbone: Backbone) -> str:
+    """Return what decides how a backbone and its runs answer, besides weights and questions."""
+    return digest(versions.PREDICT, script("predict"), settings(backbone), backbone.asked())
+
+
+def settings(backbone: Backbone) -> str:
+    """Return canonical JSON of what decides a fine-tuned model, wherever its files lie."""
+    hidden = {"architecture", "description", "original", "recipes", "resources", "weights"}
+    known = json.loads(backbone.canonical(hidden | ASKING))
+    return json.dumps(
+        known | {"weights": _weights(backbone)}, sort_keys=True, separators=(",", ":")
+    )
+
+
+def of_original(original: Original) -> str:
+    """Return what decides the weights made of a checkpoint, wherever its files lie."""
+    parts = [(original.weights, original.revision)]
+    if original.tower:
+        parts.append((original.tower, original.tower_revision))
+    known = [_tree(Path(name)) or f"{name}@{revision}" for name, revision in parts]
+    return " ".join([f"llava.{versions.CONVERT}", *known])
+
+
+def with_weights(backbone: Backbone) -> Backbone:
+    """Return the backbone with the folder of its weights where a rule makes these.
+
+    Its name is one that other weights would not have. What was trained on them can so be older than
+    they are: who removes them may make them anew.
+    """
+    if not backbone.original:
+        return backbone
+    found = hashlib.sha256(of_original(backbone.original).encode()).hexdigest()
+    return backbone.model_copy(update={"weights": f"{CONVERTED}/{backbone.name}/{found[:8]}"})
+
+
+def _weights(backbone: Backbone) -> str:
+    if backbone.original:
+        return of_original(backbone.original)
+    folder = Path(backbone.weights)
+    return _folder(folder) if folder.is_dir() else f"{backbone.weights}@{backbone.revision}"
+
+
+def _tree(folder: Path) -> str:
+    """Return a digest of a folder of weights and of those in it; "" where there is no folder."""
+    if not folder.is_dir():
+        return ""
+    inner = sorted(path.parent for path in folder.glob("*/**/config.json"))
+    return ".".join(_folder(each) for each in (folder, *inner))
+
+
+def _folder(folder: Path) -> str:
+    """Return a digest of a weights folder: of all bytes where they are few, else of samples.
+
+    Weights that were trained on differ nearly everywhere, so that samples tell them from others of
+    the same size; the workflow is read too often for all bytes.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
+    stats = [path.stat() for path in files]
+    return _files(tuple((p, s.st_size, s.st_mtime_ns) for p, s in zip(files, stats, strict=True)))
+
+
+@cache
+def _files(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Return a digest of files with their sizes and times, which tell whether one has changed."""
+    whole = sum(size for _, size, _ in files) <= SMALL_WEIGHTS
+    found = hashlib.sha256()
+    for path, size, _ in files:
+        found.update(f"{path.name} {size} ".encode())
+        found.update(path.read_bytes() if whole or path.suffix == ".json" else _sampled(path, size))
+    return found.hexdigest()
+
+
+def _sampled(path: Path, size: int) -> bytes:
+    """Return some blocks of a file, evenly spaced from its first to its last bytes."""
+    last = max(0, size - BLOCK)
+    blocks = []
+    with path.open("rb") as stream:
+        for number in range(BLOCKS):
+            stream.seek(last * number // (BLOCKS - 1))
+            blocks.append(stream.read(BLOCK))
+    return b"".join(blocks)
