@@ -112,6 +112,12 @@ def test_a_label_of_large_groups_still_gives_one_to_the_test():
     assert len(chosen(rows, 0.1, 0)) == 10
 
 
+@pytest.mark.parametrize(("fraction", "tested"), [(0.3, 10), (0.32, 20)])
+def test_a_group_is_tested_where_more_than_half_of_it_is_wanted(fraction, tested):
+    rows = [(f"s-{i}", "a", str(i), f"g{i // 10}") for i in range(50)]
+    assert len(chosen(rows, fraction, 0)) == tested
+
+
 def test_shares_are_kept_with_groups_of_several_labels():
     chance = random.Random(0)
     rows = [(f"s-{i}", chance.choice(LABELS), str(i), f"p{i // 5}") for i in range(2000)]

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, norm
 from scipy.stats import t as student
 
 from matcg import statistics
@@ -368,13 +368,17 @@ def test_an_interval_by_analysis_of_variance_covers_the_true_mean(n_targets):
     assert 0.95 - margin(0.95, trials) <= covered <= 0.98 + margin(0.98, trials)
 
 
-def test_interval_over_targets_does_not_count_the_noise_of_questions_twice():
-    """Without it the width is that of the targets' means alone: t times their standard error."""
+@pytest.mark.parametrize(("n_targets", "sd"), [(8, 0.2), (25, 0.1)])
+def test_interval_over_targets_counts_few_targets_in_full_and_noise_of_questions_once(
+    n_targets, sd
+):
+    """The width is that of the targets' means alone: t times their standard error."""
     rng = np.random.default_rng(31)
-    scores = [np.where(rng.random(100) < 0.6 + gain, 1.0, -1.0) for gain in rng.normal(0, 0.1, 25)]
-    means = [target.mean() for target in scores]
-    half = 2.0639 * np.std(means, ddof=1) / 5
+    gains = norm.ppf((np.arange(n_targets) + 0.5) / n_targets, scale=sd)
+    scores = [np.where(rng.random(100) < 0.6 + gain, 1.0, -1.0) for gain in gains]
+    error = np.std([target.mean() for target in scores], ddof=1) / math.sqrt(n_targets)
     found = statistics.mean_over_targets(scores, seed=0)
+    half = student.ppf(0.975, n_targets - 1) * error
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)
 
 
