@@ -17,7 +17,6 @@ from matcg.config import project
 from matcg.config.catalog import read_sources
 from matcg.config.library import Library
 from matcg.config.project import find_origins, load_project
-from matcg.config.protocol import by_tag
 from matcg.config.published import has_gains
 from matcg.errors import MatcgError
 from matcg.groups import find_groups
@@ -30,9 +29,10 @@ from matcg.places import (
     point_to,
     report_as_linked,
 )
-from matcg.plan import BASELINE, make_plan, tag_of
+from matcg.plan import make_plan
 from matcg.plan_tables import digest as plan_digest
 from matcg.plan_tables import read_tests, render, summarise
+from matcg.records import BASELINE, tag_of
 from matcg.unused import older_layout
 
 PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml"))
@@ -88,7 +88,6 @@ DECLARED = {experiment.name: experiment for experiment in PROJECT.experiments}
 SHOW_MISSING = PROJECT.config.missing == "show"
 MIXES = {mix.name: mix for mix in PLAN.mixes}
 SUBSETS = {(c, PLACES.names.subset(c, name)): name for c, name in PLAN.subsets}
-TAGGED = by_tag(PROJECT.protocols.values())
 RECIPES = {
     (PLACES.trained[name], PLACES.names.recipe(name, recipe)): settings.canonical()
     for name, backbone in PROJECT.backbones.items()
@@ -271,17 +270,17 @@ def group_weights(wildcards):
 
 def group_data(wildcards):
     """Return the questions that a group is asked, and the samples that examples come from."""
-    asked = {(e.catalog, e.target, tag_of(e.asked)) for e in chain(*group_runs(wildcards).values())}
-    shown = {place[:2] for place in asked if TAGGED[place[2]][0].shots}
-    questions = {file for c, name, _ in asked for file in samples(c, [name], "test")}
-    return sorted(questions | {file for c, name in shown for file in samples(c, [name], "train")})
+    asked = set(chain(*group_runs(wildcards).values()))
+    shown = [each for each in asked if PROJECT.protocols[each.protocol].shots]
+    sides = [("test", each) for each in asked] + [("train", each) for each in shown]
+    return sorted({file for side, e in sides for file in samples(e.catalog, [e.target], side)})
 
 
 def protocols(wildcards):
     """Return the protocols that a group is asked by, as JSON."""
-    tags = {tag_of(each.asked) for each in chain(*group_runs(wildcards).values())}
-    used = {TAGGED[tag][0] for tag in tags}
-    return json.dumps({p.name: json.loads(p.identity()) for p in used}, sort_keys=True)
+    used = {each.protocol for each in chain(*group_runs(wildcards).values())}
+    told = {name: json.loads(PROJECT.protocols[name].identity()) for name in used}
+    return json.dumps(told, sort_keys=True)
 
 
 @cache

@@ -140,7 +140,7 @@ def make(folder: Path) -> None:
     """Write backbone, samples and mix."""
     from matcg.config.library import load
     from matcg.data.mix import make_mix
-    from matcg.mixes import make_mix as planned
+    from matcg.mixes import planned_mix
     from matcg.samples import write_samples
 
     told = read(folder / "told.json")
@@ -150,7 +150,7 @@ def make(folder: Path) -> None:
     (folder / "backbone.json").write_text(backbone.model_dump_json())
     n = told["batch"] * (told["warm"] + told["steps"])
     write_samples(folder / "data/made-up/train.parquet", samples(n, backbone.image.size))
-    mix = planned("made-up", {"made-up": n}, 0)
+    mix = planned_mix("made-up", {"made-up": n}, 0)
     make_mix(mix, {"made-up": folder / "data/made-up"}, (), n, folder / "mix.parquet")
     told |= counted(folder, backbone)
     (folder / "told.json").write_text(json.dumps(told))

@@ -135,7 +135,7 @@ def write(name: str, samples: int, workers: int) -> None:
     """Do what `make` says; a process of its own keeps torch out of the one that measures."""
     from matcg.config.library import load
     from matcg.data.mix import make_mix
-    from matcg.mixes import make_mix as planned
+    from matcg.mixes import planned_mix
     from matcg.phantom.world import read
     from matcg.samples import write_samples
 
@@ -146,7 +146,7 @@ def write(name: str, samples: int, workers: int) -> None:
         drawn = read(catalog.subset(subset), {"seed": 0}, "train", n)
         write_samples(folder / "data" / subset / "train.parquet", drawn)
     folders = {subset: folder / "data" / subset for subset in SUBSETS}
-    make_mix(planned("phantom", parts, 0), folders, (), samples, folder / "mix.parquet")
+    make_mix(planned_mix("phantom", parts, 0), folders, (), samples, folder / "mix.parquet")
     write_rows(folder, workers)
 
 

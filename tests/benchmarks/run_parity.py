@@ -23,9 +23,7 @@ from matcg.config.workflow import Engine as Settings
 from matcg.evaluate.adapters import rank_of
 from matcg.evaluate.asking import Ask, make_asks
 from matcg.evaluate.engine import Engine, Reply, start
-from matcg.plan import BASELINE, run_of
-from matcg.report.answers import read_places, read_runs
-from matcg.report.origins import read_folders
+from matcg.records import BASELINE, read_folders, read_places, read_runs, run_of
 from matcg.samples import read_samples
 
 ROOT = Path(__file__).parents[2]

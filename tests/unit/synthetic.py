@@ -18,8 +18,9 @@ from matcg.config.protocol import Protocol
 from matcg.data import audit
 from matcg.data.leaks import write_leaks
 from matcg.evaluate.asking import SCHEMA
+from matcg.records import read_places, read_plan, tags
 from matcg.report import html
-from matcg.report.answers import read_answers, read_places, read_plan
+from matcg.report.answers import read_answers
 from matcg.report.study import Study
 from matcg.report.tables import compare
 from matcg.samples import Sample, labelled, write_samples
@@ -130,7 +131,7 @@ def write_plan(results: Path, world: World, rows: list[dict[str, str]]) -> None:
             results / "answers" / answers_place(world, row, tag),
         )
         for protocol, row in product(world.protocols, rows)
-        for tag in protocol.tags
+        for tag in tags(protocol)
     ]
     head = ("backbone", "catalog", "target", "run", "path")
     write_table(folder / "evaluations.tsv", head, asked)
@@ -171,7 +172,7 @@ def plan_rows(world: World) -> list[dict[str, str]]:
     Its first protocol, of one draw, is that of the comparison.
     """
     own = ("control", world.own_controls)
-    (tag,) = world.protocols[0].tags
+    (tag,) = tags(world.protocols[0])
     rows = [
         _plan_row(backbone, target, arm, rule, size, seed, number)
         for backbone, target, arm in product(world.backbones, world.targets, world.accuracy)
@@ -220,7 +221,7 @@ def write_answers(results: Path, world: World, row: dict[str, str]) -> None:
     """Write a run's answers, a file a protocol, with the accuracy of its arm."""
     for protocol in world.protocols:
         accuracy = world.accuracies.get(protocol.name, world.accuracy)[row["arm"]]
-        for tag in protocol.tags:
+        for tag in tags(protocol):
             place = answers_place(world, row, tag)
             table = _answers(world, row["target"], row["run"] + tag, accuracy, protocol)
             told = {"place": place, "trained": TRAINED * bool(row["mix"]), "record": row["arm"]}
@@ -356,7 +357,7 @@ def write_page(results: Path, name: str = "report.html", **options: Any) -> Path
 
 def study_of(results: Path) -> Study:
     """Return the planned rows of the experiment with their answers."""
-    rows = read_plan(results / PLAN / "experiments.tsv", "demo")
+    rows = read_plan(results / PLAN, "demo")
     return Study(rows, read_answers(read_places(results / PLAN), rows))
 
 

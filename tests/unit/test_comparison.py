@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from matcg import statistics
-from matcg.report.answers import Answers, PlanRow
+from matcg.records import PlanRow
+from matcg.report.answers import Answers
 from matcg.report.comparison import Claims, comparison_rows
 from matcg.report.origins import Origins
 from matcg.report.study import Study
@@ -33,6 +34,7 @@ def row(arm, seed=0, draw=0, target="t", rule="r", combination="a + b"):
         arm=arm,
         mix="",
         run=run,
+        asked=run,
         draw=draw,
     )
 

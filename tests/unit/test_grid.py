@@ -229,6 +229,7 @@ def plan(folder, rows, mixes):
         line = dict.fromkeys(PLAN_COLUMNS, "")
         line |= {"experiment": "e", "target": target, "rule": rule, "combination": combination}
         line |= {"arm": arm, "mix": mix, "run": mix or "baseline", "seed": "0", "n_train": "9"}
+        line |= {"mixed_in": "0", "draw": "0"}
         lines.append({**line, **(more[0] if more else {})})
     write_tsv(folder / "experiments.tsv", PLAN_COLUMNS, lines)
     parts = [{"mix": mix, "subset": name} for mix, names in mixes.items() for name in names]

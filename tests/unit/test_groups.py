@@ -6,7 +6,7 @@ import pytest
 
 from matcg.groups import find_groups, group_runs
 from matcg.identity import named, plain
-from matcg.plan import make_plan, run_of, tag_of
+from matcg.plan import make_plan
 from test_plan import PROTOCOLS, project
 
 RUNS = [f"full/mix-{n}/seed{n % 3}" for n in range(500)]
@@ -78,11 +78,3 @@ def test_a_group_s_name_ends_in_a_digest_and_has_the_recipes_name_without_its_ow
     assert list(group_runs(keys, 4)) == ["full+all"]
     ((_, name),) = find_groups(make_plan(project()), 100)
     assert plain(name) == "full+all" != name
-
-
-def test_a_name_says_run_and_protocol():
-    assert (run_of("full/m/seed0@two-shot.1"), tag_of("full/m/seed0@two-shot.1")) == (
-        "full/m/seed0",
-        "@two-shot.1",
-    )
-    assert (run_of("baseline"), tag_of("baseline")) == ("baseline", "")

@@ -14,9 +14,10 @@ from matcg.config.catalog import Preparation
 from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.mixes import Mix, make_mix
+from matcg.mixes import planned_mix
 from matcg.models import identity as of_weights
 from matcg.models.identity import of_asking, of_backbone
+from matcg.records import Mix
 from test_plan import world
 
 TRAINED = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8}
@@ -195,7 +196,7 @@ def test_questions_are_those_of_their_samples() -> None:
     assert identity.of_questions("0123abcd", protocol) != identity.of_questions("0", protocol)
 
 
-MIX = make_mix("world", {"a": 3, "b": 4}, 0)
+MIX = planned_mix("world", {"a": 3, "b": 4}, 0)
 PARTS, TARGETS = {"a": "00000001", "b": "00000002"}, {"t": "00000003"}
 
 

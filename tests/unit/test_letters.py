@@ -8,7 +8,8 @@ import pytest
 
 from matcg.errors import DataError
 from matcg.evaluate.asking import SCHEMA
-from matcg.report.answers import NO_ORDER, Answers, PlanRow, read_answers
+from matcg.records import PlanRow
+from matcg.report.answers import NO_ORDER, Answers, read_answers
 from matcg.report.letter_figures import calibration_figure, letters_figure
 from matcg.report.letters import calibration_rows, letter_rows, order_rows
 from matcg.report.study import Study
@@ -19,7 +20,8 @@ def row(arm="cg", target="t", run="full/m/seed0"):
     trained = run != "baseline"
     return PlanRow(
         *("demo", "cat", target, "rule" if arm == "cg" else "", "", arm, "tiny"),
-        *("full" if trained else "", 0 if trained else None, "m", run, 600 if trained else 0),
+        *("full", 0, "m", run, 600 if trained else 0),
+        asked=run,
     )
 
 

@@ -11,7 +11,7 @@ from data_makers import folder, sample
 from matcg.data.mix import make_mix
 from matcg.errors import DataError
 from matcg.identity import named, of_mix
-from matcg.mixes import Mix
+from matcg.records import Mix
 from matcg.samples import label_of
 
 DIGESTS = {"a": "aaaa0000", "b": "bbbb0000", "t": "cccc0000"}

@@ -20,7 +20,8 @@ from matcg.config.published import Printed
 from matcg.places import Places
 from matcg.plan import Names, make_plan
 from matcg.plan_tables import render
-from matcg.report.answers import read_answers, read_places, read_plan
+from matcg.records import read_excluded, read_places, read_plan, tags
+from matcg.report.answers import read_answers
 from matcg.report.beside import beside_rows
 from matcg.report.paper import Paper, write
 from matcg.report.render import Row
@@ -48,7 +49,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def paper(results: Path, *printed: Printed, **layout: object) -> Paper:
     asked = Layout.model_validate({"columns": COLUMNS, **layout})
-    return Paper(printed, asked, "Why?", catalog(), results / PLAN / "excluded.tsv")
+    return Paper(printed, asked, "Why?", catalog(), read_excluded(results / PLAN, "demo"))
 
 
 def written(
@@ -163,12 +164,12 @@ def test_a_condition_is_the_same_runs_asked_by_its_protocol(tmp_path: Path) -> N
     shots = Protocol(name="two-shot", shots=2, draws=3)
     letters = Protocol(name="letters")
     make(tmp_path, World(targets=(TARGET,), rules=(RULE,), protocols=(letters, shots)))
-    rows = read_plan(tmp_path / PLAN / "experiments.tsv", "demo")
+    rows = read_plan(tmp_path / PLAN, "demo")
     rows += [
         replace(row, arm=f"{row.arm}-shots", asked=f"{row.run}{tag}", draw=draw)
         for row in rows
         if row.arm in ("baseline", "cg")
-        for draw, tag in enumerate(shots.tags)
+        for draw, tag in enumerate(tags(shots))
     ]
     study = Study(rows, read_answers(read_places(tmp_path / PLAN), rows))
     printed = [
@@ -267,9 +268,9 @@ def test_every_figure_that_the_paper_prints_has_its_place(tmp_path: Path) -> Non
     for name, text in render(make_plan(project), places).items():
         (tmp_path / name).write_text(text)
     for experiment in project.experiments:
-        planned = read_plan(tmp_path / "experiments.tsv", experiment.name)
+        planned = read_plan(tmp_path, experiment.name)
         printed = project.published.get(experiment.name, ())
-        asked = Paper(printed, experiment.layout, excluded=tmp_path / "excluded.tsv")
+        asked = Paper(printed, experiment.layout, excluded=read_excluded(tmp_path, experiment.name))
         rows, _ = written(Study([], {}, planned=planned), asked, tmp_path / experiment.name)
         shown = [
             round(100 * float(value), 4)

@@ -9,7 +9,8 @@ from matcg.config.project import Project
 from matcg.groups import find_groups
 from matcg.identity import digest_in, plain
 from matcg.places import Places, needed, plan_name, point_to, report_as_linked
-from matcg.plan import Evaluation, Plan, make_plan
+from matcg.plan import Plan, make_plan
+from matcg.records import Evaluation
 from test_plan import PROTOCOLS, backbone, project
 
 

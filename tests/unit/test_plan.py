@@ -19,10 +19,11 @@ from matcg.config.protocol import Protocol
 from matcg.config.rule import Rule
 from matcg.config.workflow import Config
 from matcg.errors import ConfigError, MatcgError
-from matcg.mixes import Mix, make_mix, spread
+from matcg.mixes import planned_mix, spread
 from matcg.places import Places
 from matcg.plan import Names, Plan, make_plan
 from matcg.plan_tables import digest, render
+from matcg.records import Mix
 
 MODALITIES, AREAS, TASKS = (
     ("ct", "mri", "us"),
@@ -259,10 +260,10 @@ def test_what_a_source_has_not_the_others_give() -> None:
 
 
 def test_a_slug_says_what_it_holds_and_stays_short() -> None:
-    mix = make_mix("world", {"b": 1, "a": 2}, 0)
+    mix = planned_mix("world", {"b": 1, "a": 2}, 0)
     assert mix.id.startswith("a.2+b.1-s0-")
-    assert make_mix("world", {"b": 1, "a": 2}, 0, "shuffled").id != mix.id
-    long = make_mix("world", {f"subset-number-{n}": 5 for n in range(36)}, 0)
+    assert planned_mix("world", {"b": 1, "a": 2}, 0, "shuffled").id != mix.id
+    long = planned_mix("world", {f"subset-number-{n}": 5 for n in range(36)}, 0)
     assert long.id.startswith("36subsets.180-s0-")
 
 
@@ -519,7 +520,7 @@ def test_the_part_of_an_experiment_is_its_plan_alone(others: list[dict[str, obje
 
 
 def test_a_mix_that_is_tested_on_more_is_another_file_of_the_same_name() -> None:
-    names, mix = Names(project()), make_mix("world", {"ct-lung-side": 9}, 0)
+    names, mix = Names(project()), planned_mix("world", {"ct-lung-side": 9}, 0)
     one, both = (names.mix(mix, targets) for targets in (["us-knee-side"], BASE["targets"]))
     assert one.id == both.id
     assert one.name != both.name

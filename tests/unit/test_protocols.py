@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.report.answers import NO_ORDER, Answers, PlanRow
+from matcg.records import PlanRow, tags
+from matcg.report.answers import NO_ORDER, Answers
 from matcg.report.letters import ORDERS
 from matcg.report.looking import LOOKING, looking_rows, sentences
 from matcg.report.missing import MISSING
@@ -153,11 +154,13 @@ def test_what_is_left_without_the_picture_is_paired_and_said(demo):
 
 
 def test_by_default_missing_protocols_are_an_error_and_else_they_are_listed(tmp_path):
-    world = replace(WORLD, targets=TARGETS[:1], protocols=(LETTERS, BLANK), questions=10)
-    make(tmp_path, world)
+    protocols = (LETTERS, BLANK, GENERATE)
+    make(tmp_path, replace(WORLD, targets=TARGETS[:1], protocols=protocols, questions=10))
+    for answers in (tmp_path / "answers").rglob("*@generate.parquet"):
+        answers.unlink()
     with pytest.raises(DataError, match=r"planned evaluations have no answers: .*@generate"):
-        run(tmp_path, (LETTERS, BLANK, GENERATE))
-    out = run(tmp_path, (LETTERS, BLANK, GENERATE), show_missing=True)
+        run(tmp_path, protocols)
+    out = run(tmp_path, protocols, show_missing=True)
     listed = rows(out, MISSING)
     assert listed
     assert all(row["run"].endswith("@generate") for row in listed)
@@ -212,7 +215,7 @@ def planned(arm, run="full/m/seed0", asked="", draw=0):
     trained = run != "baseline"
     return PlanRow(
         *("x", "cat", "t", "rule" if arm == "cg" else "", "", arm, "tiny"),
-        *("full" if trained else "", 0 if trained else None, "m", run, 600 if trained else 0),
+        *("full", 0, "m", run, 600 if trained else 0),
         draw=draw,
         asked=asked or run,
     )
@@ -232,17 +235,22 @@ def given(said, right, options=2, verdicts=None):
     )
 
 
+def evaluations(main, protocols):
+    """Return the keys of a plan in which all runs are asked by all protocols."""
+    return {(*row.key[:3], row.run + tag) for row in main for p in protocols for tag in tags(p)}
+
+
 def ways(main, protocols, answers):
     """Return the study of each protocol from plan rows of the main one and answers by name."""
-    every = [*main, *further_rows(main, protocols)]
+    every = [*main, *further_rows(main, evaluations(main, protocols), protocols)]
     found = {(*each.key[:3], name): said for each in main for name, said in answers.items()}
     return asked_ways(Study(every, found), every, protocols)
 
 
 def test_further_rows_are_the_same_runs_by_the_names_of_the_plan():
-    rows_of = further_rows(
-        [planned("cg", draw=1), planned("baseline", "baseline")], (LETTERS, SHOTS)
-    )
+    main = [planned("cg", draw=1), planned("baseline", "baseline")]
+    both = (LETTERS, SHOTS)
+    rows_of = further_rows(main, evaluations(main, both), both)
     assert [row.asked for row in rows_of] == [
         *(f"full/m/seed0@two-shot.{draw}" for draw in range(3)),
         *(f"baseline@two-shot.{draw}" for draw in range(3)),
@@ -250,7 +258,10 @@ def test_further_rows_are_the_same_runs_by_the_names_of_the_plan():
     assert [row.draw for row in rows_of] == [3, 4, 5, 0, 1, 2]
     # From three draws of examples to a protocol without: each run is asked once.
     shown = [planned("cg", asked=f"full/m/seed0@two-shot.{draw}", draw=draw) for draw in range(3)]
-    assert [row.asked for row in further_rows(shown, (SHOTS, LETTERS))] == ["full/m/seed0"]
+    again = further_rows(shown, evaluations(shown, both), (SHOTS, LETTERS))
+    assert [row.asked for row in again] == ["full/m/seed0"]
+    # What the plan does not ask is in no table.
+    assert not further_rows(main, [(*main[0].key[:3], "full/m/seed0")], both)
 
 
 def test_an_arm_with_a_protocol_of_its_own_is_asked_by_no_other():
@@ -328,6 +339,6 @@ def test_a_protocol_is_told_in_words():
 
 def test_a_protocol_s_name_is_told_apart_from_the_number_of_a_draw():
     assert planned("cg", asked="full/m.600/seed0@two-shot.1").protocol == "two-shot"
-    assert planned("cg", asked="full/m.600/seed0").protocol == ""
+    assert planned("cg", asked="full/m.600/seed0").protocol == "letters"
     with pytest.raises(ValidationError, match="name"):
         Protocol(name="two-shot.1")

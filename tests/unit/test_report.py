@@ -19,11 +19,10 @@ from matcg.config.protocol import Protocol
 from matcg.data import audit
 from matcg.data.leaks import Leak, write_leaks
 from matcg.errors import DataError
+from matcg.records import read_folders, read_runs
 from matcg.report import figures, grid, html, listing
-from matcg.report.answers import read_runs
 from matcg.report.embed import embedded
 from matcg.report.leaks import view_leaks
-from matcg.report.origins import read_folders
 from matcg.report.provenance import engine_records, engine_times, made_by
 from matcg.report.questions import ImageBudget
 from matcg.samples import labelled, read_samples, write_samples

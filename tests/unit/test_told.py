@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from matcg.errors import DataError
-from matcg.report.answers import read_places, read_runs
-from matcg.report.origins import read_folders
+from matcg.records import read_folders, read_places, read_runs
 from matcg.samples import read_samples, write_samples
 from synthetic import PLAN, TRAINED, World, files_of, make, tabulate
 

@@ -13,23 +13,12 @@ from matcg.config.catalog import Catalog
 from matcg.config.experiment import Arm, Experiment
 from matcg.config.rule import Rule
 from matcg.errors import ConfigError, nearest
-from matcg.mixes import Mix, make_mix, spread
+from matcg.mixes import planned_mix, spread
+from matcg.records import Excluded, Mix
 from matcg.seeds import derive
 
 NAMED = 8  # ids in one reason
 SEEDS = 10**6  # of further draws: short, since a mix is named after its seed
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Excluded:
-    """What is not run although it could be thought to be, and why."""
-
-    experiment: str
-    catalog: str
-    target: str
-    rule: str
-    arm: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +352,7 @@ def _mix(scope: Scope, arm: str, combination: Combination, size: tuple[int, int]
     if draw:
         asked.check_draws(parts)
         seed = derive(seed, "draw", draw) % SEEDS
-    return make_mix(catalog.name, parts, seed, settings.labels, repeat, leaky)
+    return planned_mix(catalog.name, parts, seed, settings.labels, repeat, leaky)
 
 
 @dataclass(frozen=True)

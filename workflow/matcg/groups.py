@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from matcg.identity import digest, named, plain
-from matcg.plan import BASELINE, Evaluation, Plan
+from matcg.plan import Plan
+from matcg.records import BASELINE, Evaluation
 
 BITS = 256
 

@@ -18,7 +18,7 @@ from matcg.config.backbone import Recipe
 from matcg.config.catalog import Preparation
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.mixes import Mix
+from matcg.records import Mix
 
 ABOUT = "about.txt"
 LENGTH = 8

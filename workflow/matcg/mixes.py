@@ -3,50 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
+
+from matcg.records import Mix
 
 MAX_SLUG = 100
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Mix:
-    """A training set: how many samples of which subsets, drawn with a seed, labelled how.
-
-    `repeat`: a subset that has fewer samples than asked gives some of them more than once. `leaky`:
-    pictures that a target of this mix is tested on stay in it; else those of `targets`, all that
-    its experiment tests on it, are left out. `digest` says what it is made of (`identity.of_mix`).
-    """
-
-    id: str
-    catalog: str
-    parts: tuple[tuple[str, int], ...]
-    seed: int
-    labels: Literal["true", "shuffled"]
-    repeat: bool = False
-    leaky: bool = False
-    targets: tuple[str, ...] = ()
-    digest: str = ""
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Mix":
-        """Return the mix that was written as JSON."""
-        parts = tuple((name, n) for name, n in plain["parts"])
-        return cls(**{**plain, "parts": parts, "targets": tuple(plain["targets"])})
-
-    @property
-    def name(self) -> str:
-        """Return the name of its file: equal mixes of equal data have one, whoever asks."""
-        return f"{self.id}-{self.digest}"
-
-    @property
-    def total(self) -> int:
-        """Return the number of training samples."""
-        return sum(n for _, n in self.parts)
-
-
-def make_mix(
+def planned_mix(
     catalog: str,
     parts: Mapping[str, int],
     seed: int,

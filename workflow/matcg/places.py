@@ -8,9 +8,9 @@ from pathlib import Path
 
 from matcg import identity
 from matcg.config.project import Project
-from matcg.mixes import Mix
 from matcg.models.identity import of_asking, of_backbone
-from matcg.plan import Evaluation, Names, Plan, Run
+from matcg.plan import Names, Plan
+from matcg.records import Evaluation, Mix, Run
 
 RESULTS = "results"
 SHOWN = 60  # characters of the experiments' names in a plan's

@@ -12,101 +12,25 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from matcg import identity
-from matcg.arms import Case, Excluded, Scope, find_cases, label_of
+from matcg.arms import Case, Scope, find_cases, label_of
 from matcg.config.backbone import Backbone
 from matcg.config.experiment import Experiment
 from matcg.config.project import Project
-from matcg.config.protocol import Protocol, by_tag
+from matcg.config.protocol import Protocol
 from matcg.errors import ConfigError, MatcgError, nearest
-from matcg.mixes import Mix
-
-__all__ = [
-    "BASELINE",
-    "Evaluation",
-    "Excluded",
-    "Mix",
-    "Names",
-    "Plan",
-    "Row",
-    "Run",
-    "make_plan",
-    "run_of",
-    "tag_of",
-]
+from matcg.records import (
+    BASELINE,
+    Evaluation,
+    Excluded,
+    Mix,
+    PlanRow,
+    Run,
+    protocol_of,
+    tag_of,
+    tags,
+)
 
 R = TypeVar("R")
-
-BASELINE = "baseline"  # the run of the untouched backbone, and the arm that is nothing else
-
-
-def run_of(name: str) -> str:
-    """Return the run in the name of answers (`Evaluation`)."""
-    return name.split("@")[0]
-
-
-def tag_of(name: str) -> str:
-    """Return what the name of answers says of the protocol; nothing for `letters`."""
-    return name[len(run_of(name)) :]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Run:
-    """One fine-tuning; `place` is its folder below its backbone's, digests included."""
-
-    backbone: str
-    recipe: str
-    mix: str
-    seed: int
-    place: str = ""
-
-    @property
-    def key(self) -> str:
-        """Return `{recipe}/{mix}/seed{n}`, which names it among the runs of an experiment."""
-        return f"{self.recipe}/{self.mix}/seed{self.seed}"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Evaluation:
-    """A run of a backbone that answers one target's questions by one protocol.
-
-    `asked` names its answers: the run, and `@{protocol}` where that is not `letters`, with the
-    number of the draw where there are several. `run` is the folder of the run's answers below its
-    backbone's, `place` their file: digests are in both.
-    """
-
-    backbone: str
-    catalog: str
-    target: str
-    asked: str
-    run: str = ""
-    place: str = ""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Row:
-    """What a run is for: one arm of one experiment on one target. Rule empty: a shared arm.
-
-    `n_train` is the size that was asked for; of it `mixed_in` samples are the target's, in every
-    arm alike. `draw` numbers the training sets of an arm that has several, or the draws of the
-    examples that it is shown. `asked` names the answers: the run, and the protocol (`Evaluation`).
-    """
-
-    experiment: str
-    catalog: str
-    target: str
-    rule: str
-    combination: str
-    arm: str
-    backbone: str
-    recipe: str
-    seed: int
-    mix: str
-    run: str
-    n_train: int
-    mixed_in: int = 0
-    label: str = ""
-    draw: int = 0
-    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +43,7 @@ class Plan:
     which others there are.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[PlanRow, ...]
     mixes: tuple[Mix, ...]
     runs: tuple[Run, ...]
     evaluations: tuple[Evaluation, ...]
@@ -233,7 +157,7 @@ class Names:
             self._recipes[key] = identity.named(recipe, identity.of_recipe(settings))
         return self._recipes[key]
 
-    def run(self, row: Row, mix: Mix) -> Run:
+    def run(self, row: PlanRow, mix: Mix) -> Run:
         """Return the run of a row."""
         place = f"{self.recipe(row.backbone, row.recipe)}/{mix.name}/seed{row.seed}"
         return Run(row.backbone, row.recipe, row.mix, row.seed, place)
@@ -247,7 +171,7 @@ class Names:
         return self._questions[key]
 
 
-def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> Iterator[Row]:
+def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> Iterator[PlanRow]:
     """Yield a row for each case, backbone, seed and draw of examples.
 
     The untouched backbone has but one seed.
@@ -259,8 +183,8 @@ def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> It
         run = Run(backbone, experiment.recipe, mix.id, seed).key if mix else BASELINE
         rule, combination, label = label_of(case)
         protocol = _protocol(experiment, case.arm, project.backbones[backbone], project)
-        for number, tag in enumerate(protocol.tags):
-            yield Row(
+        for number, tag in enumerate(tags(protocol)):
+            yield PlanRow(
                 experiment=experiment.name,
                 catalog=experiment.catalog,
                 target=case.target,
@@ -316,7 +240,7 @@ def _naive(experiment: Experiment, cases: Sequence[Case]) -> tuple[int, int]:
 
 
 def _forbidden(
-    rows: Iterable[Row], mixes: Mapping[str, Mix], experiment: Experiment, project: Project
+    rows: Iterable[PlanRow], mixes: Mapping[str, Mix], experiment: Experiment, project: Project
 ) -> dict[str, tuple[str, ...]]:
     """Return the targets each mix must not hold, having made sure that it holds none."""
     allowed = {name: _sees_target(experiment, name, project) for name in experiment.arms}
@@ -342,15 +266,14 @@ def _sees_target(experiment: Experiment, name: str, project: Project) -> bool:
 
 
 def _evaluations(
-    rows: Iterable[Row],
+    rows: Iterable[PlanRow],
     runs: Mapping[tuple[str, str], Run],
     experiment: Experiment,
     names: Names,
     project: Project,
 ) -> Iterator[Evaluation]:
     """Yield who answers what: each row's run as its arm is asked, and by the further protocols."""
-    tagged = by_tag(project.protocols.values())
-    also = [tag for name in experiment.also for tag in project.protocols[name].tags]
+    also = [tag for name in experiment.also for tag in tags(project.protocols[name])]
     asked = {
         (row.backbone, row.catalog, row.target, row.run, tag)
         for row in rows
@@ -358,5 +281,6 @@ def _evaluations(
     }
     for backbone, catalog, target, key, tag in asked:
         run = runs[backbone, key].place if key != BASELINE else BASELINE
-        place = f"{run}/{names.questions(catalog, target, tagged[tag][0])}{tag}.parquet"
+        questions = names.questions(catalog, target, project.protocols[protocol_of(tag)])
+        place = f"{run}/{questions}{tag}.parquet"
         yield Evaluation(backbone, catalog, target, key + tag, run, place)

@@ -12,8 +12,19 @@ from matcg.config.project import Project
 from matcg.groups import find_groups
 from matcg.identity import digest_in, plain
 from matcg.places import RESULTS, Places
-from matcg.plan import Evaluation, Excluded, Mix, Plan, Row, Run
+from matcg.plan import Plan
 from matcg.price import Cost, Tests, over_budget, questions, total
+from matcg.records import (
+    EVALUATIONS,
+    MIXES,
+    RUNS,
+    SUBSETS,
+    Evaluation,
+    Excluded,
+    Mix,
+    PlanRow,
+    Run,
+)
 from matcg.throughput import read_record
 
 # Two arms that know nothing of each other differ on half of their two-option questions.
@@ -21,7 +32,6 @@ DISCORDANT = 0.5
 ALPHA, POWER = 0.05, 0.8
 SHOWN = 60  # lines of one table of the summary
 SUMMARY = "summary.md"
-MIXES = ("mix", "catalog", "subset", "n", "seed", "labels", "repeat", "leaky", "forbidden")
 
 
 def render(plan: Plan, places: Places) -> dict[str, str]:
@@ -47,11 +57,11 @@ def render(plan: Plan, places: Places) -> dict[str, str]:
         for catalog, name in plan.subsets
     )
     return {
-        "experiments.tsv": tsv.records(Row, plan.rows),
-        "mixes.tsv": tsv.table((*MIXES, "digest", "path"), mixes),
-        "runs.tsv": tsv.table(("backbone", "recipe", "mix", "seed", "digest", "path"), runs),
-        "evaluations.tsv": tsv.table(("backbone", "catalog", "target", "run", "path"), asked),
-        "subsets.tsv": tsv.table(("catalog", "subset", "digest", "path"), subsets),
+        "experiments.tsv": tsv.records(PlanRow, plan.rows),
+        "mixes.tsv": tsv.table(MIXES, mixes),
+        "runs.tsv": tsv.table(RUNS, runs),
+        "evaluations.tsv": tsv.table(EVALUATIONS, asked),
+        "subsets.tsv": tsv.table(SUBSETS, subsets),
         "excluded.tsv": tsv.records(Excluded, plan.excluded),
     }
 
@@ -65,7 +75,7 @@ def _digests(backbone: str, run: Run) -> str:
 def digest(plan: Plan) -> str:
     """Return what identifies a plan: all that its tables say, and no estimate."""
     kinds: tuple[tuple[type, Iterable[object]], ...] = (
-        (Row, plan.rows),
+        (PlanRow, plan.rows),
         (Mix, plan.mixes),
         (Run, plan.runs),
         (Evaluation, plan.evaluations),

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from matcg.config.backbone import Backbone
 from matcg.config.catalog import Catalog
 from matcg.config.project import Project
-from matcg.config.protocol import by_tag
 from matcg.config.workflow import Budget
 from matcg.groups import find_groups
-from matcg.plan import Plan, Run, tag_of
+from matcg.plan import Plan
+from matcg.records import Run
 from matcg.throughput import Measured
 
 KNOWN_BY = {
@@ -105,10 +105,9 @@ def _predict(
     tests: Tests,
 ) -> Cost:
     backbone = project.backbones[name]
-    tagged = by_tag(project.protocols.values())
     asked = sum(
         questions(project.catalogs[each.catalog], each.target, tests)
-        * tagged[tag_of(each.asked)][0].permutations
+        * project.protocols[each.protocol].permutations
         for each in plan.evaluations
         if each.backbone == name
     )

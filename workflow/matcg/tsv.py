@@ -5,7 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from matcg.errors import DataError
+
+R = TypeVar("R")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -43,6 +47,27 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
     """Return a table's rows as text."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
+
+
+def read_records(path: Path, record: type[R]) -> list[R]:
+    """Return the instances of a dataclass of text and whole numbers that `records` wrote.
+
+    Raises:
+        DataError: a column is absent, or a number is not one.
+    """
+    kinds: dict[str, Any] = {field.name: field.type for field in fields(record)}  # type: ignore[arg-type]
+    rows = read_tsv(path)
+    absent = [name for name in kinds if rows and name not in rows[0]]
+    if absent:
+        raise DataError(f"{path}: column {', '.join(absent)} is absent; write the plan again")
+    numbers = [name for name, kind in kinds.items() if kind is int]
+    for line, row in enumerate(rows, 2):
+        for name in numbers:
+            if not row[name].isdecimal():
+                raise DataError(
+                    f"{path}: line {line}: {name} is '{row[name]}', which is no whole number"
+                )
+    return [record(**{name: kind(row[name]) for name, kind in kinds.items()}) for row in rows]
 
 
 def _plain(cell: Any) -> str:

@@ -30,7 +30,6 @@ with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
             layout=Layout(**told["layout"]) if told["layout"] else None,
             question=told["question"],
             catalog=json.loads(snakemake.params.subsets),
-            excluded=plan / "excluded.tsv",
         ),
         show_missing=snakemake.params.show_missing,
         protocols=[Protocol(**each) for each in json.loads(snakemake.params.protocols)],

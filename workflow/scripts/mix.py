@@ -10,7 +10,7 @@ from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
     from matcg.data.mix import make_mix
-    from matcg.mixes import Mix
+    from matcg.records import Mix
 
     params = snakemake.params
     asked = json.loads(params.mix)

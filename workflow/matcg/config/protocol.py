@@ -1,6 +1,5 @@
 """Protocols: how test questions are asked and how answers are read."""
 
-from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -47,17 +46,3 @@ class Protocol(Model):
     def identity(self) -> str:
         """Return canonical JSON of what decides answers."""
         return self.canonical({"description"})
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Return what a run's name ends in where it is asked by this protocol, one a draw."""
-        if self.name == LETTERS:
-            return ("",)
-        if self.draws == 1:
-            return (f"@{self.name}",)
-        return tuple(f"@{self.name}.{draw}" for draw in range(self.draws))
-
-
-def by_tag(protocols: Iterable[Protocol]) -> dict[str, tuple[Protocol, int]]:
-    """Return the protocol, and the number of its draw, that the end of a name stands for."""
-    return {tag: (each, draw) for each in protocols for draw, tag in enumerate(each.tags)}

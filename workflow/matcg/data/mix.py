@@ -19,7 +19,7 @@ from matcg.data.leaks import Leak, Search, barred, find_leaks
 from matcg.data.split import balanced_order
 from matcg.errors import DataError
 from matcg.identity import of_mix, require
-from matcg.mixes import Mix
+from matcg.records import Mix
 from matcg.samples import Sample, labelled
 from matcg.seeds import derive
 

@@ -30,8 +30,8 @@ from matcg.evaluate.engine import Engine, Reply, prepare, start
 from matcg.evaluate.sheets import Sheet, weights_digest
 from matcg.evaluate.store import Store, digest_of_answers
 from matcg.models.identity import settings
-from matcg.plan import BASELINE
 from matcg.provenance import begin, describe, device_name
+from matcg.records import BASELINE
 from matcg.samples import Sample, read_samples
 from matcg.weights import check_whole
 

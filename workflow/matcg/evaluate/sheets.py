@@ -8,8 +8,9 @@ from pathlib import Path
 
 from matcg import told, versions
 from matcg.config.backbone import Backbone
-from matcg.config.protocol import Protocol, by_tag
+from matcg.config.protocol import Protocol
 from matcg.models.identity import settings
+from matcg.records import draw_of, protocol_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,6 @@ def read_asked(
 
     `data` is results/data; `folder` that of the target's samples below its catalog's.
     """
-    tagged = by_tag(protocols.values())
     found = {}
     for run, places in asked.items():
         found[run] = [
@@ -67,12 +67,12 @@ def read_asked(
                 tag,
                 file,
                 protocol,
-                draw,
+                draw_of(tag),
                 data / catalog / folder / "test.parquet",
                 data / catalog / folder / "train.parquet" if protocol.shots else None,
             )
             for catalog, target, folder, tag, file in places
-            for protocol, draw in [tagged[tag]]
+            for protocol in [protocols[protocol_of(tag)]]
         ]
     return found
 

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from matcg import statistics
 from matcg.config.published import CG, Printed, gains
-from matcg.report.answers import BASELINE
+from matcg.records import BASELINE
 from matcg.report.beside import arm_names
 from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.sheet import write_sheet

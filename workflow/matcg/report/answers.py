@@ -12,70 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matcg import told
-from matcg.errors import DataError, nearest
-from matcg.plan import BASELINE, tag_of
+from matcg.errors import DataError
+from matcg.records import Key, PlanRow
 from matcg.tsv import read_tsv
 
-__all__ = [
-    "BASELINE",
-    "NO_ORDER",
-    "Answers",
-    "Key",
-    "PlanRow",
-    "read_answers",
-    "read_found",
-    "read_leaked",
-    "read_places",
-    "read_plan",
-    "read_runs",
-]
-
-COLUMNS = (
-    *("experiment", "catalog", "target", "rule", "combination", "arm"),
-    *("backbone", "recipe", "seed", "mix", "run", "n_train", "mixed_in", "label", "draw", "asked"),
-)
-COUNTS = ("n_train", "mixed_in", "draw")
 ANSWER_COLUMNS = ["sample_id", "n_options", "answer", "predicted", "strict", "mass"]
 NO_ORDER = -2  # stands in `verdicts` where a question has fewer orders than others
 # An error stays one readable line however much is missing.
 NAMED = 10
-
-Key = tuple[str, str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRow:
-    """One row of experiments.tsv.
-
-    Where nothing was trained, `recipe` is empty, `seed` None and `n_train` 0.
-    """
-
-    experiment: str
-    catalog: str
-    target: str
-    rule: str
-    combination: str
-    arm: str
-    backbone: str
-    recipe: str
-    seed: int | None
-    mix: str
-    run: str
-    n_train: int
-    mixed_in: int = 0
-    label: str = ""
-    draw: int = 0
-    asked: str = ""
-
-    @property
-    def key(self) -> Key:
-        """Return what names the evaluation: backbone, catalog, target, run and how it is asked."""
-        return (self.backbone, self.catalog, self.target, self.asked or self.run)
-
-    @property
-    def protocol(self) -> str:
-        """Return how the run is asked, without the draw of examples; empty for letters."""
-        return tag_of(self.asked).removeprefix("@").partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +54,6 @@ class Answers:
         return right
 
 
-def read_plan(path: Path, experiment: str) -> list[PlanRow]:
-    """Return the rows of one experiment in the plan's order.
-
-    Raises:
-        DataError: a column is absent, a number is not one, or the experiment has no rows.
-    """
-    rows = read_tsv(path)
-    absent = [name for name in COLUMNS if rows and name not in rows[0]]
-    if absent:
-        raise DataError(f"{path}: column {', '.join(absent)} is absent; write the plan again")
-    chosen = [_plan_row(path, row) for row in rows if row["experiment"] == experiment]
-    if not chosen:
-        names = {row["experiment"] for row in rows}
-        raise DataError(
-            f"{path}: no rows of experiment '{experiment}'.{nearest(experiment, names)}"
-        )
-    return chosen
-
-
 def read_leaked(path: Path, rows: Iterable[PlanRow]) -> dict[tuple[str, str], set[str]]:
     """Return the test images of each target (catalog, id) that a run of `rows` was trained on.
 
@@ -140,37 +65,6 @@ def read_leaked(path: Path, rows: Iterable[PlanRow]) -> dict[tuple[str, str], se
         if (row["catalog"], row["target"], row["mix"]) in uses:
             found[row["catalog"], row["target"]].add(row["sample_id"])
     return dict(found)
-
-
-def _plan_row(path: Path, row: Mapping[str, str]) -> PlanRow:
-    values: dict[str, Any] = {name: row[name] for name in COLUMNS}
-    try:
-        values["seed"] = int(row["seed"]) if row["seed"] else None
-        values |= {name: int(row[name] or 0) for name in COUNTS}
-    except ValueError:
-        where = f"{path}: target {row['target']}, run {row['run']}"
-        raise DataError(
-            f"{where}: seed, {', '.join(COUNTS)} must be whole numbers or empty"
-        ) from None
-    if row["run"] == BASELINE:
-        values |= {"recipe": "", "seed": None, "n_train": 0, "mixed_in": 0}
-    return PlanRow(**values)
-
-
-def read_places(plan: Path) -> dict[Key, Path]:
-    """Return the file of each planned evaluation's answers; `plan` is the folder of its tables."""
-    return {
-        (row["backbone"], row["catalog"], row["target"], row["run"]): Path(row["path"])
-        for row in read_tsv(plan / "evaluations.tsv")
-    }
-
-
-def read_runs(plan: Path) -> dict[tuple[str, str], Path]:
-    """Return the folder of each run by backbone and key; `plan` is the folder of its tables."""
-    return {
-        (row["backbone"], "{recipe}/{mix}/seed{seed}".format(**row)): Path(row["path"])
-        for row in read_tsv(plan / "runs.tsv")
-    }
 
 
 def read_answers(places: Mapping[Key, Path], rows: Iterable[PlanRow]) -> dict[Key, Answers]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matcg.config.protocol import LETTERS, Protocol
-from matcg.report.answers import PlanRow
+from matcg.records import PlanRow
 from matcg.report.letters import ORDERS
 from matcg.report.looking import LOOKING, looking_rows, sentences
 from matcg.report.protocols import PROTOCOLS, all_order_rows, asked_ways, protocol_rows

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from matcg.report.answers import BASELINE
+from matcg.records import BASELINE
 from matcg.report.drawing import (
     CHANCE,
     CYCLE,

@@ -10,7 +10,7 @@ import numpy as np
 from matcg import seeds, statistics
 from matcg.config.published import Printed, by_place, gains, tick
 from matcg.power import paired_p
-from matcg.report.answers import BASELINE, PlanRow
+from matcg.records import PlanRow
 from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.study import CG, Array, Study, arm_order
 
@@ -115,7 +115,7 @@ def _scores(
         row
         for row in study.rows
         if (row.arm, row.target, row.backbone) == (arm, target, model[0])
-        and (row.run == BASELINE or row.recipe == model[1])
+        and (not row.trained or row.recipe == model[1])
         and _fits(row, label, rule)
     ]
     if not rows:

@@ -13,7 +13,7 @@ import numpy as np
 
 from matcg import seeds, statistics
 from matcg.config.published import tick
-from matcg.report.answers import PlanRow
+from matcg.records import PlanRow
 from matcg.report.columns import (
     SETTING_COLUMNS,
     SETTING_FIELDS,

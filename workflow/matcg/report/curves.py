@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from matcg.report.answers import BASELINE
+from matcg.records import BASELINE
 from matcg.report.drawing import (
     CHANCE,
     LINES,

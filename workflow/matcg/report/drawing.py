@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from matcg.report.answers import BASELINE
+from matcg.records import BASELINE
 from matcg.report.render import Cell, Row, number
 from matcg.report.study import CG, CONTROL, SETTING
 from matcg.report.style import (

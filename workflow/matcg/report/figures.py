@@ -12,8 +12,8 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from matcg.records import BASELINE, read_runs
 from matcg.report import grid, missing
-from matcg.report.answers import BASELINE, read_runs
 from matcg.report.bars import scaling_figure
 from matcg.report.beside import STEM, beside_table, names_in
 from matcg.report.curves import mixed_figure, sizes_figure

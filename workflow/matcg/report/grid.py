@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from matcg.report.answers import PlanRow, read_plan
+from matcg.records import PlanRow, read_mixes, read_plan
 from matcg.report.study import CG, CONTROL
 from matcg.report.style import (
     BLACK,
@@ -32,7 +32,6 @@ from matcg.report.style import (
     new_figure,
     save,
 )
-from matcg.tsv import read_tsv
 
 __all__ = ["CatalogElements", "Grid", "Panel", "draw", "read_grids"]
 
@@ -109,12 +108,10 @@ def read_grids(plan: Path, experiment: str) -> list[Grid]:
     Raises:
         DataError: experiments.tsv is not of this version or lacks the experiment.
     """
-    trained: dict[str, set[str]] = defaultdict(set)
-    for part in read_tsv(plan / "mixes.tsv"):
-        trained[part["mix"]].add(part["subset"])
     targets: dict[str, list[PlanRow]] = defaultdict(list)
-    for row in read_plan(plan / "experiments.tsv", experiment):
+    for row in read_plan(plan, experiment):
         targets[row.target].append(row)
+    trained = read_mixes(plan)
     grids = (_grid(target, rows, trained) for target, rows in sorted(targets.items()))
     return bounded([grid for grid in grids if grid.panels])
 

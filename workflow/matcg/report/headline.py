@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from matcg.report.answers import PlanRow
+from matcg.records import PlanRow
 from matcg.report.render import Cell, Row
 from matcg.report.study import CG, SETTING, Array, Setting, Study, per_target
 

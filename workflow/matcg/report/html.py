@@ -17,8 +17,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from matcg.errors import DataError
+from matcg.records import read_folders, read_places, read_plan, read_runs
 from matcg.report import figures, provenance
-from matcg.report.answers import read_places, read_plan, read_runs
 from matcg.report.beside import STEM, beside_table, names_in
 from matcg.report.embed import embedded
 from matcg.report.grid import read_grids
@@ -27,7 +27,7 @@ from matcg.report.letters import ORDERS
 from matcg.report.listing import Listing, list_cells, list_csv, list_tsv
 from matcg.report.looking import LOOKING
 from matcg.report.missing import MISSING, read_study
-from matcg.report.origins import Folders, read_folders
+from matcg.report.origins import Folders
 from matcg.report.protocols import PROTOCOLS
 from matcg.report.questions import Budget, ImageBudget, QuestionView, view_questions
 from matcg.report.study import CG
@@ -194,7 +194,7 @@ def _add_questions(
 ) -> None:
     """Show questions of the first setting that tests combinations, else of the first."""
     plan = view.folder / "plan"
-    rows = read_plan(plan / "experiments.tsv", view.name)
+    rows = read_plan(plan, view.name)
     study = read_study(rows, read_places(plan), MISSING.stem in view.tables)
     settings = study.settings()
     if not settings:

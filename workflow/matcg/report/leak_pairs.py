@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from matcg.data.leaks import Leak, read_images, read_leaks
 from matcg.images import BITS, decode
+from matcg.records import read_folders
 from matcg.report.drawing import add_note, empty
 from matcg.report.leaks import SHOWN, examples
-from matcg.report.origins import Folders, read_folders
+from matcg.report.origins import Folders
 from matcg.report.style import STYLE, clipped, new_figure, save
 
 __all__ = ["draw", "leak_figure"]

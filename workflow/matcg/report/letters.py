@@ -11,7 +11,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from matcg.report.answers import NO_ORDER, Answers, PlanRow
+from matcg.records import PlanRow
+from matcg.report.answers import NO_ORDER, Answers
 from matcg.report.columns import SETTING_COLUMNS, SETTING_FIELDS, setting_cells
 from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.study import Array, Setting, Study, arm_order, setting_of

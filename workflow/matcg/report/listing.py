@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from matcg.report.answers import BASELINE
+from matcg.records import BASELINE
 from matcg.report.embed import as_json
 from matcg.report.render import Cell, Column, Row, Table, read_csv, shown
 from matcg.tsv import read_tsv

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from matcg import statistics
-from matcg.report.answers import PlanRow
+from matcg.records import PlanRow
 from matcg.report.columns import (
     SETTING_COLUMNS,
     SETTING_FIELDS,

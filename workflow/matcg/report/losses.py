@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from matcg.errors import DataError
-from matcg.report.answers import BASELINE
+from matcg.records import BASELINE
 from matcg.report.drawing import LINES, arm_styles, empty
 from matcg.report.render import Row
 from matcg.report.study import arm_order

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matcg.report.answers import Key, PlanRow, read_answers, read_found
+from matcg.records import Excluded, Key, PlanRow
+from matcg.report.answers import read_answers, read_found
 from matcg.report.headline import counted
 from matcg.report.origins import Folders, read_origins
 from matcg.report.render import Column, Field, Row, Table
 from matcg.report.study import Study
-from matcg.tsv import read_tsv
 
 __all__ = ["MISSING", "NO_ANSWERS", "Reasons", "add_missing", "missing_rows", "read_study"]
 
@@ -63,7 +63,7 @@ def missing_rows(study: Study) -> list[Row]:
             "target": row.target,
             "arm": row.arm,
             "backbone": row.backbone,
-            "run": row.asked or row.run,
+            "run": row.asked,
             "reason": NO_ANSWERS + OTHERS * (row.key[:3] in answered),
         }
         for row in uses.values()
@@ -83,21 +83,18 @@ def add_missing(found: dict[str, Any], study: Study) -> None:
 class Reasons:
     """Why there is no result of ours where a paper has a figure, as far as the plan says."""
 
-    def __init__(self, planned: Sequence[PlanRow], excluded: Path | None, experiment: str) -> None:
+    def __init__(self, planned: Sequence[PlanRow], excluded: Sequence[Excluded]) -> None:
         self._planned = planned
         self._arms = {row.arm for row in planned}
-        rows = read_tsv(excluded) if excluded else []
-        self._excluded = [row for row in rows if row["experiment"] == experiment]
+        self._excluded = excluded
 
     def why(self, arm: str, target: str, rule: str, backbone: str) -> str:
         """Return the reason why nothing of this arm is planned; an empty rule is any."""
-        left_out = [
-            row for row in self._excluded if row["target"] == target and row["arm"] in ("", arm)
-        ]
+        left_out = [row for row in self._excluded if row.target == target and row.arm in ("", arm)]
         # A listed combination is excluded under the name of its list, not of the rule it shows.
-        left_out.sort(key=lambda row: (row["rule"] != rule, row["arm"] != arm))
+        left_out.sort(key=lambda row: (row.rule != rule, row.arm != arm))
         if left_out:
-            return f"left out by the plan: {left_out[0]['reason']}"
+            return f"left out by the plan: {left_out[0].reason}"
         if arm not in self._arms:
             return f"the experiment has no arm '{arm}'"
         alike = [row for row in self._planned if (row.arm, row.target) == (arm, target)]

@@ -16,9 +16,8 @@ import pyarrow.parquet as pq
 
 from matcg import told
 from matcg.errors import DataError
-from matcg.tsv import read_tsv
 
-__all__ = ["Folders", "Origins", "read_folders", "read_origins"]
+__all__ = ["Folders", "Origins", "read_origins"]
 
 COLUMNS = ["sample_id", "dataset", "group", "origin"]
 
@@ -46,12 +45,6 @@ def _numbered(names: npt.ArrayLike) -> npt.NDArray[np.int64] | None:
     """Return each name's number, None where all differ."""
     found, codes = np.unique(names, return_inverse=True)
     return None if found.size == codes.size else codes.astype(np.int64)
-
-
-def read_folders(plan: Path) -> Folders:
-    """Return the folder of each prepared subset; `plan` is the folder of the plan's tables."""
-    rows = read_tsv(plan / "subsets.tsv")
-    return {(row["catalog"], row["subset"]): Path(row["path"]) for row in rows}
 
 
 def read_origins(

@@ -14,7 +14,7 @@ import numpy as np
 from matcg import seeds, statistics
 from matcg.config.layout import Layout, LayoutColumn, slug_of
 from matcg.config.published import Printed, by_place, tick
-from matcg.report.answers import BASELINE, PlanRow
+from matcg.records import BASELINE, Excluded, PlanRow
 from matcg.report.beside import NAMES, SEED, arm_names
 from matcg.report.grid import CatalogElements
 from matcg.report.missing import NO_ANSWERS, Reasons
@@ -40,13 +40,13 @@ HEADINGS = {"rule": "Rule", "backbone": "Backbone", "target": "Target"}
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """What an experiment's file says of its table; `excluded` is the plan's excluded.tsv."""
+    """What an experiment's file says of its table; `excluded` is what its plan leaves out."""
 
     printed: Sequence[Printed] = ()
     layout: Layout | None = None
     question: str = ""
     catalog: CatalogElements | None = None
-    excluded: Path | None = None
+    excluded: Sequence[Excluded] = ()
 
     def words(self, subset: str) -> str:
         """Return a subset as a reader knows it: the values of its elements, and its id."""
@@ -73,7 +73,7 @@ class Entry:
         """Tell whether an evaluation of this arm belongs into a cell of this row."""
         if (row.arm, row.backbone, row.target) != (arm, self.backbone, self.target):
             return False
-        if row.run != BASELINE and row.recipe != self.recipe:
+        if row.trained and row.recipe != self.recipe:
             return False
         if not row.rule:  # an arm that all combinations share
             return True
@@ -392,7 +392,7 @@ def write(
     `comparison` are the rows of our comparison, whose verdict stands beside the paper's tick. A
     `remark` is added to the notes below the table.
     """
-    reasons = Reasons(study.planned, paper.excluded, experiment)
+    reasons = Reasons(study.planned, paper.excluded)
     builder = Builder(study, paper, comparison, reasons)
     lines = builder.lines()
     slugs = list(builder.names())

@@ -4,15 +4,16 @@ Every protocol is a study of its own, of the same runs, which are paired as in t
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from matcg import seeds
-from matcg.config.protocol import LETTERS, Protocol
-from matcg.report.answers import NO_ORDER, Answers, PlanRow
+from matcg.config.protocol import Protocol
+from matcg.records import Key, PlanRow, draw_of, protocol_of, run_of
+from matcg.report.answers import NO_ORDER, Answers
 from matcg.report.columns import (
     SETTING_COLUMNS,
     SETTING_FIELDS,
@@ -127,25 +128,32 @@ def words(protocol: Protocol) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _is_asked(row: PlanRow, protocol: Protocol) -> bool:
-    return row.protocol == ("" if protocol.name == LETTERS else protocol.name)
+def further_rows(
+    rows: Sequence[PlanRow], evaluations: Iterable[Key], protocols: Sequence[Protocol]
+) -> list[PlanRow]:
+    """Return the rows of the plan's evaluations by all protocols but the first, that of `rows`.
 
-
-def further_rows(rows: Sequence[PlanRow], protocols: Sequence[Protocol]) -> list[PlanRow]:
-    """Return the evaluations by all protocols but the first, that of `rows`.
-
-    Arms with a protocol of their own are asked by no other. The plan lists runs and experiments;
-    which further protocols there are it leaves to the experiment.
+    Arms with a protocol of their own are reported by no other.
     """
     if len(protocols) < 2:
         return []
     main, *others = protocols
-    tagged = [(each, *pair) for each in others for pair in enumerate(each.tags)]
+    order = {protocol.name: (at, protocol.draws) for at, protocol in enumerate(others)}
+    names: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for *place, name in evaluations:
+        if protocol_of(name) in order:
+            names[*place, run_of(name)].append(name)
+    for each in names.values():
+        each.sort(key=lambda name: (order[protocol_of(name)], draw_of(name)))
     return [
-        replace(row, asked=row.run + tag, draw=row.draw // main.draws * each.draws + number)
+        replace(
+            row,
+            asked=name,
+            draw=row.draw // main.draws * order[protocol_of(name)][1] + draw_of(name),
+        )
         for row in rows
-        if _is_asked(row, main) and row.draw % main.draws == 0
-        for each, number, tag in tagged
+        if row.protocol == main.name and row.draw % main.draws == 0
+        for name in names[*row.key[:3], row.run]
     ]
 
 
@@ -156,10 +164,10 @@ def asked_ways(
 
     `everything` has the answers of `planned`, all evaluations by all protocols.
     """
-    arms = {row.arm for row in planned if _is_asked(row, protocols[0])}
+    arms = {row.arm for row in planned if row.protocol == protocols[0].name}
     found = []
     for protocol in protocols:
-        rows = [row for row in planned if row.arm in arms and _is_asked(row, protocol)]
+        rows = [row for row in planned if row.arm in arms and row.protocol == protocol.name]
         found.append(Asked(protocol, rows, everything.of(rows)))
     return found
 

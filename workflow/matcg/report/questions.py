@@ -16,7 +16,8 @@ from markupsafe import Markup
 from matcg import seeds
 from matcg.errors import DataError
 from matcg.images import decode
-from matcg.report.answers import Answers, Key, PlanRow
+from matcg.records import Key, PlanRow
+from matcg.report.answers import Answers
 from matcg.report.embed import as_json
 from matcg.report.listing import Listing, Texts, list_cells
 from matcg.report.origins import Folders

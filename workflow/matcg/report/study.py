@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from matcg.config.published import CG
 from matcg.errors import DataError
-from matcg.report.answers import BASELINE, Answers, Key, PlanRow
+from matcg.records import BASELINE, Key, PlanRow
+from matcg.report.answers import Answers
 from matcg.report.origins import Origins
 from matcg.statistics import Estimate, mean_over_targets
 
@@ -79,7 +80,7 @@ class Study:
                 self._elsewhere.add(row.key)
             if row.arm == self.reference or row.key in self._elsewhere:
                 self._references[place].append(row)
-            if row.run == BASELINE:
+            if not row.trained:
                 self._baselines[place].append(row)
 
     def of(self, rows: Sequence[PlanRow]) -> "Study":
@@ -89,7 +90,7 @@ class Study:
 
     def settings(self) -> list[Setting]:
         """Return the setting of every group that is summarised alone."""
-        trained = {setting_of(row) for row in self.rows if row.run != BASELINE}
+        trained = {setting_of(row) for row in self.rows if row.trained}
         backbones = {backbone for backbone, *_ in trained}
         untrained = {setting_of(row) for row in self.rows if row.backbone not in backbones}
         return sorted(trained | untrained)
@@ -100,7 +101,7 @@ class Study:
             row
             for row in self.rows
             if row.arm == arm
-            and (setting_of(row) == setting or (row.run == BASELINE and row.backbone == setting[0]))
+            and (setting_of(row) == setting or (not row.trained and row.backbone == setting[0]))
         ]
 
     def correct(self, row: PlanRow) -> Array:
@@ -133,7 +134,7 @@ class Study:
         for row in distinct:
             first[row.run] = min(row.draw, first.get(row.run, row.draw))
         several = len(set(first.values())) > 1
-        groups: dict[int | None, list[Array]] = defaultdict(list)
+        groups: dict[int, list[Array]] = defaultdict(list)
         for row in distinct:
             number = first[row.run] if several else row.seed
             groups[row.draw if len(first) == 1 else number].append(self.correct(row))
@@ -146,7 +147,7 @@ class Study:
 
     def minus_baseline(self, row: PlanRow) -> Array | None:
         """Return per-question differences from the baseline, None where there is none."""
-        found = [] if row.run == BASELINE else self.baselines(row)
+        found = self.baselines(row) if row.trained else []
         return self.correct(row) - self.mean_correct(found) if found else None
 
     def minus_chance(self, row: PlanRow) -> Array:
@@ -167,8 +168,8 @@ class Study:
             return []
         runs = self._references[row.backbone, row.catalog, row.target]
         runs = [other for other in runs if other.protocol == row.protocol]
-        alike = [o for o in runs if o.run == BASELINE or setting_of(o) == setting]
-        matching = [o for o in alike if o.run == BASELINE or row.seed in (None, o.seed)]
+        alike = [o for o in runs if not o.trained or setting_of(o) == setting]
+        matching = [o for o in alike if not (row.trained and o.trained) or row.seed == o.seed]
         if row.rule:
             # A control with a run for each combination is compared with its own.
             own = (("", ""), (row.rule, row.combination))
@@ -210,7 +211,7 @@ def without(study: Study, left_out: Mapping[tuple[str, str], Collection[str]]) -
 
 def setting_of(row: PlanRow) -> Setting:
     """Return backbone, recipe, training size and target samples: what compared runs share."""
-    return (row.backbone, row.recipe, row.n_train, row.mixed_in)
+    return (row.backbone, row.recipe if row.trained else "", row.n_train, row.mixed_in)
 
 
 def arm_order(arm: str) -> tuple[int, str]:

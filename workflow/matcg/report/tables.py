@@ -12,17 +12,19 @@ import numpy as np
 from matcg import seeds, statistics, told
 from matcg.config.protocol import Protocol
 from matcg.config.published import Printed
-from matcg.report import paper as papers
-from matcg.report.agreement import agreement, sentences
-from matcg.report.answers import (
+from matcg.records import (
     BASELINE,
     Key,
     PlanRow,
-    read_leaked,
+    read_excluded,
+    read_folders,
     read_places,
     read_plan,
     read_runs,
 )
+from matcg.report import paper as papers
+from matcg.report.agreement import agreement, sentences
+from matcg.report.answers import read_leaked
 from matcg.report.asked import write_asked
 from matcg.report.beside import arm_names, beside_rows, beside_table
 from matcg.report.columns import (
@@ -37,7 +39,6 @@ from matcg.report.comparison import COMPARISON, Claims, comparison_rows
 from matcg.report.headline import headline
 from matcg.report.letters import CALIBRATION, LETTERS, calibration_rows, letter_rows
 from matcg.report.missing import MISSING, add_missing, missing_rows, read_study
-from matcg.report.origins import read_folders
 from matcg.report.paper import Paper
 from matcg.report.protocols import further_rows
 from matcg.report.render import Cell, Column, Field, Row, Table, read_csv, write_table
@@ -157,9 +158,9 @@ def compare(
         DataError: a planned evaluation has no answers, or answers that cannot be paired; or a run,
             an answer or a subset says that it is another than planned.
     """
-    rows = read_plan(plan / "experiments.tsv", experiment)
-    every = [*rows, *further_rows(rows, protocols)]
+    rows = read_plan(plan, experiment)
     places = read_places(plan)
+    every = [*rows, *further_rows(rows, places, protocols)]
     everything = read_study(every, places, show_missing, read_folders(plan))
     check_runs(everything.rows, places, plan)
     study = everything.of(rows)
@@ -180,7 +181,9 @@ def compare(
     sentences_asked = write_asked(everything, every, protocols, experiment, out / "tables")
     found |= {"asked": sentences_asked} if sentences_asked else {}
     if printed or (paper and paper.layout):
-        found |= _as_printed(study, replace(paper or Paper(), printed=printed), experiment, out)
+        left_out = read_excluded(plan, experiment)
+        laid_out = replace(paper or Paper(), printed=printed, excluded=left_out)
+        found |= _as_printed(study, laid_out, experiment, out)
     text = json.dumps(found, indent=2, ensure_ascii=False)
     (out / "headline.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
@@ -232,7 +235,7 @@ def _accuracy_row(study: Study, row: PlanRow) -> Row:
         **{name: getattr(row, name) for name in ("catalog", "target", "arm", "rule")},
         "combination": row.combination,
         "label": row.label,
-        "seed": row.seed,
+        "seed": row.seed if row.trained else None,
         "draw": row.draw,
         "run": row.run,
         "n": n,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from matcg import seeds, statistics
-from matcg.report.answers import PlanRow
+from matcg.records import PlanRow
 from matcg.report.columns import (
     SETTING_COLUMNS,
     SETTING_FIELDS,
