@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 from pydantic import BaseModel
 
-from matcg import arms
+from matcg import chosen
 from matcg.combinations import Combination
 from matcg.config.backbone import Backbone
 from matcg.config.catalog import Catalog
@@ -239,7 +239,7 @@ def test_a_rule_without_any_match_is_an_error_and_with_some_a_note() -> None:
 
 def test_a_target_in_training_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     leaked = "ct-brain-state"
-    monkeypatch.setattr(arms, "combine", lambda *_: [Combination(leaked, "pair", (leaked,))])
+    monkeypatch.setattr(chosen, "combine", lambda *_: [Combination(leaked, "pair", (leaked,))])
     with pytest.raises(MatcgError, match="train on the target's own data"):
         make_plan(project({"targets": [leaked], "samples": 50, "arms": {"cg": {}}}))
 

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from matcg import identity
-from matcg.arms import Case, Scope, find_cases, label_of
+from matcg.arms import Case, find_cases
 from matcg.config.backbone import Backbone
 from matcg.config.experiment import Experiment
 from matcg.config.project import Project
@@ -29,6 +29,7 @@ from matcg.records import (
     tag_of,
     tags,
 )
+from matcg.targets import Scope
 
 R = TypeVar("R")
 
@@ -181,7 +182,7 @@ def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> It
     for case, backbone, seed in product(cases, experiment.backbones, experiment.seeds):
         mix = case.mix
         run = Run(backbone, experiment.recipe, mix.id, seed).key if mix else BASELINE
-        rule, combination, label = label_of(case)
+        rule, combination, label = case.shown
         protocol = _protocol(experiment, case.arm, project.backbones[backbone], project)
         for number, tag in enumerate(tags(protocol)):
             yield PlanRow(
