@@ -422,8 +422,8 @@ def trainer(folder: Path, case: Case, told: dict[str, Any]) -> float:
 
 def rows(folder: Path, backbone: Any, recipe: Any) -> list[dict[str, Any]]:
     """Return all samples in the order in which we train on them, pictures as encoded files."""
+    from matcg.forms.choice import LETTERS
     from matcg.prompts import prompt_of
-    from matcg.samples import LETTERS
     from matcg.train.tasks import batches, read_mix
 
     tasks = read_mix(folder / "mix.parquet", folder / "data")

@@ -152,8 +152,8 @@ def write(name: str, samples: int, workers: int) -> None:
 
 def write_rows(folder: Path, workers: int) -> None:
     """Write pictures, prompts and letters of all epochs in the order in which we train on them."""
+    from matcg.forms.choice import LETTERS, question_text
     from matcg.prompts import prompt_of
-    from matcg.samples import LETTERS, question_text
     from matcg.train.tasks import batches, read_mix
 
     backbone, recipe = settings()

@@ -22,7 +22,8 @@ from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine as Settings
 from matcg.evaluate.adapters import rank_of
 from matcg.evaluate.asking import Ask, make_asks
-from matcg.evaluate.engine import Engine, Reply, start
+from matcg.evaluate.engine import Engine, start
+from matcg.forms import Reply
 from matcg.records import BASELINE, read_folders, read_places, read_runs, run_of
 from matcg.samples import read_samples
 
@@ -97,7 +98,7 @@ def compare(results: Path, backbone: Backbone, protocol: Protocol, tally: Tally)
             replies = []
             for name, engine in engines.items():
                 begun = time.perf_counter()
-                replies.append(engine.ask(asks[folder], protocol, adapter))
+                replies.append(engine.ask(asks[folder], adapter))
                 tally.seconds[name] += time.perf_counter() - begun
             tally.add(run, asks[folder], list(zip(*replies, strict=True)))
 

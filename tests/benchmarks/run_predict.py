@@ -28,9 +28,10 @@ from matcg.config.workflow import Engine
 from matcg.evaluate.predict import Group, in_other_process, predict
 from matcg.evaluate.sheets import read_asked
 from matcg.evaluate.store import Store
+from matcg.forms.choice import LETTERS
 from matcg.phantom.world import read
-from matcg.prompts import letter_tokens, picture_of, prompt_of
-from matcg.samples import LETTERS, Sample, read_samples, write_samples
+from matcg.prompts import picture_of, prompt_of, single_tokens
+from matcg.samples import Sample, read_samples, write_samples
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("ct-brain-state", "us-knee-diseases", "xray-lung-level", "mri-breast-side")
@@ -119,7 +120,7 @@ def by_vllm(folder: Path, runs: int) -> dict[str, float]:
     llm = LLM(
         model=base.weights, dtype=base.dtype, seed=0, limit_mm_per_prompt={"image": 1}, **options
     )
-    letters = letter_tokens(llm.get_tokenizer(), base, len(LETTERS))
+    letters = list(single_tokens(llm.get_tokenizer(), base, LETTERS).values())
     start = time.perf_counter()
     prompts = [
         {"prompt": prompt_of(s, base), "multi_modal_data": {"image": picture_of(s, base)}}

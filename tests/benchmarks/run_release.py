@@ -389,7 +389,7 @@ def read_by_datasets(path: Path, cache: str) -> Part:
     """Load a file as a dataset and split it in the same way."""
     from datasets import load_dataset
 
-    from matcg.data.questions import normal
+    from matcg.forms.choice import normal
 
     began = time.perf_counter()
     subset = subset_of(path)
@@ -409,7 +409,7 @@ WAYS = {"orjson": read_by_orjson, "ours": read_by_ours, "datasets": read_by_data
 NEEDED = {
     "orjson": ["orjson"],
     "ours": ["matcg.data.table"],
-    "datasets": ["datasets", "matcg.data.questions"],
+    "datasets": ["datasets", "matcg.forms.choice"],
 }
 
 

@@ -11,8 +11,9 @@ from PIL import Image
 from data_makers import sample
 from matcg.config.backbone import Backbone
 from matcg.config.library import load
-from matcg.prompts import letter_tokens
-from matcg.samples import LETTERS, Sample
+from matcg.forms.choice import LETTERS
+from matcg.prompts import single_tokens
+from matcg.samples import Sample
 from matcg.train.model import load as load_model
 from matcg.train.reader import Pictures, Reader
 from matcg.train.siblings import make_sibling
@@ -44,7 +45,7 @@ def siblings(tmp_path_factory: pytest.TempPathFactory) -> Siblings:
 def start(backbone: Backbone, weights: Path | None = None) -> tuple[torch.nn.Module, Reader]:
     """Return a backbone's model, ready to answer, and a reader for it."""
     model, processor = load_model(str(weights or backbone.weights), backbone)
-    letters = letter_tokens(processor.tokenizer, backbone, len(LETTERS))
+    letters = single_tokens(processor.tokenizer, backbone, LETTERS)
     return model.eval(), Reader(processor, backbone, letters, CPU, Pictures(backbone))
 
 

@@ -17,7 +17,7 @@ from matcg import identity, seeds
 from matcg.config.protocol import Protocol
 from matcg.data import audit
 from matcg.data.leaks import write_leaks
-from matcg.evaluate.asking import SCHEMA
+from matcg.forms.choice import SCHEMA
 from matcg.records import read_places, read_plan, tags
 from matcg.report import html
 from matcg.report.answers import read_answers

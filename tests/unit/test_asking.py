@@ -13,13 +13,12 @@ from data_makers import picture, sample
 from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.evaluate.asking import GREY, SCHEMA, choose_examples, make_asks, parse, tabulate
-from matcg.evaluate.engine import Reply
-from matcg.samples import question_text
+from matcg.evaluate.asking import GREY, choose_examples, make_asks, tabulate
+from matcg.forms import Reply
+from matcg.forms.choice import SCHEMA, question_text
 
-LETTERS = [50, 51, 52, 53]
+LETTERS = {"A": 50, "B": 51, "C": 52, "D": 53}
 THREE = ("x", "y", "z")
-FOUR = ("mass", "cyst", "scar", "no scar")
 FAKE = Backbone(
     name="fake",
     weights="fake",
@@ -42,7 +41,7 @@ def reply(*probabilities, free=50):
 
 def tabulated(samples, protocol, *replies):
     asks = make_asks(samples, protocol, FAKE)
-    table = tabulate("run", samples, protocol, asks, replies, LETTERS)
+    table = tabulate("run", samples, asks, replies, LETTERS)
     assert table.schema.equals(SCHEMA)
     return table.to_pylist()
 
@@ -64,7 +63,8 @@ def shown(samples, protocol, draw=0, pool=()):
 def test_a_question_is_asked_once_as_it_stands():
     (ask,) = make_asks([sample(0, "y", options=THREE)], asking(), FAKE)
     assert ask.prompt == f"<image>{question_text('Well?', THREE)}\nSay:"
-    assert (ask.sample_id, ask.options, ask.order) == ("s-0", THREE, (0, 1, 2))
+    assert (ask.sample_id, ask.wording.order) == ("s-0", (0, 1, 2))
+    assert (ask.wording.way, ask.wording.among) == ("token", ("A", "B", "C"))
     assert [each.size for each in ask.pictures] == [(16, 16)]
 
 
@@ -109,10 +109,9 @@ def test_replies_and_questions_must_match_in_number(replies):
 
 def test_cyclic_orders_put_every_option_at_every_place():
     asks = make_asks([sample(0, "y", options=THREE), sample(1)], asking(permutations=4), FAKE)
-    assert [ask.order for ask in asks[:3]] == [(0, 1, 2), (1, 2, 0), (2, 0, 1)]
-    assert asks[1].options == ("y", "z", "x")
+    assert [ask.wording.order for ask in asks[:3]] == [(0, 1, 2), (1, 2, 0), (2, 0, 1)]
     assert "A: y\nB: z\nC: x" in asks[1].prompt
-    assert [ask.order for ask in asks[3:]] == [(0, 1), (1, 0)]
+    assert [ask.wording.order for ask in asks[3:]] == [(0, 1), (1, 0)]
     assert len(make_asks([sample(0, "y", options=THREE)], asking(permutations=2), FAKE)) == 2
 
 
@@ -252,36 +251,6 @@ def test_text_is_read_or_counted_as_unparsed():
     assert [row["strict"] for row in rows] == [True, False, False]
     assert [row["mass"] for row in rows] == [1.0, 1.0, 0.0]
     assert [row["probabilities"] for row in rows] == [[0.0, 1.0], [0.0, 1.0], [0.5, 0.5]]
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ("C", 2),
-        ("C.", 2),
-        ("(C)", 2),
-        ("C: scar", 2),
-        ("C) it looks like a mass", 2),
-        ("Answer: C", 2),
-        ("The answer is C", 2),
-        ("**B**", 1),
-        ("B A A B", 1),
-        ("E", None),
-        ("A cyst is seen", 1),
-        ("A B B B", 0),  # a model that was never taught where to end
-        ("I see a cyst", 1),
-        ("This is a Cyst.", 1),
-        ("there is no  scar here", 3),
-        ("scar", 2),
-        ("Either B or C", None),
-        ("mass or cyst", None),
-        ("cystic changes", None),
-        ("B-cell lymphoma", None),
-        ("", None),
-    ],
-)
-def test_a_letter_counts_first_then_the_only_option_named(text, place):
-    assert parse(text, FOUR) == place
 
 
 def test_an_unreadable_picture_is_named():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from matcg.samples import LETTERS
+from matcg.forms.choice import LETTERS
 from matcg.train import backbone
 from matcg.train.backbone import IGNORE, Bank, Lexicon, Sequence, ask, bind, collate
 from matcg.train.shapes import ATTRIBUTES, SIZE

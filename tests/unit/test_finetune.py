@@ -21,11 +21,12 @@ from matcg.config.library import load
 from matcg.devices import lease
 from matcg.errors import DataError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
+from matcg.forms.choice import LETTERS
 from matcg.identity import ABOUT, named, of_recipe
 from matcg.models.identity import of_backbone, settings
 from matcg.phantom.world import read
-from matcg.prompts import letter_tokens
-from matcg.samples import LETTERS, read_samples
+from matcg.prompts import single_tokens
+from matcg.samples import read_samples
 from matcg.seeds import derive
 from matcg.train import loop
 from matcg.train.finetune import finetune
@@ -92,7 +93,7 @@ def started(tiny):
 
     def start(weights=tiny.weights):
         model, processor = load_model(str(weights), tiny)
-        letters = letter_tokens(processor.tokenizer, tiny, len(LETTERS))
+        letters = single_tokens(processor.tokenizer, tiny, LETTERS)
         return model, Reader(processor, tiny, letters, CPU, Pictures(tiny))
 
     return start
@@ -198,7 +199,7 @@ def test_the_answers_of_the_mix_are_learnt_even_where_they_are_wrong(train, star
     model, reader = started(out / "weights")
     with torch.no_grad():
         logits = last_logits(model.eval(), reader.inputs(chosen))
-    said = [reader.letters.index(int(token)) for token in logits.argmax(dim=1)]
+    said = [list(reader.tokens.values()).index(int(each)) for each in logits.argmax(dim=1)]
     assert said == [(sample.answer + 1) % len(sample.options) for sample in chosen]
 
 

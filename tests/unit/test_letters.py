@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from matcg.errors import DataError
-from matcg.evaluate.asking import SCHEMA
+from matcg.forms.choice import SCHEMA
 from matcg.records import PlanRow
 from matcg.report.answers import NO_ORDER, Answers, read_answers
 from matcg.report.letter_figures import calibration_figure, letters_figure

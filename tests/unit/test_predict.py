@@ -18,11 +18,11 @@ from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError, ResourceError
 from matcg.evaluate import predict as module
-from matcg.evaluate.asking import SCHEMA
-from matcg.evaluate.engine import Reply
 from matcg.evaluate.predict import Group, Task, predict
 from matcg.evaluate.sheets import read_asked
 from matcg.evaluate.store import Store
+from matcg.forms import Reply
+from matcg.forms.choice import LETTERS, SCHEMA
 from matcg.identity import ABOUT
 from matcg.samples import label_of, write_samples
 
@@ -39,9 +39,8 @@ def held(file):
 class FakeEngine:
     """Answers by a share that the text of its weights, or of an adapter, decides."""
 
-    letters = (50, 51, 52, 53)
-
     def __init__(self, desk, weights):
+        self.tokens = dict(zip(LETTERS, range(50, 76), strict=True))
         self.desk = desk
         self.use("start", weights)
 
@@ -54,8 +53,8 @@ class FakeEngine:
         self.desk.calls.append((verb, weights.name))
         self.text = held(weights / "model.safetensors")
 
-    def ask(self, asks, protocol, adapter=None):
-        assert protocol.name in PROTOCOLS
+    def ask(self, asks, adapter=None):
+        assert all(ask.wording.way == "token" for ask in asks)
         text = self.text
         if adapter:
             text += held(adapter / "adapter_model.safetensors")

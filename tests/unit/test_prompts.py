@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerFast
 from data_makers import sample
 from matcg.config.library import load
 from matcg.errors import ConfigError, DataError
-from matcg.prompts import letter_tokens, picture_of, prompt_of
-from matcg.samples import INSTRUCTION, LETTERS
+from matcg.forms.choice import INSTRUCTION, LETTERS
+from matcg.prompts import picture_of, prompt_of, single_tokens
 
 ROOT = Path(__file__).parents[2]
 LLAVA = load("backbone", ROOT / "backbones" / "tiny-llava.yaml")
@@ -65,7 +65,7 @@ def test_a_question_with_braces_is_asked_as_it_stands():
 
 
 def test_every_letter_is_one_token_the_same_in_options_and_answers(tokenizer):
-    letters = letter_tokens(tokenizer, LLAVA, len(LETTERS))
+    letters = list(single_tokens(tokenizer, LLAVA, LETTERS).values())
     assert len(set(letters)) == len(LETTERS)
     assert tokenizer.convert_ids_to_tokens(letters) == list(LETTERS)
     options = tuple(f"option {number}" for number in range(len(LETTERS)))
@@ -79,21 +79,21 @@ def test_every_letter_is_one_token_the_same_in_options_and_answers(tokenizer):
 @pytest.mark.parametrize("gap", ["", " ", "\n"])
 def test_white_space_before_the_answer_changes_no_token(tokenizer, gap):
     stem = prompt_of(sample(0), LLAVA)
-    (letter,) = letter_tokens(tokenizer, LLAVA, 1)
+    letter = single_tokens(tokenizer, LLAVA, "A")["A"]
     ids = tokenizer(f"{stem}{gap}A", add_special_tokens=False)["input_ids"]
     assert ids == [*tokenizer(stem, add_special_tokens=False)["input_ids"], letter]
 
 
 def test_letters_after_the_prompt_are_read_with_their_space():
     pieces = sentence_pieces()
-    letters = letter_tokens(pieces, asking("{question} ASSISTANT:"), 4)
-    assert pieces.convert_ids_to_tokens(letters) == ["▁A", "▁B", "▁C", "▁D"]
+    letters = single_tokens(pieces, asking("{question} ASSISTANT:"), "ABCD")
+    assert pieces.convert_ids_to_tokens(list(letters.values())) == ["▁A", "▁B", "▁C", "▁D"]
 
 
 @pytest.mark.parametrize("prompt", ["{question} ASSISTANT: ", "{question}\nASSISTANT:\n "])
 def test_a_prompt_that_swallows_the_letters_space_is_refused(prompt):
-    with pytest.raises(ConfigError, match=r"tiny-llava: letter A .*not one token.*end of `prompt`"):
-        letter_tokens(sentence_pieces(), asking(prompt), 4)
+    with pytest.raises(ConfigError, match=r"tiny-llava: answer A .*not one token.*end of `prompt`"):
+        single_tokens(sentence_pieces(), asking(prompt), "ABCD")
 
 
 def test_letters_of_several_tokens_are_refused():
@@ -101,9 +101,9 @@ def test_letters_of_several_tokens_are_refused():
         assert not add_special_tokens
         return {"input_ids": [ord(character) for character in text]}
 
-    with pytest.raises(ConfigError, match="letter A"):
-        letter_tokens(characters, asking("{question}:"), 2)
-    assert letter_tokens(characters, asking("{question}: "), 2) == [65, 66]
+    with pytest.raises(ConfigError, match="answer A"):
+        single_tokens(characters, asking("{question}:"), "AB")
+    assert single_tokens(characters, asking("{question}: "), "AB") == {"A": 65, "B": 66}
 
 
 def test_squash_shows_everything_stretched():

@@ -1,11 +1,11 @@
-"""Canonical samples survive their file and make the paper's question."""
+"""Canonical samples survive their file."""
 
 from dataclasses import replace
 
 import pyarrow.parquet as pq
 
 from data_makers import sample
-from matcg.samples import SCHEMA, label_of, question_text, read_samples, write_samples
+from matcg.samples import SCHEMA, label_of, read_samples, write_samples
 
 
 def test_samples_come_back_as_written_in_their_order(tmp_path):
@@ -36,12 +36,3 @@ def test_a_file_says_of_what_it_is_unless_it_is_none_or_cut_short(tmp_path):
     assert label_of(path) == {"digest": "0123abcd"}
     path.write_bytes(path.read_bytes()[:-9])
     assert label_of(path) == {}
-
-
-def test_question_text_gives_an_option_a_line_and_asks_for_a_letter():
-    assert question_text("What?", ["x", "y y"]).splitlines() == [
-        "What?",
-        "A: x",
-        "B: y y",
-        "Answer with the option's letter from the given choices directly.",
-    ]

@@ -8,9 +8,9 @@ import pytest
 
 import matcg
 from matcg.config.library import load
+from matcg.forms.choice import LETTERS
 from matcg.images import decode
 from matcg.phantom.world import TASKS, read
-from matcg.samples import LETTERS
 from matcg.train.shapes import ATTRIBUTES, SIZE, draw, paint
 
 SOURCE = Path(matcg.__file__).parent

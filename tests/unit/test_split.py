@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data_makers import sample
 from matcg.data.pool import Pool, pool_of
-from matcg.data.split import balanced_order, by_fraction, letters, queues
+from matcg.data.split import balanced_order, by_fraction, queues
 from matcg.samples import Sample
 
 LABELS = ("a", "b", "c", "d")
@@ -164,22 +164,3 @@ def test_queues_hold_each_label_s_samples_in_an_order_of_their_own(rows, seed):
 def test_ranks_are_those_of_every_version_of_pandas():
     found = pool([("s-1", "a", "x", ""), ("s-é", "a", "y", "")])
     assert found.ranks(42).tolist() == RANKS
-
-
-@given(st.lists(st.sampled_from(LABELS), max_size=80), st.integers(2, 5), st.integers(0, 3))
-def test_letters_are_right_equally_often_within_a_label(labels, options, seed):
-    names = [str(i) for i in range(len(labels))]
-    places = letters(labels, options, names, seed)
-    for label in set(labels):
-        found = Counter(p for p, each in zip(places, labels, strict=True) if each == label)
-        times = [found[at] for at in range(options)]
-        assert max(times) - min(times) <= 1
-    assert all(0 <= place < options for place in places)
-
-
-@given(st.lists(st.sampled_from(LABELS), min_size=1, max_size=80), st.integers(2, 5))
-def test_letters_are_right_nearly_equally_often_over_all_labels(labels, options):
-    places = letters(labels, options, [str(i) for i in range(len(labels))], 0)
-    found = Counter(places)
-    times = [found[at] for at in range(options)]
-    assert max(times) - min(times) <= len(set(labels))

@@ -27,7 +27,8 @@ from matcg.evaluate import engine as engines
 from matcg.evaluate.adapters import merge
 from matcg.evaluate.asking import make_asks
 from matcg.evaluate.by_vllm import VllmEngine
-from matcg.evaluate.engine import Engine, Reply
+from matcg.evaluate.engine import Engine
+from matcg.forms import Reply
 from matcg.train.finetune import finetune
 from matcg.train.model import choose_parameters, last_logits, save, weight_names
 from matcg.train.tasks import Task
@@ -145,7 +146,7 @@ def by_transformers(backbone: Backbone, weights: Path) -> np.ndarray:
 
 def ask(engine: Engine, backbone: Backbone) -> list[Reply]:
     """Return an engine's replies to the six questions."""
-    return engine.ask(make_asks(questions(6), LETTERS, backbone), LETTERS)
+    return engine.ask(make_asks(questions(6), LETTERS, backbone))
 
 
 def check(replies: list[Reply], expected: np.ndarray, letters: list[int]) -> None:
@@ -168,7 +169,7 @@ def test_engines_score_letters_as_training_does_before_and_after_it(
     base, tuned = Path(backbone.weights), train(backbone) / "weights"
     first, second = (by_transformers(backbone, weights) for weights in (base, tuned))
     with mock.patch.dict(os.environ), closing(engines.start(base, backbone, SETTINGS)) as engine:
-        letters = engine.letters
+        letters = list(engine.tokens.values())
         assert np.abs(first - second)[:, letters[:4]].max() > 10 * NEAR
         check(ask(engine, backbone), first, letters)
         engine.load(tuned)
@@ -183,7 +184,7 @@ def test_a_prompt_that_begins_itself_is_asked_as_it_is_trained(siblings: Sibling
         mock.patch.dict(os.environ),
         closing(engines.start(backbone.weights, begun, SETTINGS)) as engine,
     ):
-        check(ask(engine, begun), expected, engine.letters)
+        check(ask(engine, begun), expected, list(engine.tokens.values()))
     assert np.array_equal(by_transformers(begun, Path(backbone.weights)), expected)
 
 

@@ -20,10 +20,12 @@ from matcg.errors import DataError, MatcgError
 from matcg.evaluate.adapters import merge, must_merge
 from matcg.evaluate.asking import Ask, make_asks
 from matcg.evaluate.by_transformers import TransformersEngine
-from matcg.evaluate.engine import Engine, Reply, start
+from matcg.evaluate.engine import Engine, start
+from matcg.forms import Reply
+from matcg.forms.choice import LETTERS
 from matcg.phantom.world import read
-from matcg.prompts import letter_tokens
-from matcg.samples import LETTERS, Sample
+from matcg.prompts import single_tokens
+from matcg.samples import Sample
 from matcg.train.backbone import save
 from matcg.train.model import choose_parameters, last_logits
 from matcg.train.model import load as load_model
@@ -180,8 +182,9 @@ def shape(
 def by_transformers(weights: Path | str, samples: Sequence[Sample]) -> list[np.ndarray]:
     """Return the log-probabilities of each sample's letters as training sees them."""
     model, processor = load_model(str(weights), TINY)
-    letters = letter_tokens(processor.tokenizer, TINY, len(LETTERS))
-    reader = Reader(processor, TINY, letters, torch.device("cpu"), Pictures(TINY))
+    tokens = single_tokens(processor.tokenizer, TINY, LETTERS)
+    letters = list(tokens.values())
+    reader = Reader(processor, TINY, tokens, torch.device("cpu"), Pictures(TINY))
     found = []
     for place in range(0, len(samples), 50):
         part = samples[place : place + 50]
@@ -203,13 +206,13 @@ def test_letters_score_as_in_transformers_after_every_swap(
     first, second = (by_transformers(folder, phantoms) for folder in weights)
     assert max(np.abs(a - b).max() for a, b in zip(first, second, strict=True)) > 0.1
     engine.load(weights[0])
-    before = engine.ask(asked(phantoms), LETTER)
+    before = engine.ask(asked(phantoms))
     assert difference(before, first) < 1e-3
     assert [len(reply.logprobs) for reply in before] == [len(s.options) for s in phantoms]
     engine.load(weights[1])
-    assert difference(engine.ask(asked(phantoms), LETTER), second) < 1e-3
+    assert difference(engine.ask(asked(phantoms)), second) < 1e-3
     engine.load(weights[0])
-    after = engine.ask(asked(phantoms), LETTER)
+    after = engine.ask(asked(phantoms))
     assert difference(after, first) < 1e-3
     assert [reply.free for reply in after] == [reply.free for reply in before]
 
@@ -219,16 +222,16 @@ def test_a_letter_is_scored_however_unlikely_and_whatever_else_is_asked(
 ) -> None:
     engine.load(weights[0])
     asks = asked(phantoms)
-    together = engine.ask(asks, LETTER)
-    alone = [reply for ask in asks for reply in engine.ask([ask], LETTER)]
+    together = engine.ask(asks)
+    alone = [reply for ask in asks for reply in engine.ask([ask])]
     assert difference(together, table(alone)) < 1e-3
-    assert not {reply.free for reply in together} <= set(engine.letters[:4])
+    assert not {reply.free for reply in together} <= {engine.tokens[letter] for letter in "ABCD"}
 
 
 def test_the_shipped_backbone_answers_questions_about_shapes(
     shipped: tuple[Engine, Engine], shapes: list[Sample]
 ) -> None:
-    vllm, transformers = (each.ask(asked(shapes), LETTER) for each in shipped)
+    vllm, transformers = (each.ask(asked(shapes)) for each in shipped)
     assert same_but_near_ties(vllm, transformers) >= 0.995
     assert difference(vllm, table(transformers)) < 1e-3
     right: dict[str, list[bool]] = {name: [] for name in ATTRIBUTES}
@@ -244,8 +247,8 @@ def test_the_shipped_backbone_says_letters_of_its_own_accord(
 ) -> None:
     for each in shipped:
         free = [
-            reply.free in each.letters[: len(sample.options)]
-            for reply, sample in zip(each.ask(asked(shapes), LETTER), shapes, strict=True)
+            reply.free in [each.tokens[letter] for letter in LETTERS[: len(sample.options)]]
+            for reply, sample in zip(each.ask(asked(shapes)), shapes, strict=True)
         ]
         assert np.mean(free) >= 0.95
 
@@ -263,7 +266,7 @@ def test_both_engines_answer_every_protocol_alike(
     protocol = PROTOCOLS[name]
     test, train = target
     asks = make_asks(test, protocol, TINY, 1, train)
-    vllm, transformers = (each.ask(asks, protocol) for each in shipped)
+    vllm, transformers = (each.ask(asks) for each in shipped)
     assert [reply.text for reply in vllm] == [reply.text for reply in transformers]
     assert [reply.free for reply in vllm] == [reply.free for reply in transformers]
     if name == "generate":
@@ -281,8 +284,8 @@ def test_examples_change_the_answers_and_their_pictures_are_seen(
     asks = make_asks(test[:4], two, TINY, 0, train)
     dark = [replace(a, pictures=(*map(blackened, a.pictures[:-1]), a.pictures[-1])) for a in asks]
     for each in shipped:
-        shown, without = each.ask(asks, two), each.ask(dark, two)
-        bare = each.ask(asked(test[:4]), LETTER)
+        shown, without = each.ask(asks), each.ask(dark)
+        bare = each.ask(asked(test[:4]))
         assert difference(shown, table(without)) > 0.01
         assert difference(shown, table(bare)) > 0.01
 
@@ -298,11 +301,9 @@ def test_order_and_company_of_questions_change_nothing(
     protocol = PROTOCOLS[name]
     asks = asked(target[0], protocol)
     for each in shipped:
-        together = each.ask(asks, protocol)
-        backwards = each.ask(asks[::-1], protocol)[::-1]
-        few = [
-            reply for i in range(0, len(asks), 5) for reply in each.ask(asks[i : i + 5], protocol)
-        ]
+        together = each.ask(asks)
+        backwards = each.ask(asks[::-1])[::-1]
+        few = [reply for i in range(0, len(asks), 5) for reply in each.ask(asks[i : i + 5])]
         for other in (backwards, few):
             assert same_but_near_ties(together, other) >= 0.995
             assert difference(together, table(other)) < 1e-3
@@ -313,10 +314,10 @@ def test_two_engines_give_identical_answers(
 ) -> None:
     asks = asked(phantoms)
     plain.load(Path(TINY.weights))
-    assert shipped[0].ask(asks, LETTER) == plain.ask(asks, LETTER)
+    assert shipped[0].ask(asks) == plain.ask(asks)
     for each in (shipped[0], plain):
         each.load(weights[1])
-    assert shipped[0].ask(asks, LETTER) == plain.ask(asks, LETTER)
+    assert shipped[0].ask(asks) == plain.ask(asks)
 
 
 def test_a_picture_is_processed_once_for_all_weights_and_protocols(
@@ -333,15 +334,15 @@ def test_a_picture_is_processed_once_for_all_weights_and_protocols(
         for folder in (*weights, Path(TINY.weights)):
             plain.load(folder)
             for protocol in protocols:
-                plain.ask(asks[protocol.name], protocol)
+                plain.ask(asks[protocol.name])
         assert done.call_count == len(target[0])
         assert isinstance(oracle, TransformersEngine)
         oracle._kept.clear()
         oracle.load(weights[0])
-        oracle.ask(asks["letters"], LETTER)
+        oracle.ask(asks["letters"])
         once = done.call_count
         oracle.load(weights[1])
-        oracle.ask(asks["letters"], LETTER)
+        oracle.ask(asks["letters"])
         assert done.call_count == once > len(target[0])
 
 
@@ -353,20 +354,20 @@ def test_an_adapter_answers_as_its_merged_weights_do_in_both_engines(
 ) -> None:
     engine, oracle = shipped
     asks = asked(phantoms)
-    base = table(engine.ask(asks, LETTER))
+    base = table(engine.ask(asks))
     adapted = {}
     for name in ("a", "b", "a"):
         assert not must_merge(adapters[name])
-        adapted[name] = table(engine.ask(asks, LETTER, adapters[name]))
-        assert difference(oracle.ask(asks, LETTER, adapters[name]), adapted[name]) < 1e-3
+        adapted[name] = table(engine.ask(asks, adapters[name]))
+        assert difference(oracle.ask(asks, adapters[name]), adapted[name]) < 1e-3
         assert max(np.abs(x - y).max() for x, y in zip(base, adapted[name], strict=True)) > 0.1
-    assert difference(engine.ask(asks, LETTER), base) == 0
-    assert difference(oracle.ask(asks, LETTER), base) < 1e-3
+    assert difference(engine.ask(asks), base) == 0
+    assert difference(oracle.ask(asks), base) < 1e-3
     for name in ("a", "b"):
         merged = merge(adapters[name], TINY, tmp_path / name)
         for each in shipped:
             each.load(merged)
-            assert difference(each.ask(asks, LETTER), adapted[name]) < 1e-3
+            assert difference(each.ask(asks), adapted[name]) < 1e-3
 
 
 def test_a_tower_adapter_is_merged_since_vllm_would_ignore_it(
@@ -379,10 +380,10 @@ def test_a_tower_adapter_is_merged_since_vllm_would_ignore_it(
     asks = asked(phantoms)
     assert must_merge(adapters["tower"])
     with pytest.raises(DataError, match=r"tower: this adapter changes no log-probability of 8 "):
-        engine.ask(asks, LETTER, adapters["tower"])
-    adapted = table(oracle.ask(asks, LETTER, adapters["tower"]))
+        engine.ask(asks, adapters["tower"])
+    adapted = table(oracle.ask(asks, adapters["tower"]))
     engine.load(merge(adapters["tower"], TINY, tmp_path / "merged"))
-    assert difference(engine.ask(asks, LETTER), adapted) < 1e-3
+    assert difference(engine.ask(asks), adapted) < 1e-3
 
 
 def test_an_adapter_of_another_backbone_is_named(
@@ -398,7 +399,7 @@ def test_an_adapter_of_another_backbone_is_named(
         (folder / file.name).write_bytes(text)
     for each in shipped:
         with pytest.raises(DataError, match=r"foreign: this adapter does not fit .*layers.9"):
-            each.ask(asked(phantoms), LETTER, folder)
+            each.ask(asked(phantoms), folder)
 
 
 @pytest.mark.parametrize("words", [990, 1100])
@@ -408,10 +409,10 @@ def test_a_prompt_beyond_the_context_is_named_and_the_engine_lives_on(
     long = replace(phantoms[3], sample_id="long", question="word " * words)
     asks = asked(phantoms)
     for each in shipped:
-        before = each.ask(asks, LETTER)
+        before = each.ask(asks)
         with pytest.raises(DataError, match=r"sample long: .*context of 1024 tokens"):
-            each.ask(asked([*phantoms[:3], long, *phantoms[3:]]), LETTER)
-        assert difference(each.ask(asks, LETTER), table(before)) == 0
+            each.ask(asked([*phantoms[:3], long, *phantoms[3:]]))
+        assert difference(each.ask(asks), table(before)) == 0
 
 
 def test_an_engine_that_dies_names_the_weights(phantoms: list[Sample]) -> None:
@@ -421,14 +422,14 @@ def test_an_engine_that_dies_names_the_weights(phantoms: list[Sample]) -> None:
     projector = engine._model.model.multi_modal_projector.linear_1
     projector.weight.data = projector.weight.data[:, :-1]
     with pytest.raises(MatcgError, match=r"tiny-llava: while it answered 8 requests, .* died"):
-        engine.ask(asked(phantoms), LETTER)
+        engine.ask(asked(phantoms))
 
 
 def test_weights_that_are_not_there_are_named(
     shipped: tuple[Engine, Engine], phantoms: list[Sample], tmp_path: Path
 ) -> None:
     for each in shipped:
-        before = each.ask(asked(phantoms), LETTER)
+        before = each.ask(asked(phantoms))
         with pytest.raises(DataError, match=r"model.safetensors: this weights file is missing"):
             each.load(tmp_path)
-        assert each.ask(asked(phantoms), LETTER) == before
+        assert each.ask(asked(phantoms)) == before

@@ -60,10 +60,10 @@ def test_each_letter_is_the_one_token_after_the_prompt(started):
     tokenizer = reader.processor.tokenizer
     text = prompt_of(*questions(1), backbone)
     stem = tokenizer(text, add_special_tokens=False)["input_ids"]
-    for letter, token in zip("ABCD", reader.letters, strict=False):
+    for letter, token in ((letter, reader.tokens[letter]) for letter in "ABCD"):
         ids = tokenizer(f"{text} {letter}", add_special_tokens=False)["input_ids"]
         assert ids == [*stem, token]
-    assert len(set(reader.letters)) == len(reader.letters)
+    assert len(set(reader.tokens.values())) == len(reader.tokens)
 
 
 def test_the_answer_is_read_after_the_last_token_of_each_prompt(started):

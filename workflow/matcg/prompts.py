@@ -1,18 +1,20 @@
-"""What a model is asked and how its letter is read: the same in training and evaluation."""
+"""What a model is asked and how its answer begins: the same in training and evaluation."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from PIL import Image
 
+from matcg import forms
 from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError
 from matcg.images import decode, fit
-from matcg.samples import LETTERS, Sample, question_text
+from matcg.samples import Sample
 
 
 def prompt_of(sample: Sample, backbone: Backbone) -> str:
     """Return the whole text before the answer."""
-    return backbone.prompt.replace("{question}", question_text(sample.question, sample.options))
+    return backbone.prompt.replace("{question}", forms.of(sample).question(sample))
 
 
 def begins_itself(tokenizer: Any, backbone: Backbone) -> bool:
@@ -31,25 +33,25 @@ def picture_of(sample: Sample, backbone: Backbone) -> Image.Image:
     return fit(decode(sample.image, where), backbone.image.size, backbone.image.geometry)
 
 
-def letter_tokens(tokenizer: Any, backbone: Backbone, options: int) -> list[int]:
-    """Return the token of each of the first `options` letters, as it follows the prompt.
+def single_tokens(tokenizer: Any, backbone: Backbone, texts: Iterable[str]) -> dict[str, int]:
+    """Return the token of each text, such as an option's letter, as it follows the prompt.
 
     In context "A" may be another token than alone ("_A" after a colon for SentencePiece), so it is
     read off the tokenised prompt.
 
     Raises:
-        ConfigError: a letter is not exactly one token there, so it can be neither trained on nor
-            scored as one.
+        ConfigError: one is not exactly one token there, so it can be neither trained on nor scored
+            as one.
     """
-    found = []
-    for letter in LETTERS[:options]:
-        ids = answer_tokens(tokenizer, backbone, letter)
+    found = {}
+    for text in texts:
+        ids = answer_tokens(tokenizer, backbone, text)
         if len(ids) != 1:
             raise ConfigError(
-                f"backbone {backbone.name}: letter {letter} after the prompt is not one token; "
+                f"backbone {backbone.name}: answer {text} after the prompt is not one token; "
                 "change the end of `prompt`"
             )
-        found.append(ids[0])
+        found[text] = ids[0]
     return found
 
 

@@ -5,27 +5,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 __all__ = [
-    "LETTERS",
     "SCHEMA",
     "Sample",
     "label_of",
     "labelled",
-    "question_text",
     "read_samples",
     "write_samples",
 ]
 
 # Samples held in memory at once while writing: photographs may take megabytes each.
 GROUP = 256
-LETTERS = ascii_uppercase
-INSTRUCTION = "Answer with the option's letter from the given choices directly."
+CHOICE = "choice"  # the form of answer where none is named
 
 SCHEMA = pa.schema(
     [
@@ -48,12 +44,13 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image with one multiple-choice question.
+    """One image with one question.
 
     `image` holds the encoded file, `fingerprint` the perceptual hash of what it shows, `origin` its
     path below the data folder, `group` the patient or sequence ("" where unknown), `boxes` rows of
     x, y, width, height in pixels (none for classification). One in `reserve` is trained on only in
-    place of another one of its subset that may not be.
+    place of another one of its subset that may not be. `form` names the form of its answer, one for
+    all samples of a file.
     """
 
     sample_id: str
@@ -69,12 +66,7 @@ class Sample:
     group: str = ""
     boxes: tuple[tuple[float, ...], ...] = ()
     reserve: bool = False
-
-
-def question_text(question: str, options: Iterable[str]) -> str:
-    """Return the paper's template (its figure 8): question, an option a line, instruction."""
-    lines = [f"{letter}: {option}" for letter, option in zip(LETTERS, options, strict=False)]
-    return "\n".join([question, *lines, INSTRUCTION])
+    form: str = CHOICE
 
 
 def labelled(schema: pa.Schema, told: Mapping[str, object]) -> pa.Schema:
@@ -99,14 +91,22 @@ def write_samples(path: Path, samples: Iterable[Sample], digest: str = "") -> No
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     rest = iter(samples)
-    with pq.ParquetWriter(path, labelled(SCHEMA, {"digest": digest}), compression="zstd") as writer:
-        while group := [asdict(sample) for sample in islice(rest, GROUP)]:
-            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
+    group = list(islice(rest, GROUP))
+    told = {"digest": digest}
+    if group and group[0].form != CHOICE:
+        told["form"] = group[0].form
+    with pq.ParquetWriter(path, labelled(SCHEMA, told), compression="zstd") as writer:
+        while group:
+            writer.write_table(pa.Table.from_pylist(list(map(asdict, group)), schema=SCHEMA))
+            group = list(islice(rest, GROUP))
 
 
-def read_samples(path: Path) -> list[Sample]:
-    """Return the samples of one file in their order."""
-    rows = pq.read_table(path, schema=SCHEMA).to_pylist()
+def read_samples(path: Path, pictures: bool = True) -> list[Sample]:
+    """Return the samples of one file in their order, on wish without their pictures and boxes."""
+    left_out = () if pictures else ("image", "boxes")
+    table = pq.read_table(path, columns=[name for name in SCHEMA.names if name not in left_out])
+    form = json.loads((table.schema.metadata or {}).get(b"matcg", b"{}")).get("form", CHOICE)
+    rows = [{"image": b"", "boxes": (), **row, "form": form} for row in table.to_pylist()]
     for row in rows:
         row["options"] = tuple(row["options"])
         row["boxes"] = tuple(tuple(box) for box in row["boxes"])

@@ -14,7 +14,7 @@ FILES = (
     "Subset--{id}-train.json",
     "Subset-{id}-train.json",
 )
-LETTERS = 26
+MOST_OPTIONS = 26  # as many as there are letters
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,8 @@ def _rebuild(raw: Any) -> Rebuild | None:
         return None
     _known(Rebuild, raw, "key of option rebuild:")
     n, seed = raw.get("options", 4), raw.get("seed", 42)
-    if type(n) is not int or not 2 <= n <= LETTERS or type(seed) is not int or seed < 0:
+    if type(n) is not int or not 2 <= n <= MOST_OPTIONS or type(seed) is not int or seed < 0:
         raise ConfigError(
-            f"reader medmat: option rebuild: options must be 2 to {LETTERS}, seed 0 or more"
+            f"reader medmat: option rebuild: options must be 2 to {MOST_OPTIONS}, seed 0 or more"
         )
     return Rebuild(n, _words(raw.get("instructions"), "rebuild.instructions"), seed)

@@ -14,9 +14,9 @@ import numpy as np
 from matcg.config.reader_options import Options
 from matcg.data.folder import Folder
 from matcg.data.pool import ImageCount, Quarantined, Source, pool_of
-from matcg.data.questions import rebuild
 from matcg.data.table import Table, read_table
 from matcg.errors import DataError
+from matcg.forms.choice import rebuild
 from matcg.samples import Sample
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ def _source(
     how = options.rebuild
     return Source(
         pool=pool,
-        ask=(lambda drawn: rebuild(drawn, pool.names, how)) if how else list,
+        ask=(lambda drawn: rebuild(drawn, pool.names, how.options, how.instructions, how.seed))
+        if how
+        else list,
         load=load,
         reject=reject,
         rows=table.rows,

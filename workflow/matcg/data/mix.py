@@ -4,7 +4,6 @@ A mix names samples, it copies none. The draw depends on data seed, subset and s
 on the arm: a larger draw of a subset begins with the smaller one, and shuffled labels keep it.
 """
 
-import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,13 +13,13 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matcg import told
+from matcg import forms, told
 from matcg.data.leaks import Leak, Search, barred, find_leaks
 from matcg.data.split import balanced_order
 from matcg.errors import DataError
 from matcg.identity import of_mix, require
 from matcg.records import Mix
-from matcg.samples import Sample, labelled
+from matcg.samples import Sample, labelled, read_samples
 from matcg.seeds import derive
 
 SCHEMA = pa.schema(
@@ -35,7 +34,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One training sample with the index of the option that it is trained on.
+    """One training sample with the answer that it is trained on.
 
     `copy` numbers the times that a sample stands in a mix that repeats some.
     """
@@ -139,7 +138,7 @@ def draw(
     Raises:
         DataError: the subset has fewer and the mix repeats none, or it has none at all.
     """
-    there = read_metadata(folder / "train.parquet")
+    there = read_samples(folder / "train.parquet", pictures=False)
     ordered = _ordered(there, derive(mix.seed, "mix", subset), left_out)
     if len(ordered) < n and not (mix.repeat and ordered):
         leaks = sum(each.sample_id in left_out for each in there)
@@ -152,7 +151,9 @@ def draw(
         )
     rounds = -(-n // len(ordered)) if n else 0
     copies = ((sample, copy) for copy in range(rounds) for sample in ordered)
-    return [Drawn(sample, sample.answer, copy) for sample, copy in islice(copies, n)]
+    return [
+        Drawn(sample, forms.of(sample).truth(sample), copy) for sample, copy in islice(copies, n)
+    ]
 
 
 def _ordered(there: Sequence[Sample], seed: int, left_out: Collection[str]) -> list[Sample]:
@@ -163,24 +164,15 @@ def _ordered(there: Sequence[Sample], seed: int, left_out: Collection[str]) -> l
     return balanced_order(kept, seed) + balanced_order(spare, seed)[: len(main) - len(kept)]
 
 
-def read_metadata(path: Path) -> list[Sample]:
-    """Return the samples of a Parquet file without their images."""
-    columns = [name for name in pq.read_schema(path).names if name not in ("image", "boxes")]
-    rows = pq.read_table(path, columns=columns).to_pylist()
-    return [Sample(**{**row, "options": tuple(row["options"]), "image": b""}) for row in rows]
-
-
 def shuffle_labels(drawn: Sequence[Drawn], seed: int) -> list[Drawn]:
     """Return the samples of one subset, each with the answer of another one drawn at random.
 
-    The answers are permuted, so every one is as frequent as before. Where a sample does not offer
-    the answer it is dealt, a random option of its own takes the place.
+    The answers are permuted, so every one is as frequent as before, as far as the form allows.
     """
     dealt = sorted(drawn, key=lambda each: _place(each, seed, "labels"))
-    texts = [each.sample.options[each.answer] for each in dealt]
     return [
-        replace(each, answer=_index(each.sample, text, seed))
-        for each, text in zip(drawn, texts, strict=True)
+        replace(each, answer=forms.of(each.sample).dealt(each.sample, other.sample, seed))
+        for each, other in zip(drawn, dealt, strict=True)
     ]
 
 
@@ -188,13 +180,6 @@ def _place(each: Drawn, seed: int, purpose: str) -> int:
     """Return where a sample comes in an order that depends on nothing else in the mix."""
     copy = (str(each.copy),) if each.copy else ()
     return derive(seed, purpose, each.sample.subset, each.sample.sample_id, *copy)
-
-
-def _index(sample: Sample, text: str, seed: int) -> int:
-    if text in sample.options:
-        return sample.options.index(text)
-    chance = random.Random(derive(seed, "option", sample.subset, sample.sample_id))
-    return chance.randrange(len(sample.options))
 
 
 def _write(out: Path, drawn: Sequence[Drawn], label: Mapping[str, Any]) -> None:

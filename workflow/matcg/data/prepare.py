@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matcg import identity, versions
+from matcg import forms, identity, versions
 from matcg.data import medmat, split
 from matcg.data.draw import Draw, marks
 from matcg.data.pool import (
@@ -26,7 +26,7 @@ from matcg.data.pool import (
     pool_of,
 )
 from matcg.errors import BadRowError, DataError
-from matcg.samples import LETTERS, Sample, write_samples
+from matcg.samples import Sample, write_samples
 from matcg.seeds import derive
 from matcg.tsv import write_table
 
@@ -236,8 +236,8 @@ def _account(asked: "Preparation", done: Prepared) -> dict[str, Any]:
         "untested_labels": [label for label in pool.names if not given[1][label]],
         "instructions": len({each.question for each in drawn}),
         "letters": {
-            "train": _letters(done.train),
-            "test": _letters(done.test),
+            side: forms.of(samples[0]).tally(samples) if samples else {}
+            for side, samples in (("train", done.train), ("test", done.test))
         },
         "asked": {"train": caps.train, "test": caps.test},
         "pool": dict(zip(("train", "test"), done.pools, strict=True)),
@@ -256,11 +256,6 @@ def _account(asked: "Preparation", done: Prepared) -> dict[str, Any]:
         },
         "images": [asdict(count) for count in source.images],
     }
-
-
-def _letters(samples: Iterable[Sample]) -> dict[str, int]:
-    """Return how often each letter is right."""
-    return dict(sorted(Counter(LETTERS[each.answer] for each in samples).items()))
 
 
 def _method(done: Prepared, fraction: float) -> str:

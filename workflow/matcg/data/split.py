@@ -155,23 +155,3 @@ def _smallest(pool: Pool, label: int, left: Flags, ranks: Numbers, share: _Share
             share.take(labels)
             return unit
     return np.zeros(0, dtype=np.int64)
-
-
-def letters(labels: Sequence[str], n: int, names: Sequence[str], seed: int) -> list[int]:
-    """Return the position of the right answer for each sample of a sequence, one after the other.
-
-    `n` is how many options each question offers; `names` are the sample ids, which decide where
-    nothing else does. Letters differ by at most one in how often they are right within a label, and
-    thus over all by no more than there are labels.
-    """
-    of_all = [0] * n
-    of_label = {label: list(of_all) for label in labels}
-    found = []
-    for label, name in zip(labels, names, strict=True):
-        own = of_label[label]
-        order = [(own[at], of_all[at], derive(seed, "letter", name, at), at) for at in range(n)]
-        place = min(order)[-1]
-        own[place] += 1
-        of_all[place] += 1
-        found.append(place)
-    return found

@@ -16,9 +16,9 @@ import msgspec
 
 from matcg.config.reader_options import Options
 from matcg.data.pool import Quarantined
-from matcg.data.questions import normal, parse_letter, parse_options, tidy
 from matcg.data.rows import Row, read_rows, row_type
 from matcg.errors import BadRowError
+from matcg.forms.choice import normal, parse_letter, parse_options, tidy
 
 __all__ = ["Table", "read_table"]
 

@@ -1,7 +1,7 @@
 """Answers through transformers, in batches: for classes that vLLM lacks, and to check vLLM by."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from torch import Tensor
 from transformers.utils import logging
 
 from matcg.config.backbone import Backbone
-from matcg.config.protocol import Protocol
-from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long
-from matcg.prompts import begins_itself, continued, letter_tokens
-from matcg.samples import LETTERS
+from matcg.evaluate.asking import Ask
+from matcg.evaluate.engine import Engine, boundary, option_tokens, too_long
+from matcg.forms import Reply, of_one_token
+from matcg.prompts import begins_itself, continued, single_tokens
 from matcg.train.checks import check_processor
 from matcg.train.model import last_hidden, last_logits, load
 
@@ -38,7 +38,7 @@ class TransformersEngine(Engine):
         self._kept: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
         self._load(weights)
         check_processor(self._processor, backbone)
-        self.letters = letter_tokens(self._processor.tokenizer, backbone, len(LETTERS))
+        self.tokens = single_tokens(self._processor.tokenizer, backbone, of_one_token())
 
     def close(self) -> None:
         """Drop the model."""
@@ -54,13 +54,9 @@ class TransformersEngine(Engine):
         text = self._model.config.get_text_config()
         self._context = int(text.max_position_embeddings)
 
-    def _answer(self, asks: Sequence[Ask], protocol: Protocol, adapter: Path | None) -> list[Reply]:
-        ways: dict[str, Callable[[Any, Sequence[Ask]], list[Reply]]] = {
-            "letter": self._by_letter,
-            "option-text": self._by_option,
-            "generate": lambda model, part: self._by_text(model, part, protocol.max_tokens),
-        }
-        read = ways[protocol.scoring]
+    def _answer(self, way: str, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
+        ways = {"token": self._by_token, "texts": self._by_texts, "text": self._by_text}
+        read = ways[way]
         replies: list[Reply] = []
         with torch.inference_mode(), self._adapted(adapter) as model:
             for start in range(0, len(asks), self._batch):
@@ -81,22 +77,25 @@ class TransformersEngine(Engine):
         finally:
             self._model = adapted.unload()
 
-    def _by_letter(self, model: Any, asks: Sequence[Ask]) -> list[Reply]:
+    def _by_token(self, model: Any, asks: Sequence[Ask]) -> list[Reply]:
         inputs = self._inputs(asks, [ask.prompt for ask in asks])
         scores = last_logits(model, inputs).log_softmax(dim=-1)
         return [
-            Reply(tuple(row[self.letters[: len(ask.options)]].tolist()), int(row.argmax()))
+            Reply(
+                tuple(row[[self.tokens[text] for text in ask.wording.among]].tolist()),
+                int(row.argmax()),
+            )
             for ask, row in zip(asks, scores, strict=True)
         ]
 
-    def _by_option(self, model: Any, asks: Sequence[Ask]) -> list[Reply]:
-        """Score the text of each option as if it had been said."""
-        pairs = [(ask, option) for ask in asks for option in ask.options]
+    def _by_texts(self, model: Any, asks: Sequence[Ask]) -> list[Reply]:
+        """Score each text as if it had been said."""
+        pairs = [(ask, option) for ask in asks for option in ask.wording.among]
         means: list[float] = []
         for start in range(0, len(pairs), self._batch):
             means += self._means(model, pairs[start : start + self._batch])
         each = iter(means)
-        return [Reply(tuple(next(each) for _ in ask.options), -1) for ask in asks]
+        return [Reply(tuple(next(each) for _ in ask.wording.among), -1) for ask in asks]
 
     def _means(self, model: Any, pairs: Sequence[tuple[Ask, str]]) -> list[float]:
         """Return the mean log-probability of each option's tokens, which end their prompts."""
@@ -118,11 +117,11 @@ class TransformersEngine(Engine):
             means.append(float(scores[range(len(ids)), ids].mean()))
         return means
 
-    def _by_text(self, model: Any, asks: Sequence[Ask], tokens: int) -> list[Reply]:
+    def _by_text(self, model: Any, asks: Sequence[Ask]) -> list[Reply]:
         """Let the model speak, greedily; vLLM knows no penalty of repetitions unless told."""
         inputs = self._inputs(asks, [ask.prompt for ask in asks], side="left")
         said = model.generate(
-            **inputs, max_new_tokens=tokens, do_sample=False, repetition_penalty=1.0
+            **inputs, max_new_tokens=asks[0].wording.length, do_sample=False, repetition_penalty=1.0
         )
         new = said[:, inputs["input_ids"].shape[1] :]
         texts = self._processor.batch_decode(new, skip_special_tokens=True)

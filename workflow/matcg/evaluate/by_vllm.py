@@ -14,12 +14,12 @@ from statistics import mean
 from typing import Any, get_args
 
 from matcg.config.backbone import Backbone
-from matcg.config.protocol import Protocol
 from matcg.errors import DataError
+from matcg.evaluate.asking import Ask
 from matcg.evaluate.classes import check_class
-from matcg.evaluate.engine import Ask, Engine, Reply, boundary, option_tokens, too_long
-from matcg.prompts import begins_itself, letter_tokens
-from matcg.samples import LETTERS
+from matcg.evaluate.engine import Engine, boundary, option_tokens, too_long
+from matcg.forms import Reply, of_one_token
+from matcg.prompts import begins_itself, single_tokens
 
 # Read when vllm is imported. In one process scheduling is deterministic and the start faster; one
 # token an answer never earns back a compilation.
@@ -96,7 +96,7 @@ class VllmEngine(Engine):
         self._tokenizer = self._llm.get_tokenizer()
         # A prompt that begins of its own accord does not begin twice.
         self._begin = {"add_special_tokens": not begins_itself(self._tokenizer, backbone)}
-        self.letters = letter_tokens(self._tokenizer, backbone, len(LETTERS))
+        self.tokens = single_tokens(self._tokenizer, backbone, of_one_token())
 
     def close(self) -> None:
         """Shut vLLM down, so that another engine finds its memory free.
@@ -123,30 +123,29 @@ class VllmEngine(Engine):
         # Without this the next picture seen before ends in "Encoder cache miss".
         self._llm.llm_engine.engine_core.reset_encoder_cache()
 
-    def _answer(self, asks: Sequence[Ask], protocol: Protocol, adapter: Path | None) -> list[Reply]:
-        if protocol.scoring == "option-text":
-            return self._by_option(asks, adapter)
-        if protocol.scoring == "generate":
-            said = self._params(max_tokens=protocol.max_tokens, temperature=0)
-            outputs = self._run(asks, [ask.prompt for ask in asks], [said] * len(asks), adapter)
-            return [_text(output.outputs[0]) for output in outputs]
-        letters = [self.letters[: len(ask.options)] for ask in asks]
-        params = [
-            self._params(max_tokens=1, temperature=0, logprob_token_ids=ids) for ids in letters
-        ]
-        outputs = self._run(asks, [ask.prompt for ask in asks], params, adapter)
-        return [
-            _scored(output.outputs[0], ids) for output, ids in zip(outputs, letters, strict=True)
-        ]
+    def _answer(self, way: str, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
+        ways = {"token": self._by_token, "texts": self._by_texts, "text": self._by_text}
+        return ways[way](asks, adapter)
 
-    def _by_option(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
-        """Score the text of each option as if it had been said: one request a token.
+    def _by_token(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
+        among = [[self.tokens[text] for text in ask.wording.among] for ask in asks]
+        params = [self._params(max_tokens=1, temperature=0, logprob_token_ids=ids) for ids in among]
+        outputs = self._run(asks, [ask.prompt for ask in asks], params, adapter)
+        return [_scored(output.outputs[0], ids) for output, ids in zip(outputs, among, strict=True)]
+
+    def _by_text(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
+        params = [self._params(max_tokens=ask.wording.length, temperature=0) for ask in asks]
+        outputs = self._run(asks, [ask.prompt for ask in asks], params, adapter)
+        return [_text(output.outputs[0]) for output in outputs]
+
+    def _by_texts(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
+        """Score each text as if it had been said: one request a token.
 
         vLLM's log-probabilities of a prompt would take fewer, but they fail where adapters are
         enabled, make logits of the whole prompt, and read no kept prefix.
         """
         tokens = [
-            [option_tokens(self._tokenizer, self.backbone, ask, option) for option in ask.options]
+            [option_tokens(self._tokenizer, self.backbone, ask, text) for text in ask.wording.among]
             for ask in asks
         ]
         steps = next_tokens(tokens)
@@ -168,7 +167,7 @@ class VllmEngine(Engine):
         found = dict(zip(steps, outputs, strict=True))
         for (place, said), output in found.items():
             if output.prompt_token_ids != [*found[place, ()].prompt_token_ids, *said]:
-                raise boundary(self.backbone, asks[place], asks[place].options[0])
+                raise boundary(self.backbone, asks[place], asks[place].wording.among[0])
         return [
             Reply(tuple(_mean(found, place, ids) for ids in options), -1)
             for place, options in enumerate(tokens)

@@ -7,14 +7,14 @@ adapters request by request.
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
 from matcg.config.backbone import Backbone
-from matcg.config.protocol import Protocol
 from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.asking import Ask
+from matcg.forms import Reply
 from matcg.prompts import answer_tokens
 from matcg.weights import check_adapter, check_whole
 
@@ -24,20 +24,10 @@ __all__ = ["Ask", "Engine", "Reply", "prepare", "start"]
 PROBES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a model says to one request."""
-
-    logprobs: tuple[float, ...]  # letter: of the letters of ask.options; option-text: mean over
-    # each option's tokens; generate: empty
-    free: int  # letter: the token it would say of its own accord
-    text: str = ""  # generate: what it said
-
-
 class Engine(ABC):
     """A running engine: one backbone's architecture, the weights that were loaded last."""
 
-    letters: list[int]
+    tokens: Mapping[str, int]  # of answers that are one token each
 
     def __init__(self, weights: Path | str, backbone: Backbone) -> None:
         """Note what is loaded; subclasses load it."""
@@ -56,9 +46,7 @@ class Engine(ABC):
         self._load(weights)
         self.weights = str(weights)
 
-    def ask(
-        self, asks: Sequence[Ask], protocol: Protocol, adapter: Path | None = None
-    ) -> list[Reply]:
+    def ask(self, asks: Sequence[Ask], adapter: Path | None = None) -> list[Reply]:
         """Return a reply to each request, of the weights loaded and the adapter given.
 
         Raises:
@@ -70,7 +58,7 @@ class Engine(ABC):
             check_adapter(adapter, self.backbone)
             self._prove(asks[:PROBES], adapter)
             self._proven.add(adapter)
-        return self._tried(asks, protocol, adapter)
+        return self._tried(asks, adapter)
 
     @abstractmethod
     def close(self) -> None:
@@ -81,25 +69,27 @@ class Engine(ABC):
         """Swap weights in that have been checked."""
 
     @abstractmethod
-    def _answer(self, asks: Sequence[Ask], protocol: Protocol, adapter: Path | None) -> list[Reply]:
-        """Return a reply to each request."""
+    def _answer(self, way: str, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
+        """Return a reply to each request; all are worded for one `way`."""
 
     def _prove(self, asks: Sequence[Ask], adapter: Path) -> None:
         """Raise DataError where an adapter leaves all log-probabilities as they were."""
-        letters = Protocol(name="probe")
-        plain, adapted = (self._tried(asks, letters, each) for each in (None, adapter))
+        scored = [ask.scored() for ask in asks]
+        plain, adapted = (self._tried(scored, each) for each in (None, adapter))
         if [reply.logprobs for reply in plain] == [reply.logprobs for reply in adapted]:
             raise DataError(
                 f"{adapter}: this adapter changes no log-probability of {len(asks)} questions; it"
                 " is empty, or this engine ignores its layers; train the run again, or merge it"
             )
 
-    def _tried(self, asks: Sequence[Ask], protocol: Protocol, adapter: Path | None) -> list[Reply]:
+    def _tried(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
         """Answer, and say which weights were at hand where the engine dies."""
         from matcg.train.memory import out_of_memory
 
         try:
-            return self._answer(asks, protocol, adapter)
+            groups = groupby(asks, key=lambda ask: ask.wording.way)
+            parts = [self._answer(way, list(part), adapter) for way, part in groups]
+            return list(chain(*parts))
         except MatcgError:
             raise
         except Exception as error:

@@ -26,9 +26,10 @@ from matcg.config.protocol import LETTERS, Protocol
 from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.evaluate.asking import Ask, make_asks, tabulate
-from matcg.evaluate.engine import Engine, Reply, prepare, start
+from matcg.evaluate.engine import Engine, prepare, start
 from matcg.evaluate.sheets import Sheet, weights_digest
 from matcg.evaluate.store import Store, digest_of_answers
+from matcg.forms import Reply
 from matcg.models.identity import settings
 from matcg.provenance import begin, describe, device_name
 from matcg.records import BASELINE
@@ -36,7 +37,7 @@ from matcg.samples import Sample, read_samples
 from matcg.weights import check_whole
 
 KINDS = {kind.__name__: kind for kind in (MatcgError, ConfigError, DataError, ResourceError)}
-BY_LETTER = Protocol(name=LETTERS)
+PLAIN = Protocol(name=LETTERS)
 PROBES = 16  # questions that a check of an engine asks
 # Log-probabilities of the same weights differ by rounding alone: by one step of a logit near 32.
 ROUNDING = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
@@ -167,9 +168,9 @@ class Group:
         return self._asks[sheet]
 
     def probe(self, run: str) -> list[Ask]:
-        """Return some of a run's questions, asked for letters, by which engines are compared."""
+        """Return some of a run's questions, asked for probabilities, to compare engines by."""
         samples = read_samples(self.asked[run][0].test)[:PROBES]
-        return make_asks(samples, BY_LETTER, self.backbone)
+        return [ask.scored() for ask in make_asks(samples, PLAIN, self.backbone)]
 
     def start(self, weights: Path, sheets: Iterable[Sheet], rank: int = 0) -> Engine:
         """Return a started engine that takes the prompts of these sheets."""
@@ -187,10 +188,8 @@ class Group:
                 continue  # another experiment's group was asked the same meanwhile
             samples, asks = self.asks(sheet)
             with self.timing.of("answer_s"):
-                replies = engine.ask(asks, sheet.protocol, adapter)
-            table = tabulate(
-                run + sheet.tag, samples, sheet.protocol, asks, replies, engine.letters
-            )
+                replies = engine.ask(asks, adapter)
+            table = tabulate(run + sheet.tag, samples, asks, replies, engine.tokens)
             known = {"trained": self.trained.get(run, ""), "record": self.record}
             self.store.write(run, sheet, self.digests[run, sheet.file], table, **known)
             self.timing.questions += len(samples)
@@ -311,7 +310,7 @@ def in_own_engine(group: Group, run: str, sheets: Sequence[Sheet]) -> list[Reply
     with group.whole(run) as weights:
         engine = group.start(weights, sheets)
         group.answer(run, sheets, engine)
-        replies = engine.ask(group.probe(run), BY_LETTER)
+        replies = engine.ask(group.probe(run))
         engine.close()
     return replies
 
@@ -346,7 +345,7 @@ def swaps_well(group: Group, engine: Engine, run: str, fresh: Sequence[tuple[flo
     """Tell whether a run whose weights are swapped in answers as it does in a fresh engine."""
     with group.whole(run) as weights:
         load(group, engine, weights)
-        replies = engine.ask(group.probe(run), BY_LETTER)
+        replies = engine.ask(group.probe(run))
     largest = max(
         float(np.abs(np.subtract(reply.logprobs, expected)).max())
         for reply, expected in zip(replies, fresh, strict=True)

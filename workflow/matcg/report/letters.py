@@ -11,12 +11,12 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from matcg.forms.choice import LETTERS as NAMES
 from matcg.records import PlanRow
 from matcg.report.answers import NO_ORDER, Answers
 from matcg.report.columns import SETTING_COLUMNS, SETTING_FIELDS, setting_cells
 from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.study import Array, Setting, Study, arm_order, setting_of
-from matcg.samples import LETTERS as NAMES
 
 __all__ = [
     "BINS",

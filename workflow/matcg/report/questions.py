@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from matcg import seeds
+from matcg import forms, seeds
 from matcg.errors import DataError
 from matcg.images import decode
 from matcg.records import Key, PlanRow
@@ -267,7 +267,8 @@ def _add(page: _Page, target: _Target, parts: int) -> str:
         )
     number = page.texts.number
     names = [[number(group.name), group.runs] for group in target.groups]
-    page.targets.append({"name": target.name, "groups": names})
+    marks = max((forms.of(each).show(each).marks for each in samples.values()), key=len, default=())
+    page.targets.append({"name": target.name, "groups": names, "marks": marks})
     rows = _rows(page, target, samples, page.text.rest(parts))
     _add_pictures(page.images, target, samples, rows, page.images.rest(parts))
     kinds = [*KINDS, ""]
@@ -322,6 +323,7 @@ def _row(page: _Page, target: _Target, sample: Sample, position: int) -> list[An
     """Return a question as report.js reads it."""
     number = page.texts.number
     kind = target.kinds[position]
+    shown = forms.of(sample).show(sample)
     replies = [[int(group.letter[position]), int(group.right[position])] for group in target.groups]
     return [
         len(page.targets) - 1,
@@ -329,8 +331,8 @@ def _row(page: _Page, target: _Target, sample: Sample, position: int) -> list[An
         sample.sample_id,
         number(sample.dataset),
         number(sample.question),
-        [number(option) for option in sample.options],
-        sample.answer,
+        [number(option) for option in shown.offered],
+        shown.right,
         "",
         replies,
     ]

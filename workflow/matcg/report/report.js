@@ -72,8 +72,6 @@ function reachable(box) {
 
 // --- Questions ----------------------------------------------------------------------------------
 
-const letter = (index) => String.fromCharCode(65 + index);
-
 function element(tag, css, ...children) {
   const made = document.createElement(tag);
   made.className = css;
@@ -91,7 +89,7 @@ function named({ kinds, names, targets, texts }, row) {
     id,
     dataset: texts[dataset],
     question: texts[question],
-    options: options.map((option) => texts[option]),
+    options: options.map((option, place) => `${targets[target].marks[place]}: ${texts[option]}`),
     answer,
     picture,
     replies: replies.map(([chosen, right], group) => {
@@ -123,7 +121,7 @@ function questionOf({ target, kind, told, id, dataset, question, options, answer
     element(
       "li",
       index === answer ? "good" : "",
-      `${letter(index)}: ${option}${index === answer ? " (answer)" : ""}`,
+      `${option}${index === answer ? " (answer)" : ""}`,
     ),
   );
   return element(
@@ -140,7 +138,7 @@ function answersOf({ options, replies }) {
   const lines = replies.map(({ arm, chosen, right, runs }) => {
     const good = right > runs / 2;
     const share = runs > 1 ? element("span", "note", ` (${right} of ${runs} runs right)`) : "";
-    const answer = chosen < 0 ? "no answer could be read" : `${letter(chosen)}: ${options[chosen]}`;
+    const answer = chosen < 0 ? "no answer could be read" : options[chosen];
     const said = `${arm}: ${answer}`;
     return element("li", "", element("span", good ? "good" : "bad", good ? "✓ " : "✗ "), said, share);
   });

@@ -20,8 +20,8 @@ from torch.nn import functional
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from matcg.errors import DataError
+from matcg.forms.choice import INSTRUCTION, LETTERS
 from matcg.provenance import describe
-from matcg.samples import INSTRUCTION, LETTERS
 from matcg.seeds import derive
 from matcg.train.shapes import ATTRIBUTES, SIZE, draw
 from matcg.train.tiny import PATCH, make_model, make_processor, make_tokenizer

@@ -1,4 +1,4 @@
-"""Fine-tunes a backbone on one mix: transformers on torch, the loss on the answer's letter.
+"""Fine-tunes a backbone on one mix: transformers on torch, the loss on the answer.
 
 What a killed try had done is kept in a folder beside the outputs (`attempt.py`, `checkpoint.py`).
 Where a job has several GPUs, a process each trains the run (`launch.py`, `parallel.py`).
@@ -18,10 +18,11 @@ from transformers.utils import logging
 
 from matcg import devices, identity, told, versions
 from matcg.config.backbone import Backbone, Recipe
+from matcg.forms import of_one_token
 from matcg.models.identity import of_backbone, settings
-from matcg.prompts import letter_tokens
+from matcg.prompts import single_tokens
 from matcg.provenance import begin, describe, device_name
-from matcg.samples import LETTERS, label_of
+from matcg.samples import label_of
 from matcg.seeds import derive
 from matcg.train.attempt import Attempt, Stop, disk_errors
 from matcg.train.checkpoint import FORMAT, Store
@@ -189,11 +190,11 @@ def produce(
         model = choose_parameters(model, job.recipe)
         sizes, work = parameters_of(model), Work.of(model, job.backbone.image.size)
         answers = spread(model, job.backbone, world)
-        letters = letter_tokens(processor.tokenizer, job.backbone, len(LETTERS))
+        tokens = single_tokens(processor.tokenizer, job.backbone, of_one_token())
         room = job.backbone.resources.mem_mb * 2**20 // SHARE // job.processes
         workers = max(0, each - 1)
         pictures = Pictures(job.backbone, room, workers)
-        reader = Reader(processor, job.backbone, letters, world.device, pictures)
+        reader = Reader(processor, job.backbone, tokens, world.device, pictures)
         train(answers, reader, tasks, job.recipe, job.seed, attempt, work)
         if world.mesh is not None:
             model = copy_of_whole(model, job.backbone, world.first)
@@ -202,7 +203,7 @@ def produce(
                 "chat_template": follows,
                 "samples": len(tasks),
                 "parameters": sizes,
-                "letters": dict(zip(LETTERS, letters, strict=False)),
+                "letters": tokens,
             }
             _write(job, model, processor, attempt, facts)
 

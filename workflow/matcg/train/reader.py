@@ -1,7 +1,7 @@
 """Turns samples into a model's input, while the model works on the ones before."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from matcg import forms
 from matcg.config.backbone import Backbone
 from matcg.prompts import begins_itself, picture_of, prompt_of
 from matcg.samples import Sample
@@ -72,7 +73,7 @@ class Reader:
 
     processor: Any
     backbone: Backbone
-    letters: list[int]
+    tokens: Mapping[str, int]  # of answers that are one token each
     device: torch.device
     pictures: Pictures
 
@@ -107,8 +108,9 @@ class Reader:
         return {name: value.to(self.device) for name, value in tensors.items()}
 
     def targets(self, tasks: Sequence[Task]) -> Tensor:
-        """Return the token of each task's letter (n,)."""
-        return torch.tensor([self.letters[task.answer] for task in tasks], device=self.device)
+        """Return the token of each task's answer (n,)."""
+        texts = [forms.of(task.sample).told(task.sample, task.answer) for task in tasks]
+        return torch.tensor([self.tokens[text] for text in texts], device=self.device)
 
 
 def ahead(

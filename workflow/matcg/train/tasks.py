@@ -16,7 +16,7 @@ from matcg.seeds import derive
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A sample and the option it is trained to choose (not its own where labels are shuffled)."""
+    """A sample and the answer that it is trained on (not its own where labels are shuffled)."""
 
     sample: Sample
     answer: int

@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from matcg.samples import INSTRUCTION, LETTERS
+from matcg.forms.choice import INSTRUCTION, LETTERS
 from matcg.train.shapes import ATTRIBUTES, SIZE
 
 VOCABULARY = 1536

@@ -1,0 +1,121 @@
+"""Multiple choice: read from the wordings that occur, drawn anew, asked and read off replies."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matcg.forms.choice import letters, parse, parse_letter, parse_options, question_text
+
+LABELS = ("a", "b", "c", "d")
+FOUR = ("mass", "cyst", "scar", "no scar")
+OPTION = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=12)
+
+
+@given(st.lists(OPTION, min_size=2, max_size=6, unique=True))
+def test_options_of_our_own_template_are_found_again(options):
+    assert parse_options(question_text("What is seen?", options)) == tuple(options)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Which?\nA: one\nB: two three\nAnswer with the letter.",
+        "Which?\nA. one\nB. two three",
+        "Which?\r\n\r\n A : one\r\n B :  two  three\r\n",
+        "Which?\nA) one\nB) two three\nAnswer.",
+        "A. B. was seen. Which?\nA: one\nB: two three\nAnswer.",
+    ],
+)
+def test_options_are_read_in_the_wordings_of_the_release(text):
+    assert parse_options(text) == ("one", "two three")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("Which?", "fewer than two"),
+        ("", "fewer than two"),
+        ("Which?\nA: one\nAnswer.", "fewer than two"),
+        ("Which?\nB: one\nC: two", "fewer than two"),
+        ("Which?\nA: one\nC: two\nB: three", "fewer than two"),
+        ("Which?\nA: one\nB: two\nand more\nC: three\nAnswer.", "no option after 'B'"),
+        ("Which?\nA: one\nB: one\nAnswer.", "given twice"),
+    ],
+)
+def test_other_texts_are_refused_with_a_reason(text, why):
+    with pytest.raises(ValueError, match=why):
+        parse_options(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "index", "option"),
+    [("B", 1, ""), (" C. ", 2, ""), ("(A)", 0, ""), ("D: a  cell", 3, "a cell"), ("B) x", 1, "x")],
+)
+def test_letters_are_read_with_or_without_the_option(text, index, option):
+    assert parse_letter(text) == (index, option)
+
+
+@pytest.mark.parametrize("text", ["", "b", "Both", "1", "A B", "Bone: x"])
+def test_what_is_no_letter_is_refused(text):
+    with pytest.raises(ValueError, match="no option letter"):
+        parse_letter(text)
+
+
+def test_question_text_gives_an_option_a_line_and_asks_for_a_letter():
+    assert question_text("What?", ["x", "y y"]).splitlines() == [
+        "What?",
+        "A: x",
+        "B: y y",
+        "Answer with the option's letter from the given choices directly.",
+    ]
+
+
+@given(st.lists(st.sampled_from(LABELS), max_size=80), st.integers(2, 5), st.integers(0, 3))
+def test_letters_are_right_equally_often_within_a_label(labels, options, seed):
+    names = [str(i) for i in range(len(labels))]
+    places = letters(labels, options, names, seed)
+    for label in set(labels):
+        found = Counter(p for p, each in zip(places, labels, strict=True) if each == label)
+        times = [found[at] for at in range(options)]
+        assert max(times) - min(times) <= 1
+    assert all(0 <= place < options for place in places)
+
+
+@given(st.lists(st.sampled_from(LABELS), min_size=1, max_size=80), st.integers(2, 5))
+def test_letters_are_right_nearly_equally_often_over_all_labels(labels, options):
+    places = letters(labels, options, [str(i) for i in range(len(labels))], 0)
+    found = Counter(places)
+    times = [found[at] for at in range(options)]
+    assert max(times) - min(times) <= len(set(labels))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("C", 2),
+        ("C.", 2),
+        ("(C)", 2),
+        ("C: scar", 2),
+        ("C) it looks like a mass", 2),
+        ("Answer: C", 2),
+        ("The answer is C", 2),
+        ("**B**", 1),
+        ("B A A B", 1),
+        ("E", None),
+        ("A cyst is seen", 1),
+        ("A B B B", 0),  # a model that was never taught where to end
+        ("I see a cyst", 1),
+        ("This is a Cyst.", 1),
+        ("there is no  scar here", 3),
+        ("scar", 2),
+        ("Either B or C", None),
+        ("mass or cyst", None),
+        ("cystic changes", None),
+        ("B-cell lymphoma", None),
+        ("", None),
+    ],
+)
+def test_a_letter_counts_first_then_the_only_option_named(text, place):
+    assert parse(text, FOUR) == place

@@ -1,0 +1,99 @@
+"""Any form of answer is found by its file, and no other module asks which form a sample has."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from data_makers import folder, sample
+from matcg import forms
+from matcg.config.protocol import Protocol
+from matcg.data.mix import draw, shuffle_labels
+from matcg.errors import ConfigError
+from matcg.evaluate.asking import make_asks, tabulate
+from matcg.forms import Reply
+from matcg.prompts import prompt_of
+from matcg.records import Mix
+from matcg.samples import read_samples
+from test_asking import FAKE
+
+PLUGGED = Path(__file__).parent / "plugged"
+LIBRARY = Path(forms.__file__).parents[1]
+# What makes samples with options, teaches letters to a model, or looks at letters alone.
+OF_CHOICE = {"data/medmat.py", "data/table.py", "train/tiny.py", "train/backbone.py"}
+OF_CHOICE |= {"report/letters.py"}
+HOMES = {"samples.py", "forms/__init__.py"}
+
+
+@pytest.fixture
+def number(monkeypatch):
+    """Put the form of `number.py` beside those of the library, and return samples of it."""
+    monkeypatch.setattr(forms, "__path__", [*forms.__path__, str(PLUGGED)])
+    return [numbered(n, str(10 * n)) for n in range(4)]
+
+
+def numbered(n, label):
+    return sample(n, label, options=(label,), form="number")
+
+
+def test_a_form_from_a_file_alone_is_trained_on(number, tmp_path):
+    data = folder(tmp_path, "s", number)
+    assert read_samples(data / "train.parquet") == number
+    drawn = draw(Mix("m", "cat", (("s", 4),), 0, "true"), "s", 4, data)
+    assert {each.sample.sample_id: each.answer for each in drawn} == {
+        each.sample_id: int(each.label) for each in number
+    }
+    floor = [each.answer for each in shuffle_labels(drawn, 0)]
+    assert sorted(floor) == [0, 10, 20, 30]
+    assert floor != [each.answer for each in drawn]
+    form = forms.of(number[1])
+    assert form.told(number[1], form.truth(number[1])) == "10"
+    assert prompt_of(number[0], FAKE) == "<image>Well? Say a number.\nSay:"
+
+
+def test_a_form_from_a_file_alone_is_asked_read_scored_and_shown(number):
+    protocol = Protocol(name="p", max_tokens=5, shots=1, per="prompt")
+    asks = make_asks(number[3:], protocol, FAKE, 0, [numbered(9, "30")])
+    stem = "<image>Well? Say a number.\nSay: 30!\n"
+    assert [ask.prompt for ask in asks] == [f"{stem}<image>Well? Say a number.\nSay:"]
+    wording = asks[0].wording
+    assert (wording.way, wording.length, asks[0].scored().wording.way) == ("text", 5, "texts")
+    table = tabulate("run", number[3:], asks, [Reply((), 7, "27")], {})
+    assert table.to_pylist() == [{"run": "run", "sample_id": "s-3", "said": "27", "off": 3}]
+    shown = forms.of(number[1]).show(number[1])
+    assert (shown.marks, shown.offered, shown.right) == (("is",), ("10",), 0)
+
+
+@pytest.mark.usefixtures("number")
+def test_letters_are_the_answers_of_one_token_with_another_form_too():
+    assert "".join(forms.of_one_token()) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def test_an_unknown_form_is_named_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"no form of answer 'choise'. Did you mean 'choice'"):
+        forms.of(sample(0, form="choise"))
+
+
+def asking(tree):
+    """Yield what in a module asks for a sample's form, or knows a single one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == "form":
+            yield f"line {node.lineno} reads .form"
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("matcg.forms."):
+            yield f"line {node.lineno} imports {node.module}"
+        elif isinstance(node, ast.Call) and any(
+            isinstance(each, ast.Constant) and each.value == "form" for each in node.args
+        ):
+            yield f"line {node.lineno} asks for 'form'"
+
+
+def test_no_other_module_asks_which_form_a_sample_has():
+    found = {
+        path.relative_to(LIBRARY).as_posix(): list(asking(ast.parse(path.read_text())))
+        for path in LIBRARY.rglob("*.py")
+    }
+    others = {name: lines for name, lines in found.items() if name not in HOMES | OF_CHOICE}
+    assert {name: lines for name, lines in others.items() if lines} == {}
+    for name in OF_CHOICE:
+        assert [line for line in found[name] if "matcg.forms.choice" not in line] == []
+        assert found[name], f"{name} needs no leave"

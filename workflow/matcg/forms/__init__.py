@@ -1,0 +1,153 @@
+"""How a sample is answered: one module a form of answer, found by its file in this folder.
+
+Each holds `FORM`. It is looked up here by what the sample says, and nowhere else: all other modules
+take samples of every form alike.
+"""
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+
+from matcg import plugins
+from matcg.samples import Sample
+
+__all__ = ["KEYS", "Form", "How", "Pairs", "Reply", "Shown", "Wording", "of", "of_one_token"]
+
+# The first columns of every form's answers.
+KEYS = (("run", pa.string()), ("sample_id", pa.string()))
+
+
+class How(Protocol):
+    """What of a protocol decides how a question is worded."""
+
+    @property
+    def scoring(self) -> str:
+        """Return how the answer is found."""
+
+    @property
+    def permutations(self) -> int:
+        """Return in how many orders something is offered."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Return how long an answer may be that is generated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A question as it is put into the prompt, and what an engine is to find out.
+
+    `way` is `token`: how likely each text of `among` is, which are one token each; `texts`: how
+    likely each is by mean over its tokens; `text`: what the model says, at most `length` tokens.
+    `order` says which of what the sample offers stands at each place.
+    """
+
+    question: str
+    way: Literal["token", "texts", "text"]
+    among: tuple[str, ...]
+    order: tuple[int, ...] = ()
+    length: int = 0
+
+    def scored(self) -> "Wording":
+        """Return a wording whose reply has probabilities, by which engines can be compared."""
+        return replace(self, way="texts") if self.way == "text" else self
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model says to one wording."""
+
+    logprobs: tuple[float, ...]  # of each text in `among`; none of what is generated
+    free: int  # token: the token that it would say of its own accord
+    text: str = ""  # text: what it said
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A question on the page: what it offers, the mark each is called by, and what is right."""
+
+    marks: tuple[str, ...]
+    offered: tuple[str, ...]
+    right: int
+
+
+# The wordings of one sample with their replies.
+Pairs = Sequence[tuple[Wording, Reply]]
+
+
+class Form(ABC):
+    """A form of answer.
+
+    What a sample is trained on, its own answer or one that it is dealt, is a value that only its
+    form looks into.
+    """
+
+    columns: pa.Schema  # of answers: `KEYS`, then what `read` and `score` return
+    tokens: tuple[str, ...] = ()  # answers that must be one token each after the prompt
+
+    @abstractmethod
+    def question(self, sample: Sample) -> str:
+        """Return the question as it is trained on."""
+
+    @abstractmethod
+    def truth(self, sample: Sample) -> Any:
+        """Return the right answer."""
+
+    @abstractmethod
+    def dealt(self, sample: Sample, other: Sample, seed: int) -> Any:
+        """Return what a sample is trained on that is dealt another one's answer."""
+
+    @abstractmethod
+    def told(self, sample: Sample, answer: Any) -> str:
+        """Return an answer as the text that is trained on."""
+
+    @abstractmethod
+    def wordings(self, sample: Sample, how: How) -> list[Wording]:
+        """Return what is asked, once or more often, to find one answer."""
+
+    @abstractmethod
+    def example(self, sample: Sample, how: How) -> tuple[str, str]:
+        """Return question and right answer as an example in the prompt shows them."""
+
+    @abstractmethod
+    def read(self, sample: Sample, pairs: Pairs, tokens: Mapping[str, int]) -> dict[str, Any]:
+        """Return the columns that say what was answered; `tokens` are those of one-token texts."""
+
+    @abstractmethod
+    def score(self, sample: Sample, answered: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the columns that say how good an answer is that was read."""
+
+    @abstractmethod
+    def show(self, sample: Sample) -> Shown:
+        """Return a question as the page shows it."""
+
+    def tally(self, samples: Iterable[Sample]) -> dict[str, int]:
+        """Return how often each answer is right, where all there can be are few."""
+        del samples
+        return {}
+
+
+def of(sample: Sample) -> Form:
+    """Return the form of a sample.
+
+    Raises:
+        ConfigError: no module is named like it.
+    """
+    return _form(sample.form)
+
+
+@cache
+def _form(name: str) -> Form:
+    found: Form = plugins.load(sys.modules[__name__], name, "form of answer").FORM
+    return found
+
+
+def of_one_token() -> list[str]:
+    """Return the answers, of all forms, that must be one token each after the prompt."""
+    names = plugins.names_in(sys.modules[__name__])
+    return [text for name in names for text in _form(name).tokens]
