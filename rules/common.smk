@@ -67,6 +67,9 @@ def read_plan():
         choose_collection()
         origins = find_origins(workflow.configfiles, settings.configfiles, settings.config)
         project = load_project(config, ROOT, origins)
+        for warning in chain(*(each.warnings() for each in project.experiments)):
+            if workflow.is_main_process:
+                sys.stderr.write(f"matcg: {warning}\n")
         return project, make_plan(project), origins
     except MatcgError as error:
         raise SystemExit(f"matcg: {error}")

@@ -29,7 +29,7 @@ subsets:
   - {id: b, modality: MRI, task: [COVID, State]}
 """
 BACKBONE = """\
-name: toy
+name: backbone
 weights: weights
 image: {size: 48}
 prompt: "{question}"
@@ -115,6 +115,11 @@ MISTAKES = [
     ("experiment", "cg: {}", "cg: {}, x: {like: cg, rule: r}", "arms.x: needs `rule:`.*or `like"),
     ("experiment", "cg: {}", "cg: {}, control: {rule: r, samples: 9}", "control.samples: .*size"),
     ("experiment", "cg: {}", "cg: {}, x: {rule: r, target: 99}", "arms.x.target: 99 exceed"),
+    ("experiment", "targets: [a]", "targets: [a, b, a]", "targets: 'a' stands twice; remove one"),
+    ("experiment", "targets: [a]", "targets: [{task: a}, {task: [a]}]", 'targets: {"task.* twice'),
+    ("experiment", "[rule.yaml]", "[rule.yaml, rule.yaml]", "rules: 'rule.yaml' stands twice"),
+    ("experiment", "samples: ", "seeds: [1, 2, 1]\nsamples: ", "seeds: 1 stands twice; remove one"),
+    ("experiment", "samples: 4", "samples: [4, 4]", "samples: 4 stands twice; remove one"),
     ("rule", "sources:", "min_sise: 3\nsources:", "min_sise: .*Did you mean 'min_size'"),
     ("rule", "sources:", "quotas: [1, 2]\nsources:", "quotas: 2 for 1 patterns"),
     ("rule", "sources:", "listed: [{target: a, sources: [b]}]\nsources:", "give one of `sources`"),
@@ -164,8 +169,8 @@ def test_paths_are_relative_to_the_file_that_names_them(folder: Path) -> None:
     (folder / "data").mkdir()
     found = project(folder, data={"toy": "data"})
     assert found.roots == {"toy": folder / "data"}
-    assert set(found.rules) == set(found.backbones) == {"toy"}
-    assert found.backbones["toy"].weights == str(folder / "weights")
+    assert [*found.rules, *found.backbones] == ["toy", "backbone"]
+    assert found.backbones["backbone"].weights == str(folder / "weights")
 
 
 def test_a_catalog_may_share_another_s_data_folder(folder: Path, tmp_path: Path) -> None:
@@ -261,12 +266,43 @@ def test_mistakes_in_the_config(folder: Path, config: dict[str, object], message
         ("catalog.yaml", "phantm", "catalog: no catalog 'phantm' .*'phantom'"),
         ("backbone.yaml", "tiny-lava", r"backbones\[0\]: no backbone .*'tiny-llava'"),
         ("cg: {}", "cg: {}, control: {rule: unrelate}", "arms.control.rule: .*'unrelated'"),
+        ("[rule.yaml]", "[rule.yaml, ./rule.yaml]", r"rules\[1\]: 'toy' stands twice"),
     ],
 )
 def test_mistakes_in_names(folder: Path, old: str, new: str, message: str) -> None:
     (folder / "experiment.yaml").write_text(EXPERIMENT.replace(old, new))
     with pytest.raises(ConfigError, match=f"^experiment.yaml: {message}"):
         project(folder)
+
+
+def test_a_copied_backbone_must_get_a_name_of_its_own(folder: Path) -> None:
+    (folder / "mine.yaml").write_text(BACKBONE)
+    (folder / "experiment.yaml").write_text(EXPERIMENT.replace("backbone.yaml", "mine.yaml"))
+    with pytest.raises(ConfigError, match=r"^mine.yaml: name: 'backbone' is not .*`name: mine`"):
+        project(folder)
+
+
+@pytest.mark.parametrize(
+    ("arms", "compared", "close"),
+    [
+        ("control: {rule: r}", "taken from the arm 'control'", []),
+        ("baseline: {}, contorl: {rule: r}", "taken from the arm 'baseline'", ["control"]),
+        ("Control: {rule: r}, celing: {rule: r}", "no arm 'control' or 'base", ["control", "ceil"]),
+        ("control: {rule: r}, control-2: {rule: r}, multi-task: {rule: r}", "'control'", []),
+    ],
+)
+def test_an_arm_that_looks_misspelt_is_told_of_with_what_is_compared(
+    folder: Path, arms: str, compared: str, close: list[str]
+) -> None:
+    (folder / "experiment.yaml").write_text(EXPERIMENT.replace("cg: {}", f"cg: {{}}, {arms}"))
+    experiment = load("experiment", folder / "experiment.yaml")
+    assert compared in experiment.compared
+    told = list(experiment.warnings())
+    assert len(told) == len(close)
+    for line, name in zip(told, close, strict=True):
+        assert line.startswith("experiment.yaml: arms.")
+        assert f"did you mean '{name}" in line
+        assert line.endswith(experiment.compared)
 
 
 def test_the_last_file_that_gives_a_key_is_its_origin(tmp_path: Path) -> None:

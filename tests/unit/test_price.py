@@ -109,6 +109,8 @@ def test_the_summary_says_jobs_price_power_and_what_is_left_out() -> None:
     text = summary(priced())
     assert "| finetune | 24 |" in text
     assert "24 distinct runs and 26 evaluations (run x target), in place of 48 and 60" in text
+    assert "- toy: differences are taken from the arm 'control'." in text
+    assert "did you mean" not in text
     assert "| finetune | tiny | full | 24 | 2880 samples seen | 0.16 GPU-hours | 12.0 GB |" in text
     assert "Not launched: the plan takes 0.2 GPU-hours, budget.gpu_hours is 0.1." in text
     assert "| world | ct-brain-state | 10 |" in text

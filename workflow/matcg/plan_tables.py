@@ -120,6 +120,9 @@ def _jobs(plan: Plan, project: Project) -> list[str]:
         "",
         f"{len(plan.runs)} distinct runs and {len(plan.evaluations)} evaluations (run x target), in"
         f" place of {plan.naive[0]} and {plan.naive[1]} if every combination had arms of its own.",
+        "",
+        *(f"- {each.name}: {each.compared}." for each in project.experiments),
+        *(f"- {warning}." for each in project.experiments for warning in each.warnings()),
     ]
 
 

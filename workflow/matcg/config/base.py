@@ -2,9 +2,9 @@
 
 import json
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Kind = Literal["classification", "detection", "segmentation"]
 
@@ -21,6 +21,15 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str | int | float) else value
 
 
+def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse a list that says something twice."""
+    for position, value in enumerate(values):
+        if value in values[:position]:
+            said = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else repr(value)
+            raise ValueError(f"{said} stands twice; remove one")
+    return values
+
+
 # Strict: YAML's `true` is no number and its `"3"` no integer, whatever pydantic would make of them.
 Float = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
@@ -29,12 +38,14 @@ Text = Annotated[str, Field(min_length=1)]
 Words = Annotated[
     tuple[Text, ...], BeforeValidator(_listed, json_schema_input_type=str | tuple[Text, ...])
 ]
+Once = AfterValidator(_once)
 Positive = Annotated[int, Field(strict=True, gt=0)]
 Natural = Annotated[int, Field(strict=True, ge=0)]
 Sizes = Annotated[
     tuple[Natural, ...],
     BeforeValidator(_listed, json_schema_input_type=Natural | tuple[Natural, ...]),
     Field(min_length=1),
+    Once,
 ]
 Fraction = Annotated[Float, Field(ge=0, lt=1)]
 

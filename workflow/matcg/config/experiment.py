@@ -1,13 +1,24 @@
 """Experiments: targets, rules, arms, sizes, seeds and backbones of one question."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from matcg.config.base import Float, Model, Name, Natural, Positive, Sizes, Slug, Text, Words
+from matcg.config.base import Float, Model, Name, Natural, Once, Positive, Sizes, Slug, Text, Words
 from matcg.config.layout import Layout
 from matcg.config.protocol import LETTERS
+
+# Arms that the report knows by their names: their order, marks, and what is compared.
+CG, CONTROL, BASELINE = "cg", "control", "baseline"
+ARMS = (CG, CONTROL, BASELINE, "floor", "ceiling")
+LIKE = 0.7  # how alike a name must be to be taken for a misspelt one
+
+
+def reference(arms: Collection[str]) -> str:
+    """Return the arm that differences are taken from: the control, or else the baseline."""
+    return CONTROL if CONTROL in arms else BASELINE
 
 
 class Choose(Model):
@@ -51,10 +62,12 @@ class Experiment(Model):
     name: Name
     question: str = ""
     catalog: Text
-    targets: tuple[str | dict[str, Words], ...] = Field(
+    targets: Annotated[tuple[str | dict[str, Words], ...], Once] = Field(
         default=(), description="ids or patterns; left out: the targets of the listed combinations"
     )
-    rules: tuple[Text, ...] = Field(default=(), description="where the CG arm's sources come from")
+    rules: Annotated[tuple[Text, ...], Once] = Field(
+        default=(), description="where the CG arm's sources come from"
+    )
     choose: Choose = Field(default=Choose())
     samples: Sizes = Field(description="size of every training mix; several: one after the other")
     mixed_in: Sizes = Field(
@@ -79,9 +92,9 @@ class Experiment(Model):
         " samples are repeated",
     )
     arms: Annotated[dict[Slug, Arm], Field(min_length=1)]
-    backbones: Annotated[tuple[Text, ...], Field(min_length=1)]
+    backbones: Annotated[tuple[Text, ...], Field(min_length=1), Once]
     recipe: Name = "full"
-    seeds: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Natural, ...], Field(min_length=1), Once] = (0,)
     data_seed: Natural = Field(default=0, description="seed of the draw from each subset")
     family: Literal["rule", "target", "experiment"] = Field(
         default="rule",
@@ -97,12 +110,29 @@ class Experiment(Model):
         default=None, description="CSV file, relative to this one, of printed figures for it"
     )
     protocol: Text = Field(default=LETTERS, description="how questions are asked and answers read")
-    also: tuple[Text, ...] = Field(
+    also: Annotated[tuple[Text, ...], Once] = Field(
         default=(), description="further protocols, reported beside what is compared"
     )
     layout: Layout | None = Field(
         default=None, description="how a paper lays its table out; left out: as is printed"
     )
+
+    @property
+    def compared(self) -> str:
+        """Say what differences are taken from."""
+        found = reference(self.arms)
+        if found in self.arms:
+            return f"differences are taken from the arm '{found}'"
+        return f"there is no arm '{CONTROL}' or '{BASELINE}' that differences could be taken from"
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a line for each arm whose name looks like a misspelt one that the report reads."""
+        missing = [name for name in ARMS if name not in self.arms]
+        for name in sorted(self.arms.keys() - ARMS):
+            for close in get_close_matches(name.casefold(), missing, 1, LIKE):
+                yield (
+                    f"{self.where}: arms.{name}: did you mean '{close}'? As it is, {self.compared}"
+                )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -115,7 +145,7 @@ class Experiment(Model):
             raise ValueError("samples: 0 alone trains nothing; add a size")
         if 0 in self.samples and "baseline" not in self.arms:
             raise ValueError("samples: 0 stands for the baseline; add `baseline: {}` to `arms`")
-        if self.published and (len(self.sizes) > 1 or len(set(self.mixed_in)) > 1):
+        if self.published and (len(self.sizes) > 1 or len(self.mixed_in) > 1):
             raise ValueError("published: printed figures are of one size; give one of each")
         if self.published and self.layout and self.layout.across in ("samples", "mixed_in"):
             raise ValueError("layout.across: printed figures are of one size; drop one of the two")

@@ -77,7 +77,12 @@ class Library:
         """Return the record a reference stands for, of the type in `TYPES`."""
         path = self.find(kind, reference, file, key)
         if path not in self._read:
-            self._read[path] = load(kind, path)
+            record = self._read[path] = load(kind, path)
+            if kind == "backbone" and record.name != path.stem:  # a copy that kept the other's name
+                raise ConfigError(
+                    f"{shown(path)}: name: '{record.name}' is not the name of this file; write"
+                    f" `name: {path.stem}`, or rename the file"
+                )
         return self._read[path]
 
 

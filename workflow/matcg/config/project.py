@@ -111,6 +111,15 @@ def _resolve(
             )
         return str(record.name)
 
+    def take_each(kind: str, key: str) -> tuple[str, ...]:
+        found = [take(kind, n, f"{key}[{i}]") for i, n in enumerate(getattr(experiment, key))]
+        for position, name in enumerate(found):
+            if name in found[:position]:
+                raise ConfigError(
+                    f"{experiment.where}: {key}[{position}]: '{name}' stands twice; remove one"
+                )
+        return tuple(found)
+
     arms = {}
     for name, arm in experiment.arms.items():
         named = {kind: getattr(arm, kind) for kind in ("rule", "protocol") if getattr(arm, kind)}
@@ -119,12 +128,10 @@ def _resolve(
     return experiment.model_copy(
         update={
             "catalog": take("catalog", experiment.catalog, "catalog"),
-            "rules": tuple(take("rule", n, f"rules[{i}]") for i, n in enumerate(experiment.rules)),
-            "backbones": tuple(
-                take("backbone", n, f"backbones[{i}]") for i, n in enumerate(experiment.backbones)
-            ),
+            "rules": take_each("rule", "rules"),
+            "backbones": take_each("backbone", "backbones"),
             "protocol": take("protocol", experiment.protocol, "protocol"),
-            "also": tuple(take("protocol", n, f"also[{i}]") for i, n in enumerate(experiment.also)),
+            "also": take_each("protocol", "also"),
             "arms": arms,
         }
     )

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from matcg.config.experiment import BASELINE, CG, CONTROL
 from matcg.errors import ConfigError, nearest
 
 Place = tuple[str, str, str]
 
 # Columns that a file may leave out.
 OPTIONAL = ("sd", "condition")
-CG = "cg"
-OTHERS = ("baseline", "control")
+OTHERS = (BASELINE, CONTROL)
 
 
 @dataclass(frozen=True, slots=True)

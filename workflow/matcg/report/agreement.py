@@ -8,7 +8,8 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from matcg import statistics
-from matcg.config.published import CG, Printed, gains
+from matcg.config.experiment import CG
+from matcg.config.published import Printed, gains
 from matcg.records import BASELINE
 from matcg.report.beside import arm_names
 from matcg.report.render import Cell, Column, Field, Row, Table

@@ -11,7 +11,8 @@ from itertools import product
 from pathlib import Path
 
 from matcg import power, statistics
-from matcg.config.published import CG, Place, Printed, by_place, gains
+from matcg.config.experiment import CG
+from matcg.config.published import Place, Printed, by_place, gains
 from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.sheet import write_sheet
 

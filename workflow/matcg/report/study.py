@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from matcg.config.published import CG
+from matcg.config.experiment import ARMS, CG, CONTROL, reference
 from matcg.errors import DataError
-from matcg.records import BASELINE, Key, PlanRow
+from matcg.records import Key, PlanRow
 from matcg.report.answers import Answers
 from matcg.report.origins import Origins
 from matcg.statistics import Estimate, mean_over_targets
@@ -33,9 +33,6 @@ __all__ = [
     "without",
 ]
 
-CONTROL = "control"
-# The order in which arms are listed; any other follows by name.
-ARMS = (CG, CONTROL, BASELINE, "floor", "ceiling")
 
 Array = npt.NDArray[np.float64]
 Target = tuple[str, str]
@@ -66,8 +63,7 @@ class Study:
         self.origins = origins or {}
         self.partial = planned is not None
         self.planned = rows if planned is None else planned
-        arms = {row.arm for row in self.planned}
-        self.reference = CONTROL if CONTROL in arms else BASELINE
+        self.reference = reference({row.arm for row in self.planned})
         self._elsewhere: set[Key] = set()
         self._references: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
         self._baselines: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
