@@ -62,8 +62,8 @@ def main() -> None:
 
 def make(folder: Path, runs: int, questions: int) -> None:
     """Write questions of four targets and weights of some runs."""
-    from matcg.train.backbone import save
-    from matcg.train.tiny import make_model, make_tokenizer
+    from matcg.tiny.make import save
+    from matcg.tiny.model import make_model, make_tokenizer
 
     catalog = load("catalog", ROOT / "catalogs/phantom.yaml")
     for target in TARGETS:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from matcg.forms.choice import LETTERS
-from matcg.train import backbone
-from matcg.train.backbone import IGNORE, Bank, Lexicon, Sequence, ask, bind, collate
-from matcg.train.shapes import ATTRIBUTES, SIZE
-from matcg.train.tiny import make_model
+from matcg.tiny.lessons import IGNORE, OPTIONS, QUERIES, Bank, Lexicon, Sequence, ask, bind, collate
+from matcg.tiny.make import answer_loss
+from matcg.tiny.model import make_model
+from matcg.tiny.shapes import ATTRIBUTES, SIZE
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_letter_is_that_of_the_words_asked_for(lexicon, longest):
         sequence = bind(rng, lexicon, longest)
         options = shown(sequence.ids, lexicon)
         assert len({tuple(words) for words in options.values()}) == len(options) >= 2
-        assert len(told(sequence)) == backbone.QUERIES
+        assert len(told(sequence)) == QUERIES
         for at, letter in told(sequence):
             before = sequence.ids[: at + 1 - len(lexicon.assistant)]
             assert before[-len(options[letter]) :] == options[letter]
@@ -110,7 +110,7 @@ def test_the_loss_counts_answers_only(lexicon, tokenizer):
     batch = collate(sequences, lexicon)
     with torch.no_grad():
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        found = backbone.answer_loss(model, dict(batch))
+        found = answer_loss(model, dict(batch))
     losses = [
         -logits[row, at].log_softmax(-1)[token]
         for row, sequence in enumerate(sequences)
@@ -120,5 +120,5 @@ def test_the_loss_counts_answers_only(lexicon, tokenizer):
 
 
 def test_every_letter_of_the_options_is_one_token(lexicon):
-    assert [len(letter) for letter in lexicon.letters] == [1] * backbone.OPTIONS
-    assert len({letter[0] for letter in lexicon.letters}) == backbone.OPTIONS <= len(LETTERS)
+    assert [len(letter) for letter in lexicon.letters] == [1] * OPTIONS
+    assert len({letter[0] for letter in lexicon.letters}) == OPTIONS <= len(LETTERS)

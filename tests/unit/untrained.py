@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
     """Return the tiny backbone's tokeniser."""
-    from matcg.train.tiny import make_tokenizer  # torch takes seconds, and few tests need it
+    from matcg.tiny.model import make_tokenizer  # torch takes seconds, and few tests need it
 
     return make_tokenizer()
 
@@ -24,8 +24,8 @@ def tiny(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     """Return the tiny backbone with weights as they are before any training."""
     import torch
 
-    from matcg.train.backbone import save
-    from matcg.train.tiny import make_model
+    from matcg.tiny.make import save
+    from matcg.tiny.model import make_model
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("backbone") / "tiny"

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from matcg.errors import DataError
-from matcg.train import backbone
-from matcg.train.backbone import Bank
-from matcg.train.shapes import ATTRIBUTES
+from matcg.tiny import make as backbone
+from matcg.tiny.lessons import Bank
+from matcg.tiny.shapes import ATTRIBUTES
 
 
 @pytest.fixture

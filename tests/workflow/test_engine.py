@@ -26,13 +26,13 @@ from matcg.forms.choice import LETTERS
 from matcg.phantom.world import read
 from matcg.prompts import single_tokens
 from matcg.samples import Sample
-from matcg.train.backbone import save
+from matcg.tiny.make import save
+from matcg.tiny.model import make_model, make_tokenizer
+from matcg.tiny.shapes import ATTRIBUTES, draw
 from matcg.train.model import choose_parameters, last_logits
 from matcg.train.model import load as load_model
 from matcg.train.model import save as save_run
 from matcg.train.reader import Pictures, Reader
-from matcg.train.shapes import ATTRIBUTES, draw
-from matcg.train.tiny import make_model, make_tokenizer
 
 ROOT = Path(__file__).parents[2]
 SUBSETS = ("ct-brain-state", "us-knee-diseases", "xray-lung-level", "mri-breast-side")

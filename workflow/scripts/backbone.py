@@ -8,6 +8,6 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
-    from matcg.train.backbone import make
+    from matcg.tiny.make import make
 
     make(Path(snakemake.output[0]), snakemake.params.seed, snakemake.threads)

@@ -42,8 +42,8 @@ from transformers import (
 
 from matcg.config.backbone import Backbone, Resources
 from matcg.errors import ConfigError
-from matcg.train.backbone import name_as_published
-from matcg.train.tiny import make_tokenizer
+from matcg.tiny.make import name_as_published
+from matcg.tiny.model import make_tokenizer
 
 WIDTH = 64
 HEADS = 2

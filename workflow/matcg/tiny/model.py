@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from matcg.forms.choice import INSTRUCTION, LETTERS
-from matcg.train.shapes import ATTRIBUTES, SIZE
+from matcg.tiny.shapes import ATTRIBUTES, SIZE
 
 VOCABULARY = 1536
 PATCH = 12
