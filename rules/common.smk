@@ -18,6 +18,7 @@ from matcg.config.catalog import read_sources
 from matcg.config.library import Library
 from matcg.config.project import find_origins, load_project
 from matcg.config.published import has_gains
+from matcg.data import readers
 from matcg.errors import MatcgError
 from matcg.groups import find_groups
 from matcg.models.identity import of_original, with_weights
@@ -67,6 +68,8 @@ def read_plan():
         choose_collection()
         origins = find_origins(workflow.configfiles, settings.configfiles, settings.config)
         project = load_project(config, ROOT, origins)
+        for each in project.catalogs.values():
+            readers.check(each)
         for warning in chain(*(each.warnings() for each in project.experiments)):
             if workflow.is_main_process:
                 sys.stderr.write(f"matcg: {warning}\n")
@@ -100,7 +103,7 @@ PLAN_TABLES = ["experiments", "mixes", "runs", "evaluations", "subsets", "exclud
 DATA_TABLES = ["summary", "images", "quarantine", "leaks", "overlaps", "audit"]
 LAUNCHED = set()  # rules with jobs in this call, once it has started
 CEILINGS = {}  # the most that a backbone's recipe can ask for, on Slurm
-PHANTOMS = sorted(name for name in CATALOGS if CATALOGS[name].reader == "phantom")
+PHANTOMS = sorted(name for name in CATALOGS if readers.get(CATALOGS[name].reader).world)
 WORLD = [
     f"results/figures/world-{identity.digest(versions.WORLD, CATALOGS[name].canonical())}.png"
     for name in PHANTOMS[:1]
@@ -196,13 +199,20 @@ def leak_policy(mix):
     return next(each for each in ("error", "drop", "report") if each in policies)
 
 
+def reader_of(wildcards):
+    """Return what reads the files of a catalog."""
+    return readers.get(planned(CATALOGS, wildcards.catalog).reader)
+
+
 @cache
 def catalog(name):
     """Return a catalog by name, planned or not."""
     if name in CATALOGS:
         return CATALOGS[name]
     try:
-        return Library(ROOT).load("catalog", name, ROOT / "config.yaml", "data")
+        found = Library(ROOT).load("catalog", name, ROOT / "config.yaml", "data")
+        readers.check(found)
+        return found
     except MatcgError as error:
         raise SystemExit(f"matcg: {error}")
 
@@ -220,7 +230,7 @@ def release_of(name):
 
 def checked():
     """Return the subsets whose images are looked for: the plan's, else all of Med-MAT's questions."""
-    real = [(c, s) for c, s in PLAN.subsets if CATALOGS[c].reader == "medmat"]
+    real = [(c, s) for c, s in PLAN.subsets if readers.get(CATALOGS[c].reader).count]
     asked = [s.id for s in catalog("medmat").subsets if s.kind == "classification"]
     return real or [("medmat", name) for name in asked]
 
@@ -621,7 +631,7 @@ def share_devices():
 def require_data():
     """Refuse where a catalog's folder of images is not configured."""
     for name, root in PROJECT.roots.items():
-        if root is None and CATALOGS[name].reader != "phantom":
+        if root is None and readers.get(CATALOGS[name].reader).folder:
             raise WorkflowError(
                 f"data.{name} is not set: the folder that catalog '{name}' reads its images from,"
                 f" {data_folder(name)} unless the config says another; `snakemake fetch_medmat` gets"

@@ -59,12 +59,12 @@ rule prepare:
     conda:
         "../envs/data.yaml"
     # Decoding real images is what takes the time; the phantom's are drawn one by one.
-    threads: lambda wildcards: 1 if planned(CATALOGS, wildcards.catalog).reader == "phantom" else 4
+    threads: lambda wildcards: reader_of(wildcards).threads
     resources:
         mem_mb=4000,
         # Members of a group take turns where there is one of this (slurm/config.yaml).
         bundle=1,
-        runtime=lambda wildcards: 2 if CATALOGS[wildcards.catalog].reader == "phantom" else 60,
+        runtime=lambda wildcards: reader_of(wildcards).minutes,
     params:
         preparation=preparation,
         root=lambda wildcards, input: PROJECT.roots[wildcards.catalog],

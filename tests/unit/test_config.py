@@ -81,7 +81,6 @@ def test_a_number_that_yaml_takes_for_text_is_read_as_meant(folder: Path) -> Non
 
 
 MISTAKES = [
-    ("catalog", "reader: phantom", "reader: fantom", "reader: 'fantom' .*Did you mean 'phantom'"),
     ("catalog", "reader:", "raeder:", "raeder: unknown key. Did you mean 'reader'"),
     ("catalog", "{id: a, mod", "{id: a, mdo", r"subsets\[0\].mdoality: .*Did you mean 'modality'"),
     ("catalog", "{id: a,", "{id: 07,", r"subsets\[0\].id: 7 must be .*put it in quotes"),
@@ -197,22 +196,6 @@ def test_general_sets_have_no_elements_and_ids_of_their_own() -> None:
         catalog.subset("wiki")
     with pytest.raises(ConfigError, match=r"general\[0\].id: 'A' stands twice"):
         validate(Catalog, {**raw, "general": [{"id": "A"}]}, "c.yaml")
-
-
-@pytest.mark.parametrize(
-    ("where", "message"),
-    [
-        ("options: {group_py: x}\n", "options: reader medmat: unknown option 'group_py'. Did you"),
-        ("general: [{id: w, options: {only: {}, fils: x}}]\n", r"general\[0\] \('w'\): .*'fils'"),
-    ],
-)
-def test_a_reader_s_options_are_checked_with_the_catalog(
-    tmp_path: Path, where: str, message: str
-) -> None:
-    text = "name: c\nreader: medmat\nelements: [m]\nsubsets: [{id: a, m: x}]\n"
-    (tmp_path / "c.yaml").write_text(text + where)
-    with pytest.raises(ConfigError, match=message):
-        load("catalog", tmp_path / "c.yaml")
 
 
 def test_what_is_only_told_of_a_catalog_changes_no_sample() -> None:

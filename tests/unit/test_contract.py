@@ -12,6 +12,7 @@ from matcg.config.catalog import Catalog
 from matcg.config.library import FOLDERS, load
 from matcg.config.project import load_project
 from matcg.config.rule import Rule
+from matcg.data import readers
 from matcg.plan import make_plan
 
 REPO = Path(__file__).parents[2]
@@ -62,6 +63,7 @@ def every(rule: Rule, catalog: Catalog) -> list[Combination]:
 @pytest.mark.parametrize("path", of("catalog"))
 def test_a_catalog_can_be_planned_with(path: Path) -> None:
     catalog = load("catalog", path)
+    readers.check(catalog)
     triplets = [tuple(sorted(s.elements.items())) for s in catalog.subsets]
     for element in catalog.elements:
         values = {value for subset in catalog.subsets for value in subset.values(element)}

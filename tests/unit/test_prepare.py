@@ -12,9 +12,11 @@ from realmat import REALMAT, needs_realmat
 
 from data_makers import asked, picture, release, row, sample, spec
 from matcg.config.library import load
+from matcg.data import readers
 from matcg.data.near import hashes, near_pairs
 from matcg.data.pool import Quarantined, Source, pool_of
-from matcg.data.prepare import READERS, prepare, summarise
+from matcg.data.prepare import prepare, summarise
+from matcg.data.readers import Reader
 from matcg.errors import DataError
 from matcg.identity import ABOUT, named, of_subset
 from matcg.samples import Sample, label_of, read_samples
@@ -47,7 +49,7 @@ def fake(monkeypatch):
             quarantined=tuple(quarantined),
             tests=None if tests is None else np.array(tests, dtype=bool),
         )
-        monkeypatch.setitem(READERS, "fake", lambda *_: source)
+        monkeypatch.setattr(readers, "get", lambda _: Reader(lambda *_: source))
 
     return use
 

@@ -85,7 +85,7 @@ class Catalog(Model):
 
     name: Name
     description: str = ""
-    reader: Literal["phantom", "medmat"]
+    reader: Name = Field(description="what reads its files: a module of data/readers")
     release: Release | None = Field(default=None, description="where its files can be fetched")
     folder: Name | None = Field(
         default=None, description="name of the catalog whose data folder this one shares"
@@ -189,7 +189,7 @@ class Preparation(Model):
     """How one subset or general set becomes samples."""
 
     catalog: Name
-    reader: Literal["phantom", "medmat"]
+    reader: Name
     options: dict[str, Any]
     split: Split
     near_duplicates: int

@@ -11,7 +11,6 @@ from matcg.config.catalog import Catalog
 from matcg.config.experiment import Experiment
 from matcg.config.explain import validate
 from matcg.config.protocol import Protocol
-from matcg.config.reader_options import Options
 from matcg.config.rule import Rule
 from matcg.config.yaml_file import read_yaml, shown
 from matcg.errors import ConfigError, nearest
@@ -91,29 +90,14 @@ def load(kind: str, path: Path) -> Any:
     record = validate(TYPES[kind], read_yaml(path), shown(path))
     if isinstance(record, Backbone):
         return _located(record, path)
-    if isinstance(record, Catalog):
-        _check_options(record, path)
-        if record.sources:
-            sources = str((path.parent / record.sources).resolve())
-            return record.model_copy(update={"sources": sources})
+    if isinstance(record, Catalog) and record.sources:
+        sources = str((path.parent / record.sources).resolve())
+        return record.model_copy(update={"sources": sources})
     if isinstance(record, Rule) and record.python:
         script, function = record.python.rsplit(":", 1)
         absolute = (path.parent / script).resolve()
         return record.model_copy(update={"python": f"{absolute}:{function}"})
     return record
-
-
-def _check_options(catalog: Catalog, path: Path) -> None:
-    """Raise ConfigError where the reader will not take the options of a subset."""
-    if catalog.reader != "medmat":
-        return
-    for key in ("subsets", "general"):
-        for position, subset in enumerate(getattr(catalog, key)):
-            try:
-                Options.parse({**catalog.options, **subset.options})
-            except ConfigError as error:
-                at = f"{key}[{position}] ('{subset.id}')" if subset.options else "options"
-                raise ConfigError(f"{shown(path)}: {at}: {error}") from None
 
 
 def _located(backbone: Backbone, path: Path) -> Backbone:

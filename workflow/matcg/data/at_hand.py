@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matcg.config.reader_options import Options
-from matcg.data.medmat import count_images, open_table
+from matcg.data import readers
 from matcg.data.pool import ImageCount
 from matcg.data.prepare import IMAGES, image_lines
 from matcg.errors import DataError
@@ -55,9 +54,9 @@ def check_images(
 
 def _counts(roots: Mapping[str, Path], asked: "Preparation") -> tuple[ImageCount, ...] | str:
     """Return the counts of a subset's source datasets, or why there are none."""
-    options = Options.parse({**asked.options, **asked.subset.options})
+    options = {**asked.options, **asked.subset.options}
     try:
-        return count_images(*open_table(asked.subset, options, roots.get(asked.catalog)))
+        return readers.get(asked.reader).images(asked.subset, options, roots.get(asked.catalog))
     except DataError as error:
         return str(error)
 

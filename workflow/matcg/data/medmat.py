@@ -7,10 +7,11 @@ that release). Any table of the same keys will do, as a JSON list or as JSON lin
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from matcg.config.catalog import Split, SubsetSpec
 from matcg.config.reader_options import Options
 from matcg.data.folder import Folder
 from matcg.data.pool import ImageCount, Quarantined, Source, pool_of
@@ -19,12 +20,11 @@ from matcg.errors import DataError
 from matcg.forms.choice import rebuild
 from matcg.samples import Sample
 
-if TYPE_CHECKING:
-    from matcg.config.catalog import SubsetSpec
 
-
-def read(subset: "SubsetSpec", options: Mapping[str, Any], root: Path | None) -> Source:
-    """Return the usable rows of `subset`, and those set aside.
+def read(
+    subset: SubsetSpec, options: Mapping[str, Any], root: Path | None, caps: Split | None = None
+) -> Source:
+    """Return the usable rows of `subset`, and those set aside; caps apply after the split.
 
     Every row and the place of every image is checked here; what is in an image only when it is
     drawn, since a subset may have a million and use four thousand.
@@ -33,13 +33,25 @@ def read(subset: "SubsetSpec", options: Mapping[str, Any], root: Path | None) ->
         ConfigError: a wrong option.
         DataError: no data folder, no JSON file for the subset, or a file that is no list of rows.
     """
+    del caps
     chosen = Options.parse(options)
     table, folder = open_table(subset, chosen, root)
     images = count_images(table, folder)
     return _source(table, folder, subset.id, chosen, images)
 
 
-def open_table(subset: "SubsetSpec", options: Options, root: Path | None) -> tuple[Table, Folder]:
+def count(
+    subset: SubsetSpec, options: Mapping[str, Any], root: Path | None
+) -> tuple[ImageCount, ...]:
+    """Return how many pictures of each source dataset are there.
+
+    Raises:
+        ConfigError, DataError: as `read`.
+    """
+    return count_images(*open_table(subset, Options.parse(options), root))
+
+
+def open_table(subset: SubsetSpec, options: Options, root: Path | None) -> tuple[Table, Folder]:
     """Return the rows of a subset and the folder that its images are in.
 
     Raises:
@@ -51,7 +63,7 @@ def open_table(subset: "SubsetSpec", options: Options, root: Path | None) -> tup
     return read_table(path, name, subset.id, options), Folder(place)
 
 
-def find_folder(root: Path | None, subset: "SubsetSpec") -> Path:
+def find_folder(root: Path | None, subset: SubsetSpec) -> Path:
     """Return the data folder.
 
     Raises:
@@ -70,7 +82,7 @@ def find_folder(root: Path | None, subset: "SubsetSpec") -> Path:
     return root
 
 
-def find_table(folder: Path, patterns: Iterable[str], subset: "SubsetSpec") -> Path:
+def find_table(folder: Path, patterns: Iterable[str], subset: SubsetSpec) -> Path:
     """Return a subset's JSON file: the first of the patterns that exists.
 
     Raises:

@@ -7,7 +7,7 @@ workflow reads only these. The same source files give the same bytes.
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matcg import forms, identity, versions
-from matcg.data import medmat, split
+from matcg.data import readers, split
 from matcg.data.draw import Draw, marks
 from matcg.data.pool import (
     Flags,
@@ -23,7 +23,6 @@ from matcg.data.pool import (
     Numbers,
     Quarantined,
     Source,
-    pool_of,
 )
 from matcg.errors import BadRowError, DataError
 from matcg.samples import Sample, write_samples
@@ -31,7 +30,7 @@ from matcg.seeds import derive
 from matcg.tsv import write_table
 
 if TYPE_CHECKING:
-    from matcg.config.catalog import Preparation, Split, SubsetSpec
+    from matcg.config.catalog import Preparation
 
 QUARANTINE = ("file", "row", "reason", "image")
 IMAGES = (
@@ -43,37 +42,6 @@ SUMMARY = (
     "test_asked", "role", "role_by_counts", "role_agrees", "split", "groups", "ungrouped",
     "train_labels", "test_labels", "train_letters", "test_letters", "untested_labels", "reasons",
 )  # fmt: skip
-
-
-def read_medmat(
-    subset: "SubsetSpec", options: Mapping[str, Any], root: Path | None, caps: "Split"
-) -> Source:
-    """Read every row there is; the caps apply after the split."""
-    del caps
-    return medmat.read(subset, options, root)
-
-
-def read_phantom(
-    subset: "SubsetSpec", options: Mapping[str, Any], root: Path | None, caps: "Split"
-) -> Source:
-    """Generate as many samples as the caps ask; the phantom world has its own test split."""
-    from matcg.phantom.world import read
-
-    del root
-    train = list(read(subset, options, "train", caps.train))
-    samples = train + list(read(subset, options, "test", caps.test))
-    columns = zip(*((s.sample_id, s.label, s.origin, s.group) for s in samples), strict=True)
-    return Source(
-        pool=pool_of(*map(list, columns)),
-        load=samples.__getitem__,
-        reject=lambda at, why: Quarantined("-", samples[at].sample_id, why, samples[at].origin),
-        rows=len(samples),
-        tests=marks(len(samples), range(len(train), len(samples))),
-    )
-
-
-Reader = Callable[["SubsetSpec", Mapping[str, Any], Path | None, "Split"], Source]
-READERS: dict[str, Reader] = {"medmat": read_medmat, "phantom": read_phantom}
 
 
 @dataclass(frozen=True)
@@ -109,7 +77,7 @@ def prepare(asked: "Preparation", root: Path | None, out: Path, threads: int = 1
     identity.require(out, out.name, found, "the subset's settings have digest")
     identity.describe(out, _described(asked))
     options = {**asked.options, **asked.subset.options}
-    source = READERS[asked.reader](asked.subset, options, root, asked.split)
+    source = readers.get(asked.reader).source(asked.subset, options, root, asked.split)
     _check_ids(source.pool.ids, asked.subset.id)
     done = _drawn(asked, source, threads)
     _require(asked.subset.id, done)

@@ -1,0 +1,109 @@
+"""Readers of source files: one module a reader, found by its file in this folder.
+
+Each holds `READER`. The rules look at it at every call, so it says where its work is done, and what
+takes long to import stays there.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matcg import plugins
+from matcg.config.catalog import Catalog, Split, SubsetSpec
+from matcg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matcg.data.pool import ImageCount, Source
+
+    ImageCounts = tuple[ImageCount, ...]
+
+__all__ = ["Reader", "check", "get"]
+
+Options = Mapping[str, Any]
+
+
+def _any_options(options: Options) -> object:
+    return options
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How the samples of a catalog's subsets are read.
+
+    `read` and `count` are functions, or where they are, as `module:function`.
+
+    Args:
+        read: returns a `Source` for a subset, its options, the data folder (None where there is
+            none) and the split with its caps.
+        check: refuses wrong options with a ConfigError, before anything is run.
+        count: returns of a subset, its options and the data folder how many pictures are there.
+        folder: whether there is a data folder to read.
+        world: whether it draws the phantom world, of which the report shows a contact sheet.
+        threads, minutes: what preparing a subset takes.
+    """
+
+    read: "str | Callable[[SubsetSpec, Options, Path | None, Split], Source]"
+    check: Callable[[Options], object] = _any_options
+    count: "str | Callable[[SubsetSpec, Options, Path | None], ImageCounts] | None" = None
+    folder: bool = True
+    world: bool = False
+    threads: int = 4
+    minutes: int = 60
+
+    def source(
+        self, subset: SubsetSpec, options: Options, root: Path | None, caps: Split
+    ) -> "Source":
+        """Return all that one subset's files hold.
+
+        Raises:
+            ConfigError: a wrong option.
+            DataError: files are missing, or are not as this reader needs them.
+        """
+        found: Source = _function(self.read)(subset, options, root, caps)
+        return found
+
+    def images(self, subset: SubsetSpec, options: Options, root: Path | None) -> "ImageCounts":
+        """Return how many pictures of each source dataset are there.
+
+        Raises:
+            DataError: as `source`.
+        """
+        found: ImageCounts = _function(self.count)(subset, options, root)
+        return found
+
+
+def get(name: str) -> Reader:
+    """Return a reader by name.
+
+    Raises:
+        ConfigError: no module is named like it; gives the nearest.
+    """
+    found: Reader = plugins.load(sys.modules[__name__], name, "reader").READER
+    return found
+
+
+def check(catalog: Catalog) -> None:
+    """Raise ConfigError where a catalog's reader is none, or will not take a subset's options."""
+    try:
+        reader = get(catalog.reader)
+    except ConfigError as error:
+        raise ConfigError(f"{catalog.where}: reader: {error}") from None
+    for key in ("subsets", "general"):
+        for position, subset in enumerate(getattr(catalog, key)):
+            try:
+                reader.check({**catalog.options, **subset.options})
+            except ConfigError as error:
+                at = f"{key}[{position}] ('{subset.id}')" if subset.options else "options"
+                raise ConfigError(f"{catalog.where}: {at}: {error}") from None
+
+
+def _function(given: Any) -> Callable[..., Any]:
+    """Return a function that may be given by where it is."""
+    if not isinstance(given, str):
+        return given  # type: ignore[no-any-return]
+    module, name = given.split(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found

@@ -1,0 +1,5 @@
+"""Reader of the phantom world: nothing is read, every picture is drawn from its seed."""
+
+from matcg.data.readers import Reader
+
+READER = Reader("matcg.data.drawn:read", folder=False, world=True, threads=1, minutes=2)
