@@ -110,10 +110,11 @@ def invent(
 
 def compare(results: Path) -> None:
     """Write the tables."""
+    from matcg.report.tables import Wanted
     from matcg.report.tables import compare as step
 
     folder = results / "experiments/demo"
-    step(folder / "plan", "demo", folder)
+    step(folder / "plan", Wanted("demo"), folder)
 
 
 def draw(results: Path, catalog: Any) -> None:

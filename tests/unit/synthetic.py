@@ -3,10 +3,10 @@
 import csv
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +22,12 @@ from matcg.records import read_places, read_plan, tags
 from matcg.report import html
 from matcg.report.answers import read_answers
 from matcg.report.study import Study
-from matcg.report.tables import compare
+from matcg.report.tables import Wanted, compare
 from matcg.samples import Sample, labelled, write_samples
+from matcg.statistics import Estimate
 from matcg.tsv import write_table
+
+T = TypeVar("T")
 
 EXPERIMENT = "experiments/demo"
 PLAN = f"{EXPERIMENT}/plan"
@@ -344,8 +347,18 @@ def write_metrics(folder: Path, steps: int = 12) -> None:
 def tabulate(results: Path, **options: Any) -> Path:
     """Compare the arms of the experiment; return its folder."""
     out = results / EXPERIMENT
-    compare(results / PLAN, "demo", out, **options)
+    compare(results / PLAN, Wanted("demo", **options), out)
     return out
+
+
+def blank(kind: type[T], **given: Any) -> T:
+    """Return a record with what is given, and None in its other fields."""
+    return kind(**{each.name: given.get(each.name) for each in fields(kind)})  # type: ignore[arg-type]
+
+
+def about(value: float, by: float = 0.0) -> Estimate:
+    """Return an estimate whose interval reaches so far to both sides."""
+    return Estimate(value, value - by, value + by)
 
 
 def write_page(results: Path, name: str = "report.html", **options: Any) -> Path:

@@ -1,21 +1,40 @@
 """Figures of training choices and of sizes: what is drawn where, and when there is none."""
 
+from dataclasses import replace
+
 import pytest
 
 from matcg.report import bars, curves
-from matcg.report.render import read_csv
-from matcg.report.tables import SUMMARY
-from matcg.report.targets import TARGETS, target_rows
-from synthetic import PLAN, PLAN_COLUMNS, World, make, study_of, tabulate, write_tsv
+from matcg.report.beside import Beside, Compared
+from matcg.report.declared import SUMMARY, TARGETS
+from matcg.report.study import Setting
+from matcg.report.table import read_rows
+from matcg.report.targets import ByTarget, by_targets
+from synthetic import (
+    PLAN,
+    PLAN_COLUMNS,
+    World,
+    about,
+    blank,
+    make,
+    study_of,
+    tabulate,
+    write_tsv,
+)
 
-SETTING = {"backbone": "b", "recipe": "full", "n_train": 600, "mixed_in": 0}
 
-
-def target_row(target, arm, accuracy, rule="", **more):
-    ends = {f"accuracy{end}": accuracy + d for end, d in (("", 0), ("_low", -0.1), ("_high", 0.1))}
-    untrained = {"recipe": "", "n_train": 0} if arm == "baseline" else {}
-    shared = {"target": target, "arm": arm, "rule": rule, "combinations": int(bool(rule))}
-    return {**SETTING, **untrained, **shared, "chance": 0.25, **ends, **more}
+def target_row(target, arm, accuracy, rule="", n_train=600, mixed_in=0):
+    untrained = Setting("b", "", 0, 0)
+    return blank(
+        ByTarget,
+        setting=untrained if arm == "baseline" else Setting("b", "full", n_train, mixed_in),
+        target=target,
+        arm=arm,
+        rule=rule,
+        combinations=int(bool(rule)),
+        accuracy=about(accuracy, 0.1),
+        chance=0.25,
+    )
 
 
 CHOICES = [
@@ -44,8 +63,8 @@ def test_choices_are_bars_over_baseline_and_chance():
 @pytest.mark.parametrize(
     "rows",
     [
-        [row for row in CHOICES if row["rule"] != "q"],
-        [{**row, "combinations": 2} if row["rule"] == "q" else row for row in CHOICES],
+        [row for row in CHOICES if row.rule != "q"],
+        [replace(row, combinations=2) if row.rule == "q" else row for row in CHOICES],
         CHOICES[:1],
     ],
 )
@@ -55,11 +74,14 @@ def test_there_are_no_bars_unless_rules_are_choices(rows):
 
 def test_printed_figures_stand_at_their_bars_where_there_are_ours():
     shared = {"label": "", "target": "t", "backbone": "b", "recipe": "full"}
-    arms = {"cg_ours": 0.7, "baseline_ours": 0.3, "baseline_printed": 0.35}
+    baseline = Compared(0.35, about(0.3))
     published = [
-        {**shared, "rule": "p", "cg_printed": 0.65, **arms},
-        {**shared, "rule": "q", "cg_printed": 0.45, **arms},
-        {**shared, "rule": "r", "cg_printed": 0.99, **arms, "cg_ours": None},
+        blank(Beside, **shared, rule=rule, arms={"cg": cg, "baseline": baseline})
+        for rule, cg in (
+            ("p", Compared(0.65, about(0.7))),
+            ("q", Compared(0.45, about(0.7))),
+            ("r", Compared(0.99)),
+        )
     ]
     (axes,) = bars.scaling_figure(CHOICES, published).axes
     marks = {
@@ -74,7 +96,7 @@ def test_printed_figures_stand_at_their_bars_where_there_are_ours():
 
 def test_targets_beyond_the_bound_are_said(monkeypatch):
     monkeypatch.setattr(bars, "TARGETS", 1)
-    more = [{**row, "target": "u"} for row in CHOICES]
+    more = [replace(row, target="u") for row in CHOICES]
     figure = bars.scaling_figure(CHOICES + more)
     assert figure.get_suptitle() == "1 further targets are not drawn; the tables have them"
     assert heights(figure.axes[0]) == [70, 50, 40]
@@ -134,7 +156,7 @@ def test_one_size_is_no_curve_even_where_another_arm_has_its_own():
 
 def test_panels_beyond_the_bound_are_said(monkeypatch):
     monkeypatch.setattr(curves, "PANELS", 2)
-    rows = [{**row, "target": name} for name in "abc" for row in size_rows((100, 200))]
+    rows = [replace(row, target=name) for name in "abc" for row in size_rows((100, 200))]
     figure = curves.sizes_figure(rows, [])
     assert [axes.get_title() for axes in figure.axes] == ["a", "b"]
     assert figure.get_suptitle().endswith("1 further panels are not drawn; the tables have them")
@@ -144,9 +166,7 @@ def test_mean_and_targets_are_those_of_the_tables(tmp_path):
     world = World(sizes=(300, 600), seeds=(0, 1), questions=24)
     make(tmp_path, world)
     out = tabulate(tmp_path)
-    targets, summary = (
-        read_csv(out / f"tables/{table.stem}.csv", table.fields) for table in (TARGETS, SUMMARY)
-    )
+    targets, summary = (read_rows(out / "tables", table) for table in (TARGETS, SUMMARY))
     mean, *panels = curves.sizes_figure(targets, summary).axes
     assert mean.get_title() == f"mean of {len(world.targets)} targets"
     ends = [[y for _, y in curve(axes, CG)] for axes in panels]
@@ -160,11 +180,11 @@ def test_a_target_weighs_rules_alike_and_counts_its_runs(tmp_path):
     rows = make(tmp_path, world)
     cg = [row for row in rows if row["arm"] == "cg"]
     write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, rows + [cg[1]] * 2)
-    found = {(row["arm"], row["rule"]): row for row in target_rows(study_of(tmp_path))}
-    first, second = (found["cg", rule]["accuracy"] for rule in world.rules)
-    assert found["cg", ""]["accuracy"] == pytest.approx((first + second) / 2)
+    found = {(row.arm, row.rule): row for row in by_targets(study_of(tmp_path))}
+    first, second = (found["cg", rule].accuracy.value for rule in world.rules)
+    assert found["cg", ""].accuracy.value == pytest.approx((first + second) / 2)
     assert first != second
-    assert [found["cg", rule]["runs"] for rule in ("", *world.rules)] == [4, 1, 3]
-    assert [found["cg", rule]["combinations"] for rule in ("", *world.rules)] == [2, 1, 1]
-    whole = found["cg", ""]
-    assert whole["accuracy_low"] < whole["accuracy"] < whole["accuracy_high"]
+    assert [found["cg", rule].runs for rule in ("", *world.rules)] == [4, 1, 3]
+    assert [found["cg", rule].combinations for rule in ("", *world.rules)] == [2, 1, 1]
+    whole = found["cg", ""].accuracy
+    assert whole.low < whole.value < whole.high

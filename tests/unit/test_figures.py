@@ -1,13 +1,18 @@
 """Figures: drawn from the tables, the same bytes each time, nothing left out."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
+from matcg.analysis.accuracy import Accuracy
+from matcg.analysis.summary import Summary
 from matcg.errors import DataError
 from matcg.report import differences, figures, losses
-from synthetic import PLAN, World, catalog, make, tabulate
+from matcg.report.comparison import Comparison
+from matcg.report.study import Setting
+from synthetic import PLAN, World, about, blank, catalog, make, tabulate
 
 OPTIONAL = {"sizes", "mixed", "protocols"}
 DRAWN = (*(name for name in figures.NAMES if name not in OPTIONAL), "grid-ct-brain-state")
@@ -60,20 +65,16 @@ def points(figure):
 
 
 def comparison_row(target, difference, rule="r"):
-    return {
-        "backbone": "b",
-        "recipe": "full",
-        "n_train": 600,
-        "mixed_in": 0,
-        "target": target,
-        "rule": rule,
-        "combination": "x + y",
-        "reference": "control",
-        "verdict": "helps",
-        "difference": difference,
-        "difference_low": difference,
-        "difference_high": difference,
-    }
+    return blank(
+        Comparison,
+        setting=Setting("b", "full", 600, 0),
+        target=target,
+        rule=rule,
+        combination="x + y",
+        reference="control",
+        verdict="helps",
+        difference=None if difference is None else about(difference),
+    )
 
 
 def test_heatmap_puts_targets_at_their_elements():
@@ -108,9 +109,8 @@ def test_heatmap_without_elements_shows_targets_by_rule():
 
 
 def summary_row(rule, mean):
-    ends = {f"minus_reference{end}": mean for end in ("", "_low", "_high")}
-    shared = ("backbone", "recipe", "n_train", "mixed_in")
-    return {**{n: comparison_row("t", 0)[n] for n in shared}, "arm": "cg", "rule": rule, **ends}
+    setting = comparison_row("t", 0).setting
+    return blank(Summary, setting=setting, arm="cg", rule=rule, minus_reference=about(mean))
 
 
 def test_differences_are_sorted_within_their_rule_the_best_rule_first():
@@ -147,7 +147,8 @@ def test_of_many_combinations_neighbours_are_drawn_as_their_mean(monkeypatch):
 
 def test_settings_beyond_the_bound_are_said_and_the_largest_drawn(monkeypatch):
     monkeypatch.setattr(differences, "SETTINGS", 2)
-    rows = [{**comparison_row("t", 0.1), "n_train": size} for size in (500, 3000, 1000)]
+    sizes = (Setting("b", "full", size, 0) for size in (500, 3000, 1000))
+    rows = [replace(comparison_row("t", 0.1), setting=setting) for setting in sizes]
     with figures.mpl.rc_context(figures.STYLE):
         figure = figures.difference_figure(rows, [])
     titles = [axes.get_title(loc="left") for axes in figure.axes]
@@ -174,9 +175,13 @@ def test_dollar_signs_do_not_start_formulas(tmp_path):
     figure.savefig(tmp_path / "x.svg")
 
 
+def accuracy_of(run, arm):
+    return blank(Accuracy, setting=Setting("b", "full", 600, 0), run=run, arm=arm)
+
+
 @pytest.mark.parametrize("text", [None, "", "not json\n", json.dumps({"step": 1}) + "\n"])
 def test_missing_losses_name_the_file(tmp_path, text):
-    row = {"backbone": "b", "run": "full/m/seed0", "arm": "cg"}
+    row = accuracy_of("full/m/seed0", "cg")
     path = tmp_path / "metrics.jsonl"
     if text is not None:
         path.write_text(text)
@@ -185,9 +190,9 @@ def test_missing_losses_name_the_file(tmp_path, text):
 
 
 def test_a_run_shared_by_rows_of_an_arm_counts_once(tmp_path):
-    row = {"backbone": "b", "run": "full/m/seed0", "arm": "cg"}
+    row = accuracy_of("full/m/seed0", "cg")
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
-    baseline = {"backbone": "b", "run": "baseline", "arm": "baseline"}
+    baseline = accuracy_of("baseline", "baseline")
     found = figures.read_losses([row, row, baseline], {("b", "full/m/seed0"): tmp_path})
     assert found == {"cg": [[(1, 2.0), (2, 1.0)]]}
 

@@ -5,7 +5,8 @@ import pytest
 
 from matcg.errors import DataError
 from matcg.report import grid, style
-from matcg.report.grid import Grid, Layout, Panel
+from matcg.report.grid import Grid, Panel
+from matcg.report.grid_layout import Layout
 from synthetic import PLAN_COLUMNS, write_tsv
 
 TARGET, SAME_AREA, SAME_TASK, UNRELATED, UNUSED = "t", "a", "b", "u", "x"

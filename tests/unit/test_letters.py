@@ -6,12 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from matcg.cells import cells_of, fields_of
 from matcg.errors import DataError
 from matcg.forms.choice import SCHEMA
 from matcg.records import PlanRow
 from matcg.report.answers import NO_ORDER, Answers, read_answers
 from matcg.report.letter_figures import calibration_figure, letters_figure
-from matcg.report.letters import calibration_rows, letter_rows, order_rows
+from matcg.report.letters import calibration, letters, letters_in_orders
 from matcg.report.study import Study
 from matcg.report.style import STYLE
 
@@ -48,39 +49,41 @@ def study(*parts):
 
 
 def column(rows, *names):
-    return [tuple(row[name] for name in names) for row in rows]
+    """Return cells of some records, as the tables have them."""
+    fields = {each.name: each for each in fields_of(type(rows[0]), {})}
+    return [tuple(cells_of(row, [fields[name] for name in names]).values()) for row in rows]
 
 
 def test_letters_are_counted_as_right_and_as_answered_and_recalled():
     # A: 3 of 4 right ones are answered so; B: 1 of 2.
-    rows = letter_rows(study((row(), answers("AAAABB", "AAABAB", 2))))
+    rows = letters(study((row(), answers("AAAABB", "AAABAB", 2))))
     assert column(rows, "letter", "options", "answers") == [("A", 2, 6), ("B", 2, 6)]
     assert column(rows, "right") == [(4 / 6,), (2 / 6,)]
     assert column(rows, "answered") == [(4 / 6,), (2 / 6,)]
     assert column(rows, "recall") == [(0.75,), (0.5,)]
-    assert [cells["rstd"] for cells in rows] == pytest.approx([0.125, 0.125])
+    assert [row.use.rstd for row in rows] == pytest.approx([0.125, 0.125])
 
 
 def test_questions_of_two_and_of_four_options_stand_apart():
     mixed = answers("ABABCD", "AAAAAA", [2, 2, 4, 4, 4, 4])
-    rows = letter_rows(study((row(), mixed)))
+    rows = letters(study((row(), mixed)))
     assert column(rows, "options", "letter", "recall") == [
         *((2, "A", 1.0), (2, "B", 0.0)),
         *((4, "A", 1.0), (4, "B", 0.0), (4, "C", 0.0), (4, "D", 0.0)),
     ]
-    assert rows[0]["rstd"] == pytest.approx(0.5)
-    assert rows[2]["rstd"] == pytest.approx(np.sqrt(3) / 4)
+    assert rows[0].use.rstd == pytest.approx(0.5)
+    assert rows[2].use.rstd == pytest.approx(np.sqrt(3) / 4)
 
 
 def test_a_letter_that_is_never_right_has_no_recall_and_no_part_in_rstd():
-    rows = letter_rows(study((row(), answers("AAB", "ACB", 3))))
+    rows = letters(study((row(), answers("AAB", "ACB", 3))))
     assert column(rows, "letter", "recall") == [("A", 0.5), ("B", 1.0), ("C", None)]
-    assert rows[0]["rstd"] == pytest.approx(0.25)
-    assert rows[2]["answered"] == pytest.approx(1 / 3)
+    assert rows[0].use.rstd == pytest.approx(0.25)
+    assert rows[2].use.answered == pytest.approx(1 / 3)
 
 
 def test_runs_and_targets_of_an_arm_are_pooled_and_arms_are_not():
-    rows = letter_rows(
+    rows = letters(
         study(
             (row(run="full/a/seed0"), answers("AB", "AA", 2)),
             (row(run="full/b/seed0", target="u"), answers("AB", "AB", 2)),
@@ -96,37 +99,37 @@ def test_runs_and_targets_of_an_arm_are_pooled_and_arms_are_not():
 def test_calibration_is_counted_by_bins_of_confidence():
     # Two answers at 0.9, one of them right, and two at 0.6, both right.
     found = answers("AABB", "ABBB", 2, [0.9, 0.9, 0.6, 0.6])
-    rows = calibration_rows(study((row(), found)))
+    rows = calibration(study((row(), found)))
     assert column(rows, "low", "high", "answers") == [(0.5, 0.6, 2), (0.8, 0.9, 2)]
-    assert [cells["confidence"] for cells in rows] == pytest.approx([0.6, 0.9])
+    assert [row.confidence for row in rows] == pytest.approx([0.6, 0.9])
     assert column(rows, "accuracy") == [(1.0,), (0.5,)]
     # (2 x |1 - 0.6| + 2 x |0.5 - 0.9|) / 4
-    assert [cells["ece"] for cells in rows] == pytest.approx([0.4, 0.4])
+    assert [row.ece for row in rows] == pytest.approx([0.4, 0.4])
 
 
 def test_full_confidence_and_bounds_of_bins_fall_where_they_belong():
     found = answers("AAAA", "AAAA", 4, [1.0, 0.3, 0.7, 0.7000001])
-    rows = calibration_rows(study((row(), found)))
+    rows = calibration(study((row(), found)))
     assert column(rows, "low", "answers") == [(0.2, 1), (0.6, 2), (0.9, 1)]
 
 
 def test_an_arm_that_is_as_sure_as_it_is_right_has_no_error():
     found = answers("AAAAA", "AAAAB", 2, [0.8] * 5)
-    (cells,) = calibration_rows(study((row(), found)))
-    assert cells["ece"] == pytest.approx(0, abs=1e-6)
+    (cells,) = calibration(study((row(), found)))
+    assert cells.ece == pytest.approx(0, abs=1e-6)
 
 
 def test_what_could_not_be_read_is_no_letter_and_wrong():
-    rows = letter_rows(study((row(), answers("AABB", "A??B", 2))))
+    rows = letters(study((row(), answers("AABB", "A??B", 2))))
     assert column(rows, "letter", "answered", "recall") == [("A", 0.25, 0.5), ("B", 0.25, 0.5)]
-    (cells,) = calibration_rows(study((row(), answers("AABB", "A??B", 2))))
-    assert cells["accuracy"] == 0.5
+    (cells,) = calibration(study((row(), answers("AABB", "A??B", 2))))
+    assert cells.accuracy == 0.5
 
 
 def test_letters_of_all_orders_are_where_the_options_stood():
     # The first is always called B, wherever its options stand; the second is right in every order.
     found = answers("AB", "AB", 2, verdicts=[[1, 0], [1, 1]])
-    rows = order_rows(study((row(), found)), "cyclic")
+    rows = letters_in_orders(study((row(), found)), "cyclic")
     assert column(rows, "protocol", "letter", "answers") == [("cyclic", "A", 4), ("cyclic", "B", 4)]
     assert column(rows, "right") == [(0.5,), (0.5,)]
     # Right answers stand at A in (first, order 0) and (second, order 1), which says A.
@@ -136,12 +139,12 @@ def test_letters_of_all_orders_are_where_the_options_stood():
 def test_orders_that_a_question_does_not_have_are_not_counted():
     none = NO_ORDER
     found = answers("AA", "AA", [2, 3], verdicts=[[0, 0, none], [0, 0, -1]])
-    rows = order_rows(study((row(), found)), "cyclic")
+    rows = letters_in_orders(study((row(), found)), "cyclic")
     assert column(rows, "options", "letter", "answers", "recall") == [
         *((2, "A", 2, 1.0), (2, "B", 2, 1.0)),
         *((3, "A", 3, 1.0), (3, "B", 3, 0.0), (3, "C", 3, 1.0)),
     ]
-    assert order_rows(study((row(), answers("A", "A", 2))), "cyclic") == []
+    assert letters_in_orders(study((row(), answers("A", "A", 2))), "cyclic") == []
 
 
 def read_one(path, probabilities, predicted, verdicts=None):
@@ -201,7 +204,7 @@ def titles(figure):
 
 def test_untrained_arms_stand_beside_those_of_their_backbone():
     with mpl.rc_context(STYLE):
-        figure = letters_figure(letter_rows(TWO_ARMS))
+        figure = letters_figure(letters(TWO_ARMS))
     assert titles(figure) == [
         "tiny, recipe full, 600 samples; questions of 2 options\nbaseline: RStd 50.0",
         "tiny, recipe full, 600 samples; questions of 4 options\ncg: RStd 43.3",
@@ -210,7 +213,7 @@ def test_untrained_arms_stand_beside_those_of_their_backbone():
 
 def test_the_reliability_diagram_has_each_bin_at_its_confidence_and_accuracy():
     with mpl.rc_context(STYLE):
-        figure = calibration_figure(calibration_rows(TWO_ARMS))
+        figure = calibration_figure(calibration(TWO_ARMS))
     cg = next(axes for axes in figure.axes if "cg" in axes.get_title(loc="left"))
     (drawn,) = [line for line in cg.lines if line.get_marker() == "o"]
     assert drawn.get_xdata() == pytest.approx([40, 70, 80, 90])
@@ -221,6 +224,6 @@ def test_the_reliability_diagram_has_each_bin_at_its_confidence_and_accuracy():
 def test_arms_beyond_the_bound_are_said():
     arms = [row(name, run=f"full/{name}/seed0") for name in ("cg", "control", *"abcde")]
     many = study(*((one, answers("AB", "AB", 2)) for one in arms))
-    for figure in (letters_figure(letter_rows(many)), calibration_figure(calibration_rows(many))):
+    for figure in (letters_figure(letters(many)), calibration_figure(calibration(many))):
         assert sum(axes.get_visible() for axes in figure.axes) == 6
         assert "1 further arms are not drawn" in " ".join(figure.get_suptitle().split())

@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import stdev
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from matcg.analysis.paper_cells import Builder, Paper
 from matcg.config.experiment import Experiment
 from matcg.config.layout import Layout, LayoutColumn
 from matcg.config.project import load_project
@@ -20,14 +22,15 @@ from matcg.config.published import Printed
 from matcg.places import Places
 from matcg.plan import Names, make_plan
 from matcg.plan_tables import render
-from matcg.records import read_excluded, read_places, read_plan, tags
+from matcg.records import Excluded, read_excluded, read_places, read_plan, tags
 from matcg.report.answers import read_answers
-from matcg.report.beside import beside_rows
-from matcg.report.paper import Paper, write
-from matcg.report.render import Row
+from matcg.report.beside import beside
+from matcg.report.comparison import Comparison
+from matcg.report.missing import Reasons
+from matcg.report.paper import write
 from matcg.report.sheet import Block, Group, Sheet, latex, markdown
-from matcg.report.study import Study
-from synthetic import PLAN, World, catalog, make, study_of
+from matcg.report.study import Study, setting_of
+from synthetic import PLAN, World, blank, catalog, make, study_of
 
 REPO = Path(__file__).parents[2]
 TARGET, RULE = "ct-brain-state", "fixed-task"
@@ -47,16 +50,20 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def paper(results: Path, *printed: Printed, **layout: object) -> Paper:
+def paper(*printed: Printed, **layout: object) -> Paper:
     asked = Layout.model_validate({"columns": COLUMNS, **layout})
-    return Paper(printed, asked, "Why?", catalog(), read_excluded(results / PLAN, "demo"))
+    return Paper(printed, asked, "Why?", catalog())
 
 
 def written(
-    study: Study, asked: Paper, folder: Path, comparison: tuple[Row, ...] = ()
+    study: Study,
+    asked: Paper,
+    folder: Path,
+    comparisons: Sequence[Comparison] = (),
+    excluded: Sequence[Excluded] = (),
 ) -> tuple[list[dict[str, str]], str]:
     """Return the rows of the CSV and the Markdown."""
-    write(study, asked, comparison, "demo", folder)
+    write(Builder(study, asked, comparisons, Reasons(study.planned, excluded)), "demo", folder)
     with (folder / "paper.csv").open() as stream:
         return list(csv.DictReader(stream)), (folder / "paper.md").read_text()
 
@@ -69,13 +76,16 @@ def only(rows: list[dict[str, str]], **wanted: str) -> dict[str, str]:
 def test_a_row_has_printed_ours_and_the_difference(results: Path, tmp_path: Path) -> None:
     study = study_of(results)
     figures = [Printed("", TARGET, RULE, arm, "", v) for arm, v in (("cg", 70), ("control", 35))]
-    rows, text = written(study, paper(results, *figures), tmp_path)
+    rows, text = written(study, paper(*figures), tmp_path)
     assert len(rows) == 6, "a row a planned combination, printed or not"
     row = only(rows, target=TARGET, rule=RULE)
-    (beside,) = beside_rows(study, figures)
+    (found,) = beside(study, figures)
+    cg = found.arms["cg"]
+    assert cg.ours
     assert float(row["trained_printed"]) == 0.7
-    for end in ("ours", "ours_low", "ours_high", "apart"):
-        assert float(row[f"trained_{end}"]) == pytest.approx(beside[f"cg_{end}"], abs=1e-6)
+    ends = {"ours": cg.ours.value, "ours_low": cg.ours.low, "ours_high": cg.ours.high}
+    for end, value in {**ends, "apart": cg.apart}.items():
+        assert float(row[f"trained_{end}"]) == pytest.approx(value, abs=1e-6)
     assert (row["printed_tick"], row["baseline_plus_runs"]) == ("yes", "2")
     assert row["baseline_printed"] == "", "nothing is printed of the baseline"
     assert "| Baseline, ours | Baseline+, paper | Baseline+, ours | Baseline+, apart |" in text
@@ -86,7 +96,7 @@ def test_a_row_has_printed_ours_and_the_difference(results: Path, tmp_path: Path
 
 def test_rows_stand_in_blocks_in_the_paper_s_order(results: Path, tmp_path: Path) -> None:
     figures = [Printed("", "xray-knee-level", rule, "cg", "", 50) for rule in World().rules]
-    rows, text = written(study_of(results), paper(results, *figures), tmp_path)
+    rows, text = written(study_of(results), paper(*figures), tmp_path)
     assert [row["rule"] for row in rows] == ["fixed-task"] * 3 + ["fixed-modality"] * 3
     assert rows[0]["target"] == "xray-knee-level"
     assert re.findall(r"\*\*(.*)\*\*", text) == ["Rule: fixed-task", "Rule: fixed-modality"]
@@ -95,10 +105,11 @@ def test_rows_stand_in_blocks_in_the_paper_s_order(results: Path, tmp_path: Path
 def test_our_verdict_stands_beside_the_paper_s_tick(results: Path, tmp_path: Path) -> None:
     study = study_of(results)
     (row,) = {r.combination: r for r in study.rows if (r.target, r.rule) == (TARGET, RULE)}.values()
-    names = ("backbone", "recipe", "target", "rule", "label", "combination")
-    verdict = {**{name: getattr(row, name) for name in names}, "verdict": "hurts"}
+    names = ("target", "rule", "label", "combination")
+    place = {name: getattr(row, name) for name in names}
+    verdict = blank(Comparison, **place, setting=setting_of(row), verdict="hurts")
     figures = Printed("", TARGET, RULE, "cg", "baseline", 5)
-    rows, text = written(study, paper(results, figures), tmp_path, (verdict,))
+    rows, text = written(study, paper(figures), tmp_path, (verdict,))
     found = only(rows, target=TARGET, rule=RULE)
     assert (found["printed_tick"], found["our_verdict"]) == ("yes", "hurts")
     assert "| yes | hurts |" in text
@@ -112,7 +123,12 @@ def test_what_has_no_result_says_why(results: Path, tmp_path: Path) -> None:
         Printed("", "mri-lung-side", "fixed-task", "cg", "", 60, condition="2 examples"),
     ]
     columns += [{"name": "With examples", "arm": "cg", "condition": "2 examples"}]
-    rows, text = written(study_of(results), paper(results, *figures, columns=columns), tmp_path)
+    rows, text = written(
+        study_of(results),
+        paper(*figures, columns=columns),
+        tmp_path,
+        excluded=read_excluded(results / PLAN, "demo"),
+    )
     left_out = only(rows, target=TARGET, rule="three-source")
     assert left_out["trained_note"] == "left out by the plan: 2 of 3 not chosen"
     other = only(rows, target="mri-lung-side", rule="three-source")
@@ -136,7 +152,7 @@ def test_a_backbone_that_was_not_run_says_so(results: Path, tmp_path: Path) -> N
     study = study_of(results)
     other = [replace(row, backbone="large") for row in study.rows if row.arm in ("baseline", "cg")]
     rows, text = written(
-        Study(study.rows, study.answers, planned=[*study.rows, *other]), paper(results), tmp_path
+        Study(study.rows, study.answers, planned=[*study.rows, *other]), paper(), tmp_path
     )
     row = only(rows, backbone="large", target=TARGET, rule=RULE)
     assert row["baseline_plus_note"] == "not run for backbone large"
@@ -147,7 +163,7 @@ def test_a_backbone_that_was_not_run_says_so(results: Path, tmp_path: Path) -> N
 def test_ours_is_the_mean_and_deviation_over_seeds(results: Path, tmp_path: Path) -> None:
     study = study_of(results)
     figure = Printed("", TARGET, RULE, "cg", "", 43.78, sd=0.87)
-    rows, text = written(study, paper(results, figure, scatter="seeds"), tmp_path)
+    rows, text = written(study, paper(figure, scatter="seeds"), tmp_path)
     one, two = (
         float(study.correct(row).mean())
         for row in study.rows
@@ -179,7 +195,7 @@ def test_a_condition_is_the_same_runs_asked_by_its_protocol(tmp_path: Path) -> N
     ]
     layout = {"across": "condition", "conditions": {"2 examples": "two-shot"}, "scatter": "seeds"}
     columns = [COLUMNS[0], COLUMNS[2]]
-    asked = paper(tmp_path, *printed, columns=columns, **layout)
+    asked = paper(*printed, columns=columns, **layout)
     cells, text = written(study, asked, tmp_path / "out")
     for line, arm in zip(cells, ("baseline", "cg"), strict=True):
         means = [study.correct(row).mean() for row in rows if row.arm == f"{arm}-shots"]
@@ -204,7 +220,7 @@ def test_seeds_without_answers_are_no_part_of_the_mean(results: Path, tmp_path: 
     study = study_of(results)
     kept = [row for row in study.rows if row.seed != 1 or row.arm != "cg"]
     answers = {row.key: study.answers[row.key] for row in kept}
-    rows, text = written(Study(kept, answers, planned=study.rows), paper(results), tmp_path)
+    rows, text = written(Study(kept, answers, planned=study.rows), paper(), tmp_path)
     row = only(rows, target=TARGET, rule=RULE)
     assert (row["trained_runs"], row["trained_note"]) == ("1", "mean of 1 of 2 runs")
     assert "mean of 1 of 2 runs" in text
@@ -220,7 +236,7 @@ def test_rows_can_be_targets_and_columns_rules(results: Path, tmp_path: Path) ->
         Printed("", TARGET, rule, "cg", "", value)
         for rule, value in (("fixed-task", 70), ("fixed-modality", 60))
     ]
-    asked = paper(results, *figures, rows="target", columns=columns)
+    asked = paper(*figures, rows="target", columns=columns)
     rows, _ = written(study_of(results), asked, tmp_path)
     row = only(rows, target=TARGET)
     assert (len(rows), row["by_task_runs"]) == (3, "2")
@@ -230,7 +246,7 @@ def test_rows_can_be_targets_and_columns_rules(results: Path, tmp_path: Path) ->
 
 def test_columns_can_be_sizes(tmp_path: Path) -> None:
     make(tmp_path, World(targets=(TARGET,), rules=(RULE,), sizes=(300, 600)))
-    asked = paper(tmp_path, columns=COLUMNS[1:], across="samples")
+    asked = paper(columns=COLUMNS[1:], across="samples")
     rows, text = written(study_of(tmp_path), asked, tmp_path / "out")
     assert [row["arm"] for row in rows] == ["Baseline+", "Trained"]
     study = study_of(tmp_path)
@@ -270,8 +286,10 @@ def test_every_figure_that_the_paper_prints_has_its_place(tmp_path: Path) -> Non
     for experiment in project.experiments:
         planned = read_plan(tmp_path, experiment.name)
         printed = project.published.get(experiment.name, ())
-        asked = Paper(printed, experiment.layout, excluded=read_excluded(tmp_path, experiment.name))
-        rows, _ = written(Study([], {}, planned=planned), asked, tmp_path / experiment.name)
+        asked = Paper(printed, experiment.layout)
+        excluded = read_excluded(tmp_path, experiment.name)
+        folder = tmp_path / experiment.name
+        rows, _ = written(Study([], {}, planned=planned), asked, folder, excluded=excluded)
         shown = [
             round(100 * float(value), 4)
             for row in rows
@@ -316,7 +334,7 @@ def test_latex_is_balanced_and_has_as_many_cells_in_each_row() -> None:
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX on this machine")
 def test_latex_compiles(results: Path, tmp_path: Path) -> None:
-    written(study_of(results), paper(results, Printed("", TARGET, RULE, "cg", "", 70)), tmp_path)
+    written(study_of(results), paper(Printed("", TARGET, RULE, "cg", "", 70)), tmp_path)
     (tmp_path / "evil.tex").write_text(latex(SHEET))
     packages = r"\usepackage{array,booktabs,longtable,lscape}"
     body = r"\begin{document}\input{paper}\input{evil}\end{document}"

@@ -13,15 +13,13 @@ from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.records import PlanRow, tags
 from matcg.report.answers import NO_ORDER, Answers
-from matcg.report.letters import ORDERS
-from matcg.report.looking import LOOKING, looking_rows, sentences
-from matcg.report.missing import MISSING
+from matcg.report.declared import LOOKING, MISSING, ORDERS, PROTOCOLS, SUMMARY
+from matcg.report.looking import looking, sentences
 from matcg.report.protocol_figure import protocol_figure
-from matcg.report.protocols import PROTOCOLS, asked_ways, further_rows, protocol_rows, words
-from matcg.report.render import read_csv
+from matcg.report.protocols import asked_ways, by_protocols, further_rows, words
 from matcg.report.study import Study
 from matcg.report.style import STYLE
-from matcg.report.tables import SUMMARY
+from matcg.report.table import read_cells, read_rows
 from synthetic import World, make, table_of, tabulate, truth_of, write_page
 
 LETTERS = Protocol(name="letters")
@@ -48,7 +46,7 @@ def run(results, protocols=ALL, **options):
 
 
 def rows(out, table):
-    return read_csv(out / f"tables/{table.stem}.csv", table.fields)
+    return read_cells(out / "tables", table)
 
 
 def only(cells, **wanted):
@@ -196,12 +194,12 @@ def test_the_page_has_a_section_of_it(demo):
 
 def test_the_figure_shows_protocols_with_answers_and_needs_two(demo):
     _, out = demo
-    cells = rows(out, PROTOCOLS)
+    found = read_rows(out / "tables", PROTOCOLS)
     gone = {"accuracy": None, "chance": None}
-    less = [{**row, **gone} if row["protocol"] == "generate" else row for row in cells]
+    less = [replace(row, **gone) if row.protocol == "generate" else row for row in found]
     with mpl.rc_context(STYLE):
         figure = protocol_figure(less)
-        assert protocol_figure([row for row in cells if row["protocol"] == "letters"]) is None
+        assert protocol_figure([row for row in found if row.protocol == "letters"]) is None
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["letters", "cyclic", "blank-image", "two-shot"]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -286,25 +284,25 @@ def test_answers_are_the_same_as_in_the_main_protocol_where_they_are_read_and_eq
             "full/m/seed0@generate": given([0, 1, 0, -1], [0, 0, 0, 0]),
         },
     )
-    main, other = protocol_rows(found)
-    assert (main["as_main"], other["as_main"], other["unread"]) == (None, 0.5, 0.25)
-    assert (main["accuracy"], other["accuracy"]) == (0.5, 0.5)
+    main, other = by_protocols(found)
+    assert (main.as_main, other.as_main, other.unread) == (None, 0.5, 0.25)
+    assert (main.accuracy.value, other.accuracy.value) == (0.5, 0.5)
 
 
 def test_questions_with_fewer_options_begin_again_with_their_first_order():
     none = NO_ORDER
     said = given([0, 3], [0, 3], [2, 4], [[0, 1, none, none], [3, 3, 3, 0]])
     main = [planned("control", asked="full/m/seed0@cyclic")]
-    (row,) = protocol_rows(ways(main, [CYCLIC], {"full/m/seed0@cyclic": said}))
+    (row,) = by_protocols(ways(main, [CYCLIC], {"full/m/seed0@cyclic": said}))
     # Orders: both right; the second; both again; neither.
-    assert (row["worst_order"], row["best_order"], row["changes"]) == (0.0, 1.0, 1.0)
+    assert (row.worst_order, row.best_order, row.changes) == (0.0, 1.0, 1.0)
 
 
 def test_files_that_do_not_tell_of_orders_leave_that_empty():
     main = [planned("control", asked="full/m/seed0@cyclic")]
     answers = {"full/m/seed0@cyclic": given([0, 1], [0, 0])}
-    (row,) = protocol_rows(ways(main, [CYCLIC], answers))
-    assert (row["changes"], row["worst_order"], row["accuracy"]) == (None, None, 0.5)
+    (row,) = by_protocols(ways(main, [CYCLIC], answers))
+    assert (row.changes, row.worst_order, row.accuracy.value) == (None, None, 0.5)
 
 
 def test_only_what_differs_by_the_picture_alone_is_compared_with_it():
@@ -314,14 +312,14 @@ def test_only_what_differs_by_the_picture_alone_is_compared_with_it():
         "full/m/seed0@blank-text": given([1, 1, 1, 1], [0, 0, 0, 0]),
         "full/m/seed0@blank-image": given([0, 0, 1, 1], [0, 0, 0, 0]),
     }
-    assert looking_rows(ways([planned("control")], (LETTERS, texts), answers)) == []
-    (row,) = looking_rows(ways([planned("control")], (LETTERS, texts, BLANK), answers))
-    assert (row["shown"], row["blank"], row["minus_blank"]) == (0.75, 0.5, 0.25)
+    assert looking(ways([planned("control")], (LETTERS, texts), answers)) == []
+    (row,) = looking(ways([planned("control")], (LETTERS, texts, BLANK), answers))
+    assert (row.shown.value, row.blank.value, row.minus_blank.value) == (0.75, 0.5, 0.25)
     assert sentences([row]) == [
         "Of control's 75.0 %, 50.0 % remain with a grey picture; chance is 50.0 %."
     ]
     assert (
-        looking_rows(
+        looking(
             ways([planned("control", asked="full/m/seed0@blank-image")], (BLANK, LETTERS), answers)
         )
         == []

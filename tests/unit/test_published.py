@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from matcg.analysis.paper_cells import Paper
 from matcg.config.project import load_project
 from matcg.config.published import Printed, read_published
 from matcg.errors import ConfigError
-from matcg.report.agreement import AGREEMENT, agreement, sentences, summarise
-from matcg.report.beside import arm_names, beside_rows, beside_table, names_in
-from matcg.report.render import Row, read_csv
+from matcg.report.agreement import agreement, sentences
+from matcg.report.beside import Beside, Compared, arm_names, beside
+from matcg.report.comparison import Claims
+from matcg.report.declared import AGREEMENT, published_in
 from matcg.report.study import Study
-from synthetic import PLAN, World, make, study_of, tabulate, write_page
+from matcg.report.table import read_cells, read_rows
+from matcg.report.tables import write_agreement
+from synthetic import PLAN, World, about, make, study_of, tabulate, write_page
 
 REPO = Path(__file__).parents[2]
 TARGET, RULE = "ct-brain-state", "fixed-task"
@@ -138,23 +142,26 @@ def printed(**values: float) -> list[Printed]:
 
 
 def test_each_figure_has_ours_with_its_interval_and_the_difference(study: Study) -> None:
-    (row,) = beside_rows(study, printed(cg=70, control=35, ceiling=99))
+    (row,) = beside(study, printed(cg=70, control=35, ceiling=99))
     for arm, rule, value in (("cg", RULE, 0.7), ("control", "", 0.35), ("ceiling", "", 0.99)):
         ours = accuracy(study, arm, rule)
-        assert row[f"{arm}_printed"] == pytest.approx(value)
-        assert row[f"{arm}_ours"] == pytest.approx(ours)
-        assert row[f"{arm}_apart"] == pytest.approx(ours - value)
-        low, high = row[f"{arm}_ours_low"], row[f"{arm}_ours_high"]
-        assert low < ours < high  # type: ignore[operator]
-    assert (row["printed_gain"], row["our_gain"]) == ("yes", "yes")
+        found = row.arms[arm]
+        assert found.printed == pytest.approx(value)
+        assert found.ours
+        assert found.ours.value == pytest.approx(ours)
+        assert found.apart == pytest.approx(ours - value)
+        assert found.ours.low < ours < found.ours.high
+    assert (row.printed_gain, row.our_gain) == ("yes", "yes")
 
 
 def test_a_printed_difference_is_taken_on_the_same_questions(study: Study) -> None:
-    (row,) = beside_rows(study, printed(cg_baseline=12))
+    (row,) = beside(study, printed(cg_baseline=12))
     ours = accuracy(study, "cg", RULE) - accuracy(study, "baseline")
-    assert row["cg-minus-baseline_ours"] == pytest.approx(ours)
-    assert row["cg-minus-baseline_apart"] == pytest.approx(ours - 0.12)
-    assert (row["printed_gain"], row["our_gain"]) == ("yes", "yes")
+    found = row.arms["cg-minus-baseline"]
+    assert found.ours
+    assert found.ours.value == pytest.approx(ours)
+    assert found.apart == pytest.approx(ours - 0.12)
+    assert (row.printed_gain, row.our_gain) == ("yes", "yes")
 
 
 @pytest.mark.parametrize(("gain", "questions", "p"), [(6, 67, 2 * 0.5**4), (9, 67, 2 * 0.5**6)])
@@ -165,19 +172,18 @@ def test_least_p_of_a_printed_gain_is_all_differing_questions_one_way(
         Printed("", TARGET, RULE, arm, "", value, questions)
         for arm, value in (("cg", 50 + gain), ("control", 50), ("baseline", 40))
     ]
-    (row,) = beside_rows(study, figures)
-    assert row["printed_questions"] == questions
-    assert row["least_p"] == pytest.approx(p)
-    (unknown,) = beside_rows(study, printed(cg=56, control=50))
-    assert (unknown["printed_questions"], unknown["least_p"]) == (None, None)
+    (row,) = beside(study, figures)
+    assert row.printed_questions == questions
+    assert row.least_p == pytest.approx(p)
+    (unknown,) = beside(study, printed(cg=56, control=50))
+    assert (unknown.printed_questions, unknown.least_p) == (None, None)
 
 
 def test_what_was_not_run_is_empty_and_never_zero(study: Study) -> None:
     figures = [*printed(cg=70), Printed("", TARGET, "three-source", "cg", "", 50.0)]
-    rows = {row["rule"]: row for row in beside_rows(study, figures)}
-    empty = {rows["three-source"][f"cg_{end}"] for end in ("ours", "ours_low", "apart")}
-    assert empty == {None}
-    assert rows["three-source"]["our_gain"] == ""
+    rows = {row.rule: row for row in beside(study, figures)}
+    assert rows["three-source"].arms == {"cg": Compared(0.5, ours=None, apart=None)}
+    assert rows["three-source"].our_gain == ""
     assert agreement(list(rows.values()), figures)["figures"] == 1
 
 
@@ -186,9 +192,9 @@ def test_a_figure_of_the_target_alone_stands_in_all_its_rows(study: Study) -> No
         Printed("", TARGET, "", "baseline", "", 20.0),
         *(Printed("", TARGET, rule, "cg", "", 70.0) for rule in World().rules),
     ]
-    rows = beside_rows(study, figures)
-    assert [row["rule"] for row in rows] == list(World().rules)
-    assert {row["baseline_printed"] for row in rows} == {0.2}
+    rows = beside(study, figures)
+    assert [row.rule for row in rows] == list(World().rules)
+    assert {row.arms["baseline"].printed for row in rows} == {0.2}
 
 
 def test_arms_of_different_sizes_stand_in_one_row(tmp_path: Path) -> None:
@@ -204,34 +210,37 @@ def test_arms_of_different_sizes_stand_in_one_row(tmp_path: Path) -> None:
         lines[number] = "\t".join(cells)
     path.write_text("\n".join(lines) + "\n")
     figures = [Printed("", TARGET, "", arm, "", 50.0) for arm in ("baseline", "floor", "ceiling")]
-    (row,) = beside_rows(study_of(tmp_path), figures)
-    assert None not in (row["baseline_ours"], row["floor_ours"], row["ceiling_ours"])
+    (row,) = beside(study_of(tmp_path), figures)
+    assert all(row.arms[arm].ours for arm in ("baseline", "floor", "ceiling"))
 
 
 def test_a_figure_under_a_condition_is_compared_with_nothing(study: Study) -> None:
     under = Printed("", TARGET, RULE, "cg", "", 10.0, condition="2 examples")
-    rows = beside_rows(study, [*printed(cg=70, control=35), under])
-    assert [row["cg_printed"] for row in rows] == [0.7]
-    assert beside_rows(study, [under]) == []
+    rows = beside(study, [*printed(cg=70, control=35), under])
+    assert [row.arms["cg"].printed for row in rows] == [0.7]
+    assert beside(study, [under]) == []
 
 
 # --- What agrees ---------------------------------------------------------------------------------
 
 
-def invented(*values: tuple[tuple[float, float], tuple[float, float]]) -> list[Row]:
+def invented(*values: tuple[tuple[float, float], tuple[float, float]]) -> list[Beside]:
     """Return rows of (printed, ours) of CG and of the control; ours is known to 5 points."""
     rows = []
     for number, pairs in enumerate(values):
-        cells: dict[str, str | float | None] = {"label": str(number), "target": "t", "rule": "r"}
-        for name, (theirs, ours) in zip(("cg", "control"), pairs, strict=True):
-            cells |= {f"{name}_printed": theirs, f"{name}_ours": ours}
-            cells |= {f"{name}_ours_low": ours - 0.05, f"{name}_ours_high": ours + 0.05}
-            cells[f"{name}_apart"] = ours - theirs
         (theirs, ours), (their_control, our_control) = pairs
-        cells["printed_gain"] = "yes" if theirs > their_control else "no"
-        cells["our_gain"] = "yes" if ours > our_control else "no"
-        cells["least_p"] = (None, 0.5, 0.001)[number % 3]
-        rows.append(cells)
+        row = Beside(
+            *(str(number), "t", "r", "tiny", "full"),
+            arms={
+                name: Compared(printed, about(found, 0.05), found - printed)
+                for name, (printed, found) in zip(("cg", "control"), pairs, strict=True)
+            },
+            printed_gain="yes" if theirs > their_control else "no",
+            our_gain="yes" if ours > our_control else "no",
+            printed_questions=None,
+            least_p=(None, 0.5, 0.001)[number % 3],
+        )
+        rows.append(row)
     return rows
 
 
@@ -274,9 +283,9 @@ def test_agreement_over_all_experiments_has_a_row_each(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps({"experiment": name, "published": found, **more}))
         heads.append(path)
-    summarise(heads, tmp_path / "paper")
-    rows = read_csv(tmp_path / "paper/agreement.csv", AGREEMENT.fields)
-    assert [(row["experiment"], row["missing"], row["inside"]) for row in rows] == [
+    write_agreement(heads, tmp_path / "paper")
+    rows = read_rows(tmp_path / "paper", AGREEMENT)
+    assert [(row.experiment, row.missing, row.inside) for row in rows] == [
         ("a", 2, 2),
         ("b", 0, 2),
     ]
@@ -290,15 +299,16 @@ def test_the_table_and_its_section_are_there_where_figures_are(
     tmp_path: Path, figures: list[Printed]
 ) -> None:
     make(tmp_path, World(targets=(TARGET,), questions=20))
-    out = tabulate(tmp_path, minimum_effect=0.1, printed=figures)
+    out = tabulate(tmp_path, claims=Claims(minimum_effect=0.1), paper=Paper(figures))
     names = {path.name for path in (out / "tables").glob("published.*")}
     assert names == ({"published.csv", "published.md", "published.tex"} if figures else set())
     page = write_page(tmp_path).read_text()
     assert ("Beside the published figures" in page) == bool(figures)
     if figures:
-        names_read = names_in(out / "tables/published.csv")
-        assert names_read == arm_names(figures) == ["cg", "baseline"]
-        (row,) = read_csv(out / "tables/published.csv", beside_table(names_read).fields)
-        assert row["cg_printed"] == 0.7
+        table = published_in(out / "tables")
+        assert table
+        assert table.keys["arms"] == arm_names(figures) == ["cg", "baseline"]
+        (cells,) = read_cells(out / "tables", table)
+        assert cells["cg_printed"] == 0.7
         assert "Of 2 published figures" in page
         assert json.loads((out / "headline.json").read_text())["published"]["figures"] == 2

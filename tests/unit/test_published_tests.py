@@ -8,9 +8,10 @@ from scipy.stats import binomtest, norm
 from matcg.config.project import load_project
 from matcg.config.published import Printed, by_place, gains, has_gains
 from matcg.power import fewest_questions, paired_p, unpaired_p
-from matcg.report import published_tests
-from matcg.report.published_tests import COUNTS, TESTS, claim_rows, count_rows
-from matcg.report.render import read_csv
+from matcg.report.declared import COUNTS, TESTS, of_paper
+from matcg.report.published_tests import gain_counts, gain_tests
+from matcg.report.table import read_cells
+from matcg.report.tables import write_tests
 
 REPO = Path(__file__).parents[2]
 
@@ -65,15 +66,15 @@ def printed(label: str, questions: int | None = None, **values: float) -> list[P
 
 
 def test_a_row_has_its_gains_over_the_best_and_over_the_control() -> None:
-    (row,) = claim_rows(printed("1", 100, baseline=40, control=30, cg=50))
-    assert (row["gain_best"], row["gain_control"], row["tick"]) == (0.1, 0.2, "yes")
-    assert row["least_p_best"] == pytest.approx(binomtest(10, 10).pvalue)
-    assert row["p_20_control"] == pytest.approx(binomtest(20, 20).pvalue)
-    assert row["fewest_best"] == fewest_questions(0.1)
-    assert row["unpaired_100_control"] == unpaired_p(0.5, 0.3, 100)
-    (unknown,) = claim_rows(printed("1", baseline=40, control=30, cg=50))
-    assert unknown["least_p_best"] is None
-    assert unknown["unpaired_100_best"] == unpaired_p(0.5, 0.4, 100)
+    (row,) = gain_tests(printed("1", 100, baseline=40, control=30, cg=50))
+    assert (row.gain_best, row.gain_control, row.tick) == (0.1, 0.2, "yes")
+    assert row.least_p_best == pytest.approx(binomtest(10, 10).pvalue)
+    assert row.p_20_control == pytest.approx(binomtest(20, 20).pvalue)
+    assert row.fewest_best == fewest_questions(0.1)
+    assert row.unpaired["unpaired_100_control"] == unpaired_p(0.5, 0.3, 100)
+    (unknown,) = gain_tests(printed("1", baseline=40, control=30, cg=50))
+    assert unknown.least_p_best is None
+    assert unknown.unpaired["unpaired_100_best"] == unpaired_p(0.5, 0.4, 100)
 
 
 def test_gains_that_are_printed_as_differences_are_compared_too() -> None:
@@ -84,8 +85,12 @@ def test_gains_that_are_printed_as_differences_are_compared_too() -> None:
     ]
     (values,) = by_place(figures).values()
     assert gains(values) == pytest.approx({"baseline": 0.18, "control": 0.12})
-    (row,) = claim_rows(figures)
-    assert (row["gain_best"], row["gain_control"], row["unpaired_100_best"]) == (0.12, 0.12, None)
+    (row,) = gain_tests(figures)
+    assert (row.gain_best, row.gain_control, row.unpaired["unpaired_100_best"]) == (
+        0.12,
+        0.12,
+        None,
+    )
 
 
 def test_a_table_without_cg_has_nothing_to_test() -> None:
@@ -103,29 +108,29 @@ def test_counts_are_of_gains_and_corrected_over_all_rows() -> None:
     ]
     (row,) = (
         row
-        for row in count_rows(figures)
-        if (row["against"], row["questions"]) == ("control", "where known")
-        and row["test"] == "paired, best case"
+        for row in gain_counts(figures)
+        if (row.against, row.questions) == ("control", "where known")
+        and row.test == "paired, best case"
     )
     names = ("rows", "gains", "significant", "holm", "bh")
-    assert [row[name] for name in names] == [4, 3, 2, 1, 2]
+    assert [getattr(row, name) for name in names] == [4, 3, 2, 1, 2]
 
 
 def test_the_published_table_3_is_tested_as_the_documentation_says(tmp_path: Path) -> None:
     figures = load_project({"experiments": ["paper/table3"]}, REPO).published["paper-table3"]
-    published_tests.write(figures, tmp_path, "table3")
-    rows = read_csv(tmp_path / "table3_tests.csv", TESTS.fields)
+    write_tests(figures, tmp_path, "table3")
+    rows = read_cells(tmp_path, of_paper(TESTS, "table3"))
     known = [row for row in rows if row["tick"] == "yes" and row["questions"]]
     possible = [row for row in known if row["least_p_best"] < 0.05]  # type: ignore[operator]
     assert (len(rows), len(known), len(possible)) == (43, 22, 11)
-    counts = read_csv(tmp_path / "table3_counts.csv", COUNTS.fields)
+    counted = read_cells(tmp_path, of_paper(COUNTS, "table3"))
     found = {
         (row["against"], row["questions"], row["test"]): (
             row["significant"],
             row["holm"],
             row["bh"],
         )
-        for row in counts
+        for row in counted
     }
     page = (REPO / "docs/paper.md").read_text()
     for key, label in (

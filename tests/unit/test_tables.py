@@ -3,6 +3,9 @@
 import csv
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from matcg.cells import P, Share, cells_of
 from matcg.errors import DataError
-from matcg.report.render import Column, Field, Table, latex_escaped, read_csv, shown, write_table
-from matcg.report.tables import ACCURACY, COMPARISON, SUMMARY, compare
+from matcg.report.declared import ACCURACY, COMPARISON, SUMMARY
+from matcg.report.render import latex_escaped, shown, write_table
+from matcg.report.table import Table, read_cells, read_rows
+from matcg.report.tables import Wanted, compare
+from matcg.statistics import Estimate
 from synthetic import (
     PLAN,
     PLAN_COLUMNS,
@@ -29,7 +36,7 @@ ONE = {"targets": ("ct-brain-state",), "rules": ("fixed-task",)}
 
 
 def rows(folder, table):
-    return read_csv(folder / f"tables/{table.stem}.csv", table.fields)
+    return read_cells(folder / "tables", table)
 
 
 def only(cells, **wanted):
@@ -161,7 +168,7 @@ def test_floor_and_ceiling_are_measured_against_chance(demo):
 def test_the_same_input_gives_the_same_bytes(demo, tmp_path):
     results, folder = demo
     again = tmp_path / "again"
-    compare(results / PLAN, "demo", again)
+    compare(results / PLAN, Wanted("demo"), again)
     made = [*folder.glob("tables/*"), folder / "headline.json"]
     files = sorted(path.relative_to(folder) for path in made)
     assert len(files) == 19
@@ -261,7 +268,7 @@ def test_a_file_without_answers_is_named(tmp_path):
 def test_an_unknown_experiment_gets_the_nearest_name(tmp_path):
     make(tmp_path, World())
     with pytest.raises(DataError, match="Did you mean 'demo'"):
-        compare(tmp_path / PLAN, "demos", tmp_path)
+        compare(tmp_path / PLAN, Wanted("demos"), tmp_path)
 
 
 def test_a_seed_without_its_control_is_an_error(tmp_path):
@@ -323,30 +330,78 @@ def test_hostile_names_do_not_break_the_tables(tmp_path):
     assert r"a\_b \& 50\% \textbar{} \textless{}script\textgreater{}" in tex
 
 
+@dataclass(frozen=True)
+class Effect:
+    name: str
+    x: float | None
+    p: P | None
+
+
 def test_csv_has_fixed_decimals_and_no_negative_zero(tmp_path):
-    table = Table(
-        "t",
-        "title",
-        (Field("name"), Field("x", "fraction"), Field("p", "p")),
-        (Column("X", "x", "points"), Column("P", "p", "p")),
-    )
-    cells = [{"name": "a", "x": -1e-9, "p": 1e-7}, {"name": "b", "x": None, "p": 0.5}]
-    write_table(tmp_path, table, cells, "demo")
+    table = Table("t", "title", Effect, {"x": "X", "p": "P"})
+    effects = [Effect("a", -1e-9, 1e-7), Effect("b", None, 0.5)]
+    write_table(tmp_path, table, effects, "demo")
     with (tmp_path / "t.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [["a", "0.000000", "1e-07"], ["b", "", "0.5"]]
-    assert [shown(cells[0], column) for column in table.columns] == ["0.0", "< 0.001"]
-    assert [shown(cells[1], column) for column in table.columns] == ["", "0.500"]
+    texts = [
+        [shown(cells_of(each, table.fields), column) for column in table.columns]
+        for each in effects
+    ]
+    assert texts == [["0.0", "< 0.001"], ["", "0.500"]]
+
+
+class Place(NamedTuple):
+    backbone: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Nested:
+    place: Place
+    share: Share | None
+    accuracy: Estimate | None
+    of_arm: Mapping[str, Estimate | None]
+
+
+NESTED = Table("t", "T", Nested, {"accuracy": "Accuracy", "share": "S"}, {"of_arm": ["cg", "a-b"]})
+
+
+def test_what_is_written_of_nested_records_is_read_as_it_was(tmp_path):
+    known = Estimate(0.25, 0.125, 0.5)
+    rows = [
+        Nested(Place("tiny", 3), 0.5, known, {"cg": None, "a-b": Estimate(1.0, 0.0, 1.0)}),
+        Nested(Place("", 0), None, None, {"cg": known, "a-b": None}),
+    ]
+    write_table(tmp_path, NESTED, rows, "demo")
+    header, first, _ = (tmp_path / "t.csv").read_text().splitlines()
+    assert header == (
+        "backbone,n,share,accuracy,accuracy_low,accuracy_high,cg,cg_low,cg_high,a-b,a-b_low,a-b_high"
+    )
+    assert first.startswith("tiny,3,0.500000,0.250000,0.125000,0.500000,,,,1.000000,")
+    assert (tmp_path / "t.md").read_text().splitlines()[-2] == "| 25.0 [12.5, 50.0] | 0.50 |"
+    assert read_rows(tmp_path, NESTED) == rows
+
+
+def test_a_table_of_other_columns_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("backbone,n\ntiny,3\n")
+    with pytest.raises(DataError, match=r"t\.csv: columns are not those of this version"):
+        read_rows(tmp_path, NESTED)
+
+
+@dataclass(frozen=True)
+class Sparse:
+    a: str
+    b: int | None
 
 
 def test_readers_are_spared_columns_without_anything(tmp_path):
-    fields = (Field("a"), Field("b", "count"))
-    table = Table("t", "T", fields, (Column("A", "a"), Column("B", "b", "count")))
-    write_table(tmp_path, table, [{"a": "x", "b": None}, {"a": "y", "b": None}], "demo")
+    table = Table("t", "T", Sparse, {"a": "A", "b": "B"})
+    write_table(tmp_path, table, [Sparse("x", None), Sparse("y", None)], "demo")
     assert (tmp_path / "t.csv").read_text() == "a,b\nx,\ny,\n"
     assert (tmp_path / "t.md").read_text().splitlines()[2:4] == ["| A |", "| --- |"]
     assert "l@{}" in (tmp_path / "t.tex").read_text()
     assert " & " not in (tmp_path / "t.tex").read_text()
-    write_table(tmp_path, table, [{"a": "x", "b": None}, {"a": "y", "b": 0}], "demo")
+    write_table(tmp_path, table, [Sparse("x", None), Sparse("y", 0)], "demo")
     assert (tmp_path / "t.md").read_text().splitlines()[-2:] == ["| x |  |", "| y | 0 |"]
 
 

@@ -2,16 +2,18 @@
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import MISSING, Browser, browser
 
-from matcg.report.render import read_csv, write_table
-from matcg.report.tables import ACCURACY, COMPARISON
+from matcg.report.declared import ACCURACY, COMPARISON
+from matcg.report.render import write_table
+from matcg.report.table import read_rows
 from matcg.tsv import read_tsv
-from synthetic import EXPERIMENT, PLAN, World, make, tabulate, write_page, write_tsv
+from synthetic import EXPERIMENT, PLAN, World, about, make, tabulate, write_page, write_tsv
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
@@ -304,14 +306,14 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tabulate(results)
     for table, count in ((COMPARISON, MANY), (ACCURACY, 3 * MANY)):
         folder = results / EXPERIMENT / "tables"
-        rows = read_csv(folder / f"{table.stem}.csv", table.fields)
+        rows = read_rows(folder, table)
         name = "difference" if table is COMPARISON else "accuracy"
         many = [
-            {
-                **rows[n % len(rows)],
-                "combination": f"combination {n}",
-                name: (n * 7919 % count) / count,
-            }
+            replace(
+                rows[n % len(rows)],
+                combination=f"combination {n}",
+                **{name: about((n * 7919 % count) / count)},
+            )
             for n in range(count)
         ]
         write_table(folder, table, many, "demo")

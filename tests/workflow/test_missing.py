@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from matcg.analysis.paper_cells import Paper
+from matcg.cells import Cell
 from matcg.config.published import Printed
 from matcg.errors import DataError
 from matcg.report import figures
-from matcg.report.missing import MISSING
-from matcg.report.render import Cell, read_csv
-from matcg.report.tables import ACCURACY, COMPARISON, SUMMARY
+from matcg.report.declared import ACCURACY, COMPARISON, MISSING, SUMMARY
+from matcg.report.table import read_cells
 from synthetic import EXPERIMENT, PLAN, World, catalog, files_of, make, tabulate, write_page
 
 ONE, OTHER = "ct-brain-state", "mri-lung-side"
@@ -22,7 +23,7 @@ WORLD = World(targets=(ONE, OTHER), rules=("fixed-task",), questions=20)
 
 def run(results: Path, printed: tuple[Printed, ...] = ()) -> dict:
     """Compare what there is, draw and report; return headline.json."""
-    out = tabulate(results, show_missing=True, printed=printed)
+    out = tabulate(results, show_missing=True, paper=Paper(printed))
     figures.draw(out / "tables", results / PLAN, out / "figures", "demo", catalog())
     write_page(results)
     return headline(out)
@@ -33,7 +34,7 @@ def headline(folder: Path) -> dict:
 
 
 def rows(results: Path, table) -> list[dict[str, Cell]]:
-    return read_csv(results / EXPERIMENT / f"tables/{table.stem}.csv", table.fields)
+    return read_cells(results / EXPERIMENT / "tables", table)
 
 
 def lose(results: Path, target: str, arm: str = "") -> None:

@@ -153,37 +153,56 @@ STEPS = {
                     path.write_text(digest(versions.PREDICT, *known, *told))
             out.write_text("{}")
         """,
-    "report/paper.py": """
+    "analysis/paper_cells.py": """
         from dataclasses import dataclass
 
         @dataclass
         class Paper:
+            printed: list
             layout: object
             question: str
             catalog: dict
-            excluded: object
+        """,
+    "report/comparison.py": """
+        from dataclasses import dataclass
+
+        @dataclass
+        class Claims:
+            minimum_effect: float
+            family: str
         """,
     "report/tables.py": """
+        from dataclasses import asdict, dataclass
         from pathlib import Path
         from matcg import versions
         from matcg.identity import digest
         from matcg.tsv import read_tsv
 
-        def compare(plan, experiment, out, printed, leaked, paper, show_missing, **claims):
-            assert printed == [] and leaked.exists() and paper.excluded.exists()
+        @dataclass
+        class Wanted:
+            experiment: str
+            claims: object
+            paper: object
+            protocols: list
+            show_missing: bool
+
+        def compare(plan, wanted, out, leaked):
+            paper = wanted.paper
+            assert paper.printed == [] and leaked.exists() and (plan / "excluded.tsv").exists()
             assert paper.layout is None and paper.catalog["elements"]
             rows = read_tsv(plan / "evaluations.tsv")
             found = [row for row in rows if Path(row["path"]).exists()]
-            assert found and len(found) == len(rows) or show_missing
+            assert found and len(found) == len(rows) or wanted.show_missing
             names = ("backbone", "catalog", "target", "run")
             lines = [
                 " ".join([*(row[name] for name in names), Path(row["path"]).read_text()])
                 for row in found
             ]
-            protocols = [each.identity() for each in claims.pop("protocols")]
-            said = digest(versions.COMPARE, claims, protocols)
+            protocols = [each.identity() for each in wanted.protocols]
+            said = digest(versions.COMPARE, asdict(wanted.claims), protocols)
             (out / "tables").mkdir(parents=True, exist_ok=True)
-            (out / "tables/arms.csv").write_text("\\n".join([experiment, said, *sorted(lines)]))
+            text = "\\n".join([wanted.experiment, said, *sorted(lines)])
+            (out / "tables/arms.csv").write_text(text)
             (out / "headline.json").write_text('{"headline": "CG against control"}')
         """,
     "report/figures.py": """

@@ -10,9 +10,9 @@ from matcg.script import logged
 
 with logged(snakemake.log[0]):
     from matcg.config.published import Printed
-    from matcg.report.published_tests import write
+    from matcg.report.tables import write_tests
 
-    write(
+    write_tests(
         [Printed(*row) for row in json.loads(snakemake.params.published)],
         Path(snakemake.output[0]).parent,
         snakemake.wildcards.name,

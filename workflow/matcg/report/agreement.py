@@ -2,79 +2,79 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scipy.stats import spearmanr
 
 from matcg import statistics
+from matcg.cells import Share
 from matcg.config.experiment import CG
 from matcg.config.published import Printed, gains
 from matcg.records import BASELINE
-from matcg.report.beside import arm_names
-from matcg.report.render import Cell, Column, Field, Row, Table
-from matcg.report.sheet import write_sheet
+from matcg.report.beside import Beside, arm_names
+from matcg.statistics import Estimate
 
-__all__ = ["AGREEMENT", "agreement", "sentences", "summarise"]
+__all__ = ["RANKED", "Agreement", "agreement", "read_agreements", "sentences"]
 
 GAIN = "gain"
 RANKED = (CG, "control", BASELINE, GAIN)
 
-AGREEMENT = Table(
-    "agreement",
-    "figures in our 95 % intervals, differences of the same sign, verdicts that agree, and rank"
-    " correlations of ours with the printed",
-    (
-        Field("experiment"),
-        *(
-            Field(name, "count")
-            for name in ("figures", "inside", "directions", "same_direction", "verdicts")
-        ),
-        *(Field(name, "count") for name in ("same_verdict", "missing")),
-        *(Field(f"rank_{name}", "fraction") for name in RANKED),
-    ),
-    (
-        Column("Experiment", "experiment"),
-        Column("Figures", "figures", "count"),
-        Column("Inside", "inside", "count"),
-        Column("Differences", "directions", "count"),
-        Column("Same sign", "same_direction", "count"),
-        Column("Verdicts", "verdicts", "count"),
-        Column("Same verdict", "same_verdict", "count"),
-        Column("Evaluations missing", "missing", "count"),
-        Column("Rank, CG", f"rank_{CG}", "share"),
-        Column("Rank, control", "rank_control", "share"),
-        Column("Rank, baseline", f"rank_{BASELINE}", "share"),
-        Column("Rank, gain", f"rank_{GAIN}", "share"),
-    ),
-)
+Values = Mapping[str, float]
 
 
-def agreement(rows: Sequence[Row], printed: Iterable[Printed]) -> dict[str, Any]:
-    """Return how many figures, signs and verdicts agree, and rank correlations; see `sentences`.
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far an experiment agrees with what a paper prints; `ranks` are of arms and the gain."""
 
-    `rows` are those of `beside_rows`.
-    """
+    experiment: str
+    figures: int
+    inside: int
+    directions: int
+    same_direction: int
+    verdicts: int
+    same_verdict: int
+    missing: int
+    ranks: Mapping[str, Share | None]
+
+
+def agreement(rows: Sequence[Beside], printed: Iterable[Printed]) -> dict[str, Any]:
+    """Return how many figures, signs and verdicts agree, and rank correlations; see `sentences`."""
     names = arm_names(printed)
-    pairs = [(row, name) for row in rows for name in names if row[f"{name}_apart"] is not None]
-    signs = [same for row in rows for same in _same_signs(row, names)]
-    verdicts = [row for row in rows if row["printed_gain"] and row["our_gain"]]
-    ranks = {name: _rank([_both(row, name) for row in rows]) for name in names}
+    both = [_known(row) for row in rows]
+    pairs = [pair for each in both for pair in each.values()]
+    values = [_values(each) for each in both]
+    signs = [same for each in values for same in _same_signs(*each)]
+    verdicts = [row for row in rows if row.printed_gain and row.our_gain]
+    ranks = {
+        name: _rank([(theirs[name], ours[name]) for theirs, ours in values if name in theirs])
+        for name in names
+    }
     return {
         "figures": len(pairs),
-        "inside": sum(_inside(row, name) for row, name in pairs),
+        "inside": sum(ours.low <= theirs <= ours.high for theirs, ours in pairs),
         "directions": len(signs),
         "same_direction": sum(signs),
         "verdicts": len(verdicts),
-        "same_verdict": sum(row["printed_gain"] == row["our_gain"] for row in verdicts),
+        "same_verdict": sum(row.printed_gain == row.our_gain for row in verdicts),
         **_possible(rows),
-        "rank_correlation": {**ranks, GAIN: _rank([_gains(row, names) for row in rows])},
+        "rank_correlation": {**ranks, GAIN: _rank([g for each in values for g in _gains(*each)])},
     }
 
 
-def _values(row: Row, names: Iterable[str], end: str) -> dict[str, float]:
-    cells = {name: row[f"{name}_{end}"] for name in names if row[f"{name}_apart"] is not None}
-    return {name: float(cell) for name, cell in cells.items() if isinstance(cell, int | float)}
+def _known(row: Beside) -> dict[str, tuple[float, Estimate]]:
+    """Return what is printed and ours of the arms of which both are known."""
+    return {
+        name: (each.printed, each.ours)
+        for name, each in row.arms.items()
+        if each.printed is not None and each.ours is not None
+    }
+
+
+def _values(known: Mapping[str, tuple[float, Estimate]]) -> tuple[Values, Values]:
+    theirs = {name: printed for name, (printed, _) in known.items()}
+    return theirs, {name: ours.value for name, (_, ours) in known.items()}
 
 
 def _differences(values: Mapping[str, float]) -> dict[str, float]:
@@ -87,50 +87,36 @@ def _differences(values: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 9) for name, value in found.items()}
 
 
-def _same_signs(row: Row, names: Sequence[str]) -> list[bool]:
+def _same_signs(printed: Values, ours: Values) -> list[bool]:
     """Tell, of each printed difference that is not zero, whether ours has the same sign."""
-    theirs, ours = (_differences(_values(row, names, end)) for end in ("printed", "ours"))
-    return [theirs[name] * ours[name] > 0 for name in theirs if name in ours and theirs[name]]
+    theirs, own = _differences(printed), _differences(ours)
+    return [theirs[name] * own[name] > 0 for name in theirs if name in own and theirs[name]]
 
 
-def _both(row: Row, name: str) -> tuple[Cell, Cell]:
-    apart = row[f"{name}_apart"] is not None
-    return (row[f"{name}_printed"], row[f"{name}_ours"]) if apart else (None, None)
+def _gains(printed: Values, ours: Values) -> list[tuple[float, float]]:
+    """Return the printed and our difference of CG from the best other arm, if there is one."""
+    theirs, own = gains(printed), gains(ours)
+    if not theirs or theirs.keys() != own.keys():
+        return []
+    return [(round(min(theirs.values()), 9), round(min(own.values()), 9))]
 
 
-def _gains(row: Row, names: Sequence[str]) -> tuple[Cell, Cell]:
-    """Return the printed and our difference of CG from the best other arm."""
-    theirs, ours = (gains(_values(row, names, end)) for end in ("printed", "ours"))
-    if not theirs or theirs.keys() != ours.keys():
-        return None, None
-    return round(min(theirs.values()), 9), round(min(ours.values()), 9)
-
-
-def _possible(rows: Iterable[Row]) -> dict[str, int]:
+def _possible(rows: Iterable[Beside]) -> dict[str, int]:
     """Return how many printed gains have a known test size, and how many could be significant."""
     known = {
-        (row["label"], row["target"], row["rule"]): row["least_p"]
+        (row.label, row.target, row.rule): row.least_p
         for row in rows
-        if row["printed_gain"] == "yes" and row["least_p"] is not None
+        if row.printed_gain == "yes" and row.least_p is not None
     }
-    possible = sum(isinstance(p, float) and p < statistics.ALPHA for p in known.values())
+    possible = sum(p < statistics.ALPHA for p in known.values())
     return {"gains_of_known_size": len(known), "gains_possibly_significant": possible}
 
 
-def _inside(row: Row, name: str) -> bool:
-    low, printed, high = (row[f"{name}_{end}"] for end in ("ours_low", "printed", "ours_high"))
-    assert isinstance(low, float)
-    assert isinstance(printed, float)
-    assert isinstance(high, float)
-    return low <= printed <= high
-
-
-def _rank(pairs: Iterable[tuple[Cell, Cell]]) -> float | None:
+def _rank(pairs: Sequence[tuple[float, float]]) -> float | None:
     """Return Spearman's correlation of ours with the printed; None below three different values."""
-    known = [pair for pair in pairs if pair[0] is not None]
-    if min((len(set(values)) for values in zip(*known, strict=True)), default=0) < 3:
+    if min((len(set(values)) for values in zip(*pairs, strict=True)), default=0) < 3:
         return None
-    return round(float(spearmanr(known).statistic), 6)
+    return round(float(spearmanr(pairs).statistic), 6)
 
 
 def sentences(found: Mapping[str, Any]) -> str:
@@ -150,19 +136,18 @@ def sentences(found: Mapping[str, Any]) -> str:
     )
 
 
-def summarise(headlines: Iterable[Path], folder: Path) -> None:
-    """Write agreement.csv, .md and .tex into `folder`: a row an experiment with printed figures.
-
-    `headlines` are the experiments' headline.json.
-    """
-    read = [json.loads(path.read_text(encoding="utf-8")) for path in headlines]
-    rows = [_summary(found) for found in read if "published" in found]
-    write_sheet(folder, AGREEMENT, rows, "Beside the published figures")
+def read_agreements(headlines: Iterable[Path]) -> list[Agreement]:
+    """Return the agreement of each experiment with printed figures from its headline.json."""
+    read = (json.loads(path.read_text(encoding="utf-8")) for path in headlines)
+    return [_agreement(found) for found in read if "published" in found]
 
 
-def _summary(headline: Mapping[str, Any]) -> Row:
+def _agreement(headline: Mapping[str, Any]) -> Agreement:
     found = headline["published"]
-    counts = {field.name: found[field.name] for field in AGREEMENT.fields if field.name in found}
-    ranks = {f"rank_{name}": found["rank_correlation"].get(name) for name in RANKED}
-    missing = headline.get("missing", 0)
-    return {"experiment": headline["experiment"], "missing": missing, **counts, **ranks}
+    names = ("figures", "inside", "directions", "same_direction", "verdicts", "same_verdict")
+    return Agreement(
+        headline["experiment"],
+        **{name: found[name] for name in names},
+        missing=headline.get("missing", 0),
+        ranks={f"rank_{name}": rank for name, rank in found["rank_correlation"].items()},
+    )

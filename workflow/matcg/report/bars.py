@@ -13,22 +13,22 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from matcg.records import BASELINE
+from matcg.report.beside import Beside
 from matcg.report.drawing import (
     CHANCE,
     CYCLE,
     LINES,
-    Setting,
     add_note,
     arm_styles,
     by_setting,
     chosen_settings,
-    percent,
+    percents,
     setting_title,
     unique,
 )
-from matcg.report.render import Row, number
-from matcg.report.study import CG, arm_order
+from matcg.report.study import CG, Setting, arm_order
 from matcg.report.style import BLACK, clipped, new_figure
+from matcg.report.targets import ByTarget
 
 __all__ = ["scaling_figure"]
 
@@ -49,24 +49,24 @@ Printed = Mapping[tuple[str, Choice], Sequence[float]]
 class Part:
     """What one setting draws: its rows by target and choice, and what is printed for them."""
 
-    rows: Mapping[tuple[str, Choice], Row]
-    baselines: Mapping[str, Row]
+    rows: Mapping[tuple[str, Choice], ByTarget]
+    baselines: Mapping[str, ByTarget]
     printed: Printed
 
 
-def scaling_figure(targets: Sequence[Row], published: Sequence[Row] = ()) -> Figure | None:
+def scaling_figure(targets: Sequence[ByTarget], published: Sequence[Beside] = ()) -> Figure | None:
     """Draw every training choice's accuracy as bars by target, with baseline and chance.
 
-    `targets` are rows of `TARGETS`, `published` those of the table beside a paper's figures, which
-    are drawn as open marks. There is none unless an experiment has several rules with one
-    combination a target each: only then is a rule a choice of training data.
+    A paper's figures that are `published` are drawn as open marks. There is none unless an
+    experiment has several rules with one combination a target each: only then is a rule a choice of
+    training data.
     """
     if not _is_choice(targets):
         return None
     shown = [row for row in targets if _is_bar(row)]
     groups, note = chosen_settings(by_setting(shown), SETTINGS)
     choices = sorted({_choice(row) for row in shown}, key=lambda c: (arm_order(c[0]), c[1]))
-    names = sorted(unique(shown, "target"))
+    names = sorted(unique(row.target for row in shown))
     notes = [note, f"{len(names) - TARGETS} further targets are not drawn; the tables have them"]
     names, notes = names[:TARGETS], notes if len(names) > TARGETS else notes[:1]
     step = max(BAR * (len(choices) + GAP), LABEL)
@@ -90,45 +90,46 @@ def scaling_figure(targets: Sequence[Row], published: Sequence[Row] = ()) -> Fig
     return figure
 
 
-def _is_choice(targets: Iterable[Row]) -> bool:
-    combined = [row for row in targets if row["arm"] == CG and row["rule"]]
-    single = all(number(row["combinations"]) <= 1 for row in combined)
-    return single and len(unique(combined, "rule")) > 1
+def _is_choice(targets: Iterable[ByTarget]) -> bool:
+    combined = [row for row in targets if row.arm == CG and row.rule]
+    single = all(row.combinations <= 1 for row in combined)
+    return single and len({row.rule for row in combined}) > 1
 
 
-def _is_bar(row: Row) -> bool:
+def _is_bar(row: ByTarget) -> bool:
     """Tell whether a row is of a rule, or of a trained arm as a whole."""
-    return row["arm"] != BASELINE and bool(row["rule"]) == (row["arm"] == CG)
+    return row.arm != BASELINE and bool(row.rule) == (row.arm == CG)
 
 
-def _choice(row: Row) -> Choice:
-    return str(row["arm"]), str(row["rule"])
+def _choice(row: ByTarget) -> Choice:
+    return row.arm, row.rule
 
 
 def _part(
-    setting: Setting, rows: Iterable[Row], targets: Iterable[Row], published: Iterable[Row]
+    setting: Setting,
+    rows: Iterable[ByTarget],
+    targets: Iterable[ByTarget],
+    published: Iterable[Beside],
 ) -> Part:
     backbone, recipe, *_ = setting
     baselines = {
-        str(row["target"]): row
+        row.target: row
         for row in targets
-        if row["arm"] == BASELINE and row["backbone"] == backbone
+        if row.arm == BASELINE and row.setting.backbone == backbone
     }
-    mine = [row for row in published if (row["backbone"], row["recipe"]) == (backbone, recipe)]
-    found = {(str(row["target"]), _choice(row)): row for row in rows}
+    mine = [row for row in published if (row.backbone, row.recipe) == (backbone, recipe)]
+    found = {(row.target, _choice(row)): row for row in rows}
     return Part(found, baselines, _printed(mine))
 
 
-def _printed(published: Iterable[Row]) -> Printed:
+def _printed(published: Iterable[Beside]) -> Printed:
     """Return printed accuracies; what is printed for an arm alone repeats in each rule's row."""
     found: dict[tuple[str, Choice], dict[float, None]] = defaultdict(dict)
     for row in published:
-        for name, cell in row.items():
-            arm, is_printed = name.removesuffix("_printed"), name.endswith("_printed")
-            if not is_printed or cell is None or "-minus-" in arm or row[f"{arm}_ours"] is None:
-                continue
-            rule = str(row["rule"]) if arm == CG else ""
-            found[str(row["target"]), (arm, rule)][percent(cell)] = None
+        for arm, each in row.arms.items():
+            if each.printed is not None and each.ours and "-minus-" not in arm:
+                choice = (arm, row.rule if arm == CG else "")
+                found[row.target, choice][100 * each.printed] = None
     return {place: list(values) for place, values in found.items()}
 
 
@@ -149,16 +150,16 @@ def _group(panel: Axes, part: Part, name: str, choices: Sequence[Choice], start:
     ends = (start - 0.6, start + len(choices) - 0.4)
     rows = [part.rows[name, choice] for choice in choices if (name, choice) in part.rows]
     if rows:
-        panel.plot(ends, [percent(rows[0]["chance"])] * 2, **CHANCE)
+        panel.plot(ends, [100 * rows[0].chance] * 2, **CHANCE)
     baseline = part.baselines.get(name)
     if baseline:
-        panel.plot(ends, [percent(baseline["accuracy"])] * 2, **BASELINE_LINE)
+        panel.plot(ends, [100 * baseline.accuracy.value] * 2, **BASELINE_LINE)
     for value in part.printed.get((name, (BASELINE, "")), ()):
         panel.plot(ends[0], value, **PRINTED, marker="<")
     for place, (choice, look) in enumerate(zip(choices, _looks(choices), strict=True)):
         row = part.rows.get((name, choice))
         if row:
-            value, low, high = (percent(row[f"accuracy{end}"]) for end in ("", "_low", "_high"))
+            value, low, high = percents(row.accuracy)
             panel.bar(start + place, value, 0.86, **look)
             bars = [[value - low], [high - value]]
             panel.errorbar(start + place, value, bars, color=BLACK, elinewidth=0.7, capsize=1.2)

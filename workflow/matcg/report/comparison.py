@@ -6,81 +6,69 @@ draws add, corrections for many comparisons, and the verdict.
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from matcg import seeds, statistics
+from matcg.cells import P
 from matcg.config.published import tick
 from matcg.records import PlanRow
-from matcg.report.columns import (
-    SETTING_COLUMNS,
-    SETTING_FIELDS,
-    estimate_column,
-    estimate_fields,
-    setting_cells,
-    spread,
-)
-from matcg.report.render import Cell, Column, Field, Row, Table, number
-from matcg.report.study import CG, CONTROL, SETTING, Array, Setting, Study, Target, setting_of
-from matcg.statistics import Codes
+from matcg.report.study import CG, CONTROL, Array, Setting, Study, Target, setting_of
+from matcg.statistics import Codes, Estimate
 
-__all__ = ["COMPARISON", "Claims", "comparison_rows"]
+__all__ = ["Claims", "Comparison", "comparisons"]
 
 SEED = 0
-FAMILIES = {"rule": (*SETTING, "rule"), "target": (*SETTING, "target"), "experiment": SETTING}
 
-COMPARISON = Table(
-    "comparison",
-    "Every combination against the reference arm on the same questions (%, difference in points)",
-    (
-        *SETTING_FIELDS,
-        *(Field(name) for name in ("target", "rule", "combination", "label", "reference")),
-        *(Field(name, "count") for name in ("seeds", "draws", "n", "clusters")),
-        *(Field(name, "fraction") for name in ("chance", "cg", "cg_sd", "control", "control_sd")),
-        Field("baseline", "fraction"),
-        *estimate_fields("difference"),
-        *estimate_fields("over_runs"),
-        *estimate_fields("minus_baseline"),
-        Field("better", "count"),
-        Field("worse", "count"),
-        *(Field(name, "p") for name in ("p_mcnemar", "p_runs", "p_holm", "q_bh")),
-        *(Field(name, "p") for name in ("p_baseline", "p_baseline_holm")),
-        Field("detectable", "fraction"),
-        Field("verdict"),
-        Field("tick"),
-    ),
-    (
-        *SETTING_COLUMNS,
-        Column("Target", "target"),
-        Column("Rule", "rule"),
-        Column("Sources", "combination"),
-        Column("Row", "label"),
-        Column("Baseline", "baseline", "percent"),
-        Column("Control", "control", "percent"),
-        Column("its SD", "control_sd", "points"),
-        Column("CG", "cg", "percent"),
-        Column("its SD", "cg_sd", "points"),
-        estimate_column("Difference", "difference", "points"),
-        estimate_column("Runs counted", "over_runs", "points"),
-        Column("Verdict", "verdict"),
-        Column("Paper's tick", "tick"),
-        Column("McNemar p", "p_mcnemar", "p"),
-        Column("Runs p", "p_runs", "p"),
-        Column("Holm p", "p_holm", "p"),
-        Column("BH q", "q_bh", "p"),
-        estimate_column("Minus baseline", "minus_baseline", "points"),
-        Column("its McNemar p", "p_baseline", "p"),
-        Column("its Holm p", "p_baseline_holm", "p"),
-        Column("Questions", "n", "count"),
-        Column("Clusters", "clusters", "count"),
-        Column("Seeds", "seeds", "count"),
-        Column("Draws", "draws", "count"),
-        Column("Chance", "chance", "percent"),
-        Column("Detectable", "detectable", "points"),
-    ),
-)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A combination's runs in a setting against the reference arm and the baseline.
+
+    `cg`, `control` and `baseline` are accuracies, `cg_sd` and `control_sd` their deviations over
+    runs. `difference` takes the runs as they are, `over_runs` counts them as drawn. `better` and
+    `worse` are how many questions, or clusters, speak for CG and for the reference.
+    """
+
+    setting: Setting
+    target: str
+    rule: str
+    combination: str
+    label: str
+    reference: str
+    seeds: int
+    draws: int
+    n: int
+    clusters: int
+    chance: float
+    cg: float
+    cg_sd: float | None
+    control: float | None
+    control_sd: float | None
+    baseline: float | None
+    difference: Estimate | None
+    over_runs: Estimate | None
+    minus_baseline: Estimate | None
+    better: int | None
+    worse: int | None
+    p_mcnemar: P | None
+    p_runs: P | None
+    p_holm: P | None = None
+    q_bh: P | None = None
+    p_baseline: P | None
+    p_baseline_holm: P | None = None
+    detectable: float | None
+    verdict: str = ""
+    tick: str
+
+    @property
+    def p(self) -> float | None:
+        """Return the p of the verdict: the larger where runs are also counted as drawn."""
+        found = [p for p in (self.p_mcnemar, self.p_runs) if p is not None]
+        return max(found, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +79,17 @@ class Claims:
     minimum_effect: float = statistics.MINIMUM_EFFECT
 
 
-def comparison_rows(study: Study, claims: Claims) -> list[Row]:
-    """Return one row a combination, its seeds pooled, with p values adjusted over their families.
+Adjust = Callable[[Sequence[float]], list[float]]
+Family = Callable[[Comparison], tuple[object, ...]]
+FAMILIES: dict[str, Family] = {
+    "rule": lambda each: (each.setting, each.rule),
+    "target": lambda each: (each.setting, each.target),
+    "experiment": lambda each: (each.setting,),
+}
+
+
+def comparisons(study: Study, claims: Claims) -> list[Comparison]:
+    """Return one record a combination, its seeds pooled, p values adjusted over their families.
 
     Holm's family is that of `claims` within a setting; Benjamini and Hochberg's is the whole table.
     """
@@ -102,41 +99,47 @@ def comparison_rows(study: Study, claims: Claims) -> list[Row]:
             key = (setting_of(row), row.catalog, row.target, row.rule, row.combination)
             groups[key].append(row)
     pairs = [Pair(study, key[0], rows) for key, rows in groups.items()]
-    spreads = _spreads(study, pairs)
-    cells = [_comparison_row(pair) | spread for pair, spread in zip(pairs, spreads, strict=True)]
-    for p, adjusted in (("p", "p_holm"), ("p_baseline", "p_baseline_holm")):
-        families: dict[tuple[Cell, ...], list[dict[str, Cell]]] = defaultdict(list)
-        for cell in cells:
-            if cell[p] is not None:
-                families[tuple(cell[name] for name in FAMILIES[claims.family])].append(cell)
-        for family in families.values():
-            _adjust(family, p, adjusted, statistics.holm)
-    tested = [cell for cell in cells if cell["p"] is not None]
-    _adjust(tested, "p", "q_bh", statistics.benjamini_hochberg)
-    return [{**cell, "verdict": _verdict(cell, study.reference, claims)} for cell in cells]
-
-
-def _adjust(
-    rows: Sequence[dict[str, Cell]],
-    name: str,
-    adjusted: str,
-    adjust: Callable[[Sequence[float]], list[float]],
-) -> None:
-    for row, p in zip(rows, adjust([number(row[name]) for row in rows]), strict=True):
-        row[adjusted] = p
-
-
-def _verdict(row: Row, reference: str, claims: Claims) -> str:
-    if row["difference"] is None:
-        return f"no {reference}"
-    difference, p, detectable = (
-        number(row[name]) for name in ("difference", "p_holm", "detectable")
+    against_reference = _estimates(pairs, lambda pair: pair.difference)
+    against_baseline = _estimates(pairs, lambda pair: pair.minus_baseline)
+    found = list(map(_comparison, pairs, against_reference, against_baseline))
+    family, ps = FAMILIES[claims.family], [each.p for each in found]
+    adjusted = zip(
+        found,
+        _adjusted(found, ps, statistics.holm, family),
+        _adjusted(found, ps, statistics.benjamini_hochberg, lambda _: ()),
+        _adjusted(found, [each.p_baseline for each in found], statistics.holm, family),
+        strict=True,
     )
-    towards = number(row["better"]) - number(row["worse"])
-    if towards * difference <= 0:
+    named = (replace(each, p_holm=holm, q_bh=q, p_baseline_holm=p) for each, holm, q, p in adjusted)
+    return [replace(each, verdict=_verdict(each, claims)) for each in named]
+
+
+def _adjusted(
+    found: Sequence[Comparison], ps: Sequence[float | None], adjust: Adjust, family: Family
+) -> list[float | None]:
+    """Return each p adjusted over its family, of which those without p are no part."""
+    families: dict[tuple[object, ...], dict[int, float]] = defaultdict(dict)
+    for place, (each, p) in enumerate(zip(found, ps, strict=True)):
+        if p is not None:
+            families[family(each)][place] = p
+    adjusted: dict[int, float] = {}
+    for mine in families.values():
+        adjusted |= zip(mine, adjust(list(mine.values())), strict=True)
+    return [adjusted.get(place) for place in range(len(found))]
+
+
+def _verdict(found: Comparison, claims: Claims) -> str:
+    if found.difference is None:
+        return f"no {found.reference}"
+    assert found.better is not None
+    assert found.worse is not None
+    assert found.p_holm is not None
+    assert found.detectable is not None
+    difference, p = found.difference.value, found.p_holm
+    if (found.better - found.worse) * difference <= 0:
         # A few clusters or seeds can pull the mean one way and most of them the other: no claim.
         p = 1.0
-    return statistics.verdict(difference, p, detectable, claims.minimum_effect)
+    return statistics.verdict(difference, p, found.detectable, claims.minimum_effect)
 
 
 @dataclass(frozen=True)
@@ -183,50 +186,57 @@ class Pair:
         return (self.cg.mean(axis=0) - self.study.mean_correct(found)).round(9) if found else None
 
 
-def _spreads(study: Study, pairs: Sequence[Pair]) -> list[dict[str, Cell]]:
-    """Return the bootstrap intervals of each pair; those of a target are resampled alike."""
-    names = ("difference", "minus_baseline")
-    found: list[dict[str, Cell]] = [{} for _ in pairs]
-    for name in names:
-        targets: dict[Target, list[int]] = defaultdict(list)
-        for index, pair in enumerate(pairs):
-            found[index] |= spread(name, None)
-            if getattr(pair, name) is not None:
-                targets[pair.target].append(index)
-        for target, places in targets.items():
-            scores = np.array([getattr(pairs[index], name) for index in places])
-            seed = seeds.derive(SEED, "combinations", *target)
-            estimates = statistics.means_over_questions(scores, seed, study.clusters(target))
-            for index, estimate in zip(places, estimates, strict=True):
-                found[index] |= spread(name, estimate)
-    return found
+def _estimates(
+    pairs: Sequence[Pair], scores_of: Callable[[Pair], Array | None]
+) -> list[Estimate | None]:
+    """Return the bootstrap interval of each pair's scores; those of a target are drawn alike."""
+    targets: dict[Target, dict[int, Array]] = defaultdict(dict)
+    for place, pair in enumerate(pairs):
+        scores = scores_of(pair)
+        if scores is not None:
+            targets[pair.target][place] = scores
+    found: dict[int, Estimate] = {}
+    for target, mine in targets.items():
+        seed, clusters = (
+            seeds.derive(SEED, "combinations", *target),
+            pairs[0].study.clusters(target),
+        )
+        estimates = statistics.means_over_questions(np.array(list(mine.values())), seed, clusters)
+        found |= zip(mine, estimates, strict=True)
+    return [found.get(place) for place in range(len(pairs))]
 
 
-def _comparison_row(pair: Pair) -> dict[str, Cell]:
+def _comparison(
+    pair: Pair, difference: Estimate | None, minus_baseline: Estimate | None
+) -> Comparison:
     study, first = pair.study, pair.rows[0]
     n_options, clusters = study.answers[first.key].n_options, study.clusters(pair.target)
-    baselines = study.baselines(first)
     cg = float(pair.cg.mean())
-    means = {
-        "control": _mean_accuracy(study, [row for row in pair.references if row.arm == CONTROL]),
-        "baseline": _mean_accuracy(study, baselines),
-    }
-    return {
-        **setting_cells(pair.setting),
-        **{name: getattr(first, name) for name in ("target", "rule", "combination", "label")},
-        "reference": study.reference,
-        "seeds": len({row.seed for row in pair.rows}),
-        "draws": len({row.draw for row in pair.references}),
-        "n": n_options.size,
-        "clusters": n_options.size if clusters is None else int(clusters.max()) + 1,
-        "chance": statistics.chance(n_options),
-        "cg": cg,
-        **means,
-        "cg_sd": _sd(pair.cg),
-        "control_sd": _sd(pair.reference),
+    control = _mean_accuracy(study, [row for row in pair.references if row.arm == CONTROL])
+    baseline = _mean_accuracy(study, study.baselines(first))
+    accuracies = {CG: cg, "control": control, "baseline": baseline}
+    return Comparison(
+        setting=pair.setting,
+        target=first.target,
+        rule=first.rule,
+        combination=first.combination,
+        label=first.label,
+        reference=study.reference,
+        seeds=len({row.seed for row in pair.rows}),
+        draws=len({row.draw for row in pair.references}),
+        n=n_options.size,
+        clusters=n_options.size if clusters is None else int(clusters.max()) + 1,
+        chance=statistics.chance(n_options),
+        cg=cg,
+        cg_sd=_sd(pair.cg),
+        control_sd=_sd(pair.reference),
+        control=control,
+        baseline=baseline,
+        difference=difference,
+        minus_baseline=minus_baseline,
         **_tests(pair, clusters),
-        "tick": tick({CG: cg} | {name: mean for name, mean in means.items() if mean is not None}),
-    }
+        tick=tick({arm: mean for arm, mean in accuracies.items() if mean is not None}),
+    )
 
 
 def _mean_accuracy(study: Study, rows: Sequence[PlanRow]) -> float | None:
@@ -238,26 +248,25 @@ def _sd(runs: Array | None) -> float | None:
     return None if runs is None or len(runs) < 2 else float(runs.mean(axis=1).std(ddof=1))
 
 
-def _tests(pair: Pair, clusters: Codes | None) -> dict[str, Cell]:
-    """Return p values and what they rest on; `p`, that of the verdict, is the larger of both.
+def _tests(pair: Pair, clusters: Codes | None) -> dict[str, Any]:
+    """Return p values and what they rest on.
 
     McNemar's test takes the runs as they are. Where there are several, a claim must also hold
     when they are counted as drawn.
     """
-    names = ("better", "worse", "p_mcnemar", "p_runs", "p", "p_holm", "q_bh", "detectable")
-    cells: dict[str, Cell] = {**dict.fromkeys(names), **spread("over_runs", None)}
-    cells |= dict.fromkeys(("p_baseline", "p_baseline_holm"))
+    names = ("over_runs", "better", "worse", "p_mcnemar", "p_runs", "p_baseline", "detectable")
+    found: dict[str, Any] = dict.fromkeys(names)
     if pair.minus_baseline is not None:
-        cells["p_baseline"] = statistics.mcnemar_p(pair.minus_baseline, clusters)
+        found["p_baseline"] = statistics.mcnemar_p(pair.minus_baseline, clusters)
     if pair.difference is None or pair.reference is None:
-        return cells
+        return found
     better, worse = statistics.discordant(pair.difference, clusters)
     n = pair.difference.size if clusters is None else int(clusters.max()) + 1
-    p = statistics.mcnemar_p(pair.difference, clusters)
     detectable = statistics.detectable_difference(n, better + worse)
-    cells |= {"better": better, "worse": worse, "p_mcnemar": p}
+    found |= {"better": better, "worse": worse, "detectable": detectable}
+    found["p_mcnemar"] = statistics.mcnemar_p(pair.difference, clusters)
     over_runs = statistics.difference_over_runs(pair.cg, pair.reference, clusters)
     if over_runs:
-        cells |= {"p_runs": over_runs.p, **spread("over_runs", over_runs.estimate)}
-        p, detectable = max(p, over_runs.p), max(detectable, over_runs.detectable)
-    return {**cells, "p": p, "detectable": detectable}
+        found |= {"p_runs": over_runs.p, "over_runs": over_runs.estimate}
+        found["detectable"] = max(detectable, over_runs.detectable)
+    return found

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from matcg.analysis.summary import Summary
 from matcg.records import BASELINE
 from matcg.report.drawing import (
     CHANCE,
@@ -19,11 +20,12 @@ from matcg.report.drawing import (
     add_note,
     arm_styles,
     panels,
-    percent,
+    percents,
 )
-from matcg.report.render import Cell, Row, number
-from matcg.report.study import arm_order
+from matcg.report.study import Setting, arm_order
 from matcg.report.style import BLACK, clipped, new_figure
+from matcg.report.targets import ByTarget
+from matcg.statistics import Estimate
 
 __all__ = ["mixed_figure", "sizes_figure"]
 
@@ -47,13 +49,13 @@ class Panel:
     chance: float = 0.0
 
 
-def sizes_figure(targets: Sequence[Row], summary: Sequence[Row]) -> Figure | None:
+def sizes_figure(targets: Sequence[ByTarget], summary: Sequence[Summary]) -> Figure | None:
     """Draw accuracy against training samples, None where no arm has more than one size.
 
     One panel for the mean over targets, one for each target; bands are the tables' 95 % intervals.
     The baseline is what any curve starts from at 0 samples.
     """
-    drawn = _panels(targets, summary, _company, lambda row: _count(row["mixed_in"]))
+    drawn = _panels(targets, summary, _company, lambda setting: setting.mixed_in)
     for panel in drawn:
         if panel.baseline is not None and not panel.facet[2]:
             for points in panel.curves.values():
@@ -61,19 +63,15 @@ def sizes_figure(targets: Sequence[Row], summary: Sequence[Row]) -> Figure | Non
     return _figure(drawn, "training samples", partial(_facet_title, "{} of the target added"))
 
 
-def mixed_figure(targets: Sequence[Row], summary: Sequence[Row]) -> Figure | None:
+def mixed_figure(targets: Sequence[ByTarget], summary: Sequence[Summary]) -> Figure | None:
     """Draw accuracy against samples of the target in training, None where their number is one."""
-    drawn = _panels(targets, summary, lambda row: _count(row["mixed_in"]), _company)
+    drawn = _panels(targets, summary, lambda setting: setting.mixed_in, _company)
     return _figure(drawn, "samples of the target", partial(_facet_title, "{} other samples"))
 
 
-def _count(cell: Cell) -> int:
-    return int(number(cell))
-
-
-def _company(row: Row) -> int:
+def _company(setting: Setting) -> int:
     """Return the training samples that are not the target's."""
-    return _count(row["n_train"]) - _count(row["mixed_in"])
+    return setting.n_train - setting.mixed_in
 
 
 def _facet_title(words: str, facet: Facet) -> str:
@@ -83,22 +81,21 @@ def _facet_title(words: str, facet: Facet) -> str:
 
 
 def _panels(
-    targets: Sequence[Row],
-    summary: Sequence[Row],
-    x_of: Callable[[Row], int],
-    size_of: Callable[[Row], int],
+    targets: Sequence[ByTarget],
+    summary: Sequence[Summary],
+    x_of: Callable[[Setting], int],
+    size_of: Callable[[Setting], int],
 ) -> list[Panel]:
     """Return a panel a facet and target whose curves have more than one place, means first."""
-    rows = [{**row, "target": ""} for row in summary] + list(targets)
-    whole = [row for row in rows if not row["rule"]]
+    whole: list[tuple[str, Summary | ByTarget]] = [("", row) for row in summary if not row.rule]
+    whole += [(row.target, row) for row in targets if not row.rule]
     found: dict[tuple[Facet, str], Panel] = {}
-    for row in whole:
-        if row["arm"] != BASELINE:
-            facet = (str(row["backbone"]), str(row["recipe"]), size_of(row))
-            place = (facet, str(row["target"]))
-            panel = found.setdefault(place, Panel(facet, place[1]))
-            panel.curves[str(row["arm"])].append(_point(row, x_of(row)))
-            panel.chance = percent(row["chance"])
+    for target, row in whole:
+        if row.arm != BASELINE:
+            facet = (row.setting.backbone, row.setting.recipe, size_of(row.setting))
+            panel = found.setdefault((facet, target), Panel(facet, target))
+            panel.curves[row.arm].append(_point(row.accuracy, x_of(row.setting)))
+            panel.chance = 100 * row.chance
     _add_baselines(found.values(), whole)
     kept = [panel for panel in found.values() if any(map(_has_several, panel.curves.values()))]
     for panel in kept:
@@ -110,18 +107,17 @@ def _has_several(points: Iterable[Point]) -> bool:
     return len({point[0] for point in points}) > 1
 
 
-def _point(row: Row, x: int) -> Point:
-    value, low, high = (percent(row[f"accuracy{end}"]) for end in ("", "_low", "_high"))
-    return x, value, low, high
+def _point(accuracy: Estimate | None, x: int) -> Point:
+    assert accuracy, "an arm with rows has an accuracy"
+    return x, *percents(accuracy)
 
 
-def _add_baselines(found: Iterable[Panel], rows: Iterable[Row]) -> None:
+def _add_baselines(found: Iterable[Panel], rows: Iterable[tuple[str, Summary | ByTarget]]) -> None:
     """Give each panel its baseline; the summary repeats it in each setting, slightly resampled."""
     baselines: dict[tuple[str, str], Point] = {}
-    for row in rows:
-        if row["arm"] == BASELINE:
-            place = (str(row["backbone"]), str(row["target"]))
-            baselines.setdefault(place, _point(row, 0))
+    for target, row in rows:
+        if row.arm == BASELINE:
+            baselines.setdefault((row.setting.backbone, target), _point(row.accuracy, 0))
     for panel in found:
         panel.baseline = baselines.get((panel.facet[0], panel.target))
 

@@ -11,21 +11,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from matcg.analysis.summary import Summary
+from matcg.report.comparison import Comparison
 from matcg.report.drawing import (
     CYCLE,
     LINES,
-    Setting,
     add_note,
     by_setting,
     chosen_settings,
     empty,
-    percent,
+    percents,
     setting_title,
     unique,
 )
-from matcg.report.render import Row, number
-from matcg.report.study import CG, Array
+from matcg.report.study import CG, Array, Setting
 from matcg.report.style import BLACK, GREY, MARKERS, clipped, new_figure
+from matcg.statistics import Estimate
 
 __all__ = ["difference_figure"]
 
@@ -36,7 +37,6 @@ PANEL_ROWS = 180  # with labels, of all settings together
 SETTINGS = 4
 THIN_ROWS = 360  # of a panel; with more combinations a row is the mean of neighbours
 ROW, THIN_ROW, HEADING = 0.17, 0.026, 0.27  # inches
-ENDS = ("", "_low", "_high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Block:
     """
 
     rule: str
-    rows: Sequence[Row]
+    rows: Sequence[Comparison]
     mean: tuple[float, float, float] | None
     lines: Sequence[tuple[float, float, float, bool]]
 
@@ -56,17 +56,17 @@ class Block:
     def heading(self) -> str:
         """Return the rule, its mean, and how many of its combinations are significant."""
         value = "  {:+.1f} [{:.1f}, {:.1f}]".format(*self.mean) if self.mean else ""
-        verdicts = [row["verdict"] for row in self.rows]
+        verdicts = [row.verdict for row in self.rows]
         counts = f"helps {verdicts.count('helps')}, hurts {verdicts.count('hurts')}"
         return f"{clipped(self.rule, 40)}{value}  ({counts} of {len(self.rows)})"
 
 
-def difference_figure(comparison: Sequence[Row], summary: Sequence[Row]) -> Figure:
+def difference_figure(comparison: Sequence[Comparison], summary: Sequence[Summary]) -> Figure:
     """Draw each combination's difference with its interval, sorted within its rule.
 
     A rule is a block under its mean over targets, the block with the highest mean on top.
     """
-    rows = [row for row in comparison if row["difference"] is not None]
+    rows = [row for row in comparison if row.difference]
     if not rows:
         return empty("no combination has a reference to be compared with")
     groups = by_setting(rows)
@@ -78,12 +78,12 @@ def difference_figure(comparison: Sequence[Row], summary: Sequence[Row]) -> Figu
     heights = [sum(HEADING + row * len(b.lines) for b in each) for each in blocks.values()]
     figure = new_figure(WIDTH, max(2.0, 0.5 + sum(heights) + 0.6 * len(heights)))
     axes = figure.subplots(len(kept), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
-    rules = sorted(unique(rows, "rule"))
+    rules = sorted(unique(row.rule for row in rows))
     styles = dict(zip(rules, cycle(zip(CYCLE, MARKERS, strict=True)), strict=False))
     for axis, (setting, each) in zip(axes, blocks.items(), strict=True):
         _panel(axis, each, styles, row)
         axis.set_title(setting_title(setting))
-        axis.set_xlabel(f"CG minus {rows[0]['reference']} (points)")
+        axis.set_xlabel(f"CG minus {rows[0].reference} (points)")
     add_note(figure, "; ".join(part for part in (_key(blocks), note) if part))
     return figure
 
@@ -98,10 +98,12 @@ def _key(blocks: Mapping[Setting, Sequence[Block]]) -> str:
     )
 
 
-def _blocks(setting: Setting, rows: Sequence[Row], summary: Sequence[Row]) -> list[Block]:
-    groups: dict[str, list[Row]] = defaultdict(list)
+def _blocks(
+    setting: Setting, rows: Sequence[Comparison], summary: Sequence[Summary]
+) -> list[Block]:
+    groups: dict[str, list[Comparison]] = defaultdict(list)
     for row in rows:
-        groups[str(row["rule"])].append(row)
+        groups[row.rule].append(row)
     most = max(6, THIN_ROWS // len(groups)) if len(rows) > LABELLED else LABELLED
     means = _means(setting, summary)
     blocks = [
@@ -112,28 +114,32 @@ def _blocks(setting: Setting, rows: Sequence[Row], summary: Sequence[Row]) -> li
     return sorted(blocks, key=lambda block: (-block.mean[0] if block.mean else 0.0, block.rule))
 
 
-def _place(row: Row) -> tuple[float, str, str]:
-    return (-number(row["difference"]), str(row["target"]), str(row["combination"]))
+def _place(row: Comparison) -> tuple[float, str, str]:
+    return (-_difference(row).value, row.target, row.combination)
 
 
-def _means(setting: Setting, summary: Sequence[Row]) -> dict[str, tuple[float, float, float]]:
+def _difference(row: Comparison) -> Estimate:
+    assert row.difference, "those without are not drawn"
+    return row.difference
+
+
+def _means(setting: Setting, summary: Sequence[Summary]) -> dict[str, tuple[float, float, float]]:
     return {
-        str(row["rule"]): tuple(percent(row[f"minus_reference{end}"]) for end in ENDS)  # type: ignore[misc]
+        row.rule: percents(row.minus_reference)
         for row in by_setting(summary).get(setting, ())
-        if row["rule"] and row["arm"] == CG and row["minus_reference"] is not None
+        if row.rule and row.arm == CG and row.minus_reference
     }
 
 
-def _lines(rows: Sequence[Row], most: int) -> list[tuple[float, float, float, bool]]:
+def _lines(rows: Sequence[Comparison], most: int) -> list[tuple[float, float, float, bool]]:
     parts = np.array_split(np.arange(len(rows)), min(len(rows), most))
     return [_line([rows[place] for place in part]) for part in parts]
 
 
-def _line(rows: Sequence[Row]) -> tuple[float, float, float, bool]:
-    value, low, high = (
-        statistics.fmean(percent(row[f"difference{end}"]) for row in rows) for end in ENDS
-    )
-    return value, low, high, all(row["verdict"] in ("helps", "hurts") for row in rows)
+def _line(rows: Sequence[Comparison]) -> tuple[float, float, float, bool]:
+    ends = zip(*(percents(_difference(row)) for row in rows), strict=True)
+    value, low, high = map(statistics.fmean, ends)
+    return value, low, high, all(row.verdict in ("helps", "hurts") for row in rows)
 
 
 def _panel(
@@ -155,7 +161,7 @@ def _panel(
     panel.set_ylim(top + 0.2, 0)
     panel.set_yticks([])
     if row == ROW:
-        names = [f"{each['target']}  ←  {each['combination']}" for b in blocks for each in b.rows]
+        names = [f"{each.target}  ←  {each.combination}" for b in blocks for each in b.rows]
         panel.set_yticks(ticks, [clipped(name) for name in names], fontsize=6.5)
 
 

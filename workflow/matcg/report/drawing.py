@@ -5,15 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from math import ceil
 from textwrap import fill
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from matcg.records import BASELINE
-from matcg.report.render import Cell, Row, number
-from matcg.report.study import CG, CONTROL, SETTING
+from matcg.report.study import CG, CONTROL, Setting
 from matcg.report.style import (
     BLACK,
     BLUE,
@@ -25,6 +24,7 @@ from matcg.report.style import (
     VERMILLION,
     new_figure,
 )
+from matcg.statistics import Estimate
 
 __all__ = [
     "CHANCE",
@@ -37,7 +37,7 @@ __all__ = [
     "chosen_settings",
     "empty",
     "panels",
-    "percent",
+    "percents",
     "setting_title",
     "unique",
 ]
@@ -47,7 +47,15 @@ CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK)
 LINES = "#e0e0e0"
 CHANCE: dict[str, Any] = {"color": GREY, "ls": (0, (1, 1.5)), "lw": 1.2}
 
-Setting = tuple[Cell, ...]
+
+class InSetting(Protocol):
+    """A record that belongs to a setting."""
+
+    @property
+    def setting(self) -> Setting:
+        """Return the setting."""
+
+
 # Colour, marker, dashes.
 ArmStyle = tuple[str, str, tuple[float, tuple[float, ...] | None]]
 ARM_STYLES: dict[str, ArmStyle] = {
@@ -63,6 +71,7 @@ SPARE: tuple[ArmStyle, ...] = (
     (SKY, "*", (0, (2, 2))),
 )
 T = TypeVar("T")
+R = TypeVar("R", bound=InSetting)
 
 
 def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
@@ -71,11 +80,11 @@ def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
     return {arm: ARM_STYLES[arm] if arm in ARM_STYLES else next(spare) for arm in arms}
 
 
-def by_setting(rows: Iterable[Row]) -> dict[Setting, list[Row]]:
-    """Return rows by their setting, in its order."""
-    groups: dict[Setting, list[Row]] = defaultdict(list)
+def by_setting(rows: Iterable[R]) -> dict[Setting, list[R]]:
+    """Return records by their setting, in its order."""
+    groups: dict[Setting, list[R]] = defaultdict(list)
     for row in rows:
-        groups[tuple(row[name] for name in SETTING)].append(row)
+        groups[row.setting].append(row)
     return dict(sorted(groups.items()))
 
 
@@ -86,7 +95,7 @@ def chosen_settings(
 
     Those trained on most are taken first: they are what an experiment ends with.
     """
-    by_size = sorted(groups, key=lambda setting: -number(setting[2]))
+    by_size = sorted(groups, key=lambda setting: -setting.n_train)
     kept = sorted(by_size[:most])
     left_out = len(groups) - len(kept)
     note = f"{left_out} further settings are not drawn; the tables have them" if left_out else ""
@@ -96,19 +105,19 @@ def chosen_settings(
 def setting_title(setting: Setting) -> str:
     """Return a setting in words."""
     backbone, recipe, n_train, mixed_in = setting
-    parts = [str(backbone), f"recipe {recipe}" if recipe else "", f"{n_train} samples"]
+    parts = [backbone, f"recipe {recipe}" if recipe else "", f"{n_train} samples"]
     parts += [f"{mixed_in} of them the target's"] if mixed_in else []
     return ", ".join(part for part in parts if part)
 
 
-def percent(cell: Cell) -> float:
-    """Return a fraction as percent."""
-    return 100 * number(cell)
+def percents(estimate: Estimate) -> tuple[float, float, float]:
+    """Return an estimate and the bounds of its interval as percent."""
+    return 100 * estimate.value, 100 * estimate.low, 100 * estimate.high
 
 
-def unique(rows: Iterable[Row], name: str) -> list[str]:
-    """Return a column's values as text, each once, in their order."""
-    return list(dict.fromkeys(str(row[name]) for row in rows))
+def unique(values: Iterable[str]) -> list[str]:
+    """Return values each once, in their order."""
+    return list(dict.fromkeys(values))
 
 
 def empty(text: str) -> Figure:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -12,11 +13,24 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from matcg.analysis.accuracy import Accuracy
+from matcg.analysis.elements import CatalogElements
 from matcg.records import BASELINE, read_runs
-from matcg.report import grid, missing
+from matcg.report import grid
 from matcg.report.bars import scaling_figure
-from matcg.report.beside import STEM, beside_table, names_in
+from matcg.report.comparison import Comparison
 from matcg.report.curves import mixed_figure, sizes_figure
+from matcg.report.declared import (
+    ACCURACY,
+    CALIBRATION,
+    COMPARISON,
+    LETTERS,
+    MISSING,
+    PROTOCOLS,
+    SUMMARY,
+    TARGETS,
+    published_in,
+)
 from matcg.report.differences import difference_figure
 from matcg.report.drawing import (
     LINES,
@@ -27,21 +41,15 @@ from matcg.report.drawing import (
     chosen_settings,
     empty,
     panels,
-    percent,
     setting_title,
     unique,
 )
-from matcg.report.grid import CatalogElements
 from matcg.report.letter_figures import calibration_figure, letters_figure
-from matcg.report.letters import CALIBRATION, LETTERS
 from matcg.report.losses import loss_figure, read_losses
 from matcg.report.protocol_figure import protocol_figure
-from matcg.report.protocols import PROTOCOLS
-from matcg.report.render import Cell, Row, Table, read_csv
 from matcg.report.study import arm_order
 from matcg.report.style import BLACK, GREY, STYLE, clipped, new_figure, save
-from matcg.report.tables import ACCURACY, COMPARISON, SUMMARY
-from matcg.report.targets import TARGETS
+from matcg.report.table import Table, read_rows
 
 __all__ = ["NAMES", "draw"]
 
@@ -51,11 +59,11 @@ NAMES = (
     *("letters", "calibration", "loss"),
 )
 MAX_GRIDS = 12
-MISSING = f"{missing.MISSING.stem}.csv"
 SETTINGS = 4
 WIDTH = 9.0  # inches of a heatmap's panels side by side
 
 Elements = Mapping[str, Mapping[str, Sequence[str]]]
+T = TypeVar("T")
 
 
 def draw(tables: Path, plan: Path, out: Path, experiment: str, catalog: CatalogElements) -> None:
@@ -82,25 +90,26 @@ def _figures(
 ) -> dict[str, Figure | None]:
     """Return the figures by name, None where an experiment gives no reason for one."""
 
-    def rows(table: Table) -> list[dict[str, Cell]]:
-        return read_csv(tables / f"{table.stem}.csv", table.fields)
+    def made(table: Table[T] | None) -> bool:
+        return table is not None and (tables / f"{table.stem}.csv").exists()
 
-    accuracy, comparison, summary, targets = map(rows, (ACCURACY, COMPARISON, SUMMARY, TARGETS))
-    path = tables / f"{STEM}.csv"
-    published = rows(beside_table(names_in(path))) if path.exists() else []
-    asked = rows(PROTOCOLS) if (tables / f"{PROTOCOLS.stem}.csv").exists() else []
+    def rows(table: Table[T] | None) -> list[T]:
+        return read_rows(tables, table) if table and made(table) else []
+
+    accuracy, targets = read_rows(tables, ACCURACY), read_rows(tables, TARGETS)
+    comparison, summary = read_rows(tables, COMPARISON), read_rows(tables, SUMMARY)
     return {
-        "protocols": protocol_figure(asked),
+        "protocols": protocol_figure(rows(PROTOCOLS)),
         "difference": difference_figure(comparison, summary),
         "arms": arms_figure(accuracy),
-        "scaling": scaling_figure(targets, published),
+        "scaling": scaling_figure(targets, rows(published_in(tables))),
         "sizes": sizes_figure(targets, summary),
         "mixed": mixed_figure(targets, summary),
         "heatmap": heatmap_figure(comparison, elements),
-        "letters": letters_figure(rows(LETTERS)),
-        "calibration": calibration_figure(rows(CALIBRATION)),
+        "letters": letters_figure(read_rows(tables, LETTERS)),
+        "calibration": calibration_figure(read_rows(tables, CALIBRATION)),
         # What is missing is shown elsewhere: here curves of runs that are gone are left out.
-        "loss": loss_figure(read_losses(accuracy, runs, (tables / MISSING).exists())),
+        "loss": loss_figure(read_losses(accuracy, runs, made(MISSING))),
     }
 
 
@@ -112,23 +121,24 @@ def _elements(catalog: CatalogElements) -> Elements:
     }
 
 
-def arms_figure(accuracy: Sequence[Row]) -> Figure:
+def arms_figure(accuracy: Sequence[Accuracy]) -> Figure:
     """Draw the mean accuracy of every arm on each target, and its chance."""
     if not accuracy:
         return empty("nothing has been answered yet")
-    trained_groups = by_setting(row for row in accuracy if row["run"] != BASELINE)
+    trained_groups = by_setting(row for row in accuracy if row.run != BASELINE)
     groups, note = chosen_settings(trained_groups or by_setting(accuracy), SETTINGS)
-    longest = max(len(unique(group, "target")) for group in groups.values())
+    longest = max(len(unique(row.target for row in group)) for group in groups.values())
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     size = (2.6 + 3.4 * columns, 0.9 + lines * (0.5 + 0.28 * longest))
     figure = new_figure(size[0], min(size[1], 40))
     axes = list(figure.subplots(lines, columns, squeeze=False, sharex=True).flat)
-    styles = arm_styles(sorted(unique(accuracy, "arm"), key=arm_order))
-    untrained = [row for row in accuracy if row["run"] == BASELINE]
+    styles = arm_styles(sorted(unique(row.arm for row in accuracy), key=arm_order))
+    untrained = [row for row in accuracy if row.run == BASELINE]
     for panel, (setting, group) in zip(axes, groups.items(), strict=False):
-        trained = [row for row in group if row["run"] != BASELINE]
-        _arms(panel, trained + [row for row in untrained if row["backbone"] == setting[0]], styles)
+        mine = [row for row in group if row.run != BASELINE]
+        mine += [row for row in untrained if row.setting.backbone == setting.backbone]
+        _arms(panel, mine, styles)
         panel.set_title(setting_title(setting))
     for panel in axes[len(groups) :]:
         panel.set_visible(False)
@@ -142,14 +152,14 @@ def arms_figure(accuracy: Sequence[Row]) -> Figure:
     return figure
 
 
-def _arms(panel: Axes, rows: Sequence[Row], styles: Mapping[str, ArmStyle]) -> None:
-    targets = sorted(unique(rows, "target"), reverse=True)
+def _arms(panel: Axes, rows: Sequence[Accuracy], styles: Mapping[str, ArmStyle]) -> None:
+    targets = sorted(unique(row.target for row in rows), reverse=True)
     for place, target in enumerate(targets):
-        mine = [row for row in rows if row["target"] == target]
-        chance = statistics.fmean(percent(row["chance"]) for row in mine)
+        mine = [row for row in rows if row.target == target]
+        chance = statistics.fmean(100 * row.chance for row in mine)
         panel.plot([chance, chance], [place - 0.38, place + 0.38], color=GREY, lw=1.5)
         for arm in reversed(list(styles)):
-            values = [percent(row["accuracy"]) for row in mine if row["arm"] == arm]
+            values = [100 * row.accuracy.value for row in mine if row.arm == arm]
             if not values:
                 continue
             color, marker, _ = styles[arm]
@@ -164,18 +174,18 @@ def _arms(panel: Axes, rows: Sequence[Row], styles: Mapping[str, ArmStyle]) -> N
     panel.set_axisbelow(True)
 
 
-def heatmap_figure(comparison: Sequence[Row], elements: Elements | None) -> Figure:
+def heatmap_figure(comparison: Sequence[Comparison], elements: Elements | None) -> Figure:
     """Draw CG minus reference over the grid of the catalog's elements, or over target and rule.
 
     The first two elements span a grid, further ones get a grid for each of their values. Several
     settings are averaged: their own numbers stand in the tables.
     """
-    rows = [row for row in comparison if row["difference"] is not None]
+    rows = [(row, 100 * row.difference.value) for row in comparison if row.difference]
     if not rows:
         return empty("no combination has a reference to be compared with")
     grids = _element_grids(rows, elements) if elements else {}
     if not 0 < len(grids) <= MAX_GRIDS:
-        grids = {"": [(str(r["target"]), str(r["rule"]), percent(r["difference"])) for r in rows]}
+        grids = {"": [(row.target, row.rule, points) for row, points in rows]}
     ys = sorted({y for cells in grids.values() for y, _, _ in cells})
     xs = sorted({x for cells in grids.values() for _, x, _ in cells})
     # Room for a cell's number, and for the longest name of a row once a line.
@@ -190,24 +200,24 @@ def heatmap_figure(comparison: Sequence[Row], elements: Elements | None) -> Figu
     for panel, (title, cells) in zip(axes, grids.items(), strict=True):
         image = _heat(panel, cells, ys, xs, norm)
         panel.set_title(clipped(title))
-    label = f"CG minus {rows[0]['reference']} (points)"
+    label = f"CG minus {comparison[0].reference} (points)"
     figure.colorbar(image, ax=figure.axes, label=label, shrink=0.8)
     return figure
 
 
 def _element_grids(
-    rows: Iterable[Row], elements: Elements
+    rows: Iterable[tuple[Comparison, float]], elements: Elements
 ) -> dict[str, list[tuple[str, str, float]]]:
     """Return for each value of the further elements its cells (first, second value, points)."""
     grids: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
-    for row in rows:
-        values = list(elements.get(str(row["target"]), {}).values())
+    for row, points in rows:
+        values = list(elements.get(row.target, {}).values())
         if len(values) < 2:
             return {}
-        names = list(elements[str(row["target"])])[2:]
+        names = list(elements[row.target])[2:]
         for first, second, *further in product(*values):
             title = ", ".join(f"{name} {value}" for name, value in zip(names, further, strict=True))
-            grids[title].append((first, second, percent(row["difference"])))
+            grids[title].append((first, second, points))
     return dict(sorted(grids.items()))
 
 

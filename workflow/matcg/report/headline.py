@@ -5,14 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from matcg.analysis.summary import Summary
+from matcg.cells import Cell, cells_of, fields_of
 from matcg.records import PlanRow
-from matcg.report.render import Cell, Row
-from matcg.report.study import CG, SETTING, Array, Setting, Study, per_target
+from matcg.report.study import CG, Array, Setting, Study, per_target
+from matcg.words import counted, in_percent
 
-__all__ = ["counted", "headline"]
+__all__ = ["headline"]
+
+FIELDS = [each for each in fields_of(Summary, {}) if each.path[0] not in ("setting", "arm", "rule")]
 
 
-def headline(study: Study, experiment: str, summary: Sequence[Row]) -> dict[str, Any]:
+def headline(study: Study, experiment: str, summary: Sequence[Summary]) -> dict[str, Any]:
     """Return the numbers of headline.json and one sentence that says them."""
     results = [_headline_result(study, setting, summary) for setting in study.settings()]
     several = len(results) > 1
@@ -35,27 +39,24 @@ def _name(result: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _headline_result(study: Study, setting: Setting, summary: Sequence[Row]) -> dict[str, Any]:
-    rows = [row for row in summary if tuple(row[name] for name in SETTING) == setting]
-    arms = {str(row["arm"]): _rounded(row) for row in rows if not row["rule"]}
-    rules = {str(row["rule"]): _rounded(row) for row in rows if row["rule"]}
+def _headline_result(study: Study, setting: Setting, summary: Sequence[Summary]) -> dict[str, Any]:
+    mine = [each for each in summary if each.setting == setting]
+    arms = {each.arm: each for each in mine if not each.rule}
     paired = _paired_accuracies(study, setting)
     return {
-        **dict(zip(SETTING, setting, strict=True)),
+        **setting._asdict(),
         "sentence": _sentence(study, arms, paired),
         "reference": study.reference,
         "paired": paired,
-        "arms": arms,
-        "rules": rules,
+        "arms": {arm: _rounded(each) for arm, each in arms.items()},
+        "rules": {each.rule: _rounded(each) for each in mine if each.rule},
     }
 
 
-def _rounded(row: Row) -> dict[str, Cell]:
-    skipped = {*SETTING, "arm", "rule"}
+def _rounded(summary: Summary) -> dict[str, Cell]:
     return {
         name: round(value, 6) + 0.0 if isinstance(value, float) else value
-        for name, value in row.items()
-        if name not in skipped
+        for name, value in cells_of(summary, FIELDS).items()
     }
 
 
@@ -69,9 +70,7 @@ def _paired_accuracies(study: Study, setting: Setting) -> dict[str, float] | Non
         return None
 
     def reference(row: PlanRow) -> Array:
-        runs = study.references(row, setting)
-        mean: Array = np.mean([study.correct(run) for run in runs], axis=0)
-        return mean
+        return study.mean_correct(study.references(row, setting))
 
     values = {CG: per_target(rows, study.correct), "reference": per_target(rows, reference)}
     return {
@@ -80,33 +79,25 @@ def _paired_accuracies(study: Study, setting: Setting) -> dict[str, float] | Non
     }
 
 
-def _sentence(
-    study: Study, arms: Mapping[str, Mapping[str, Any]], paired: Mapping[str, float] | None
-) -> str:
+def _sentence(study: Study, arms: Mapping[str, Summary], paired: Mapping[str, float] | None) -> str:
+    means = {arm: each.accuracy.value for arm, each in arms.items() if each.accuracy}
     if CG not in arms:
-        means = [f"{arm} {_percent(row['accuracy'])}" for arm, row in arms.items()]
-        return f"{', '.join(means)}; no combination was tested"
-    row = arms[CG]
-    if paired is None:
-        return f"CG {_percent(row['accuracy'])}, no {study.reference} to compare with"
-    low, high = (100 * row[f"minus_reference_{end}"] for end in ("low", "high"))
-    left_out = row["targets"] - row["paired_targets"]
-    note = f" ({left_out} more without {study.reference})" if left_out else ""
+        said = ", ".join(f"{arm} {_percent(mean)} %" for arm, mean in means.items())
+        return f"{said}; no combination was tested"
+    cg, reference = arms[CG], study.reference
+    if paired is None or cg.minus_reference is None:
+        return f"CG {_percent(means[CG])} %, no {reference} to compare with"
+    apart = cg.minus_reference
+    left_out = cg.targets - cg.paired_targets
+    note = f" ({left_out} more without {reference})" if left_out else ""
     return (
-        f"CG {_percent(paired[CG])} against {study.reference} {_percent(paired['reference'])}, "
-        f"difference {_points(100 * row['minus_reference'])} points "
-        f"[{_points(low)}, {_points(high)}], {counted(row['paired_targets'], 'target')}{note}"
+        f"CG {_percent(paired[CG])} % against {reference} {_percent(paired['reference'])} %, "
+        f"difference {_percent(apart.value)} points "
+        f"[{_percent(apart.low)}, {_percent(apart.high)}], "
+        f"{counted(cg.paired_targets, 'target')}{note}"
     )
 
 
 def _percent(share: float) -> str:
-    return f"{_points(100 * share)} %"
-
-
-def _points(value: float) -> str:
-    return f"{round(value, 1) + 0.0:.1f}"
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number of things, with the noun in the right form."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    # Rounded as it stands in the file, so that the sentence says no more than the numbers do.
+    return in_percent(round(share, 6))

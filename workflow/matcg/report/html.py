@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,25 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matcg.errors import DataError
 from matcg.records import read_folders, read_places, read_plan, read_runs
 from matcg.report import figures, provenance
-from matcg.report.beside import STEM, beside_table, names_in
+from matcg.report.declared import (
+    ACCURACY,
+    COMPARISON,
+    LOOKING,
+    MISSING,
+    ORDERS,
+    PROTOCOLS,
+    SUMMARY,
+    published_in,
+    without_leaks,
+)
 from matcg.report.embed import embedded
 from matcg.report.grid import read_grids
 from matcg.report.leaks import view_leaks
-from matcg.report.letters import ORDERS
 from matcg.report.listing import Listing, list_cells, list_csv, list_tsv
-from matcg.report.looking import LOOKING
-from matcg.report.missing import MISSING, read_study
+from matcg.report.missing import read_study
 from matcg.report.origins import Folders
-from matcg.report.protocols import PROTOCOLS
 from matcg.report.questions import Budget, ImageBudget, QuestionView, view_questions
 from matcg.report.study import CG
-from matcg.report.tables import ACCURACY, CLEAN, COMPARISON, SUMMARY
 
 __all__ = ["write"]
 
@@ -161,15 +167,13 @@ def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
         }
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: not found; compare experiment '{name}' first") from None
-    for table in (SUMMARY, COMPARISON):
-        clean = replace(table, stem=table.stem + CLEAN)
+    for clean in (without_leaks(SUMMARY), without_leaks(COMPARISON)):
         if (folder / "tables" / f"{clean.stem}.csv").exists():
             tables[clean.stem] = list_csv(results, folder / "tables", clean)
-    path = folder / "tables" / f"{STEM}.csv"
-    if path.exists():
-        tables[STEM] = list_csv(results, path.parent, beside_table(names_in(path)))
+    if published := published_in(folder / "tables"):
+        tables[published.stem] = list_csv(results, folder / "tables", published)
     if headline.get("missing"):
-        tables[MISSING.stem] = list_csv(results, path.parent, MISSING)
+        tables[MISSING.stem] = list_csv(results, folder / "tables", MISSING)
     shown = _figures(folder / "figures", name, [stem for stem in figures.NAMES if stem != ASKED])
     view = ExperimentView(name, folder, headline["headline"], headline["results"], tables, shown)
     view.asked = _asked(results, folder, name, headline.get("asked", ()))

@@ -1,6 +1,7 @@
 """The figure of leak examples: test pictures beside the training pictures that show the same."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,15 +13,15 @@ from matcg.data.leaks import Leak, read_images, read_leaks
 from matcg.images import BITS, decode
 from matcg.records import read_folders
 from matcg.report.drawing import add_note, empty
-from matcg.report.leaks import SHOWN, examples
 from matcg.report.origins import Folders
 from matcg.report.style import STYLE, clipped, new_figure, save
 
-__all__ = ["draw", "leak_figure"]
+__all__ = ["SHOWN", "draw", "examples", "leak_figure"]
 
 COLUMNS = 3  # pairs
 EDGE = 160  # pixels of a picture, so that the file stays small whatever the photographs
 NAME = 22  # characters
+SHOWN = 12  # pairs, in the figure and on the page
 
 
 def draw(leaks: Path, plan: Path, out: Path) -> None:
@@ -69,3 +70,12 @@ def _show(panel: Axes, path: Path, name: str) -> None:
     image = decode(data, name)
     image.thumbnail((EDGE, EDGE))
     panel.imshow(np.asarray(image), interpolation="nearest")
+
+
+def examples(leaks: Iterable[Leak]) -> list[Leak]:
+    """Return the closest and the farthest pair of each two datasets, farthest after all closest."""
+    groups: dict[tuple[str, str], list[Leak]] = defaultdict(list)
+    for leak in leaks:
+        groups[leak.test_dataset, leak.train_dataset].append(leak)
+    ordered = [sorted(group, key=lambda leak: (leak.bits, leak)) for group in groups.values()]
+    return [group[0] for group in ordered] + [group[-1] for group in ordered if len(group) > 1]

@@ -1,20 +1,18 @@
 """The leak audit as the report shows it: how many, which datasets, and pairs side by side."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matcg.data.leaks import Leak, read_images, read_leaks
 from matcg.images import BITS
-from matcg.report.headline import counted
+from matcg.report.leak_pairs import SHOWN, examples
 from matcg.report.origins import Folders
 from matcg.report.questions import ImageBudget
 from matcg.tsv import read_tsv
+from matcg.words import counted
 
-__all__ = ["SHOWN", "LeakView", "Pair", "examples", "view_leaks"]
-
-SHOWN = 12
+__all__ = ["LeakView", "Pair", "view_leaks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +74,6 @@ def _sentence(leaks: Sequence[Leak], uses: Sequence[dict[str, str]]) -> str:
         f"{found} are also training images of some subset: {len(exact)} exactly, {near} nearly."
         f" In {left_out} of {len(uses)} uses of mixes they were left out of training; {after}."
     )
-
-
-def examples(leaks: Iterable[Leak]) -> list[Leak]:
-    """Return the closest and the farthest pair of each two datasets, farthest after all closest."""
-    groups: dict[tuple[str, str], list[Leak]] = defaultdict(list)
-    for leak in leaks:
-        groups[leak.test_dataset, leak.train_dataset].append(leak)
-    ordered = [sorted(group, key=lambda leak: (leak.bits, leak)) for group in groups.values()]
-    return [group[0] for group in ordered] + [group[-1] for group in ordered if len(group) > 1]
 
 
 def _pair(folders: Folders, leak: Leak, budget: ImageBudget) -> Pair:

@@ -5,8 +5,10 @@ could not be read is no letter, and wrong.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,115 +16,99 @@ import numpy.typing as npt
 from matcg.forms.choice import LETTERS as NAMES
 from matcg.records import PlanRow
 from matcg.report.answers import NO_ORDER, Answers
-from matcg.report.columns import SETTING_COLUMNS, SETTING_FIELDS, setting_cells
-from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.study import Array, Setting, Study, arm_order, setting_of
 
 __all__ = [
     "BINS",
-    "CALIBRATION",
-    "LETTERS",
-    "ORDERS",
-    "calibration_rows",
-    "letter_rows",
-    "order_rows",
+    "Bin",
+    "Letter",
+    "LetterUse",
+    "OrderUse",
+    "calibration",
+    "letters",
+    "letters_in_orders",
 ]
 
 BINS = 10
 
-LETTERS = Table(
-    "letters",
-    "How often each letter is right and is answered, recall (accuracy where it is right),"
-    " and RStd, the standard deviation of recalls (%)",
-    (
-        *SETTING_FIELDS,
-        Field("arm"),
-        Field("options", "count"),
-        Field("letter"),
-        Field("answers", "count"),
-        *(Field(name, "fraction") for name in ("right", "answered", "recall", "rstd")),
-    ),
-    (
-        *SETTING_COLUMNS,
-        Column("Arm", "arm"),
-        Column("Options", "options", "count"),
-        Column("Letter", "letter"),
-        Column("Answers", "answers", "count"),
-        Column("Right", "right", "percent"),
-        Column("Answered", "answered", "percent"),
-        Column("Recall", "recall", "percent"),
-        Column("RStd", "rstd", "percent"),
-    ),
-)
 
-ORDERS = Table(
-    "orders",
-    "How often each letter is answered when every option stands at it in turn, accuracy where the"
-    " right answer stands at it, and RStd, the standard deviation of these accuracies (%)",
-    (*LETTERS.fields[:4], Field("protocol"), *LETTERS.fields[4:]),
-    (
-        *SETTING_COLUMNS,
-        Column("Protocol", "protocol"),
-        *(each for each in LETTERS.columns[4:] if each.field != "recall"),
-        Column("Accuracy there", "recall", "percent"),
-    ),
-)
+class Letter(NamedTuple):
+    """One letter: how often it is right and is `answered`, and the accuracy where it is right.
 
-CALIBRATION = Table(
-    "calibration",
-    "Confidence (probability of the answered letter among the letters of the options) against"
-    " accuracy, and expected calibration error (%)",
-    (
-        *SETTING_FIELDS,
-        Field("arm"),
-        *(Field(name, "fraction") for name in ("low", "high")),
-        Field("answers", "count"),
-        *(Field(name, "fraction") for name in ("confidence", "accuracy", "ece")),
-    ),
-    (
-        *SETTING_COLUMNS,
-        Column("Arm", "arm"),
-        Column("Above", "low", "percent"),
-        Column("Up to", "high", "percent"),
-        Column("Answers", "answers", "count"),
-        Column("Confidence", "confidence", "percent"),
-        Column("Accuracy", "accuracy", "percent"),
-        Column("ECE", "ece", "percent"),
-    ),
-)
+    `answers` are those to all questions of so many options, `rstd` is the standard deviation of
+    the recalls of their letters.
+    """
+
+    options: int
+    letter: str
+    answers: int
+    right: float
+    answered: float
+    recall: float | None
+    rstd: float
+
+
+@dataclass(frozen=True, slots=True)
+class LetterUse:
+    """A letter in the answers of an arm."""
+
+    setting: Setting
+    arm: str
+    use: Letter
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUse:
+    """A letter in an arm's answers to questions whose options were given in every order."""
+
+    setting: Setting
+    protocol: str
+    arm: str
+    use: Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """An arm's answers of a confidence above `low` and up to `high`; `ece` is of all bins."""
+
+    setting: Setting
+    arm: str
+    low: float
+    high: float
+    answers: int
+    confidence: float
+    accuracy: float
+    ece: float
+
 
 Counts = npt.NDArray[np.int64]
 
 
-def letter_rows(study: Study) -> list[Row]:
-    """Return one row a setting, arm, number of options and letter.
+def letters(study: Study) -> list[LetterUse]:
+    """Return one record a setting, arm, number of options and letter.
 
     Questions of two and of four options stand apart: a letter is right more often among two. RStd
     is that of Zheng et al. (ICLR 2024, arXiv 2309.03882) over the letters that are ever right, the
     others having no recall; some of it is chance where questions are few.
     """
     return [
-        {**setting_cells(setting), "arm": arm, "options": options, **cells}
+        LetterUse(setting, arm, use)
         for setting, arm, rows in _groups(study)
-        for options, counts in sorted(_confusions(study, rows, _as_given).items())
-        for cells in _letters(counts)
+        for use in _letters(_confusions(study, rows, _as_given))
     ]
 
 
-def order_rows(study: Study, protocol: str) -> list[Row]:
+def letters_in_orders(study: Study, protocol: str) -> list[OrderUse]:
     """Return the same over all cyclic orders in which options were given, by the letters they had.
 
     Where every option stood at every letter, how often a letter is answered is the prior for it.
-    There are no rows where the answers do not tell of orders.
+    There are none where the answers do not tell of orders.
     """
     arms = sorted({row.arm for row in study.rows}, key=arm_order)
     return [
-        {**setting_cells(setting), "protocol": protocol, "arm": arm, "options": options, **cells}
+        OrderUse(setting, protocol, arm, use)
         for setting, arm in product(study.settings(), arms)
-        for options, counts in sorted(
-            _confusions(study, study.arm(setting, arm), _in_orders).items()
-        )
-        for cells in _letters(counts)
+        for use in _letters(_confusions(study, study.arm(setting, arm), _in_orders))
     ]
 
 
@@ -173,24 +159,19 @@ def _confusions(
     return {options: counts.reshape(options, -1) for options, counts in found.items()}
 
 
-def _letters(counts: Counts) -> Iterator[dict[str, Cell]]:
-    """Yield the cells of each letter from counts of shape (right letter, answered or not read)."""
-    total, right, answered = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
-    recalls = [float(counts[i, i] / n) if n else None for i, n in enumerate(right)]
-    rstd = float(np.std([recall for recall in recalls if recall is not None]))
-    for letter, recall in enumerate(recalls):
-        yield {
-            "letter": NAMES[letter],
-            "answers": int(total),
-            "right": float(right[letter] / total),
-            "answered": float(answered[letter] / total),
-            "recall": recall,
-            "rstd": rstd,
-        }
+def _letters(confusions: Mapping[int, Counts]) -> Iterator[Letter]:
+    """Yield each letter from counts of shape (right letter, answered or not read)."""
+    for options, counts in sorted(confusions.items()):
+        total, right, answered = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
+        recalls = [float(counts[i, i] / n) if n else None for i, n in enumerate(right)]
+        rstd = float(np.std([recall for recall in recalls if recall is not None]))
+        for letter, recall in enumerate(recalls):
+            shares = (float(right[letter] / total), float(answered[letter] / total))
+            yield Letter(options, NAMES[letter], int(total), *shares, recall, rstd)
 
 
-def calibration_rows(study: Study) -> list[Row]:
-    """Return one row a setting, arm and bin of confidence that holds answers.
+def calibration(study: Study) -> list[Bin]:
+    """Return one record a setting, arm and bin of confidence that holds answers.
 
     Bins are `BINS` of equal width, open below, as is the expected calibration error: the mean
     distance of accuracy from confidence, bins weighed by their answers (Guo et al., ICML 2017).
@@ -198,9 +179,9 @@ def calibration_rows(study: Study) -> list[Row]:
     of it and stands in the accuracy table (`mass`).
     """
     return [
-        {**setting_cells(setting), "arm": arm, **cells}
+        each
         for setting, arm, rows in _groups(study)
-        for cells in _bins(_sums(study, rows))
+        for each in _bins(setting, arm, _sums(study, rows))
     ]
 
 
@@ -218,15 +199,10 @@ def _sums(study: Study, rows: Iterable[PlanRow]) -> Array:
     return sums
 
 
-def _bins(sums: Array) -> Iterator[dict[str, Cell]]:
+def _bins(setting: Setting, arm: str, sums: Array) -> Iterator[Bin]:
     counts, confidence, correct = sums
     ece = float(np.abs(correct - confidence).sum() / counts.sum())
-    for place in np.flatnonzero(counts):
-        yield {
-            "low": int(place) / BINS,
-            "high": (int(place) + 1) / BINS,
-            "answers": int(counts[place]),
-            "confidence": float(confidence[place] / counts[place]),
-            "accuracy": float(correct[place] / counts[place]),
-            "ece": ece,
-        }
+    for place in map(int, np.flatnonzero(counts)):
+        n = counts[place]
+        means = (float(confidence[place] / n), float(correct[place] / n))
+        yield Bin(setting, arm, place / BINS, (place + 1) / BINS, int(n), *means, ece)

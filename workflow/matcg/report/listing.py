@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
+from matcg.cells import Cell
 from matcg.records import BASELINE
 from matcg.report.embed import as_json
-from matcg.report.render import Cell, Column, Row, Table, read_csv, shown
+from matcg.report.render import shown
+from matcg.report.table import Column, Table, read_cells
 from matcg.tsv import read_tsv
 
 __all__ = ["Listing", "Texts", "list_cells", "list_csv", "list_tsv"]
@@ -25,9 +28,8 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?")
 # These say nothing where they are the same in every row; the headline names them.
 SETTING = ("backbone", "recipe", "n_train")
 MARKS = {"verdict": {"helps": "good", "hurts": "bad"}}
-# In what unit readers see a number; they filter by that.
-UNITS = {"percent": 100, "points": 100}
 
+Row = Mapping[str, Cell]
 Number = float | int | None
 # What a row holds: the number of a text, a number, or a number and how it is shown.
 Encoded = Number | list[Number | str]
@@ -84,10 +86,9 @@ class Listing:
         )
 
 
-def list_csv(results: Path, folder: Path, table: Table) -> Listing:
+def list_csv(results: Path, folder: Path, table: Table[Any]) -> Listing:
     """Return a table that `write_table` wrote to `folder`, without columns that say nothing."""
-    path = folder / f"{table.stem}.csv"
-    rows = read_csv(path, table.fields)
+    path, rows = folder / f"{table.stem}.csv", read_cells(folder, table)
     columns = [column for column in table.columns if _tells(rows, column.field)]
     heads = [Head(c.header, c.numeric, MARKS.get(c.field, {})) for c in columns]
     cells = [[(_value(row, column), shown(row, column)) for column in columns] for row in rows]
@@ -165,7 +166,9 @@ def _value(row: Row, column: Column) -> Number:
     value = row[column.field]
     if isinstance(value, str) or value is None:
         return None
-    return value if column.kind == "count" else float(f"{value * UNITS.get(column.kind, 1):.6g}")
+    # Readers filter by what they see: fractions in percent.
+    unit = 100 if column.kind == "fraction" else 1
+    return value if column.kind == "count" else float(f"{value * unit:.6g}")
 
 
 def _is_number(text: str) -> bool:

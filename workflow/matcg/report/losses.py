@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from matcg.analysis.accuracy import Accuracy
 from matcg.errors import DataError
 from matcg.records import BASELINE
 from matcg.report.drawing import LINES, arm_styles, empty
-from matcg.report.render import Row
 from matcg.report.study import arm_order
 from matcg.report.style import new_figure
 
@@ -28,7 +28,7 @@ Curve = Sequence[tuple[int, float]]
 
 
 def read_losses(
-    accuracy: Iterable[Row], runs: Mapping[tuple[str, str], Path], partial: bool = False
+    accuracy: Iterable[Accuracy], runs: Mapping[tuple[str, str], Path], partial: bool = False
 ) -> dict[str, list[list[tuple[int, float]]]]:
     """Return for each arm its runs' losses as (step, loss), each run once.
 
@@ -40,13 +40,13 @@ def read_losses(
     """
     found: dict[str, dict[Path, list[tuple[int, float]]]] = defaultdict(dict)
     for row in accuracy:
-        if row["run"] == BASELINE:
+        if row.run == BASELINE:
             continue
-        path = runs[str(row["backbone"]), str(row["run"])] / "metrics.jsonl"
+        path = runs[row.setting.backbone, row.run] / "metrics.jsonl"
         if partial and not path.exists():
             continue
-        if path not in found[str(row["arm"])]:
-            found[str(row["arm"])][path] = _read_loss(path)
+        if path not in found[row.arm]:
+            found[row.arm][path] = _read_loss(path)
     return {arm: list(curves.values()) for arm, curves in sorted(found.items()) if curves}
 
 

@@ -1,33 +1,31 @@
 """What an experiment lacks: evaluations without answers, and why a cell of a table is empty."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matcg.records import Excluded, Key, PlanRow
 from matcg.report.answers import read_answers, read_found
-from matcg.report.headline import counted
 from matcg.report.origins import Folders, read_origins
-from matcg.report.render import Column, Field, Row, Table
 from matcg.report.study import Study
+from matcg.words import counted
 
-__all__ = ["MISSING", "NO_ANSWERS", "Reasons", "add_missing", "missing_rows", "read_study"]
+__all__ = ["NO_ANSWERS", "Missing", "Reasons", "add_missing", "find_missing", "read_study"]
 
 NO_ANSWERS = "no answers yet"
 OTHERS = ": other runs only were asked"
 
-MISSING = Table(
-    "missing",
-    "Planned evaluations that are in no table, for want of answers",
-    tuple(Field(name) for name in ("target", "arm", "backbone", "run", "reason")),
-    (
-        Column("Target", "target"),
-        Column("Arm", "arm"),
-        Column("Backbone", "backbone"),
-        Column("Run", "run"),
-        Column("Reason", "reason"),
-    ),
-)
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A planned evaluation that has no answers, for one of the arms that it serves."""
+
+    target: str
+    arm: str
+    backbone: str
+    run: str
+    reason: str
 
 
 def read_study(
@@ -54,18 +52,15 @@ def read_study(
     return Study(kept, answers, origins, planned=rows if show_missing else None)
 
 
-def missing_rows(study: Study) -> list[Row]:
-    """Return one row a planned evaluation without answers, once for each arm that it serves."""
+def find_missing(study: Study) -> list[Missing]:
+    """Return the planned evaluations without answers, once for each arm that they serve."""
     answered = {key[:3] for key in study.answers}
     uses = {(*row.key, row.arm): row for row in study.planned if row.key not in study.answers}
     return [
-        {
-            "target": row.target,
-            "arm": row.arm,
-            "backbone": row.backbone,
-            "run": row.asked,
-            "reason": NO_ANSWERS + OTHERS * (row.key[:3] in answered),
-        }
+        Missing(
+            *(row.target, row.arm, row.backbone, row.asked),
+            NO_ANSWERS + OTHERS * (row.key[:3] in answered),
+        )
         for row in uses.values()
     ]
 

@@ -16,11 +16,11 @@ from matcg.report.drawing import (
     by_setting,
     chosen_settings,
     panels,
-    percent,
+    percents,
     setting_title,
     unique,
 )
-from matcg.report.render import Row
+from matcg.report.protocols import ByProtocol
 from matcg.report.study import arm_order
 from matcg.report.style import clipped, new_figure
 
@@ -32,18 +32,18 @@ PROTOCOLS = 16
 SPREAD = 0.7  # share of a protocol's line that its arms take
 
 
-def protocol_figure(rows: Sequence[Row]) -> Figure | None:
-    """Draw accuracies with intervals, a line a protocol in the table's order; rows of `PROTOCOLS`.
+def protocol_figure(rows: Sequence[ByProtocol]) -> Figure | None:
+    """Draw accuracies with intervals, a line a protocol in the table's order.
 
     There is none where only one protocol has answers.
     """
     # The difference is no accuracy, and a protocol without answers no line.
-    drawn = [row for row in rows if row["accuracy"] is not None and row["chance"] is not None]
-    names = unique(drawn, "protocol")
+    drawn = [row for row in rows if row.accuracy and row.chance is not None]
+    names = unique(row.protocol for row in drawn)
     if len(names) < 2:
         return None
     groups, note = chosen_settings(by_setting(drawn), SETTINGS)
-    arms = sorted(unique(drawn, "arm"), key=arm_order)
+    arms = sorted(unique(row.arm for row in drawn), key=arm_order)
     more = [(len(arms) - ARMS, "arms"), (len(names) - PROTOCOLS, "protocols")]
     notes = [f"{n} further {what} are not drawn; the table has them" for n, what in more if n > 0]
     arms, names = arms[:ARMS], names[:PROTOCOLS]
@@ -67,19 +67,19 @@ def protocol_figure(rows: Sequence[Row]) -> Figure | None:
 
 
 def _panel(
-    panel: Axes, rows: Sequence[Row], names: Sequence[str], styles: Mapping[str, ArmStyle]
+    panel: Axes, rows: Sequence[ByProtocol], names: Sequence[str], styles: Mapping[str, ArmStyle]
 ) -> None:
-    found = {(str(row["protocol"]), str(row["arm"])): row for row in rows}
+    found = {(row.protocol, row.arm): row for row in rows}
     step = SPREAD / max(len(styles) - 1, 1)
     for place, name in enumerate(names):
-        chances = [percent(row["chance"]) for (at, _), row in found.items() if at == name]
+        chances = [100 * (row.chance or 0) for (at, _), row in found.items() if at == name]
         if chances:
             panel.plot([fmean(chances)] * 2, [place - 0.45, place + 0.45], **CHANCE)
         for number, (arm, (color, marker, _)) in enumerate(styles.items()):
             row = found.get((name, arm))
-            if row is None:
+            if row is None or row.accuracy is None:
                 continue
-            value, low, high = (percent(row[f"accuracy{end}"]) for end in ("", "_low", "_high"))
+            value, low, high = percents(row.accuracy)
             y = place - (SPREAD / 2 if len(styles) > 1 else 0) + number * step
             panel.plot([low, high], [y, y], color=color, lw=1.0)
             panel.plot(value, y, marker, color=color, ms=4)

@@ -6,7 +6,8 @@ Every protocol is a study of its own, of the same runs, which are paired as in t
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -14,32 +15,23 @@ from matcg import seeds
 from matcg.config.protocol import Protocol
 from matcg.records import Key, PlanRow, draw_of, protocol_of, run_of
 from matcg.report.answers import NO_ORDER, Answers
-from matcg.report.columns import (
-    SETTING_COLUMNS,
-    SETTING_FIELDS,
-    estimate_column,
-    estimate_fields,
-    setting_cells,
-    spread,
-)
-from matcg.report.headline import counted
-from matcg.report.letters import order_rows
+from matcg.report.letters import OrderUse, letters_in_orders
 from matcg.report.missing import NO_ANSWERS
-from matcg.report.render import Cell, Column, Field, Row, Table
 from matcg.report.study import CG, Array, Setting, Study, Target, arm_order, by_target
 from matcg.statistics import Estimate
+from matcg.words import counted
 
 __all__ = [
-    "PROTOCOLS",
     "Asked",
+    "ByProtocol",
     "Place",
-    "all_order_rows",
     "asked_ways",
+    "by_protocols",
     "difference_name",
     "further_rows",
+    "in_all_orders",
     "mean_of",
     "place_of",
-    "protocol_rows",
     "words",
 ]
 
@@ -51,41 +43,36 @@ SCORING = {
 }
 IMAGES = {"shown": "", "blank": "grey picture", "shuffled": "another question's picture"}
 
-PROTOCOLS = Table(
-    "protocols",
-    "Accuracy by how the questions were asked (%, differences in points, bootstrap over targets"
-    " and questions)",
-    (
-        *SETTING_FIELDS,
-        *(Field(name) for name in ("protocol", "asked", "arm")),
-        *(Field(name, "count") for name in ("targets", "questions")),
-        *estimate_fields("accuracy"),
-        *(Field(name, "fraction") for name in ("chance", "strict", "unread", "as_main")),
-        *(Field(name, "fraction") for name in ("changes", "worst_order", "best_order")),
-        Field("note"),
-    ),
-    (
-        *SETTING_COLUMNS,
-        Column("Protocol", "protocol"),
-        Column("How", "asked"),
-        Column("Arm", "arm"),
-        estimate_column("Accuracy", "accuracy", "percent"),
-        Column("Same as main", "as_main", "percent"),
-        Column("Unread", "unread", "percent"),
-        Column("Changes with order", "changes", "percent"),
-        Column("Worst order", "worst_order", "percent"),
-        Column("Best order", "best_order", "percent"),
-        Column("Strict", "strict", "percent"),
-        Column("Chance", "chance", "percent"),
-        Column("Targets", "targets", "count"),
-        Column("Questions", "questions", "count"),
-        Column("Note", "note"),
-    ),
-)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByProtocol:
+    """An arm's accuracy, or CG's difference from its reference, as one protocol asks.
+
+    Shares of answers are those that were a letter (`strict`), could not be `unread`, were the same
+    `as_main`, and that another order `changes`. What was not measured is None; `note` may say why.
+    """
+
+    setting: Setting
+    protocol: str
+    asked: str
+    arm: str
+    targets: int | None = None
+    questions: int | None = None
+    accuracy: Estimate | None = None
+    chance: float | None = None
+    strict: float | None = None
+    unread: float | None = None
+    as_main: float | None = None
+    changes: float | None = None
+    worst_order: float | None = None
+    best_order: float | None = None
+    note: str = ""
+
 
 # An arm's run on a target: backbone, catalog, target, arm, rule, combination, run.
 Place = tuple[str, ...]
 Score = Callable[[PlanRow], Array | None]
+Scores = Mapping[Target, Array]
 
 
 @dataclass(frozen=True)
@@ -177,40 +164,31 @@ def difference_name(study: Study) -> str:
     return f"CG minus {study.reference}"
 
 
-def protocol_rows(ways: Sequence[Asked]) -> list[Row]:
-    """Return one row a setting, protocol and arm, and one of CG minus its reference.
+def by_protocols(ways: Sequence[Asked]) -> list[ByProtocol]:
+    """Return one record a setting, protocol and arm, and one of CG minus its reference.
 
     Draws of examples are averaged, every target weighs alike, within it every rule. Intervals are
-    those of `summary`: over targets and questions, resampled alike for all protocols.
+    those of the summary: over targets and questions, resampled alike for all protocols.
     """
     main = ways[0]
     settings = Study(main.planned, {}).settings()
-    return [
-        row for setting in settings for way in ways for row in _setting_rows(way, main, setting)
-    ]
+    return [each for setting in settings for way in ways for each in _by_arms(way, main, setting)]
 
 
-def _setting_rows(way: Asked, main: Asked, setting: Setting) -> Iterator[Row]:
+def _by_arms(way: Asked, main: Asked, setting: Setting) -> Iterator[ByProtocol]:
     planned = Study(way.planned, {})
-    head: dict[str, Cell] = {
-        **setting_cells(setting),
-        "protocol": way.name,
-        "asked": words(way.protocol),
-    }
-    empty: dict[str, Cell] = {field.name: None for field in PROTOCOLS.fields}
-    empty["note"] = ""
+    named = partial(ByProtocol, setting=setting, protocol=way.name, asked=words(way.protocol))
     for arm in sorted({row.arm for row in way.planned}, key=arm_order):
         wanted = planned.arm(setting, arm)
         if not wanted:
             continue
         rows = [row for row in wanted if row.key in way.study.answers]
-        cells = _measures(way, main, setting, rows) if rows else {}
-        yield {**empty, **head, "arm": arm, **cells, "note": _note(len(rows), len(wanted))}
+        measures = _measures(way, main, setting, rows) if rows else {}
+        yield named(arm=arm, **measures, note=_note(len(rows), len(wanted)))
     study = way.study
     differences = by_target(study.arm(setting, CG), lambda row: study.minus_reference(row, setting))
     if differences:
-        cells = _estimate(study, setting, differences, CG)
-        yield {**empty, **head, "arm": difference_name(study), **cells}
+        yield named(arm=difference_name(study), **_mean(study, setting, differences, CG))
 
 
 def _note(answered: int, planned: int) -> str:
@@ -219,26 +197,20 @@ def _note(answered: int, planned: int) -> str:
     return f"mean of {answered} of {planned} evaluations" if answered else NO_ANSWERS
 
 
-def _estimate(
-    study: Study, setting: Setting, scores: Mapping[Target, Array], arm: str
-) -> dict[str, Cell]:
+def _mean(study: Study, setting: Setting, scores: Scores, arm: str) -> dict[str, Any]:
     return {
         "targets": len(scores),
         "questions": sum(each.size for each in scores.values()),
-        **spread("accuracy", mean_of(study, setting, scores, arm)),
+        "accuracy": mean_of(study, setting, scores, arm),
     }
 
 
-def mean_of(
-    study: Study, setting: Setting, scores: Mapping[Target, Array], arm: str
-) -> Estimate | None:
-    """Return the mean over targets of an arm's scores (questions,), resampled as in `summary`."""
+def mean_of(study: Study, setting: Setting, scores: Scores, arm: str) -> Estimate | None:
+    """Return the mean over targets of an arm's scores (questions,), resampled as in the summary."""
     return study.mean(scores, seeds.derive(SEED, "summary", *setting, arm, ""))
 
 
-def _measures(
-    way: Asked, main: Asked, setting: Setting, rows: Sequence[PlanRow]
-) -> dict[str, Cell]:
+def _measures(way: Asked, main: Asked, setting: Setting, rows: Sequence[PlanRow]) -> dict[str, Any]:
     """Return what is measured of an arm's answers."""
     study = way.study
 
@@ -252,7 +224,7 @@ def _measures(
     scores = by_target(rows, study.correct)
     orders = _order_accuracies(study, rows) if way.protocol.permutations > 1 else []
     return {
-        **_estimate(study, setting, scores, rows[0].arm),
+        **_mean(study, setting, scores, rows[0].arm),
         "chance": of(lambda answers: 1.0 / answers.n_options),
         "strict": of(lambda answers: answers.strict.astype(np.float64)),
         "unread": of(_unread) if way.protocol.scoring == "generate" else None,
@@ -315,7 +287,7 @@ def _in_order(answers: Answers, order: int) -> Array | None:
     return right
 
 
-def all_order_rows(ways: Sequence[Asked]) -> list[Row]:
-    """Return the rows of `ORDERS` of every protocol that asks in several orders."""
+def in_all_orders(ways: Sequence[Asked]) -> list[OrderUse]:
+    """Return how letters are used by every protocol that asks in several orders."""
     several = [way for way in ways if way.protocol.permutations > 1]
-    return [row for way in several for row in order_rows(way.study, way.name)]
+    return [use for way in several for use in letters_in_orders(way.study, way.name)]

@@ -5,18 +5,16 @@ depends on how many questions the arms differed on, so it is computed for the be
 assumptions.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 from matcg import power, statistics
+from matcg.cells import P
 from matcg.config.experiment import CG
 from matcg.config.published import Place, Printed, by_place, gains
-from matcg.report.render import Cell, Column, Field, Row, Table
-from matcg.report.sheet import write_sheet
 
-__all__ = ["claim_rows", "count_rows", "write"]
+__all__ = ["UNPAIRED_KEYS", "GainCount", "GainTest", "gain_counts", "gain_tests"]
 
 # Shares of questions that one arm alone answers right; None: no more than the gain asks for.
 CASES = {"least_p": None, "p_20": 0.2, "p_30": 0.3}
@@ -29,58 +27,51 @@ CASE_NAMES = {
 }
 ASSUMED = (67, 100, 150, 200, 300)
 AGAINST = ("best", "control")
-SHOWN_P = {"least_p": "Least p", "p_20": "p, 20 % differ", "p_30": "p, 30 % differ"}
+UNPAIRED_KEYS = [f"unpaired_{n}_{name}" for name in AGAINST for n in ASSUMED]
 
-TESTS = Table(
-    "tests",
-    "printed accuracies (%), gains (points), and what an exact McNemar test can have said of the"
-    " gain over the best other arm",
-    (
-        *(Field(name) for name in ("label", "target", "rule")),
-        *(Field(name, "fraction") for name in ("baseline", "control", CG)),
-        *(Field(f"gain_{name}", "fraction") for name in AGAINST),
-        Field("tick"),
-        Field("questions", "count"),
-        *(Field(f"{case}_{name}", "p") for name in AGAINST for case in CASES),
-        *(Field(f"{name}_best", "count") for name in ("fewest", "fewest_20")),
-        *(Field(f"unpaired_{n}_{name}", "p") for name in AGAINST for n in ASSUMED),
-    ),
-    (
-        Column("Row", "label"),
-        Column("Target", "target"),
-        Column("Rule", "rule"),
-        Column("Baseline", "baseline", "percent"),
-        Column("Control", "control", "percent"),
-        Column("CG", CG, "percent"),
-        Column("Gain", "gain_best", "points"),
-        Column("Over control", "gain_control", "points"),
-        Column("Tick", "tick"),
-        Column("Questions", "questions", "count"),
-        *(Column(header, f"{case}_best", "p") for case, header in SHOWN_P.items()),
-        Column("Fewest questions", "fewest_best", "count"),
-        Column("Fewest, 20 % differ", "fewest_20_best", "count"),
-    ),
-)
 
-COUNTS = Table(
-    "counts",
-    "of the printed gains, how many are significant at 5 % as they stand, after Holm, and after"
-    " Benjamini and Hochberg over all tested rows",
-    (
-        *(Field(name) for name in ("against", "questions", "test")),
-        *(Field(name, "count") for name in ("rows", "gains", "significant", "holm", "bh")),
-    ),
-    (
-        Column("Gain over", "against"),
-        Column("Questions", "questions"),
-        Column("Test", "test"),
-        Column("Rows", "rows", "count"),
-        Column("Gains", "gains", "count"),
-        Column("p < 0.05", "significant", "count"),
-        Column("Holm", "holm", "count"),
-        Column("BH", "bh", "count"),
-    ),
-)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainTest:
+    """A printed row with a gain: accuracies, gains over the best other arm and over the control.
+
+    The p are those of an exact McNemar test in the best case and where 20 or 30 % of the questions
+    are answered right by one arm alone, and those of an unpaired test, by the number of questions
+    that is assumed. `fewest_best` is the least number with which the gain is significant.
+    """
+
+    label: str
+    target: str
+    rule: str
+    baseline: float | None
+    control: float | None
+    cg: float | None
+    gain_best: float | None
+    gain_control: float | None
+    tick: str
+    questions: int | None
+    least_p_best: P | None
+    p_20_best: P | None
+    p_30_best: P | None
+    least_p_control: P | None
+    p_20_control: P | None
+    p_30_control: P | None
+    fewest_best: int | None
+    fewest_20_best: int | None
+    unpaired: Mapping[str, P | None]
+
+
+@dataclass(frozen=True, slots=True)
+class GainCount:
+    """Of the rows that a test can tell something of, how many gains are significant."""
+
+    against: str
+    questions: str
+    test: str
+    rows: int
+    gains: int
+    significant: int
+    holm: int
+    bh: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,36 +105,34 @@ def _claims(printed: Iterable[Printed]) -> list[Claim]:
     ]
 
 
-def write(printed: Iterable[Printed], folder: Path, name: str) -> None:
-    """Write `{name}_tests` and `{name}_counts` as .csv, .md and .tex into `folder`."""
-    claims = _claims(printed)
-    write_sheet(folder, _named(TESTS, name), [_claim_row(claim) for claim in claims], name)
-    write_sheet(folder, _named(COUNTS, name), list(_counts(claims)), name)
+def gain_tests(printed: Iterable[Printed]) -> list[GainTest]:
+    """Return one record a printed gain, in the paper's order."""
+    return [_test(claim) for claim in _claims(printed)]
 
 
-def _named(table: Table, name: str) -> Table:
-    return Table(f"{name}_{table.stem}", table.title, table.fields, table.columns)
-
-
-def claim_rows(printed: Iterable[Printed]) -> list[Row]:
-    """Return one row a printed gain, in the paper's order."""
-    return [_claim_row(claim) for claim in _claims(printed)]
-
-
-def _claim_row(claim: Claim) -> Row:
-    cells: dict[str, Cell] = dict(zip(("label", "target", "rule"), claim.place, strict=True))
-    cells |= {name: claim.values.get(name) for name in ("baseline", "control", CG)}
+def _test(claim: Claim) -> GainTest:
+    label, target, rule = claim.place
     best = claim.gain("best")
-    cells |= {"tick": "yes" if best and best > 0 else "no", "questions": claim.questions}
-    for against in AGAINST:
-        cells[f"gain_{against}"] = claim.gain(against)
-        for case in CASES:
-            cells[f"{case}_{against}"] = _p(claim, against, case, claim.questions)
-        for n in ASSUMED:
-            cells[f"unpaired_{n}_{against}"] = _p(claim, against, UNPAIRED, n)
-    cells["fewest_best"] = power.fewest_questions(best or 0)
-    cells["fewest_20_best"] = power.fewest_questions(best or 0, CASES["p_20"])
-    return cells
+    return GainTest(
+        label=label,
+        target=target,
+        rule=rule,
+        **{arm: claim.values.get(arm) for arm in ("baseline", "control", CG)},
+        **{f"gain_{name}": claim.gain(name) for name in AGAINST},
+        tick="yes" if best and best > 0 else "no",
+        questions=claim.questions,
+        **{
+            f"{case}_{name}": _p(claim, name, case, claim.questions)
+            for name in AGAINST
+            for case in CASES
+        },
+        fewest_best=power.fewest_questions(best or 0),
+        fewest_20_best=power.fewest_questions(best or 0, CASES["p_20"]),
+        unpaired={
+            key: _p(claim, name, UNPAIRED, n)
+            for key, (name, n) in zip(UNPAIRED_KEYS, product(AGAINST, ASSUMED), strict=True)
+        },
+    )
 
 
 def _p(claim: Claim, against: str, case: str, questions: int | None) -> float | None:
@@ -156,12 +145,12 @@ def _p(claim: Claim, against: str, case: str, questions: int | None) -> float | 
     return None if other is None else power.unpaired_p(claim.values[CG], other, questions)
 
 
-def count_rows(printed: Iterable[Printed]) -> list[Row]:
-    """Return how many gains are significant, a row an arm, a number of questions and a test."""
+def gain_counts(printed: Iterable[Printed]) -> list[GainCount]:
+    """Return how many gains are significant, a record an arm, a number of questions and a test."""
     return list(_counts(_claims(printed)))
 
 
-def _counts(claims: Sequence[Claim]) -> Iterator[Row]:
+def _counts(claims: Sequence[Claim]) -> Iterator[GainCount]:
     for against, asked, case in product(AGAINST, (None, *ASSUMED), (*CASES, UNPAIRED)):
         found = [
             (claim.gain(against), _p(claim, against, case, asked or claim.questions))
@@ -169,28 +158,21 @@ def _counts(claims: Sequence[Claim]) -> Iterator[Row]:
         ]
         tested = [(gain, p) for gain, p in found if gain is not None and p is not None]
         if tested:
-            yield {
-                "against": "best other arm" if against == "best" else against,
-                "questions": "where known" if asked is None else f"{asked} assumed",
-                "test": CASE_NAMES[case],
-                **_count(tested),
-            }
-
-
-def _count(tested: Sequence[tuple[float, float]]) -> dict[str, Cell]:
-    values = [p for _, p in tested]
-    families = {
-        "significant": values,
-        "holm": statistics.holm(values),
-        "bh": statistics.benjamini_hochberg(values),
-    }
-    return {
-        "rows": len(tested),
-        "gains": sum(gain > 0 for gain, _ in tested),
-        **{
-            name: sum(
-                gain > 0 and p < statistics.ALPHA for (gain, _), p in zip(tested, ps, strict=True)
+            yield GainCount(
+                "best other arm" if against == "best" else against,
+                "where known" if asked is None else f"{asked} assumed",
+                CASE_NAMES[case],
+                *_count(tested),
             )
-            for name, ps in families.items()
-        },
-    }
+
+
+def _count(tested: Sequence[tuple[float, float]]) -> tuple[int, ...]:
+    """Return the numbers of rows, of gains, and of gains significant as they stand and adjusted."""
+    values = [p for _, p in tested]
+    families = (values, statistics.holm(values), statistics.benjamini_hochberg(values))
+    gained = [gain > 0 for gain, _ in tested]
+    significant = (
+        sum(gain and p < statistics.ALPHA for gain, p in zip(gained, ps, strict=True))
+        for ps in families
+    )
+    return len(tested), sum(gained), *significant

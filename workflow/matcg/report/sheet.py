@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from matcg.report.render import Row, Table, csv_text, latex_escaped, markdown_escaped, shown
+from matcg.cells import cells_of
+from matcg.report.render import csv_text, latex_escaped, markdown_escaped, shown
+from matcg.report.table import Table
 
 __all__ = ["Block", "Group", "Sheet", "latex", "markdown", "write_sheet", "write_texts"]
 
@@ -12,6 +15,7 @@ __all__ = ["Block", "Group", "Sheet", "latex", "markdown", "write_sheet", "write
 UPRIGHT, TURNED = 135, 200
 WIDEST = 24  # of a column of text, which breaks its lines there
 GAP = 2
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +173,13 @@ def _row(cells: Iterable[str]) -> str:
     return " & ".join(map(latex_escaped, cells)) + r" \\"
 
 
-def write_sheet(folder: Path, table: Table, rows: Sequence[Row], prefix: str) -> None:
+def write_sheet(folder: Path, table: Table[T], rows: Iterable[T], prefix: str) -> None:
     """Write a table as .csv, .md and .tex, as `write_table` does, with LaTeX that fits its page."""
     groups = [Group(column.header, numeric=column.numeric) for column in table.columns]
-    cells = [[shown(row, column) for column in table.columns] for row in rows]
-    sheet = Sheet(f"{prefix}: {table.title}", groups, [Block("", cells)])
-    write_texts(folder, table.stem, csv_text(table.fields, rows), sheet)
+    cells = [cells_of(row, table.fields) for row in rows]
+    block = Block("", [[shown(row, column) for column in table.columns] for row in cells])
+    sheet = Sheet(f"{prefix}: {table.title}", groups, [block])
+    write_texts(folder, table.stem, csv_text(table, cells), sheet)
 
 
 def write_texts(folder: Path, stem: str, csv: str, sheet: Sheet) -> None:

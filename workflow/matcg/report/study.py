@@ -7,6 +7,7 @@ within one, every rule alike. Runs are compared with runs that were asked alike 
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,6 @@ from matcg.statistics import Estimate, mean_over_targets
 __all__ = [
     "CG",
     "CONTROL",
-    "SETTING",
     "Array",
     "Setting",
     "Study",
@@ -36,8 +36,15 @@ __all__ = [
 
 Array = npt.NDArray[np.float64]
 Target = tuple[str, str]
-Setting = tuple[str, str, int, int]
-SETTING = ("backbone", "recipe", "n_train", "mixed_in")
+
+
+class Setting(NamedTuple):
+    """What compared runs share: backbone, recipe, training size, and the target's samples in it."""
+
+    backbone: str
+    recipe: str
+    n_train: int
+    mixed_in: int
 
 
 class Study:
@@ -97,7 +104,9 @@ class Study:
             row
             for row in self.rows
             if row.arm == arm
-            and (setting_of(row) == setting or (not row.trained and row.backbone == setting[0]))
+            and (
+                setting_of(row) == setting or (not row.trained and row.backbone == setting.backbone)
+            )
         ]
 
     def correct(self, row: PlanRow) -> Array:
@@ -206,8 +215,9 @@ def without(study: Study, left_out: Mapping[tuple[str, str], Collection[str]]) -
 
 
 def setting_of(row: PlanRow) -> Setting:
-    """Return backbone, recipe, training size and target samples: what compared runs share."""
-    return (row.backbone, row.recipe if row.trained else "", row.n_train, row.mixed_in)
+    """Return what a run shares with those that it is compared with."""
+    recipe = row.recipe if row.trained else ""
+    return Setting(row.backbone, recipe, row.n_train, row.mixed_in)
 
 
 def arm_order(arm: str) -> tuple[int, str]:

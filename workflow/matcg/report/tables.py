@@ -1,19 +1,20 @@
-"""Compares the arms of an experiment: accuracies, CG against control, means over targets."""
+"""Writes the tables of an experiment, and its headline.json."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-
-from matcg import seeds, statistics, told
+from matcg import told
+from matcg.analysis.accuracy import accuracies
+from matcg.analysis.paper_cells import Builder, Paper
+from matcg.analysis.summary import summaries
+from matcg.config.protocol import LETTERS as BY_LETTER
 from matcg.config.protocol import Protocol
 from matcg.config.published import Printed
 from matcg.records import (
-    BASELINE,
+    Excluded,
     Key,
     PlanRow,
     read_excluded,
@@ -22,168 +23,92 @@ from matcg.records import (
     read_plan,
     read_runs,
 )
+from matcg.report import looking
 from matcg.report import paper as papers
-from matcg.report.agreement import agreement, sentences
+from matcg.report.agreement import agreement, read_agreements, sentences
 from matcg.report.answers import read_leaked
-from matcg.report.asked import write_asked
-from matcg.report.beside import arm_names, beside_rows, beside_table
-from matcg.report.columns import (
-    SETTING_COLUMNS,
-    SETTING_FIELDS,
-    estimate_column,
-    estimate_fields,
-    setting_cells,
-    spread,
+from matcg.report.beside import arm_names, beside
+from matcg.report.comparison import Claims, Comparison, comparisons
+from matcg.report.declared import (
+    ACCURACY,
+    AGREEMENT,
+    CALIBRATION,
+    COMPARISON,
+    COUNTS,
+    LETTERS,
+    LOOKING,
+    MISSING,
+    ORDERS,
+    PROTOCOLS,
+    SUMMARY,
+    TARGETS,
+    TESTS,
+    of_paper,
+    published,
+    without_leaks,
 )
-from matcg.report.comparison import COMPARISON, Claims, comparison_rows
 from matcg.report.headline import headline
-from matcg.report.letters import CALIBRATION, LETTERS, calibration_rows, letter_rows
-from matcg.report.missing import MISSING, add_missing, missing_rows, read_study
-from matcg.report.paper import Paper
-from matcg.report.protocols import further_rows
-from matcg.report.render import Cell, Column, Field, Row, Table, read_csv, write_table
-from matcg.report.study import (
-    CG,
-    SETTING,
-    Array,
-    Setting,
-    Study,
-    Target,
-    arm_order,
-    by_target,
-    setting_of,
-    without,
-)
-from matcg.report.targets import TARGETS, target_rows
-from matcg.statistics import Estimate
+from matcg.report.letters import calibration, letters
+from matcg.report.missing import Reasons, add_missing, find_missing, read_study
+from matcg.report.protocols import asked_ways, by_protocols, further_rows, in_all_orders
+from matcg.report.published_tests import gain_counts, gain_tests
+from matcg.report.render import write_table
+from matcg.report.sheet import write_sheet
+from matcg.report.study import Study, without
+from matcg.report.table import Table
+from matcg.report.targets import by_targets
 
-__all__ = ["ACCURACY", "CLEAN", "COMPARISON", "SUMMARY", "compare"]
+T = TypeVar("T")
 
-SEED = 0
-# Tables that only figures and curious readers need, and that are not made without leaked questions.
-MORE = ((TARGETS, target_rows), (LETTERS, letter_rows), (CALIBRATION, calibration_rows))
-CLEAN = "_without_leaks"  # ends the names of tables without questions about leaked images
-
-ACCURACY = Table(
-    "accuracy",
-    "Accuracy of every evaluation (%, Wilson 95 % interval)",
-    (
-        *SETTING_FIELDS,
-        *(Field(name) for name in ("catalog", "target", "arm", "rule", "combination", "label")),
-        Field("seed", "count"),
-        Field("draw", "count"),
-        Field("run"),
-        Field("n", "count"),
-        Field("correct", "count"),
-        *estimate_fields("accuracy"),
-        *(Field(name, "fraction") for name in ("chance", "strict", "mass")),
-    ),
-    (
-        *SETTING_COLUMNS,
-        Column("Target", "target"),
-        Column("Arm", "arm"),
-        Column("Rule", "rule"),
-        Column("Sources", "combination"),
-        Column("Row", "label"),
-        Column("Seed", "seed", "count"),
-        Column("Draw", "draw", "count"),
-        Column("Questions", "n", "count"),
-        estimate_column("Accuracy", "accuracy", "percent"),
-        Column("Chance", "chance", "percent"),
-        Column("Strict", "strict", "percent"),
-        Column("Letter mass", "mass", "percent"),
-    ),
-)
-
-SUMMARY = Table(
-    "summary",
-    "Means over targets (%, differences in points, bootstrap over targets and questions)",
-    (
-        *SETTING_FIELDS,
-        *(Field(name) for name in ("arm", "rule", "reference")),
-        *(Field(name, "count") for name in ("targets", "paired_targets", "runs", "questions")),
-        *estimate_fields("accuracy"),
-        Field("chance", "fraction"),
-        *estimate_fields("minus_chance"),
-        *estimate_fields("minus_reference"),
-        *estimate_fields("mixed_model"),
-        *estimate_fields("by_dataset"),
-        *estimate_fields("minus_baseline"),
-        *(Field(name, "count") for name in ("helps", "hurts", "comparisons")),
-    ),
-    (
-        *SETTING_COLUMNS,
-        Column("Arm", "arm"),
-        Column("Rule", "rule"),
-        Column("Targets", "targets", "count"),
-        estimate_column("Accuracy", "accuracy", "percent"),
-        Column("Chance", "chance", "percent"),
-        estimate_column("Minus chance", "minus_chance", "points"),
-        Column("Reference", "reference"),
-        estimate_column("Minus reference", "minus_reference", "points"),
-        estimate_column("by a mixed model", "mixed_model", "points"),
-        estimate_column("by source dataset", "by_dataset", "points"),
-        estimate_column("Minus baseline", "minus_baseline", "points"),
-        Column("Helps", "helps", "count"),
-        Column("Hurts", "hurts", "count"),
-        Column("Comparisons", "comparisons", "count"),
-    ),
-)
+__all__ = ["Wanted", "compare", "write_agreement", "write_tests"]
 
 
-def compare(
-    plan: Path,
-    experiment: str,
-    out: Path,
-    minimum_effect: float = statistics.MINIMUM_EFFECT,
-    printed: Sequence[Printed] = (),
-    leaked: Path | None = None,
-    family: str = "rule",
-    paper: Paper | None = None,
-    show_missing: bool = False,
-    protocols: Sequence[Protocol] = (),
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an experiment asks of its tables.
+
+    `claims` are what was declared before looking, `paper` what a paper prints and how. `protocols`
+    are how questions were asked: what is compared, and what is reported beside it. With
+    `show_missing` evaluations without answers are listed and left out.
+    """
+
+    experiment: str
+    claims: Claims = field(default_factory=Claims)
+    paper: Paper = field(default_factory=Paper)
+    protocols: Sequence[Protocol] = ()
+    show_missing: bool = False
+
+
+def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -> None:
     """Write an experiment's tables and headline.json under `out`.
 
     `plan` is the folder of the experiment's plan, which says where its runs, their answers and the
-    questions lie. `minimum_effect` is the difference below which an insignificant result counts as
-    evidence of nothing to find. `printed` are a paper's figures for the experiment, to stand beside
-    ours. `leaked` is the table of test images that were trained on: where there are any, the tables
-    are made once more without the questions about them. `family` names the comparisons that Holm's
-    correction takes together. `paper` says how the table in the paper's shape is laid out. With
-    `show_missing` evaluations without answers are listed and left out. `protocols` are how
-    questions were asked: what is compared, and what is reported beside it.
+    questions lie. `leaked` is the table of test images that were trained on: where there are any,
+    the tables are made once more without the questions about them.
 
     Raises:
         DataError: a planned evaluation has no answers, or answers that cannot be paired; or a run,
             an answer or a subset says that it is another than planned.
     """
-    rows = read_plan(plan, experiment)
-    places = read_places(plan)
-    every = [*rows, *further_rows(rows, places, protocols)]
-    everything = read_study(every, places, show_missing, read_folders(plan))
+    rows, places = read_plan(plan, wanted.experiment), read_places(plan)
+    every = [*rows, *further_rows(rows, places, wanted.protocols)]
+    everything = read_study(every, places, wanted.show_missing, read_folders(plan))
     check_runs(everything.rows, places, plan)
-    study = everything.of(rows)
-    claims = Claims(family, minimum_effect)
-    found = _tabulate(study, experiment, out / "tables", claims)
-    for table, rows_of in MORE:
-        write_table(out / "tables", table, rows_of(study), experiment)
+    study, tables = everything.of(rows), Tables(out / "tables", wanted)
+    found, compared = tables.of_arms(study)
+    tables.write(TARGETS, by_targets(study))
+    tables.write(LETTERS, letters(study))
+    tables.write(CALIBRATION, calibration(study))
     names = read_leaked(leaked, rows) if leaked else {}
     if names:
-        clean = without(study, names)
-        found["without_leaks"] = {
-            "questions": sum(map(len, names.values())),
-            **_tabulate(clean, experiment, out / "tables", claims, CLEAN),
-        }
-    if show_missing:
+        again, _ = tables.of_arms(without(study, names), clean=True)
+        found["without_leaks"] = {"questions": sum(map(len, names.values())), **again}
+    if wanted.show_missing:
         add_missing(found, everything)
-        write_table(out / "tables", MISSING, missing_rows(everything), experiment)
-    sentences_asked = write_asked(everything, every, protocols, experiment, out / "tables")
-    found |= {"asked": sentences_asked} if sentences_asked else {}
-    if printed or (paper and paper.layout):
-        left_out = read_excluded(plan, experiment)
-        laid_out = replace(paper or Paper(), printed=printed, excluded=left_out)
-        found |= _as_printed(study, laid_out, experiment, out)
+        tables.write(MISSING, find_missing(everything))
+    left_out = read_excluded(plan, wanted.experiment)
+    found |= tables.of_protocols(everything, every)
+    found |= tables.as_printed(study, compared, left_out)
     text = json.dumps(found, indent=2, ensure_ascii=False)
     (out / "headline.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
@@ -195,138 +120,74 @@ def check_runs(rows: Iterable[PlanRow], places: Mapping[Key, Path], plan: Path) 
         told.check_trained(places[row.key], runs[row.backbone, row.run])
 
 
-def _as_printed(study: Study, paper: Paper, experiment: str, out: Path) -> dict[str, Any]:
-    """Write the tables beside a paper's figures and in its shape, and return what agrees."""
-    folder, found, remark = out / "tables", {}, ""
-    if paper.printed:
-        beside = beside_rows(study, paper.printed)
-        write_table(folder, beside_table(arm_names(paper.printed)), beside, experiment)
-        found = {"published": agreement(beside, paper.printed)}
-        remark = found["published"]["text"] = sentences(found["published"])
-    comparison = read_csv(folder / f"{COMPARISON.stem}.csv", COMPARISON.fields)
-    papers.write(study, paper, comparison, experiment, folder, remark)
-    return found
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The folder of an experiment's tables; all of these return what headline.json says of them."""
+
+    folder: Path
+    wanted: Wanted
+
+    def write(self, table: Table[T], rows: Sequence[T], clean: bool = False) -> None:
+        """Write a table, or with `clean` the one without questions about leaked images."""
+        table = without_leaks(table) if clean else table
+        write_table(self.folder, table, rows, self.wanted.experiment)
+
+    def of_arms(self, study: Study, clean: bool = False) -> tuple[dict[str, Any], list[Comparison]]:
+        """Write accuracy, comparison and summary of a study; return the comparisons too."""
+        name = self.wanted.experiment
+        if not study.rows and (clean or not study.partial):
+            return {"experiment": name, "headline": "no question is left", "results": []}, []
+        compared = comparisons(study, self.wanted.claims)
+        summary = summaries(study, compared)
+        self.write(ACCURACY, accuracies(study), clean)
+        self.write(COMPARISON, compared, clean)
+        self.write(SUMMARY, summary, clean)
+        return headline(study, name, summary), compared
+
+    def of_protocols(self, everything: Study, planned: Sequence[PlanRow]) -> dict[str, Any]:
+        """Write how the questions were asked, where not by letters alone.
+
+        `everything` has the answers of `planned`, all evaluations by all protocols. A table without
+        rows is not written.
+        """
+        protocols = self.wanted.protocols
+        if all(protocol.name == BY_LETTER for protocol in protocols):
+            return {}
+        ways = asked_ways(everything, planned, protocols)
+        self.write(PROTOCOLS, by_protocols(ways))
+        if orders := in_all_orders(ways):
+            self.write(ORDERS, orders)
+        if looked := looking.looking(ways):
+            self.write(LOOKING, looked)
+        said = looking.sentences(looked)
+        return {"asked": said} if said else {}
+
+    def as_printed(
+        self, study: Study, compared: Sequence[Comparison], left_out: Sequence[Excluded]
+    ) -> dict[str, Any]:
+        """Write the tables beside a paper's figures and in its shape, if there is one."""
+        paper, found, remark = self.wanted.paper, {}, ""
+        if paper.printed:
+            rows = beside(study, paper.printed)
+            self.write(published(arm_names(paper.printed)), rows)
+            found = {"published": agreement(rows, paper.printed)}
+            remark = found["published"]["text"] = sentences(found["published"])
+        if paper.printed or paper.layout:
+            builder = Builder(study, paper, compared, Reasons(study.planned, left_out))
+            papers.write(builder, self.wanted.experiment, self.folder, remark)
+        return found
 
 
-def _tabulate(
-    study: Study, experiment: str, out: Path, claims: Claims, ending: str = ""
-) -> dict[str, Any]:
-    """Write accuracy, comparison and summary of a study and return its headline."""
-    if not study.rows and (ending or not study.partial):
-        return {"experiment": experiment, "headline": "no question is left", "results": []}
-    comparison = comparison_rows(study, claims)
-    summary = summary_rows(study, comparison)
-    tables = ((ACCURACY, accuracy_rows(study)), (COMPARISON, comparison), (SUMMARY, summary))
-    for table, cells in tables:
-        write_table(out, replace(table, stem=table.stem + ending), cells, experiment)
-    return headline(study, experiment, summary)
+def write_agreement(headlines: Iterable[Path], folder: Path) -> None:
+    """Write agreement.csv, .md and .tex into `folder`: a row an experiment with printed figures.
+
+    `headlines` are the experiments' headline.json.
+    """
+    rows = read_agreements(headlines)
+    write_sheet(folder, AGREEMENT, rows, "Beside the published figures")
 
 
-def accuracy_rows(study: Study) -> list[Row]:
-    """Return one row an evaluation, in the plan's order."""
-    return [_accuracy_row(study, row) for row in study.rows]
-
-
-def _accuracy_row(study: Study, row: PlanRow) -> Row:
-    answers = study.answers[row.key]
-    correct, n = int(answers.correct.sum()), answers.correct.size
-    return {
-        **setting_cells(setting_of(row)),
-        **{name: getattr(row, name) for name in ("catalog", "target", "arm", "rule")},
-        "combination": row.combination,
-        "label": row.label,
-        "seed": row.seed if row.trained else None,
-        "draw": row.draw,
-        "run": row.run,
-        "n": n,
-        "correct": correct,
-        **spread("accuracy", statistics.wilson(correct, n)),
-        "chance": statistics.chance(answers.n_options),
-        "strict": float(answers.strict.mean()),
-        "mass": float(answers.mass.mean()),
-    }
-
-
-def _seed(kind: str, setting: Setting, *parts: str) -> int:
-    return seeds.derive(SEED, kind, *setting, *parts)
-
-
-def summary_rows(study: Study, comparison: Sequence[Row]) -> list[Row]:
-    """Return one row an arm and one a rule, for every setting."""
-    arms = list(dict.fromkeys(row.arm for row in study.rows))
-    cells: list[Row] = []
-    for setting in study.settings():
-        for arm in sorted(arms, key=arm_order):
-            rows = study.arm(setting, arm)
-            if not rows:
-                continue
-            cells.append(_summary_row(study, setting, rows, comparison, rule=""))
-            if arm == CG:
-                for rule in dict.fromkeys(row.rule for row in rows):
-                    chosen = [row for row in rows if row.rule == rule]
-                    cells.append(_summary_row(study, setting, chosen, comparison, rule))
-    return cells
-
-
-def _summary_row(
-    study: Study, setting: Setting, rows: Sequence[PlanRow], comparison: Sequence[Row], rule: str
-) -> Row:
-    arm = rows[0].arm
-    accuracy = by_target(rows, study.correct)
-    is_reference = arm == study.reference
-    against = by_target(rows, lambda row: study.minus_reference(row, setting))
-    against = {} if is_reference else against
-    baseline = {} if arm == BASELINE else by_target(rows, study.minus_baseline)
-    seed = _seed("summary", setting, arm, rule)
-    mean = partial(_mean, study, seed)
-    return {
-        **setting_cells(setting),
-        "arm": arm,
-        "rule": rule,
-        "reference": "" if is_reference else study.reference,
-        "targets": len(accuracy),
-        "paired_targets": len(against),
-        "runs": len(rows),
-        "questions": sum(scores.size for scores in accuracy.values()),
-        **spread("accuracy", mean(accuracy)),
-        "chance": float(np.mean([_target_chance(study, row) for row in _oneper_target(rows)])),
-        **spread("minus_chance", mean(by_target(rows, study.minus_chance))),
-        **spread("minus_reference", mean(against)),
-        **_checks(study, against if arm == CG else {}),
-        **spread("minus_baseline", mean(baseline)),
-        **_verdicts(comparison, setting, arm, rule),
-    }
-
-
-def _mean(study: Study, seed: int, scores: Mapping[Target, Array]) -> Estimate | None:
-    return study.mean(scores, seed)
-
-
-def _checks(study: Study, scores: Mapping[Target, Array]) -> dict[str, Cell]:
-    """Return the mean once more by a mixed model, and clustered by source dataset where known."""
-    arrays = list(scores.values())
-    mixed = statistics.mean_by_mixed_model(arrays) if arrays else None
-    known = arrays and all(target in study.origins for target in scores)
-    datasets = [study.origins[target].datasets for target in scores] if known else []
-    grouped = statistics.mean_by_clusters(arrays, datasets) if datasets else None
-    return {**spread("mixed_model", mixed), **spread("by_dataset", grouped)}
-
-
-def _oneper_target(rows: Iterable[PlanRow]) -> list[PlanRow]:
-    return list({(row.catalog, row.target): row for row in rows}.values())
-
-
-def _target_chance(study: Study, row: PlanRow) -> float:
-    return statistics.chance(study.answers[row.key].n_options)
-
-
-def _verdicts(comparison: Sequence[Row], setting: Setting, arm: str, rule: str) -> dict[str, Cell]:
-    if arm != CG:
-        return dict.fromkeys(("helps", "hurts", "comparisons"))
-    verdicts = [
-        row["verdict"]
-        for row in comparison
-        if tuple(row[name] for name in SETTING) == setting and rule in ("", row["rule"])
-    ]
-    counts = {name: verdicts.count(name) for name in ("helps", "hurts")}
-    return {**counts, "comparisons": len(verdicts)}
+def write_tests(printed: Sequence[Printed], folder: Path, name: str) -> None:
+    """Write `{name}_tests` and `{name}_counts` as .csv, .md and .tex into `folder`."""
+    write_sheet(folder, of_paper(TESTS, name), gain_tests(printed), name)
+    write_sheet(folder, of_paper(COUNTS, name), gain_counts(printed), name)

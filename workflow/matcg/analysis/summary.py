@@ -1,0 +1,118 @@
+"""Means over targets of every arm and every rule: accuracy, and differences from other arms."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from matcg import seeds, statistics
+from matcg.records import BASELINE, PlanRow
+from matcg.report.comparison import Comparison
+from matcg.report.study import CG, Array, Setting, Study, Target, arm_order, by_target
+from matcg.statistics import Estimate
+
+__all__ = ["Summary", "summaries"]
+
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An arm's means over targets in a setting, or those of a rule where `rule` says one.
+
+    Differences are from the `reference` arm over `paired_targets`, from it once more by a mixed
+    model and clustered by source dataset, and from the baseline. Verdicts are counted for CG alone.
+    """
+
+    setting: Setting
+    arm: str
+    rule: str
+    reference: str
+    targets: int
+    paired_targets: int
+    runs: int
+    questions: int
+    accuracy: Estimate | None
+    chance: float
+    minus_chance: Estimate | None
+    minus_reference: Estimate | None
+    mixed_model: Estimate | None
+    by_dataset: Estimate | None
+    minus_baseline: Estimate | None
+    helps: int | None = None
+    hurts: int | None = None
+    comparisons: int | None = None
+
+
+def summaries(study: Study, comparisons: Sequence[Comparison]) -> list[Summary]:
+    """Return one record an arm and one a rule, for every setting."""
+    arms = list(dict.fromkeys(row.arm for row in study.rows))
+    found: list[Summary] = []
+    for setting in study.settings():
+        for arm in sorted(arms, key=arm_order):
+            rows = study.arm(setting, arm)
+            if not rows:
+                continue
+            found.append(_summary(study, setting, rows, comparisons, rule=""))
+            if arm == CG:
+                for rule in dict.fromkeys(row.rule for row in rows):
+                    chosen = [row for row in rows if row.rule == rule]
+                    found.append(_summary(study, setting, chosen, comparisons, rule))
+    return found
+
+
+def _summary(
+    study: Study,
+    setting: Setting,
+    rows: Sequence[PlanRow],
+    comparisons: Iterable[Comparison],
+    rule: str,
+) -> Summary:
+    arm = rows[0].arm
+    accuracy = by_target(rows, study.correct)
+    is_reference = arm == study.reference
+    against = by_target(rows, lambda row: study.minus_reference(row, setting))
+    against = {} if is_reference else against
+    baseline = {} if arm == BASELINE else by_target(rows, study.minus_baseline)
+    mean = partial(study.mean, seed=seeds.derive(SEED, "summary", *setting, arm, rule))
+    checked = against if arm == CG else {}
+    arrays = list(checked.values())
+    return Summary(
+        setting,
+        arm,
+        rule,
+        "" if is_reference else study.reference,
+        targets=len(accuracy),
+        paired_targets=len(against),
+        runs=len(rows),
+        questions=sum(scores.size for scores in accuracy.values()),
+        accuracy=mean(accuracy),
+        chance=_chance(study, rows),
+        minus_chance=mean(by_target(rows, study.minus_chance)),
+        minus_reference=mean(against),
+        mixed_model=statistics.mean_by_mixed_model(arrays) if arrays else None,
+        by_dataset=_by_dataset(study, checked),
+        minus_baseline=mean(baseline),
+        **(_verdicts(comparisons, setting, rule) if arm == CG else {}),
+    )
+
+
+def _chance(study: Study, rows: Iterable[PlanRow]) -> float:
+    one_a_target = {(row.catalog, row.target): study.answers[row.key] for row in rows}
+    return float(np.mean([statistics.chance(each.n_options) for each in one_a_target.values()]))
+
+
+def _by_dataset(study: Study, scores: Mapping[Target, Array]) -> Estimate | None:
+    """Return the mean clustered by source dataset, None where these are not known of all."""
+    if not scores or any(target not in study.origins for target in scores):
+        return None
+    datasets = [study.origins[target].datasets for target in scores]
+    return statistics.mean_by_clusters(list(scores.values()), datasets)
+
+
+def _verdicts(comparisons: Iterable[Comparison], setting: Setting, rule: str) -> dict[str, int]:
+    found = [
+        each.verdict for each in comparisons if each.setting == setting and rule in ("", each.rule)
+    ]
+    return {"helps": found.count("helps"), "hurts": found.count("hurts"), "comparisons": len(found)}

@@ -1,0 +1,89 @@
+"""What a table is: the record of a row, and the headers of the columns that readers see.
+
+The CSV has all cells of the record, in its order; columns for readers are some of them, an estimate
+with its interval in one.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from matcg.cells import Cell, Field, Keys, fields_of, record_of
+from matcg.errors import DataError
+
+__all__ = ["Column", "Table", "read_cells", "read_rows"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column for readers; with `bounds` the cell's interval is shown after the value."""
+
+    header: str
+    field: str
+    kind: str
+    bounds: bool
+
+    @property
+    def numeric(self) -> bool:
+        """Return whether the column is set flush right."""
+        return self.kind != "text"
+
+
+@dataclass(frozen=True)
+class Table(Generic[T]):
+    """A table of records; `headers` are those of the columns for readers, by cell.
+
+    `keys` are those of the record's mappings, by field.
+    """
+
+    stem: str
+    title: str
+    record: type[T]
+    headers: Mapping[str, str]
+    keys: Keys = field(default_factory=dict)
+
+    @cached_property
+    def fields(self) -> Sequence[Field]:
+        """Return the columns of the CSV."""
+        return tuple(fields_of(self.record, self.keys))
+
+    @cached_property
+    def columns(self) -> Sequence[Column]:
+        """Return the columns for readers."""
+        kinds = {each.name: each.kind for each in self.fields}
+        return [
+            Column(header, name, kinds[name], f"{name}_low" in kinds)
+            for name, header in self.headers.items()
+        ]
+
+
+def read_cells(folder: Path, table: Table[T]) -> list[dict[str, Cell]]:
+    """Return the cells that `write_table` wrote, numbers as numbers, None for empty ones.
+
+    Raises:
+        DataError: the file has other columns.
+    """
+    path, kinds = folder / f"{table.stem}.csv", {each.name: each.kind for each in table.fields}
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames != list(kinds):
+            raise DataError(f"{path}: columns are not those of this version; compare again")
+        return [{name: _value(row[name], kind) for name, kind in kinds.items()} for row in reader]
+
+
+def read_rows(folder: Path, table: Table[T]) -> list[T]:
+    """Return the records that `write_table` wrote; raises as `read_cells` does."""
+    return [record_of(table.record, cells, table.keys) for cells in read_cells(folder, table)]
+
+
+def _value(text: str, kind: str) -> Cell:
+    if kind == "text":
+        return text
+    if not text:
+        return None
+    return int(text) if kind == "count" else float(text)
