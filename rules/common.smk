@@ -20,6 +20,7 @@ from matcg.config.project import find_origins, load_project
 from matcg.config.published import has_gains
 from matcg.data import readers
 from matcg.errors import MatcgError
+from matcg.evaluate import check_engine
 from matcg.groups import find_groups
 from matcg.models.identity import of_original, with_weights
 from matcg.places import (
@@ -70,6 +71,8 @@ def read_plan():
         project = load_project(config, ROOT, origins)
         for each in project.catalogs.values():
             readers.check(each)
+        for each in project.backbones.values():
+            check_engine(each)
         for warning in chain(*(each.warnings() for each in project.experiments)):
             if workflow.is_main_process:
                 sys.stderr.write(f"matcg: {warning}\n")

@@ -23,11 +23,11 @@ from matcg.config.backbone import Backbone, Recipe
 from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine as Settings
 from matcg.errors import ConfigError
-from matcg.evaluate import engine as engines
+from matcg.evaluate import start as engines
 from matcg.evaluate.adapters import merge
 from matcg.evaluate.asking import make_asks
-from matcg.evaluate.by_vllm import VllmEngine
 from matcg.evaluate.engine import Engine
+from matcg.evaluate.vllm_engine import VllmEngine
 from matcg.forms import Reply
 from matcg.train.finetune import finetune
 from matcg.train.model import choose_parameters, last_logits, save, weight_names

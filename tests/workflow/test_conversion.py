@@ -20,7 +20,7 @@ from llava_originals import make_original
 from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine as Settings
-from matcg.evaluate import engine as engines
+from matcg.evaluate import start as engines
 from matcg.evaluate.asking import make_asks
 from matcg.models.identity import with_weights
 from matcg.train.convert import convert

@@ -19,8 +19,9 @@ from matcg.config.workflow import Engine as Settings
 from matcg.errors import DataError, MatcgError
 from matcg.evaluate.adapters import merge, must_merge
 from matcg.evaluate.asking import Ask, make_asks
-from matcg.evaluate.by_transformers import TransformersEngine
-from matcg.evaluate.engine import Engine, start
+from matcg.evaluate.engine import Engine
+from matcg.evaluate.start import start
+from matcg.evaluate.transformers_engine import TransformersEngine
 from matcg.forms import Reply
 from matcg.forms.choice import LETTERS
 from matcg.phantom.world import read

@@ -20,7 +20,7 @@ from test_asking import FAKE
 PLUGGED = Path(__file__).parent / "plugged"
 LIBRARY = Path(forms.__file__).parents[1]
 # What makes samples with options, teaches letters to a model, or looks at letters alone.
-OF_CHOICE = {"data/medmat.py", "data/table.py", "train/tiny.py", "train/backbone.py"}
+OF_CHOICE = {"data/medmat.py", "data/table.py", "tiny/model.py", "tiny/lessons.py"}
 OF_CHOICE |= {"report/letters.py"}
 HOMES = {"samples.py", "forms/__init__.py"}
 

@@ -146,8 +146,10 @@ class Backbone(Model):
     several_images: StrictBool = Field(
         default=False, description="a prompt may hold several pictures, as examples need"
     )
-    engine: Literal["vllm", "transformers"] = Field(
-        default="vllm", description="what answers; transformers for classes that vLLM lacks"
+    engine: Name = Field(
+        default="vllm",
+        description="what answers: vllm, transformers for classes that vLLM lacks, or any other"
+        " module NAME_engine in evaluate/",
     )
     recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
     resources: Resources = Field(default=Resources())

@@ -1,4 +1,4 @@
-"""What answers questions: one interface, behind which vLLM or transformers runs.
+"""What answers questions: the interface of engines, each a module `NAME_engine` beside this one.
 
 An engine holds a backbone's weights, takes those of its fine-tuned copies in turn, and applies
 adapters request by request.
@@ -18,8 +18,6 @@ from matcg.forms import Reply
 from matcg.prompts import answer_tokens
 from matcg.weights import check_adapter, check_whole
 
-__all__ = ["Ask", "Engine", "Reply", "prepare", "start"]
-
 # So many questions are asked with and without an adapter, to see that it does something.
 PROBES = 8
 
@@ -30,11 +28,16 @@ class Engine(ABC):
     tokens: Mapping[str, int]  # of answers that are one token each
 
     def __init__(self, weights: Path | str, backbone: Backbone) -> None:
-        """Note what is loaded; subclasses load it."""
+        """Note what is loaded; subclasses load it, and take the arguments of `start.start`."""
         check_whole(weights, backbone)
         self.backbone = backbone
         self.weights = str(weights)
         self._proven: set[Path] = set()
+
+    @classmethod
+    def prepare(cls, backbone: Backbone) -> None:
+        """Do what a start needs that takes no device, such as importing libraries."""
+        del backbone
 
     def load(self, weights: Path) -> None:
         """Swap other whole weights in and forget all that was computed with the old ones.
@@ -136,37 +139,3 @@ def boundary(backbone: Backbone, ask: Ask, option: str) -> ConfigError:
         f"backbone {backbone.name}: option '{option}' (sample {ask.sample_id}) shares a token with"
         " the prompt's end; change the end of `prompt`"
     )
-
-
-def prepare(backbone: Backbone) -> None:
-    """Do what a start needs that takes no device: import the libraries."""
-    if backbone.engine == "transformers":
-        import matcg.evaluate.by_transformers  # noqa: F401
-    else:
-        from matcg.evaluate import by_vllm
-
-        by_vllm.prepare(backbone)
-
-
-def start(
-    weights: Path | str,
-    backbone: Backbone,
-    settings: Mapping[str, Any],
-    pictures: int = 1,
-    rank: int = 0,
-) -> Engine:
-    """Start the backbone's engine on `weights`; `settings` are those of `matcg.config.Engine`.
-
-    `pictures` is the most that one prompt will hold, `rank` the largest of the adapters that will
-    be asked (0: none).
-
-    Raises:
-        DataError: the weights cannot be read, or the rank is beyond what the engine takes.
-    """
-    if backbone.engine == "transformers":
-        from matcg.evaluate.by_transformers import TransformersEngine
-
-        return TransformersEngine(weights, backbone, settings)
-    from matcg.evaluate.by_vllm import VllmEngine
-
-    return VllmEngine(weights, backbone, settings, pictures, rank)

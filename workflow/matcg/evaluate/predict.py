@@ -26,8 +26,9 @@ from matcg.config.protocol import LETTERS, Protocol
 from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.evaluate.asking import Ask, make_asks, tabulate
-from matcg.evaluate.engine import Engine, prepare, start
+from matcg.evaluate.engine import Engine
 from matcg.evaluate.sheets import Sheet, weights_digest
+from matcg.evaluate.start import prepare, start
 from matcg.evaluate.store import Store, digest_of_answers
 from matcg.forms import Reply
 from matcg.models.identity import settings

@@ -26,9 +26,15 @@ class TransformersEngine(Engine):
     """A model and its processor."""
 
     def __init__(
-        self, weights: Path | str, backbone: Backbone, settings: Mapping[str, Any]
+        self,
+        weights: Path | str,
+        backbone: Backbone,
+        settings: Mapping[str, Any],
+        pictures: int = 1,
+        rank: int = 0,
     ) -> None:
-        """Read the weights; the arguments are those of `matcg.evaluate.engine.start`."""
+        """Read the weights; pictures and adapters need no room that is set aside."""
+        del pictures, rank
         super().__init__(weights, backbone)
         logging.disable_progress_bar()
         gpu = backbone.resources.gpu and torch.cuda.is_available()
@@ -162,3 +168,6 @@ class TransformersEngine(Engine):
 def _size(encoded: dict[str, Tensor]) -> int:
     """Return the bytes of some tensors."""
     return sum(value.nbytes for value in encoded.values())
+
+
+ENGINE = TransformersEngine

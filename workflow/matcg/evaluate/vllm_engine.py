@@ -14,9 +14,8 @@ from statistics import mean
 from typing import Any, get_args
 
 from matcg.config.backbone import Backbone
-from matcg.errors import DataError
+from matcg.errors import ConfigError, DataError
 from matcg.evaluate.asking import Ask
-from matcg.evaluate.classes import check_class
 from matcg.evaluate.engine import Engine, boundary, option_tokens, too_long
 from matcg.forms import Reply, of_one_token
 from matcg.prompts import begins_itself, single_tokens
@@ -44,12 +43,6 @@ def set_environment(backbone: Backbone) -> None:
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
 
 
-def prepare(backbone: Backbone) -> None:
-    """Import vLLM, which takes seconds and no device."""
-    set_environment(backbone)
-    import vllm  # noqa: F401
-
-
 class VllmEngine(Engine):
     """A running vLLM engine."""
 
@@ -61,7 +54,7 @@ class VllmEngine(Engine):
         pictures: int = 1,
         rank: int = 0,
     ) -> None:
-        """Start vLLM; the arguments are those of `matcg.evaluate.engine.start`."""
+        """Start vLLM; the arguments are those of `start.start`."""
         super().__init__(weights, backbone)
         set_environment(backbone)
         from transformers import AutoProcessor
@@ -97,6 +90,12 @@ class VllmEngine(Engine):
         # A prompt that begins of its own accord does not begin twice.
         self._begin = {"add_special_tokens": not begins_itself(self._tokenizer, backbone)}
         self.tokens = single_tokens(self._tokenizer, backbone, of_one_token())
+
+    @classmethod
+    def prepare(cls, backbone: Backbone) -> None:
+        """Import vLLM, which takes seconds and no device."""
+        set_environment(backbone)
+        import vllm  # noqa: F401
 
     def close(self) -> None:
         """Shut vLLM down, so that another engine finds its memory free.
@@ -232,6 +231,29 @@ class VllmEngine(Engine):
         return LoRARequest(str(adapter), number, str(adapter))
 
 
+def check_class(weights: Path | str, backbone: Backbone) -> Any:
+    """Return the configuration of some weights, for which the installed vLLM has a class.
+
+    Raises:
+        ConfigError: it has none, so that it could not read the weights, or not answer as trained.
+    """
+    # Seconds to import; vLLM's settings, which are read on import, must have been set before.
+    from transformers import AutoConfig
+    from vllm import ModelRegistry, __version__
+
+    config = AutoConfig.from_pretrained(
+        str(weights), revision=backbone.revision, trust_remote_code=backbone.trust_remote_code
+    )
+    known = ModelRegistry.get_supported_archs()
+    missing = [name for name in config.architectures or () if name not in known]
+    if missing:
+        raise ConfigError(
+            f"backbone {backbone.name}: vLLM {__version__} has no class {missing[0]}; say"
+            " `engine: transformers` in the backbone's file"
+        )
+    return config
+
+
 def allowed_rank(rank: int) -> int:
     """Return the smallest rank that vLLM makes room for and that holds `rank`.
 
@@ -276,3 +298,6 @@ def _scored(output: Any, letters: Sequence[int]) -> Reply:
 def _text(output: Any) -> Reply:
     """Return the reply in one request's output, as text."""
     return Reply((), int(output.token_ids[0]), output.text.strip())
+
+
+ENGINE = VllmEngine
