@@ -168,9 +168,10 @@ def seven(base: Any, out: Path, device: str) -> Any:
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from matcg.train.siblings import ARCHITECTURES, tokenizer_of
+    from matcg.models.families import siblings
+    from matcg.train.siblings import tokenizer_of
 
-    tokenizer = tokenizer_of(ARCHITECTURES["llava/llama"])
+    tokenizer = tokenizer_of(siblings()["llava/llama"])
     torch.manual_seed(0)
     config = config_of_seven(tokenizer, base.image.size)
     with torch.device(device):

@@ -13,10 +13,11 @@ from transformers import CLIPImageProcessorPil
 
 from matcg.config.backbone import Recipe
 from matcg.errors import ConfigError
+from matcg.models import families
 from matcg.prompts import prompt_of
 from matcg.train.checks import check_processor, follows_template
 from matcg.train.model import choose_parameters, last_logits, load
-from matcg.train.siblings import ARCHITECTURES, make_sibling
+from matcg.train.siblings import make_sibling
 from sibling_fixtures import NAMES, parts, questions, siblings, start
 
 __all__ = ["siblings"]
@@ -46,7 +47,7 @@ def test_the_prompt_has_one_run_of_picture_tokens_and_begins_once(started):
     runs = [len(list(run)) for token, run in groupby(ids) if token == processor.image_token_id]
     patch = PATCHES.get(backbone.architecture.split("/")[0])
     assert runs == [(backbone.image.size // patch) ** 2 if patch else 1]
-    begin = ARCHITECTURES[backbone.architecture].begin
+    begin = families.siblings()[backbone.architecture].begin
     assert not begin or ids[0] == tokenizer.convert_tokens_to_ids(begin)
     assert not begin or ids.count(ids[0]) == 1
     text = prompt_of(sample, backbone)
@@ -185,5 +186,5 @@ def test_an_architecture_without_a_sibling_says_where_to_write_one(
     siblings, tmp_path: Path, said, shown
 ):
     unknown = siblings("llava-1.5-7b").model_copy(update={"architecture": said})
-    with pytest.raises(ConfigError, match=rf"is {shown}; .* llava/llama, .* in siblings\.py"):
+    with pytest.raises(ConfigError, match=rf"is {shown}; .* llava/llama, .* in families/"):
         make_sibling(unknown, tmp_path)

@@ -9,25 +9,19 @@ from safetensors import SafetensorError, safe_open
 
 from matcg.config.backbone import Backbone
 from matcg.errors import DataError
+from matcg.models import families
 
 ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 INDEX = "model.safetensors.index.json"
-# Parts of a model, by the names that transformers gives them; all else is the language model.
-PARTS = {
-    "tower": ("vision_tower", "visual", "vision_model"),
-    "projector": ("multi_modal_projector", "visual.merger", "visual.deepstack_merger_list"),
-    "llm": ("language_model", "lm_head"),
-}
-
 Shapes = dict[str, tuple[int, ...]]
 
 
 def part_of(name: str) -> str:
     """Return the part (tower, projector or llm) that a parameter belongs to."""
     pieces = f".{name}."
-    for part in ("projector", "tower"):
-        if any(f".{mark}." in pieces for mark in PARTS[part]):
+    for part, marks in families.marks().items():
+        if any(f".{mark}." in pieces for mark in marks):
             return part
     return "llm"
 

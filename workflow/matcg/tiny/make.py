@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from matcg.errors import DataError
+from matcg.models.families.llava import name_as_published
 from matcg.provenance import describe
 from matcg.seeds import derive
 from matcg.tiny.lessons import IGNORE, Bank, Lexicon, ask, bind, collate, pixels
@@ -204,20 +204,6 @@ def save(
     model.save_pretrained(out)
     make_processor(tokenizer).save_pretrained(out)
     name_as_published(out / "model.safetensors")
-
-
-def name_as_published(file: Path) -> None:
-    """Rename the tower's tensors in the weights of a LLaVA that was born from random weights.
-
-    It names its tower `vision_tower.x`; published checkpoints, and vLLM with them, say
-    `vision_tower.vision_model.x`. Once renamed, loading and saving keep it.
-    """
-    old, new = "vision_tower.", "vision_tower.vision_model."
-    weights = {
-        name if new in name else name.replace(old, new): value
-        for name, value in load_file(file).items()
-    }
-    save_file(weights, file, metadata={"format": "pt"})
 
 
 def make(out: Path, seed: int, threads: int) -> None:

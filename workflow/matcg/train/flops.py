@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from matcg.models import families
+from matcg.models.families import Seen
+
 PRODUCTS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 ADAPTED = re.compile(r"\.(?:base_layer|lora_[AB]\.\w+)$")
 # Layers that stand beside each other and read the same states, not one another's.
 BESIDE = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "gate_proj": "up", "up_proj": "up"}
 MIXED = re.compile(r"attn\.(?:o_proj|out_proj|proj)$")
 LAYER = re.compile(r"\b(?:layers|blocks)\.(\d+)\.")
-# LLaVA is made of other models: these are the ones whose layers are counted right.
-TOWERS = ("clip_vision_model", "siglip_vision_model")
-TEXTS = ("llama", "qwen2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class Work:
         """
         whole: Any = model
         base = whole.get_base_model() if hasattr(whole, "get_base_model") else whole
-        seen = _seeing(base, edge)
+        family = families.find(base.config.model_type)
+        seen = family.seen(base, edge) if family and family.seen else None
         if seen is None:
             return None
         text = base.model.language_model
-        aside = base.config.model_type == "mllama"
-        products = _products(text, seen.flows and not aside, seen.flows if aside else None)
-        token, square, cross, picture = 0.0, 0.0, 0.0, seen.flops
-        flows = seen.flows
+        picture, flows = _seeing(seen)
+        products = _products(text, flows and not seen.aside, flows if seen.aside else None)
+        token, square, cross = 0.0, 0.0, 0.0
         for each in products:
             flows = each.flows
             if each.aside:
@@ -135,27 +135,14 @@ def _row(weight: torch.Tensor, asked: bool) -> float:
     return 2.0 * weight.numel() * (1 + asked + weight.requires_grad)
 
 
-@dataclass(frozen=True, slots=True)
-class Seeing:
-    """What becomes of a picture before the language model reads it.
-
-    `flops` is of tower and projector, `states` the number of a picture's states that are read, and
-    `flows` whether their gradient is asked for.
-    """
-
-    flops: float
-    states: int
-    flows: bool
-
-
-def _seeing(base: Any, edge: int) -> Seeing | None:
-    """Return a picture's part of the work, None for a model of an unknown class."""
-    kind = base.config.model_type
-    if kind == "llava":
-        return _llava(base, edge)
-    if kind == "mllama":
-        return _mllama(base, edge)
-    return _qwen(base, edge) if kind in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl") else None
+def _seeing(seen: Seen) -> tuple[float, bool]:
+    """Return the FLOPs of tower and projectors, and whether their gradient is asked for."""
+    flops, below = _tower(seen.tower, seen.patches, seen.rows, seen.pairs)
+    flows = below
+    for projector in seen.projectors:
+        more, out = _projected(projector, seen.states, below)
+        flops, flows = flops + more, flows or out
+    return flops, flows
 
 
 def _tower(root: nn.Module, patches: int, rows: int, pairs: Sequence[int]) -> tuple[float, bool]:
@@ -184,63 +171,6 @@ def _projected(root: nn.Module, rows: int, flows: bool) -> tuple[float, bool]:
         flops += each.row * rows
         flows = each.flows
     return flops, flows
-
-
-def _llava(base: Any, edge: int) -> Seeing | None:
-    config = base.config
-    vision = config.vision_config
-    if vision.model_type not in TOWERS or config.text_config.model_type not in TEXTS:
-        return None
-    patches = (edge // vision.patch_size) ** 2
-    rows = patches + (vision.model_type == "clip_vision_model")  # CLIP has a state for the class
-    chosen = config.vision_feature_layer
-    depth = vision.num_hidden_layers + 1
-    read = max(layer % depth for layer in ([chosen] if isinstance(chosen, int) else chosen))
-    flops, flows = _tower(base.model.vision_tower, patches, rows, [rows**2] * read)
-    states = rows - (config.vision_feature_select_strategy == "default")
-    more, flows = _projected(base.model.multi_modal_projector, states, flows)
-    return Seeing(flops + more, states, flows)
-
-
-def _qwen(base: Any, edge: int) -> Seeing:
-    vision, visual = base.config.vision_config, base.model.visual
-    side, merge = edge // vision.patch_size, vision.spatial_merge_size
-    pairs = [side**4] * len(visual.blocks)
-    if base.config.model_type == "qwen2_5_vl":
-        near = _windows(side // merge, vision.window_size // merge // vision.patch_size) * merge**4
-        wide = vision.fullatt_block_indexes
-        pairs = [many if n in wide else near for n, many in enumerate(pairs)]
-    parts = nn.ModuleDict({"patch_embed": visual.patch_embed, "blocks": visual.blocks})
-    flops, below = _tower(parts, side**2, side**2, pairs)
-    states, flows = (side // merge) ** 2, below
-    for merger in (visual.merger, *getattr(visual, "deepstack_merger_list", ())):
-        more, out = _projected(merger, states, below)
-        flops, flows = flops + more, flows or out
-    return Seeing(flops, states, flows)
-
-
-def _windows(units: int, span: int) -> int:
-    """Return the pairs within windows of `span` x `span` that cover a square of `units` a side."""
-    widths = [min(span, units - start) for start in range(0, units, span)]
-    return sum(width**2 for width in widths) ** 2
-
-
-def _mllama(base: Any, edge: int) -> Seeing:
-    """Return the part of an mllama's picture.
-
-    Its tower is given all tiles, and a picture's own attend to the empty ones too; only its own are
-    read by the language model.
-    """
-    vision = base.config.vision_config
-    patches = (vision.image_size // vision.patch_size) ** 2
-    own = min(vision.max_num_tiles, (edge // vision.image_size) ** 2 or 1)
-    # The state of the class, and as many more as make a multiple of eight.
-    rows = vision.max_num_tiles * (-(-(patches + 1) // 8) * 8)
-    pairs = [rows**2] * max(vision.num_hidden_layers, vision.num_global_layers)
-    flops, flows = _tower(base.model.vision_model, vision.max_num_tiles * patches, rows, pairs)
-    states = own * (patches + 1)
-    more, flows = _projected(base.model.multi_modal_projector, states, flows)
-    return Seeing(flops + more, states, flows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,65 @@
+"""Llama 3.2 Vision: pictures are read by layers of their own, in tiles."""
+
+from typing import Any
+
+from matcg.models.families import Family, Seen, Sibling
+from matcg.models.small_sizes import LAYERS, WIDTH, sizes, text
+
+HEADERS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+SPECIAL = (*HEADERS, "<|finetune_right_pad_id|>", "<|python_tag|>", "<|image|>")
+
+
+def seen(base: Any, edge: int) -> Seen:
+    """Return what becomes of a picture.
+
+    The tower is given all tiles, and a picture's own attend to the empty ones too; only its own are
+    read by the language model.
+    """
+    vision = base.config.vision_config
+    patches = (vision.image_size // vision.patch_size) ** 2
+    own = min(vision.max_num_tiles, (edge // vision.image_size) ** 2 or 1)
+    # The state of the class, and as many more as make a multiple of eight.
+    rows = vision.max_num_tiles * (-(-(patches + 1) // 8) * 8)
+    layers = max(vision.num_hidden_layers, vision.num_global_layers)
+    return Seen(
+        base.model.vision_model,
+        vision.max_num_tiles * patches,
+        rows,
+        [rows**2] * layers,
+        [base.model.multi_modal_projector],
+        own * (patches + 1),
+        aside=True,
+    )
+
+
+def _make(tokenizer: Any, edge: int) -> tuple[Any, Any]:
+    """Return a model; as in the published one the picture's token has no logit."""
+    from transformers import (
+        MllamaConfig,
+        MllamaForConditionalGeneration,
+        MllamaImageProcessorPil,
+        MllamaProcessor,
+    )
+
+    image = tokenizer.convert_tokens_to_ids("<|image|>")
+    words = text(
+        tokenizer, vocab_size=image, num_hidden_layers=LAYERS + 1, cross_attention_layers=[1]
+    )
+    vision = sizes(
+        "hidden_size intermediate_size attention_heads num_hidden_layers",
+        num_global_layers=1,
+        vision_output_dim=2 * WIDTH,
+        image_size=edge,
+        intermediate_layers_indices=[0],
+    )
+    config = MllamaConfig(text_config=words, vision_config=vision, image_token_index=image)
+    pixels = MllamaImageProcessorPil(size={"height": edge, "width": edge})
+    return MllamaForConditionalGeneration(config), MllamaProcessor(pixels, tokenizer)
+
+
+FAMILY = Family(
+    tower=("vision_model",),
+    projector=("multi_modal_projector",),
+    siblings={"": Sibling(56, "<|begin_of_text|>", "<|finetune_right_pad_id|>", SPECIAL, _make)},
+    seen=seen,
+)

@@ -1,0 +1,42 @@
+"""Qwen3-VL: some layers of its tower reach the text model too."""
+
+from typing import Any
+
+from matcg.models.families import Family, Sibling
+from matcg.models.families.qwen2_5_vl import TOWER
+from matcg.models.families.qwen2_vl import MERGERS, MROPE, SPECIAL, VISUAL, pixels, seen, tokens
+from matcg.models.small_sizes import HEADS, WIDTH, sizes, text
+
+
+def _make(tokenizer: Any, edge: int) -> tuple[Any, Any]:
+    """Return a model with one deep layer of vision that also reaches the text model."""
+    from transformers import (
+        Qwen2VLImageProcessorPil,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": MROPE}
+    config = Qwen3VLConfig(
+        text_config=text(
+            tokenizer, head_dim=WIDTH // HEADS, rope_parameters={**rope, "mrope_interleaved": True}
+        ),
+        vision_config=sizes(TOWER, num_position_embeddings=16, deepstack_visual_indexes=[0]),
+        **tokens(tokenizer),
+    )
+    size = pixels(edge, 16)
+    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    processor = Qwen3VLProcessor(
+        Qwen2VLImageProcessorPil(**size, **half), tokenizer, Qwen3VLVideoProcessor(**size, **half)
+    )
+    return Qwen3VLForConditionalGeneration(config), processor
+
+
+FAMILY = Family(
+    tower=VISUAL,
+    projector=MERGERS,
+    siblings={"": Sibling(96, "", "<|endoftext|>", SPECIAL, _make)},
+    seen=seen,
+)
