@@ -12,13 +12,16 @@ took: list[pytest.TestReport] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give slow tests more time, and begin with their files: no core waits for one at the end."""
+    """Give slow tests more time, and begin with their files.
+
+    Unit tests come last: no core then waits long for the other at the end.
+    """
     slow = [item for item in items if (mark := item.get_closest_marker("slow")) and reason(mark)]
     for item in slow:
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LIMIT))
     counts = Counter(item.path for item in slow)
-    items.sort(key=lambda item: -counts[item.path])
+    items.sort(key=lambda item: (-counts[item.path], "unit" in item.path.parts))
 
 
 def reason(mark: pytest.Mark) -> str:

@@ -14,8 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "tests/slurm"), str(ROOT / "tests/benchmarks")]
 
 import run_scale  # noqa: E402
-from cluster import Cluster, call, missing  # noqa: E402
+from cluster import call, missing, started  # noqa: E402
 
 JOBS = """\
 rule all:
@@ -60,23 +58,13 @@ def main() -> None:
         sys.exit(f"No Slurm can be started here: {why}")
     print(f"{dt.date.today().isoformat()}, {run_scale.version()}, {run_scale.machine(1)}")
     parts = {"cost": cost, "launch": launch, "campaign": campaign}
-    with tempfile.TemporaryDirectory() as folder, slurm(Path(folder), arguments.gpus):
+    # A fine-tuning of 7B finds room for each GPU.
+    gpus = arguments.gpus
+    room = {"cpus": 16 * gpus, "memory": 128_000 * gpus, "gpus": gpus}
+    with tempfile.TemporaryDirectory() as folder, started(Path(folder, "slurm"), **room):
         for name, part in parts.items():
             if arguments.only in (None, name):
                 print(part(Path(folder, name), arguments), flush=True)
-
-
-@contextmanager
-def slurm(folder: Path, gpus: int) -> Iterator[None]:
-    """Have a Slurm while the body runs, on which a fine-tuning of 7B finds room for each GPU."""
-    place = folder / "slurm"
-    place.mkdir()
-    cluster = Cluster(place, cpus=16 * gpus, memory=128_000 * gpus, gpus=gpus)
-    try:
-        cluster.start()
-        yield
-    finally:
-        cluster.stop()
 
 
 def workflow(folder: Path, n: int, gpu: int) -> None:

@@ -11,8 +11,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -175,7 +175,7 @@ class Cluster:
 
     def _folders(self) -> None:
         """Make folders and key, and start munged, which vouches for users."""
-        (self.folder / "state").mkdir()
+        (self.folder / "state").mkdir(parents=True)
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o400)
@@ -236,6 +236,17 @@ class Cluster:
             end(daemon)
         for name in FILES:
             (CONFIGURED / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def started(folder: Path, **described: int) -> Iterator[Cluster]:
+    """Have a Slurm while the body runs; how it is described, see `Cluster`."""
+    cluster = Cluster(folder, **described)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def end(daemon: subprocess.Popen[bytes]) -> None:

@@ -4,22 +4,20 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, NotStartedError, call, missing
+from cluster import Cluster, call
 
 from data_makers import folder, write_mix
 from matcg.config.library import load
 from matcg.phantom.world import read
 from matcg.samples import read_samples
 
-pytestmark = [
-    pytest.mark.slow("each job starts torch in three processes"),
-    pytest.mark.skipif(missing() != "", reason=missing()),
-]
+pytestmark = pytest.mark.slow("each job starts torch in three processes")
 
+NODES = 2
 ROOT = Path(__file__).parents[2]
 SUBSET = "ct-brain-state"
 TRAIN = """
@@ -34,20 +32,6 @@ backbone = load("backbone", Path(sys.argv[4]))
 recipe = Recipe(learning_rate=1e-3, epochs=int(sys.argv[5]), batch_size=5)
 finetune(place / "mix.parquet", place, backbone, recipe, 0, out, threads=1, nodes=nodes)
 """
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Start a Slurm of two nodes."""
-    cluster = Cluster(tmp_path_factory.mktemp("slurm"), nodes=2)
-    try:
-        try:
-            cluster.start()
-        except (NotStartedError, OSError) as error:
-            pytest.skip(f"this machine does not let a Slurm start: {error}")
-        yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cluster import Cluster, NotStartedError, accounts_missing, call, missing
+from cluster import Cluster, NotStartedError, accounts_missing, call
 from repository import fresh_copy, snakemake, start
 
 PLUGIN = "snakemake_executor_plugin_slurm"
@@ -27,10 +27,10 @@ pytestmark = [
     pytest.mark.slow(
         "whole runs on a Slurm, whose every job takes seconds to start and to be seen"
     ),
-    pytest.mark.skipif(missing() != "", reason=missing()),
     pytest.mark.skipif(importlib.util.find_spec(PLUGIN) is None, reason=f"no {PLUGIN}"),
 ]
 
+NODES = 1
 LIMIT = 900  # seconds until something that must happen has happened, on a slow machine
 # What the profile has for a real cluster, shorter: a look at the queue every few seconds.
 FAST = (
@@ -41,21 +41,6 @@ FAST = (
 TRAINED = (*FAST, "--until", "finetune")
 RUNS = "results/runs/tiny-llava-*/full-*"
 MODULES = Path("/usr/share/modules/init/sh")  # where Debian's environment-modules is
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Start a Slurm; tests/slurm is the only place that has one."""
-    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
-    try:
-        try:
-            cluster.start()
-        except (NotStartedError, OSError) as error:
-            # A container may forbid device files, or leave the host's name without an address.
-            pytest.skip(f"this machine does not let a Slurm start: {error}")
-        yield cluster
-    finally:
-        cluster.stop()
 
 
 @dataclass

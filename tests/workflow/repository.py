@@ -28,6 +28,11 @@ def fresh_copy(folder: Path) -> Path:
     return copy
 
 
+def environment() -> dict[str, str]:
+    """Return the environment without the variables of a Snakemake that runs these tests."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
+
+
 def start(
     folder: Path, *arguments: str, session: bool = False, out: IO[str] | None = None
 ) -> subprocess.Popen[str]:
@@ -35,12 +40,10 @@ def start(
 
     Without `out` the text goes into a pipe, which must be read: a full one stops Snakemake.
     """
-    # Without the variables of a Snakemake that runs these tests.
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
     return subprocess.Popen(
         [sys.executable, "-m", "snakemake", *arguments],
         cwd=folder,
-        env=clean,
+        env=environment(),
         stdout=out or subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -58,7 +58,7 @@ def prepared(mine: Workspace, seeds: int, seconds: float = SECONDS) -> Workspace
     mine.edit(script, "    with lease(", clock)
     mine.edit("backbones/toy.yaml", "threads: 1", "threads: 1, gpu: 1")
     mine.edit("experiments/toy.yaml", "recipe: full", f"recipe: full\nseeds: {list(range(seeds))}")
-    done = mine.snakemake("--cores", "2", "--scheduler", "greedy", "--until", "audit")
+    done = mine.quickly("--scheduler", "greedy", "--until", "audit")
     assert done.returncode == 0, done.stdout
     return mine
 

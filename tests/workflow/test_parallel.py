@@ -31,6 +31,8 @@ from sibling_fixtures import NAMES, siblings
 
 __all__ = ["siblings"]
 
+pytestmark = pytest.mark.slow("torch starts anew in each process of a run")
+
 ROOT = Path(__file__).parents[2]
 SUBSET = "ct-brain-state"
 # Batches of 5, of 11 samples: shares are uneven, and the last batch leaves one process idle.

@@ -8,7 +8,7 @@ from workspace import Workspace
 def test_what_is_missing_is_shown_and_not_made(workspaces: Callable[[str], Workspace]) -> None:
     mine = workspaces("missing")
     mine.edit("experiments/toy.yaml", "[ct-brain-state]", "[ct-brain-state, us-brain-side]")
-    assert mine.snakemake("--cores", "2").returncode == 0
+    assert mine.quickly().returncode == 0
     whole = tables(mine)
     lost = list(mine.root.glob("results/answers/*/**/us-brain-side-*.parquet"))
     for answers in lost:
@@ -27,7 +27,7 @@ def test_what_is_missing_is_shown_and_not_made(workspaces: Callable[[str], Works
 
 def show(mine: Workspace) -> str:
     """Make the table of what there is, and nothing else, and return it."""
-    done = mine.snakemake("--cores", "2", "--config", "missing=show")
+    done = mine.quickly("--config", "missing=show")
     assert done.returncode == 0, done.stdout
     assert not {"rule finetune:", "rule predict:"} & set(done.stdout.splitlines()), done.stdout
     return tables(mine)
@@ -40,7 +40,7 @@ def tables(mine: Workspace) -> str:
 
 def test_without_any_answer_there_is_a_report_too(workspaces: Callable[[str], Workspace]) -> None:
     mine = workspaces("nothing")
-    done = mine.snakemake("--cores", "2", "--config", "missing=show")
+    done = mine.quickly("--config", "missing=show")
     assert done.returncode == 0, done.stdout
     assert "Report: results/report.html" in done.stdout
     assert not (mine.root / "results/answers").exists()

@@ -1,11 +1,16 @@
 """A small workspace: this workflow with a catalog, a backbone and steps of toy size."""
 
+import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 from repository import ROOT as REPO
-from repository import snakemake
+from repository import environment
 
 COPIED = (
     "Snakefile",
@@ -232,15 +237,58 @@ STEPS = {
 }
 
 
-class Workspace:
-    """A folder with a workflow in it."""
+class Forks:
+    """A process that has imported Snakemake, and forks for each call; all share its hash seed."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
+
+    def call(
+        self, folder: Path, arguments: tuple[str, ...], inside: bool
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake and return what it said; stdout and stderr are one text."""
+        self.process = process = self.process or self._start()
+        assert process.stdin
+        assert process.stdout
+        with tempfile.NamedTemporaryFile("r") as said:
+            asked = (str(folder), arguments, environment(), said.name, inside)
+            try:
+                print(json.dumps(asked), file=process.stdin, flush=True)
+                status = int(process.stdout.readline())
+            except BaseException:  # a test's time is over, or the user's patience
+                os.killpg(process.pid, signal.SIGKILL)
+                self.process = None
+                raise
+            return subprocess.CompletedProcess(arguments, status, said.read())
+
+    def _start(self) -> subprocess.Popen[str]:
+        """Start the process, which ends with this one."""
+        script = Path(__file__).with_name("forked_snakemake.py")
+        return subprocess.Popen(
+            [sys.executable, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+
+FORKS = Forks()
+
+
+class Workspace:
+    """A folder with a workflow in it, and the process whose forks run it."""
+
+    def __init__(self, root: Path, forks: Forks = FORKS) -> None:
+        self.root, self.forks = root, forks
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and return what it said; stdout and stderr are one text."""
-        return snakemake(self.root, *arguments)
+        return self.forks.call(self.root, arguments, inside=False)
+
+    def quickly(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run all jobs one after the other, their scripts in Snakemake's own process."""
+        return self.forks.call(self.root, ("--cores", "1", *arguments), inside=True)
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace text of a file, which must hold it."""

@@ -1,0 +1,24 @@
+"""The Slurm that a module's tests share."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from cluster import Cluster, NotStartedError, missing, started
+
+
+@pytest.fixture(scope="module")
+def slurm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """Start a Slurm of as many nodes as the module's `NODES` says."""
+    if why := missing():
+        pytest.skip(why)
+    with ExitStack() as stack:
+        place = tmp_path_factory.mktemp("slurm")
+        try:
+            cluster = stack.enter_context(started(place, nodes=request.module.NODES))
+        except (NotStartedError, OSError) as error:
+            # A container may forbid device files, or leave the host's name without an address.
+            pytest.skip(f"this machine does not let a Slurm start: {error}")
+        yield cluster

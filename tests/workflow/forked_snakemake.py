@@ -1,0 +1,72 @@
+"""Snakemake in forks of a process that has imported it: `python forked_snakemake.py`.
+
+Most of what a dry run of a small workflow takes is imports. Plan, jobs and what is kept of them are
+Snakemake's own. Each line of stdin is a call as JSON: a list of the folder, the arguments, the
+environment, the file that takes all output, and whether scripts run in Snakemake's own process.
+Each line of stdout is the exit status of a call.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+# What Snakemake imports when it reads a Snakefile, and our scripts when they start.
+import nbformat.v4  # noqa: F401
+import numpy as np  # noqa: F401
+import pandas as pd  # noqa: F401
+import pyarrow.parquet as pq  # noqa: F401
+import smart_open  # noqa: F401
+from snakemake import assets, cli, profiles, script, storage  # noqa: F401
+from snakemake.report import html_reporter  # noqa: F401
+
+
+def main() -> None:
+    """Serve calls, one at a time, until stdin ends."""
+    for line in sys.stdin:
+        asked = json.loads(line)
+        child = os.fork()
+        if not child:
+            call(*asked)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def call(
+    folder: str, arguments: list[str], environment: dict[str, str], out: str, inside: bool
+) -> None:
+    """Be the command `snakemake`, and end."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    with Path(out).open("w") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    if inside:
+        script.PythonScript.execute_script = execute
+    sys.path[0] = folder
+    sys.argv = ["snakemake", *arguments]
+    try:
+        cli.main()
+    finally:
+        sys.stdout.flush()
+
+
+def execute(step: Any, name: str, edit: bool = False) -> None:
+    """Run a script as Snakemake has written it, which starts by unpacking its parameters.
+
+    Only for one job at a time: scripts send the output of the process into their logs.
+    """
+    del edit
+    begun, path = time.perf_counter(), list(sys.path)
+    code = compile(Path(name).read_text(), name, "exec")
+    exec(code, {"__name__": "__main__", "__file__": name})
+    sys.path[:] = path  # which each script makes longer by itself
+    if step.bench_record:
+        step.bench_record.running_time = time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()
