@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from itertools import product
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from matcg import identity, seeds
+from matcg.cells import Cell
 from matcg.config.protocol import Protocol
 from matcg.data import audit
 from matcg.data.leaks import write_leaks
@@ -22,6 +24,7 @@ from matcg.records import read_places, read_plan, tags
 from matcg.report import html
 from matcg.report.answers import read_answers
 from matcg.report.study import Study
+from matcg.report.table import Table, read_cells
 from matcg.report.tables import Wanted, compare
 from matcg.samples import Sample, labelled, write_samples
 from matcg.statistics import Estimate
@@ -349,6 +352,18 @@ def tabulate(results: Path, **options: Any) -> Path:
     out = results / EXPERIMENT
     compare(results / PLAN, Wanted("demo", **options), out)
     return out
+
+
+def rows(folder: Path, table: Table[Any]) -> list[dict[str, Cell]]:
+    """Return the cells of a table below an experiment's folder."""
+    return read_cells(folder / "tables", table)
+
+
+def only(cells: Iterable[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
+    """Return the one row with these cells."""
+    found = [row for row in cells if all(row[name] == value for name, value in wanted.items())]
+    assert len(found) == 1, f"{wanted} found {len(found)} times"
+    return found[0]
 
 
 def blank(kind: type[T], **given: Any) -> T:

@@ -30,7 +30,7 @@ from matcg.report.missing import Reasons
 from matcg.report.paper import write
 from matcg.report.sheet import Block, Group, Sheet, latex, markdown
 from matcg.report.study import Study, setting_of
-from synthetic import PLAN, World, blank, catalog, make, study_of
+from synthetic import PLAN, World, blank, catalog, make, only, study_of
 
 REPO = Path(__file__).parents[2]
 TARGET, RULE = "ct-brain-state", "fixed-task"
@@ -66,11 +66,6 @@ def written(
     write(Builder(study, asked, comparisons, Reasons(study.planned, excluded)), "demo", folder)
     with (folder / "paper.csv").open() as stream:
         return list(csv.DictReader(stream)), (folder / "paper.md").read_text()
-
-
-def only(rows: list[dict[str, str]], **wanted: str) -> dict[str, str]:
-    (row,) = (r for r in rows if all(r[name] == value for name, value in wanted.items()))
-    return row
 
 
 def test_a_row_has_printed_ours_and_the_difference(results: Path, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from matcg.report.protocol_figure import protocol_figure
 from matcg.report.protocols import asked_ways, by_protocols, further_rows, words
 from matcg.report.study import Study
 from matcg.report.style import STYLE
-from matcg.report.table import read_cells, read_rows
-from synthetic import World, make, table_of, tabulate, truth_of, write_page
+from matcg.report.table import read_rows
+from synthetic import World, make, only, rows, table_of, tabulate, truth_of, write_page
 
 LETTERS = Protocol(name="letters")
 GENERATE = Protocol(name="generate", scoring="generate")
@@ -43,16 +43,6 @@ WORLD = World(
 
 def run(results, protocols=ALL, **options):
     return tabulate(results, protocols=protocols, **options)
-
-
-def rows(out, table):
-    return read_cells(out / "tables", table)
-
-
-def only(cells, **wanted):
-    found = [row for row in cells if all(row[name] == value for name, value in wanted.items())]
-    assert len(found) == 1, f"{wanted} found {len(found)} times"
-    return found[0]
 
 
 def answers_of(results, target, arm, tag):

@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from matcg.analysis.paper_cells import Paper
-from matcg.cells import Cell
 from matcg.config.published import Printed
 from matcg.errors import DataError
 from matcg.report import figures
 from matcg.report.declared import ACCURACY, COMPARISON, MISSING, SUMMARY
-from matcg.report.table import read_cells
-from synthetic import EXPERIMENT, PLAN, World, catalog, files_of, make, tabulate, write_page
+from synthetic import EXPERIMENT, PLAN, World, catalog, files_of, make, rows, tabulate, write_page
 
 ONE, OTHER = "ct-brain-state", "mri-lung-side"
 WORLD = World(targets=(ONE, OTHER), rules=("fixed-task",), questions=20)
@@ -31,10 +29,6 @@ def run(results: Path, printed: tuple[Printed, ...] = ()) -> dict:
 
 def headline(folder: Path) -> dict:
     return json.loads((folder / "headline.json").read_text())
-
-
-def rows(results: Path, table) -> list[dict[str, Cell]]:
-    return read_cells(results / EXPERIMENT / "tables", table)
 
 
 def lose(results: Path, target: str, arm: str = "") -> None:
@@ -63,7 +57,7 @@ def test_where_nothing_is_missing_tables_are_the_same(results: Path) -> None:
     shown = run(results)
     assert table.read_bytes() == before
     assert shown == {**refused, "missing": 0, "planned": 10}
-    assert rows(results, MISSING) == []
+    assert rows(results / EXPERIMENT, MISSING) == []
 
 
 def test_evaluations_without_answers_are_listed_and_counted(results: Path) -> None:
@@ -71,11 +65,11 @@ def test_evaluations_without_answers_are_listed_and_counted(results: Path) -> No
     found = run(results)
     assert (found["missing"], found["planned"]) == (5, 10)
     assert found["headline"].endswith("1 target; 5 of 10 evaluations are missing")
-    listed = rows(results, MISSING)
+    listed = rows(results / EXPERIMENT, MISSING)
     assert {(row["target"], row["reason"]) for row in listed} == {(ONE, "no answers yet")}
     assert [row["arm"] for row in listed] == list(WORLD.accuracy)
     for table in (ACCURACY, COMPARISON):
-        assert {row["target"] for row in rows(results, table)} == {OTHER}
+        assert {row["target"] for row in rows(results / EXPERIMENT, table)} == {OTHER}
     page = (results / "report.html").read_text()
     assert "5 of 10 evaluations are missing" in page
     assert "<summary>Missing (5)</summary>" in page
@@ -85,20 +79,20 @@ def test_a_combination_without_its_control_is_compared_with_nothing(results: Pat
     lose(results, ONE, "control")
     found = run(results)
     assert found["headline"].endswith("(1 more without control); 1 of 10 evaluations is missing")
-    (listed,) = rows(results, MISSING)
+    (listed,) = rows(results / EXPERIMENT, MISSING)
     assert (listed["arm"], listed["target"]) == ("control", ONE)
     assert listed["reason"] == "no answers yet: other runs only were asked"
-    (row,) = (row for row in rows(results, COMPARISON) if row["target"] == ONE)
+    (row,) = (row for row in rows(results / EXPERIMENT, COMPARISON) if row["target"] == ONE)
     assert (row["verdict"], row["control"], row["difference"]) == ("no control", None, None)
     assert row["cg"] is not None
-    assert {row["reference"] for row in rows(results, SUMMARY)} == {"", "control"}
+    assert {row["reference"] for row in rows(results / EXPERIMENT, SUMMARY)} == {"", "control"}
 
 
 def test_without_any_control_the_baseline_does_not_take_its_place(results: Path) -> None:
     for target in WORLD.targets:
         lose(results, target, "control")
     assert "no control to compare with; 2 of 10" in run(results)["headline"]
-    assert {row["verdict"] for row in rows(results, COMPARISON)} == {"no control"}
+    assert {row["verdict"] for row in rows(results / EXPERIMENT, COMPARISON)} == {"no control"}
 
 
 def test_without_any_answer_everything_is_missing(results: Path) -> None:

@@ -31,7 +31,7 @@ def write(builder: Builder, experiment: str, folder: Path, remark: str = "") -> 
     """
     paper, lines = builder.paper, builder.lines()
     title = (paper.layout.title if paper.layout else "") or paper.question or experiment
-    table = Table("paper", title, Line, {}, {"figures": list(builder.names())})
+    table = Table("paper", title, Line, (), {"figures": list(builder.names())})
     cells = [cells_of(line, table.fields) for line in lines]
     write_texts(folder, table.stem, csv_text(table, cells), _sheet(builder, lines, title, remark))
 

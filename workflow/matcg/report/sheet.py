@@ -3,19 +3,24 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
-from matcg.cells import cells_of
-from matcg.report.render import csv_text, latex_escaped, markdown_escaped, shown
-from matcg.report.table import Table
-
-__all__ = ["Block", "Group", "Sheet", "latex", "markdown", "write_sheet", "write_texts"]
+__all__ = ["Block", "Group", "Sheet", "latex", "latex_escaped", "markdown", "write_texts"]
 
 # Widths are counted in digits: a page of A4 with margins of 2 cm holds so many in \\scriptsize.
 UPRIGHT, TURNED = 135, 200
 WIDEST = 24  # of a column of text, which breaks its lines there
 GAP = 2
-T = TypeVar("T")
+
+
+LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +90,21 @@ def _each(group: Group) -> range:
     return range(group.size)
 
 
-def latex(sheet: Sheet) -> str:
-    """Return a longtable, which breaks over pages, turned where it is wide.
+def latex(sheet: Sheet, fitted: bool = True) -> str:
+    """Return a longtable, which breaks over pages; with `fitted` turned or small where it is wide.
 
     Needs the packages that its first line names.
     """
     widths = _widths(sheet)
     needed = sum(widths) + GAP * len(widths)
-    turned = needed > UPRIGHT
     size = r"\tiny" if needed > TURNED else r"\scriptsize"
-    head = [r"\toprule", *_headers(sheet), r"\midrule"]
     numeric = [group.numeric for group in sheet.groups for _ in _each(group)]
     alignment = "".join(
-        "r" if number else _text_column(width, size)
+        "r" if number else _text_column(width, size) if fitted else "l"
         for number, width in zip(numeric, widths, strict=True)
     )
+    head = [r"\toprule", *_headers(sheet), r"\midrule"]
     lines = [
-        r"% \usepackage{array,booktabs,longtable,lscape}",
-        *([r"\begin{landscape}"] if turned else []),
-        rf"\begingroup{size}\setlength{{\tabcolsep}}{{3pt}}",
         rf"\begin{{longtable}}{{@{{}}{alignment}@{{}}}}",
         rf"\caption{{{latex_escaped(sheet.title)}}} \\",
         *head,
@@ -115,10 +116,14 @@ def latex(sheet: Sheet) -> str:
         *_body(sheet),
         r"\end{longtable}",
         *(rf"\noindent {latex_escaped(note)}\par" for note in sheet.notes),
-        r"\endgroup",
-        *([r"\end{landscape}"] if turned else []),
     ]
-    return "\n".join(lines) + "\n"
+    if fitted:
+        start = rf"\begingroup{size}\setlength{{\tabcolsep}}{{3pt}}"
+        lines = [start, *lines, r"\endgroup"]
+    if fitted and needed > UPRIGHT:
+        lines = [r"\begin{landscape}", *lines, r"\end{landscape}"]
+    packages = "array,booktabs,longtable,lscape" if fitted else "booktabs,longtable"
+    return "\n".join([rf"% \usepackage{{{packages}}}", *lines]) + "\n"
 
 
 def _widths(sheet: Sheet) -> list[int]:
@@ -173,17 +178,21 @@ def _row(cells: Iterable[str]) -> str:
     return " & ".join(map(latex_escaped, cells)) + r" \\"
 
 
-def write_sheet(folder: Path, table: Table[T], rows: Iterable[T], prefix: str) -> None:
-    """Write a table as .csv, .md and .tex, as `write_table` does, with LaTeX that fits its page."""
-    groups = [Group(column.header, numeric=column.numeric) for column in table.columns]
-    cells = [cells_of(row, table.fields) for row in rows]
-    block = Block("", [[shown(row, column) for column in table.columns] for row in cells])
-    sheet = Sheet(f"{prefix}: {table.title}", groups, [block])
-    write_texts(folder, table.stem, csv_text(table, cells), sheet)
+def markdown_escaped(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line."""
+    for character in "\\`*_|<>[]":
+        text = text.replace(character, f"\\{character}")
+    return " ".join(text.split())
 
 
-def write_texts(folder: Path, stem: str, csv: str, sheet: Sheet) -> None:
+def latex_escaped(text: str) -> str:
+    """Return text that LaTeX prints as it is; a leading bracket is no option of the line break."""
+    escaped = "".join(LATEX_ESCAPES.get(character, character) for character in text)
+    return f"{{}}{escaped}" if escaped.startswith("[") else escaped
+
+
+def write_texts(folder: Path, stem: str, csv: str, sheet: Sheet, fitted: bool = True) -> None:
     """Write a table's CSV, and its sheet as Markdown and LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
-    for ending, text in {"csv": csv, "md": markdown(sheet), "tex": latex(sheet)}.items():
+    for ending, text in {"csv": csv, "md": markdown(sheet), "tex": latex(sheet, fitted)}.items():
         (folder / f"{stem}.{ending}").write_text(text, encoding="utf-8", newline="\n")

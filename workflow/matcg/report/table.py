@@ -1,11 +1,11 @@
-"""What a table is: the record of a row, and the headers of the columns that readers see.
+"""What a table is: the record of a row, and the columns that readers see.
 
 The CSV has all cells of the record, in its order; columns for readers are some of them, an estimate
 with its interval in one.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import Generic, TypeVar
 from matcg.cells import Cell, Field, Keys, fields_of, record_of
 from matcg.errors import DataError
 
-__all__ = ["Column", "Table", "read_cells", "read_rows"]
+__all__ = ["Column", "Shown", "Table", "read_cells", "read_rows"]
 
 T = TypeVar("T")
+# A cell, or a cell and its header where that is not its name.
+Shown = str | tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table(Generic[T]):
-    """A table of records; `headers` are those of the columns for readers, by cell.
+    """A table of records; `shown` are the cells that readers see, with headers that differ.
 
     `keys` are those of the record's mappings, by field.
     """
@@ -44,7 +46,7 @@ class Table(Generic[T]):
     stem: str
     title: str
     record: type[T]
-    headers: Mapping[str, str]
+    shown: Sequence[Shown]
     keys: Keys = field(default_factory=dict)
 
     @cached_property
@@ -56,10 +58,11 @@ class Table(Generic[T]):
     def columns(self) -> Sequence[Column]:
         """Return the columns for readers."""
         kinds = {each.name: each.kind for each in self.fields}
-        return [
-            Column(header, name, kinds[name], f"{name}_low" in kinds)
-            for name, header in self.headers.items()
+        named = [
+            (each, each.replace("_", " ").capitalize()) if isinstance(each, str) else each
+            for each in self.shown
         ]
+        return [Column(header, name, kinds[name], f"{name}_low" in kinds) for name, header in named]
 
 
 def read_cells(folder: Path, table: Table[T]) -> list[dict[str, Cell]]:

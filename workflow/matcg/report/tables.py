@@ -53,7 +53,6 @@ from matcg.report.missing import Reasons, add_missing, find_missing, read_study
 from matcg.report.protocols import asked_ways, by_protocols, further_rows, in_all_orders
 from matcg.report.published_tests import gain_counts, gain_tests
 from matcg.report.render import write_table
-from matcg.report.sheet import write_sheet
 from matcg.report.study import Study, without
 from matcg.report.table import Table
 from matcg.report.targets import by_targets
@@ -184,10 +183,10 @@ def write_agreement(headlines: Iterable[Path], folder: Path) -> None:
     `headlines` are the experiments' headline.json.
     """
     rows = read_agreements(headlines)
-    write_sheet(folder, AGREEMENT, rows, "Beside the published figures")
+    write_table(folder, AGREEMENT, rows, "Beside the published figures", fitted=True)
 
 
 def write_tests(printed: Sequence[Printed], folder: Path, name: str) -> None:
     """Write `{name}_tests` and `{name}_counts` as .csv, .md and .tex into `folder`."""
-    write_sheet(folder, of_paper(TESTS, name), gain_tests(printed), name)
-    write_sheet(folder, of_paper(COUNTS, name), gain_counts(printed), name)
+    write_table(folder, of_paper(TESTS, name), gain_tests(printed), name, fitted=True)
+    write_table(folder, of_paper(COUNTS, name), gain_counts(printed), name, fitted=True)
