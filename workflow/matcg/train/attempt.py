@@ -28,6 +28,10 @@ SAID = 30.0  # seconds between two progress lines
 WIDTH = 20  # characters of a progress bar
 SHARE = 20  # training takes at least so many times what writing its checkpoints takes
 FULL = (errno.ENOSPC, errno.EDQUOT)
+FREE = (
+    "Free some (results/plan/unused.tsv names what no plan uses) and call again: training goes on"
+    " from its last checkpoint"
+)
 # A time limit or preemption; what `sbatch --signal=USR1@120` sends before these; Ctrl-C.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
@@ -181,8 +185,8 @@ def peak_mb(device: torch.device) -> int:
 
 
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Say what to free where the disk is full while the body runs.
+def disk_errors(folder: Path, advice: str = FREE) -> Iterator[None]:
+    """Say what to do where the disk is full while the body runs.
 
     Raises:
         ResourceError: no space, or quota, is left on the disk of `folder`.
@@ -197,7 +201,4 @@ def disk_errors(folder: Path) -> Iterator[None]:
         free = -1
         with suppress(OSError):
             free = shutil.disk_usage(folder).free >> 20
-        raise ResourceError(
-            f"{folder}: the disk is full ({free} MB free). Free some (results/plan/unused.tsv names"
-            " what no plan uses) and call again: training goes on from its last checkpoint"
-        ) from None
+        raise ResourceError(f"{folder}: the disk is full ({free} MB free). {advice}") from None

@@ -8,8 +8,7 @@ was published with, which vLLM reads too. No code of the checkpoint runs.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from transformers import (
 
 from matcg import versions
 from matcg.config.backbone import Backbone, Original
-from matcg.errors import ConfigError, DataError, ResourceError
+from matcg.errors import ConfigError, DataError
 from matcg.models.llava_names import (
     CHECKPOINT,
     CLASS,
@@ -51,12 +50,16 @@ from matcg.models.llava_source import (
     vision_config,
 )
 from matcg.provenance import describe
-from matcg.train.attempt import FULL
+from matcg.train.attempt import disk_errors
 from matcg.train.checks import check_architecture, check_processor
 from matcg.train.shards import Tensor, read_folder, write_folder
 
 RECORD = "conversion.json"
 IMAGE = "<image>"
+DISK = (
+    "What is fetched (below HF_HOME) and what is made of it are of one size, and both are needed;"
+    " free some, and call again"
+)
 
 
 def convert(backbone: Backbone, out: Path) -> None:
@@ -71,7 +74,7 @@ def convert(backbone: Backbone, out: Path) -> None:
     if original is None:
         raise ConfigError(f"backbone {backbone.name}: has no `original` that could be converted")
     part = out.with_name(f"{out.name}.part")
-    with disk_errors(part):
+    with disk_errors(part, DISK):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         source = find(original)
@@ -85,24 +88,6 @@ def convert(backbone: Backbone, out: Path) -> None:
         _save(part / RECORD, record)
         shutil.rmtree(out, ignore_errors=True)
         part.rename(out)
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Say what to do where the disk is full while the body runs.
-
-    Raises:
-        ResourceError: no space, or quota, is left.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise ResourceError(
-            f"{folder}: the disk is full. What is fetched (below HF_HOME) and what is made of it"
-            " are of one size, and both are needed; free some, and call again"
-        ) from None
 
 
 def _write(source: Source, original: Original, out: Path) -> list[str]:
