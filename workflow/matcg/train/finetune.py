@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.utils import logging
 
 from matcg import devices, identity, told, versions
 from matcg.config.backbone import Backbone, Recipe
@@ -29,6 +28,7 @@ from matcg.train.checkpoint import FORMAT, Store
 from matcg.train.checks import check_processor, follows_template
 from matcg.train.flops import Work
 from matcg.train.launch import launch
+from matcg.train.lean import spare_imports
 from matcg.train.lock import Claim, held
 from matcg.train.loop import train
 from matcg.train.model import (
@@ -172,7 +172,6 @@ def produce(
 ) -> None:
     """Train and write the outputs, the record last, as one of the processes of a `meeting`."""
     begin()
-    logging.disable_progress_bar()
     each = job.nodes * job.threads // job.processes
     torch.set_num_threads(max(1, each))
     wanted = job.leased or job.backbone.resources.gpu
@@ -180,6 +179,11 @@ def produce(
     low = getattr(torch, job.backbone.dtype)
     # One process alone shards too where weights are kept in float32 beside what it computes in.
     sharded = job.recipe.method == "full" and (meeting is not None or low != torch.float32)
+    if meeting is None and not sharded:
+        spare_imports()
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     with joined(kind, sharded, meeting) as world:
         attempt = Attempt(Store(job.store, job.run), job.minutes, stop, lock, world)
         torch.manual_seed(derive(job.seed, "weights"))

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from matcg.config.backbone import Backbone, Recipe
 from matcg.errors import DataError
@@ -24,6 +22,8 @@ def load(weights: str, backbone: Backbone, device: str = "cpu") -> tuple[nn.Modu
     Raises:
         ConfigError: the weights are of another architecture than the backbone says.
     """
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
     where = {"revision": backbone.revision, "trust_remote_code": backbone.trust_remote_code}
     check_architecture(AutoConfig.from_pretrained(weights, **where), backbone)
     model = AutoModelForImageTextToText.from_pretrained(
@@ -163,6 +163,8 @@ def weights_folder(backbone: Backbone) -> Path:
     folder = Path(backbone.weights)
     if folder.is_dir():
         return folder
+    from huggingface_hub import snapshot_download
+
     copy = snapshot_download(backbone.weights, revision=backbone.revision, local_files_only=True)
     return Path(copy)
 

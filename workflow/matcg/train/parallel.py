@@ -11,14 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed import HashStore, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 # So long others wait for one that writes a checkpoint, or that loads from a slow disk.
 PATIENCE = timedelta(hours=1)
@@ -119,6 +120,8 @@ def shard(model: nn.Module, low: torch.dtype, mesh: DeviceMesh) -> None:
 
     Each layer is put together in `low` while it computes; gradients are averaged in float32.
     """
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard  # half a second
+
     policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
     for layer in _layers(model):
         fully_shard(layer, mesh=mesh, mp_policy=policy)
@@ -156,14 +159,21 @@ def average_gradients(parameters: Iterable[Tensor], world: World) -> None:
 
 def whole(tensor: Tensor) -> Tensor:
     """Return a tensor put together from its shards; all processes must call this alike."""
-    found: Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    found: Tensor = tensor.full_tensor() if _is_sharded(tensor) else tensor
     return found
 
 
 def part_of_whole(tensor: Tensor, like: Tensor) -> Tensor:
     """Return what this process holds of a whole tensor, sharded as `like` is."""
-    if isinstance(like, DTensor) and tensor.shape == like.shape:
+    if _is_sharded(like) and tensor.shape == like.shape:
+        from torch.distributed.tensor import distribute_tensor
+
         given = tensor.to(like.device)
         # Each process has read it whole: nothing has to be sent.
         return distribute_tensor(given, like.device_mesh, like.placements, src_data_rank=None)
     return tensor
+
+
+def _is_sharded(tensor: Tensor) -> TypeGuard["DTensor"]:
+    """Return whether a tensor is a DTensor, whose module one process alone need not import."""
+    return hasattr(tensor, "full_tensor")

@@ -1,0 +1,45 @@
+"""Keeps out of a process of transformers what it imports for others' models, and no job here uses.
+
+With any model class come the losses of all others (scipy), a client for asynchronous downloads
+(trio) and tensors over several devices: 2 of the 13 s of a short fine-tuning (docs/benchmarks.md).
+transformers asks once a process whether a package is there, keeps the answer, and can do without.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+UNUSED = ("scipy", "sklearn", "trio")
+
+
+def spare_imports() -> None:
+    """Let transformers find that the packages are not there, unless it is imported already.
+
+    Only for one process that shards nothing: others need what torch has for several.
+    """
+    if "transformers" in sys.modules:
+        return
+    with _hidden():
+        from transformers.utils import import_utils
+
+        import_utils.is_scipy_available()
+        import_utils.is_sklearn_available()
+        import_utils.is_torch_distributed_available()
+
+
+@contextmanager
+def _hidden() -> Iterator[None]:
+    """Make imports of the packages fail while the body runs; what is imported already stays."""
+    known = {name: sys.modules[name] for name in UNUSED if name in sys.modules}
+    available = torch.distributed.is_available
+    sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]  # None: as if not there
+    torch.distributed.is_available = lambda: False
+    try:
+        yield
+    finally:
+        torch.distributed.is_available = available
+        for name in UNUSED:
+            del sys.modules[name]
+        sys.modules.update(known)
