@@ -14,9 +14,15 @@
 #     data/{summary,quarantine,images,leaks,overlaps,audit,leaked}.tsv
 # results/paper/{table-#}/{table}_{tests,counts}.*  results/figures/world-{#}.png
 # results/throughput.tsv  results/check_images.tsv  results/benchmarks/  logs/
+import sys
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
+sys.path.insert(0, str(ROOT / "workflow"))
 
 
 report: "workflow/report/workflow.rst"
@@ -51,10 +57,6 @@ rule all:
 
 include: "rules/paper.smk"
 include: "rules/medmat.smk"
-
-
-onstart:
-    check_launch()
 
 
 onsuccess:

@@ -9,10 +9,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
-ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
-sys.path.insert(0, str(ROOT / "workflow"))
-
-from matcg import devices, identity, partition, price, throughput, unused, versions
+from matcg import identity, price, throughput, unused, versions
 from matcg.config import project
 from matcg.config.catalog import read_sources
 from matcg.config.library import Library
@@ -35,6 +32,8 @@ from matcg.plan import make_plan
 from matcg.plan_tables import digest as plan_digest
 from matcg.plan_tables import read_tests, render, summarise
 from matcg.records import BASELINE, tag_of
+from matcg.steps import snakemake_internals as inside
+from matcg.steps.launch_checks import Launch
 from matcg.unused import older_layout
 
 PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml"))
@@ -52,9 +51,7 @@ def choose_collection():
     asked = [WORDS[word] for word in sys.argv[1:] if word in WORDS]
     if asked:
         config["experiments"] = asked
-        settings = workflow.config_settings
-        told = f"experiments=[{','.join(asked)}]"
-        settings.config_args = [*(settings.config_args or []), told]
+        inside.tell_config(workflow, f"experiments=[{','.join(asked)}]")
 
 
 # Jobs live as long as Snakemake does. Python's collector would look through all of them and all of the
@@ -64,17 +61,16 @@ gc.set_threshold(10_000)
 
 def read_plan():
     """Return project, plan and who said what; a user's mistake ends Snakemake with one line."""
-    settings = workflow.config_settings
     try:
         choose_collection()
-        origins = find_origins(workflow.configfiles, settings.configfiles, settings.config)
+        origins = find_origins(*inside.config_sources(workflow))
         project = load_project(config, ROOT, origins)
         for each in project.catalogs.values():
             readers.check(each)
         for each in project.backbones.values():
             check_engine(each)
         for warning in chain(*(each.warnings() for each in project.experiments)):
-            if workflow.is_main_process:
+            if inside.is_main_process(workflow):
                 sys.stderr.write(f"matcg: {warning}\n")
         return project, make_plan(project), origins
     except MatcgError as error:
@@ -104,8 +100,7 @@ RECIPES = {
 }
 PLAN_TABLES = ["experiments", "mixes", "runs", "evaluations", "subsets", "excluded"]
 DATA_TABLES = ["summary", "images", "quarantine", "leaks", "overlaps", "audit"]
-LAUNCHED = set()  # rules with jobs in this call, once it has started
-CEILINGS = {}  # the most that a backbone's recipe can ask for, on Slurm
+BOUNDS = {"runtime": "minutes", "mem_mb": "mem_mb"}  # what a partition calls them
 PHANTOMS = sorted(name for name in CATALOGS if readers.get(CATALOGS[name].reader).world)
 WORLD = [
     f"results/figures/world-{identity.digest(versions.WORLD, CATALOGS[name].canonical())}.png"
@@ -135,16 +130,6 @@ def planned(table, key):
     return table[key]
 
 
-def end_with_job():
-    """Let the Snakemake that runs a job elsewhere end with it: a second less of a GPU, twice a job.
-
-    Its limit on job starts has a clock that goes on after the last job. Input functions call this,
-    since the setting is not there yet when the rules are read.
-    """
-    if not workflow.is_main_process:
-        workflow.scheduling_settings.max_jobs_per_timespan = None
-
-
 def samples(catalog, names, side):
     """Return a file of samples of each of some subsets."""
     return [f"{PLACES.subset(catalog, name)}/{side}.parquet" for name in names]
@@ -152,7 +137,7 @@ def samples(catalog, names, side):
 
 def train_files(wildcards):
     """Return the training samples that a mix draws from."""
-    end_with_job()
+    inside.end_with_job(workflow)
     mix = planned(MIXES, wildcards.mix)
     return samples(mix.catalog, [name for name, _ in mix.parts], "train")
 
@@ -279,7 +264,7 @@ def sheet(asked):
 
 def group_weights(wildcards):
     """Return the weights of a group's runs."""
-    end_with_job()
+    inside.end_with_job(workflow)
     name = planned(BACKBONES, wildcards.backbone).name
     return [PLACES.weights(name, run) for run in group_runs(wildcards) if run != BASELINE]
 
@@ -349,9 +334,9 @@ def wanted(wildcards):
     The links to the last plan are set here too, since no hook of Snakemake runs where there is
     nothing to do.
     """
-    if workflow.is_main_process:
+    if inside.is_main_process(workflow):
         notice_older_layout()
-        if workflow.executor_plugin and not workflow.dryrun:
+        if inside.runs_jobs(workflow):
             point_to(plan_place(), experiments())
     return [f"results/plans/{plan_place()}/summary.md", report_file()]
 
@@ -538,108 +523,31 @@ def needs(name, grows=False):
     """Return a resource function: what the backbone's file asks for, for this recipe, more on each retry."""
 
     def amount(wildcards, attempt):
+        LAUNCH.check()
         resources = planned(BACKBONES, wildcards.backbone).resources
         asked = resources.amount(name, recipe_of(wildcards))
-        most = CEILINGS.get((wildcards.backbone, wildcards.get("recipe"), name)) or asked * attempt
-        return min(asked * attempt, most) if grows else asked
+        if not grows:
+            return asked
+        most = getattr(LAUNCH.most(wildcards.backbone, wildcards.get("recipe")), BOUNDS[name])
+        return min(asked * attempt, most or asked * attempt)
 
     return amount
+
+
+def checked(amount):
+    """Return a resource function before which it is looked whether this call may start its jobs."""
+
+    def known(wildcards):
+        LAUNCH.check()
+        return amount
+
+    return known
 
 
 def recipe_of(wildcards):
     """Return the recipe of a run as its backbone's file calls it; None of what is not trained."""
     recipe = wildcards.get("recipe")
     return recipe and identity.plain(recipe)
-
-
-def check_launch():
-    """Stop before the first job where images are not at hand or the plan is above its budget."""
-    LAUNCHED.update(job.rule.name for job in workflow.dag.needrun_jobs())
-    if workflow.executor_plugin.name == "slurm":
-        fit_partitions(partition.read_partitions())
-    if "prepare" in LAUNCHED:
-        require_data()
-    if LAUNCHED & {"finetune", "predict"}:
-        require_budget()
-        share_devices()
-
-
-def fit_partitions(partitions):
-    """Refuse what a job can never get from its partition, and let no later try ask for that."""
-    refused = []
-    for job in distinct(workflow.dag.needrun_jobs()):
-        group = workflow.dag.get_job_group(job)
-        what = f"a group of {job.rule.name}" if group else f"rule {job.rule.name}"
-        asked = partition.request_of(what, (group or job).threads, (group or job).resources)
-        if reason := partition.impossible(asked, partitions):
-            refused.append(reason)
-        elif job.rule.name in ("finetune", "predict"):
-            most, recipe = partition.most(asked, partitions), job.wildcards.get("recipe")
-            CEILINGS[job.wildcards.backbone, recipe, "runtime"] = most.minutes
-            CEILINGS[job.wildcards.backbone, recipe, "mem_mb"] = most.mem_mb
-    if refused:
-        raise WorkflowError(
-            f"Not launched: {'; '.join(dict.fromkeys(refused))}. Ask for less (`resources` in the"
-            " backbone's file, --set-resources), or name another partition in slurm/site.yaml."
-        )
-
-
-def distinct(jobs):
-    """Return one job of each group, and of each rule, backbone, recipe and catalog."""
-    found = {}
-    for job in jobs:
-        if not job.is_local:
-            kind = [job.wildcards.get(name) for name in ("backbone", "recipe", "catalog")]
-            group = workflow.dag.get_job_group(job)
-            found.setdefault(group or (job.rule.name, *kind), job)
-    return found.values()
-
-
-def require_budget():
-    """Refuse a plan that is above the config's budget, or whose price is not known."""
-    refused = price.over_budget(costs(), PROJECT.config.budget)
-    if refused:
-        raise WorkflowError(
-            f"Not launched: {'; '.join(refused)}. `snakemake plan` shows what takes how much; plan"
-            " less, or raise the budget in the config."
-        )
-
-
-def share_devices():
-    """On this machine, start no more jobs than there are GPUs, without `--resources gpu=N` too."""
-    if workflow.touch or not workflow.local_exec:
-        return
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("finetune", "predict")]
-    overridden = workflow.resource_settings.overwrite_resources
-    asked = defaultdict(int)
-    for job in jobs:
-        if "gpu" not in overridden.get(job.rule.name, {}):
-            backbone = BACKBONES[job.wildcards.backbone]
-            amount = backbone.resources.amount("gpu", recipe_of(job.wildcards))
-            asked[backbone.name] = max(asked[backbone.name], amount)
-    if not any(asked.values()):
-        return
-    total = workflow.global_resources
-    given = total["gpu"].value if "gpu" in total else None
-    try:
-        count = devices.limit(asked, given)
-    except MatcgError as error:
-        raise WorkflowError(f"Not launched: {error}")
-    if given is None:
-        workflow.register_resource("gpu", count)
-        # Only what stands here too is counted down when jobs start.
-        workflow.scheduler.global_resources["gpu"] = count
-
-
-def require_data():
-    """Refuse where a catalog's folder of images is not configured."""
-    for name, root in PROJECT.roots.items():
-        if root is None and readers.get(CATALOGS[name].reader).folder:
-            raise WorkflowError(
-                f"data.{name} is not set: the folder that catalog '{name}' reads its images from,"
-                f" {data_folder(name)} unless the config says another; `snakemake fetch_medmat` gets"
-                " Med-MAT's questions, `snakemake check_images` says which images are missing"
-            )
 
 
 def finish():
@@ -650,8 +558,9 @@ def finish():
 
 def headlines():
     """Return each experiment's headline and where the report is, where they have been made."""
-    if "report" not in LAUNCHED:
-        return ""
     found = [Path(path) for path in folders("headline.json")]
     lines = [json.loads(path.read_text())["headline"] for path in found if path.exists()]
     return "\n".join(lines + [f"Report: {page}" for page in report_as_linked(plan_place())])
+
+
+LAUNCH = Launch(workflow, PROJECT, BACKBONES, data_folder, costs)

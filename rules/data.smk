@@ -63,7 +63,7 @@ rule prepare:
     resources:
         mem_mb=4000,
         # Members of a group take turns where there is one of this (slurm/config.yaml).
-        bundle=1,
+        bundle=checked(1),
         runtime=lambda wildcards: reader_of(wildcards).minutes,
     params:
         preparation=preparation,
@@ -144,7 +144,7 @@ rule mix:
         "../envs/data.yaml"
     resources:
         mem_mb=4000,
-        bundle=1,
+        bundle=checked(1),
         runtime=10,
     params:
         mix=mix_of,

@@ -47,7 +47,7 @@ rule convert:
         "../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, attempt: checked(4000)(wildcards) * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         original=lambda wildcards: planned(

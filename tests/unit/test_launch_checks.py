@@ -1,0 +1,143 @@
+"""What stops a call before its first job, one check at a time, and in a call of Snakemake."""
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from snakemake.api import SnakemakeApi
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
+
+from matcg.config.workflow import Budget
+from matcg.errors import ConfigError
+from matcg.partition import Most, Node, Partition, Request
+from matcg.steps.launch_checks import fit_partitions, require_budget, require_data
+from test_price import costs, priced
+
+FREE = Budget()
+GPU = Partition("gpu", 480, (Node(48, 192000, 2),), default=True)
+# A rule of the workflow's own names, whose resources let `Launch` look, as in rules/.
+SNAKEFILE = """\
+import pickle
+from pathlib import Path
+
+from matcg.steps.launch_checks import Launch
+
+project, priced = pickle.loads(Path("given.pickle").read_bytes())
+LAUNCH = Launch(workflow, project, project.backbones, Path, lambda: priced)
+
+
+def looked(wildcards):
+    LAUNCH.check()
+    return 1
+
+
+rule all:
+    input: expand("{backbone}/{recipe}/{n}", backbone=["tiny"], recipe=["full"], n=range(3))
+
+
+rule finetune:
+    output: touch("{backbone}/{recipe}/{n}")
+    resources: bundle=looked, gpu=2
+"""
+
+
+def asks(minutes: int = 60, mem_mb: int = 1000) -> Request:
+    return Request("rule finetune", "gpu", minutes, 8, mem_mb, 1)
+
+
+def test_later_tries_ask_for_what_the_partition_has_at_most() -> None:
+    key = ("tiny-01234567", "full-01234567")
+    asked = [(asks(), key), (asks(minutes=480), None)]
+    assert fit_partitions(asked, [GPU]) == {key: Most(480, 192000)}
+    assert fit_partitions(asked, []) == {key: Most(None, None)}, "nothing is known"
+
+
+def test_each_reason_why_a_job_never_starts_is_said_once() -> None:
+    asked = [(asks(minutes=481), None), (asks(minutes=481), None), (asks(mem_mb=10**6), None)]
+    with pytest.raises(
+        ConfigError, match=r"481 minutes, partition gpu has 480; .*1000000 MB"
+    ) as error:
+        fit_partitions(asked, [GPU])
+    assert str(error.value).count("481 minutes") == 1
+    assert "Ask for less (`resources` in the backbone's file" in str(error.value)
+
+
+def test_a_plan_above_its_budget_is_refused_and_one_below_is_not() -> None:
+    prices = costs(priced())  # 12 GB of weights
+    require_budget(prices, Budget(disk_gb=12))
+    with pytest.raises(
+        ConfigError, match=r"12\.0 GB of weights, budget\.disk_gb is 11\. `snakemake"
+    ):
+        require_budget(prices, Budget(disk_gb=11))
+
+
+def test_images_that_are_not_at_hand_are_missed_unless_they_are_drawn() -> None:
+    given = priced()
+    (name,) = given.catalogs
+    drawn = given.catalogs[name]
+    read = drawn.model_copy(update={"reader": "medmat"})
+    require_data(replace(given, roots={name: None}), Path)
+    there = replace(given, catalogs={name: read}, roots={name: Path("here")})
+    require_data(there, Path)
+    with pytest.raises(ConfigError, match=rf"data\.{name} is not set: .* {name} unless the config"):
+        require_data(replace(there, roots={name: None}), Path)
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that runs the Snakefile above, on a machine that seems to have 3 GPUs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    Path("Snakefile").write_text(SNAKEFILE)
+
+    def run(budget: Budget = FREE, gpu: int = 2, executor: str = "local", **settings: object):
+        given = priced(gpu=gpu)
+        config = given.config.model_copy(update={"budget": budget})
+        Path("given.pickle").write_bytes(
+            pickle.dumps((replace(given, config=config), costs(given)))
+        )
+        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+            workflow = api.workflow(
+                ResourceSettings(cores=3, **settings), snakefile=Path("Snakefile")
+            )
+            workflow.dag().execute_workflow(executor=executor)
+            return workflow._workflow
+
+    return run
+
+
+def test_a_refused_call_starts_nothing(call) -> None:
+    with pytest.raises(WorkflowError, match=r"Not launched: the plan takes 12\.0 GB of weights"):
+        call(Budget(disk_gb=1))
+    assert not Path("tiny").exists()
+
+
+def test_a_dry_run_is_not_refused(call) -> None:
+    call(Budget(disk_gb=1), executor="dryrun")
+
+
+def test_the_machines_gpus_bound_the_jobs_unless_the_user_gives_a_number(call) -> None:
+    assert call().scheduler.global_resources["gpu"] == 3
+    assert sorted(map(str, Path("tiny/full").iterdir())) == [f"tiny/full/{n}" for n in range(3)]
+
+
+def test_what_the_user_gives_stays(call) -> None:
+    assert call(resources={"gpu": 2}).scheduler.global_resources["gpu"] == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"gpu": 4}, "backbone tiny: a job asks for gpu=4, but CUDA_VISIBLE_DEVICES=0,1,2 names 3"),
+        ({"resources": {"gpu": 1}}, "gpu=2, but --resources gpu=1 allows 1"),
+    ],
+)
+def test_a_job_that_wants_more_gpus_than_there_are_is_refused(call, settings, said) -> None:
+    with pytest.raises(WorkflowError, match=f"Not launched: .*{said}"):
+        call(**settings)
+
+
+def test_what_set_resources_says_of_gpus_is_not_ours_to_refuse(call) -> None:
+    assert call(gpu=4, overwrite_resources={"finetune": {"gpu": 1}}) is not None
