@@ -322,7 +322,7 @@ def parts_by_arm(made: Plan, **wanted: object) -> dict[str, set[tuple[tuple[str,
 
 def test_a_sweep_trains_every_arm_at_every_size_and_the_baseline_once() -> None:
     arms = {"baseline": {}, "cg": {}, "control": {"rule": "unrelated"}}
-    swept = make_plan(project({"samples": [0, 20, 40], "arms": arms, "rules": ["related"]}))
+    swept = make_plan(project({"samples": [20, 40], "arms": arms, "rules": ["related"]}))
     sizes = {(row.arm, row.n_train) for row in swept.rows}
     assert sizes == {("baseline", 0), *((a, n) for a in ("cg", "control") for n in (20, 40))}
     totals = {mix.id: mix.total for mix in swept.mixes}
@@ -665,5 +665,5 @@ def test_examples_need_a_backbone_that_takes_several_pictures(
 
 def test_an_untrained_arm_needs_a_protocol_and_takes_nothing_else() -> None:
     for arm in ({"like": "baseline"}, {"like": "baseline", "protocol": "shots", "target": 2}):
-        with pytest.raises(ConfigError, match=r"arms.x: an untrained model differs .*`protocol`"):
+        with pytest.raises(ConfigError, match=r"arms.x.* An untrained model differs .*`protocol`"):
             asked({"arms": {"cg": {}, "x": arm}})

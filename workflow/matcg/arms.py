@@ -10,6 +10,7 @@ from itertools import product
 
 from matcg.chosen import chosen_combinations, shared_combinations
 from matcg.combinations import Combination
+from matcg.config.arm import OfCombinations, OfRule, Untrained
 from matcg.errors import ConfigError
 from matcg.mixes import planned_mix, spread
 from matcg.records import Excluded, Mix
@@ -53,17 +54,18 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
         excluded.add(scope.excluded(target, "", "", "no combination, so no other arm is run"))
     cases: list[Case] = []
     for arm, settings in scope.experiment.arms.items():
-        if arm == "baseline" or settings.like == "baseline":
+        if isinstance(settings, Untrained):
             cases += [Case(target, arm) for target in tested]
             continue
-        if arm == "cg" or settings.like:
+        if isinstance(settings, OfCombinations):
             sources = [each for target in tested for each in chosen[target]]
             draws = list(product(range(settings.draws), sources))
         else:
-            sources, left = shared_combinations(scope, arm, tested)
+            sources, left = shared_combinations(scope, arm, settings, tested)
             excluded |= left
             draws = list(_in_turn(sources, settings.draws))
-        cases += [case for draw, each in draws for case in _sized(scope, arm, each, draw)]
+        for draw, each in draws:
+            cases += Demand(scope, arm, settings, each.target).cases(each, draw)
     return cases, excluded
 
 
@@ -76,29 +78,23 @@ def _in_turn(sources: Iterable[Combination], n: int) -> Iterator[tuple[int, Comb
         yield from ((draw, found[draw % len(found)]) for draw in range(n))
 
 
-def _sized(scope: Scope, arm: str, combination: Combination, draw: int) -> Iterator[Case]:
-    """Yield an arm's case at each size; an arm with a size of its own has but that."""
-    settings = scope.experiment.arms[arm]
-    shown: Combination | None = combination
-    if arm != "cg" and not settings.like:
-        shown = None
-    if settings.samples:
-        sizes: Iterable[tuple[int, int]] = [(settings.samples, 0)]
-    else:
-        sizes = product(scope.experiment.sizes, sorted(set(scope.experiment.mixed_in)))
-    demand = Demand(scope, arm, combination.target)
-    for samples, mixed_in in sizes:
-        mix = demand.mix(combination, (samples, mixed_in), draw)
-        yield Case(combination.target, arm, shown, mix, samples + mixed_in, mixed_in, draw)
-
-
 @dataclass(frozen=True)
 class Demand:
     """An arm that asks its catalog for samples for one target."""
 
     scope: Scope
     arm: str
+    settings: OfCombinations | OfRule
     target: str
+
+    def cases(self, combination: Combination, draw: int) -> Iterator[Case]:
+        """Yield the arm's case at each size; an arm with a size of its own has but that."""
+        settings, experiment = self.settings, self.scope.experiment
+        shown = combination if isinstance(settings, OfCombinations) else None
+        sizes: Iterable[tuple[int, int]] = product(experiment.sizes, sorted(experiment.mixed_in))
+        for samples, mixed_in in [(settings.samples, 0)] if settings.samples else sizes:
+            mix = self.mix(combination, (samples, mixed_in), draw)
+            yield Case(self.target, self.arm, shown, mix, samples + mixed_in, mixed_in, draw)
 
     def mix(self, combination: Combination, size: tuple[int, int], draw: int) -> Mix:
         """Return a training set: the sources' samples and the target's own share, as many each.
@@ -107,7 +103,7 @@ class Demand:
             ConfigError: a subset has too few samples, or a further draw would be as the first.
         """
         experiment, catalog = self.scope.experiment, self.scope.catalog
-        settings, (samples, mixed_in) = experiment.arms[self.arm], size
+        settings, (samples, mixed_in) = self.settings, size
         parts = self.spread(samples - settings.target, combination)
         if settings.target + mixed_in:
             parts[self.target] = parts.get(self.target, 0) + settings.target + mixed_in
@@ -170,8 +166,8 @@ class Demand:
 
     def check_draws(self, parts: Mapping[str, int]) -> None:
         """Raise ConfigError where another draw would hold the same samples again."""
-        catalog, shuffled = self.scope.catalog, self.scope.experiment.arms[self.arm].labels
-        if shuffled == "true" and all(
+        catalog = self.scope.catalog
+        if self.settings.labels == "true" and all(
             n >= catalog.capacity(catalog.member(name)) for name, n in parts.items()
         ):
             raise self.error(

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import chain
 
 from matcg.combinations import Combination, combine, offer
+from matcg.config.arm import CG, OfRule
 from matcg.config.rule import Rule
 from matcg.records import Excluded
 from matcg.seeds import derive
@@ -109,24 +110,19 @@ class Matches:
         return derive(seed, *known), combination
 
     def _excluded(self, target: str, reason: str) -> Excluded:
-        return self.scope.excluded(target, self.name if self.arm == "cg" else "", self.arm, reason)
+        return self.scope.excluded(target, self.name if self.arm == CG else "", self.arm, reason)
 
 
 def chosen_combinations(scope: Scope, targets: Sequence[str]) -> tuple[Chosen, set[Excluded]]:
     """Return each target's combinations of all rules of the arm `cg`, and those that are not run.
 
     Raises:
-        ConfigError: a rule trains on the target itself, or matches for none.
+        ConfigError: a rule matches for none.
     """
     chosen: Chosen = {}
     excluded: set[Excluded] = set()
     for name in scope.experiment.rules:
-        matches = Matches(scope, "cg", name, targets)
-        if matches.rule.target != "held-out":
-            raise scope.error(
-                f"rules: '{name}' trains on the target itself; it can give the sources of an arm of"
-                " its own, not of 'cg'"
-            )
+        matches = Matches(scope, CG, name, targets)
         taken = matches.chosen()
         excluded |= matches.left_out(taken, _how(scope))
         for target, combinations in taken.items():
@@ -135,23 +131,20 @@ def chosen_combinations(scope: Scope, targets: Sequence[str]) -> tuple[Chosen, s
 
 
 def shared_combinations(
-    scope: Scope, arm: str, targets: Sequence[str]
+    scope: Scope, arm: str, settings: OfRule, targets: Sequence[str]
 ) -> tuple[list[Combination], set[Excluded]]:
     """Return the combinations that an arm's draws take for each target, and where it has none.
 
     A rule that chooses gives each draw another combination, as long as there are others.
 
     Raises:
-        ConfigError: the rule of a control or floor trains on the target itself, or none matches.
+        ConfigError: there is none for any target.
     """
-    settings = scope.experiment.arms[arm]
-    matches = Matches(scope, arm, settings.rule or "", targets)
+    matches = Matches(scope, arm, settings.rule, targets)
     sizes = {settings.samples or n for n in scope.experiment.sizes}
     if settings.target and {settings.target} == sizes:
         # Made of the target's data alone, it needs no sources.
         return [Combination(target, matches.name, ()) for target in targets], set()
-    if arm in ("control", "floor") and matches.rule.target != "held-out":
-        raise scope.error(f"arms.{arm}.rule: '{matches.name}' trains on the target itself")
     taken = matches.first(settings.draws)
     how = f"n {settings.draws}, seed {scope.experiment.choose.seed}"
     return list(chain(*taken.values())), matches.left_out(taken, how)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from matcg import identity
 from matcg.arms import Case, find_cases
+from matcg.config.arm import CG, OfRule, Trained
 from matcg.config.backbone import Backbone
 from matcg.config.experiment import Experiment
 from matcg.config.project import Project
@@ -235,7 +236,7 @@ def _recipe(experiment: Experiment, backbone: Backbone) -> None:
 def _naive(experiment: Experiment, cases: Sequence[Case]) -> tuple[int, int]:
     """Count trainings and evaluations if each combination brought all arms along."""
     arms = Counter(case.arm for case in cases)
-    combinations = arms["cg"] or max(arms.values(), default=0)
+    combinations = arms[CG] or max(arms.values(), default=0)
     times = combinations * len(experiment.backbones) * len(experiment.seeds)
     return times * (len(arms) - (BASELINE in arms)), times * len(arms)
 
@@ -262,8 +263,9 @@ def _forbidden(
 def _sees_target(experiment: Experiment, name: str, project: Project) -> bool:
     """Tell whether an arm is one that says that the target's data are in it."""
     arm = experiment.arms[name]
-    of_rule = bool(arm.rule) and project.rules[arm.rule or ""].target != "held-out"
-    return bool(arm.target) or of_rule
+    if isinstance(arm, OfRule) and project.rules[arm.rule].target != "held-out":
+        return True
+    return isinstance(arm, Trained) and arm.target > 0
 
 
 def _evaluations(

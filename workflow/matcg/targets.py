@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matcg.combinations import select
+from matcg.config.arm import HELD_OUT, OfRule
 from matcg.config.catalog import Catalog
 from matcg.config.experiment import Experiment
 from matcg.config.rule import Listed, Rule
@@ -28,13 +29,23 @@ class Scope:
         return Excluded(self.experiment.name, self.catalog.name, target, rule, arm, reason)
 
     def check(self) -> None:
-        """Raise ConfigError where a label is in no rule's list, or a general set in no catalog."""
+        """Raise ConfigError where rules do not suit their arms, or a name is not known."""
         labels = {row.label for row in self._listed()}
         for label in self.experiment.choose.labels:
             if label not in labels:
                 raise self.error(
                     f"choose.labels: no rule lists a combination '{label}'.{nearest(label, labels)}"
                 )
+        for name in self.experiment.rules:
+            if self.rules[name].target != "held-out":
+                raise self.error(
+                    f"rules: '{name}' trains on the target itself; it can give the sources of an"
+                    " arm of its own, not of 'cg'"
+                )
+        for name, arm in self.experiment.arms.items():
+            rule = self.rules[arm.rule] if isinstance(arm, OfRule) else None
+            if name in HELD_OUT and rule and rule.target != "held-out":
+                raise self.error(f"arms.{name}.rule: '{rule.name}' trains on the target itself")
         general = {subset.id for subset in self.catalog.general}
         for name in self.experiment.general:
             if name not in general:

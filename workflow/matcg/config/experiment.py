@@ -1,24 +1,28 @@
 """Experiments: targets, rules, arms, sizes, seeds and backbones of one question."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from matcg.config.arm import (
+    ARMS,
+    BASELINE,
+    CG,
+    CONTROL,
+    EMPTY,
+    STANDARD,
+    Arm,
+    OfCombinations,
+    check_arm,
+    reference,
+)
 from matcg.config.base import Float, Model, Name, Natural, Once, Positive, Sizes, Slug, Text, Words
 from matcg.config.layout import Layout
 from matcg.config.protocol import LETTERS
 
-# Arms that the report knows by their names: their order, marks, and what is compared.
-CG, CONTROL, BASELINE = "cg", "control", "baseline"
-ARMS = (CG, CONTROL, BASELINE, "floor", "ceiling")
 LIKE = 0.7  # how alike a name must be to be taken for a misspelt one
-
-
-def reference(arms: Collection[str]) -> str:
-    """Return the arm that differences are taken from: the control, or else the baseline."""
-    return CONTROL if CONTROL in arms else BASELINE
 
 
 class Choose(Model):
@@ -30,30 +34,6 @@ class Choose(Model):
     )
     seed: Natural = 42
     labels: Words = Field(default=(), description="only listed combinations of these labels")
-
-
-class Arm(Model):
-    """One way to train for the comparison. `baseline` and `cg` have no settings of their own."""
-
-    rule: str | None = Field(default=None, description="where its sources come from")
-    like: Literal["cg", "baseline"] | None = Field(
-        default=None,
-        description="the sources of each CG combination, instead of a rule's; or no training",
-    )
-    protocol: Text | None = Field(
-        default=None, description="how this arm is asked, where not as the others"
-    )
-    labels: Literal["true", "shuffled"] = "true"
-    target: Natural = Field(
-        default=0, description="so many of the samples are the target's training data"
-    )
-    samples: Positive | None = Field(
-        default=None, description="size of this arm's mix, where it is not to be that of the others"
-    )
-    draws: Positive = Field(
-        default=1,
-        description="so many training sets, each drawn anew, so that the luck of one draw shows",
-    )
 
 
 class Experiment(Model):
@@ -91,7 +71,9 @@ class Experiment(Model):
         description="where a source has too few samples: an error; the others give more; its"
         " samples are repeated",
     )
-    arms: Annotated[dict[Slug, Arm], Field(min_length=1)]
+    arms: Annotated[dict[Slug, Arm], Field(min_length=1)] = Field(
+        json_schema_extra={"properties": dict.fromkeys(STANDARD, EMPTY)}
+    )
     backbones: Annotated[tuple[Text, ...], Field(min_length=1), Once]
     recipe: Name = "full"
     seeds: Annotated[tuple[Natural, ...], Field(min_length=1), Once] = (0,)
@@ -136,15 +118,29 @@ class Experiment(Model):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Return the sizes that are trained; 0 among `samples` stands for the baseline."""
-        return tuple(sorted({n for n in self.samples if n}))
+        """Return the sizes that are trained, in order."""
+        return tuple(sorted(self.samples))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out_arms(cls, data: Any) -> Any:
+        """Let `{}` stand for what the arm's name says."""
+        if not isinstance(data, dict) or not isinstance(data.get("arms"), dict):
+            return data
+        arms = dict(data["arms"])
+        for name in STANDARD.keys() & arms.keys():
+            if arms[name] == {}:
+                arms[name] = STANDARD[name]
+            elif isinstance(arms[name], dict) and "like" not in arms[name]:
+                raise ValueError(f"arms.{name}: takes no settings; write `{name}: {{}}`")
+        return {**data, "arms": arms}
 
     @model_validator(mode="after")
     def _sizes_make_sense(self) -> "Experiment":
-        if not self.sizes:
-            raise ValueError("samples: 0 alone trains nothing; add a size")
-        if 0 in self.samples and "baseline" not in self.arms:
-            raise ValueError("samples: 0 stands for the baseline; add `baseline: {}` to `arms`")
+        if 0 in self.samples:
+            raise ValueError(
+                "samples: 0 trains nothing: leave it out; the arm `baseline: {}` stands for it"
+            )
         if self.published and (len(self.sizes) > 1 or len(self.mixed_in) > 1):
             raise ValueError("published: printed figures are of one size; give one of each")
         if self.published and self.layout and self.layout.across in ("samples", "mixed_in"):
@@ -165,32 +161,9 @@ class Experiment(Model):
     @model_validator(mode="after")
     def _arms_make_sense(self) -> "Experiment":
         for name, arm in self.arms.items():
-            _check_arm(name, arm, self.sizes)
-        if self.rules and "cg" not in self.arms:
+            check_arm(name, arm, self.sizes)
+        if self.rules and CG not in self.arms:
             raise ValueError("arms: 'cg', the arm under test, is missing; add `cg: {}`")
-        if not self.rules and any(n == "cg" or arm.like == "cg" for n, arm in self.arms.items()):
+        if not self.rules and any(isinstance(arm, OfCombinations) for arm in self.arms.values()):
             raise ValueError("rules: is missing; the arm 'cg' takes its sources from rules")
         return self
-
-
-def _check_arm(name: str, arm: Arm, sizes: Sequence[int]) -> None:
-    """Raise ValueError where an arm's settings contradict its name or each other."""
-    if name in ("baseline", "cg"):
-        if arm != Arm():
-            raise ValueError(f"arms.{name}: takes no settings; write `{name}: {{}}`")
-        return
-    if arm.like == "baseline":
-        if arm != Arm(like="baseline", protocol=arm.protocol) or not arm.protocol:
-            raise ValueError(
-                f"arms.{name}: an untrained model differs from `baseline` by its `protocol` alone"
-            )
-        return
-    if bool(arm.rule) == bool(arm.like):
-        raise ValueError(f"arms.{name}: needs `rule:`, which names its sources, or `like: cg`")
-    if name in ("control", "floor") and arm.target:
-        raise ValueError(f"arms.{name}.target: this arm must not see the target's data")
-    if name in ("control", "floor") and arm.samples:
-        raise ValueError(f"arms.{name}.samples: this arm must be of the same size as 'cg'")
-    size = arm.samples or min(sizes, default=0)
-    if arm.target > size:
-        raise ValueError(f"arms.{name}.target: {arm.target} exceed `samples: {size}`")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from matcg.config.base import Model
 from matcg.config.catalog import SubsetSpec
@@ -36,7 +36,9 @@ def _explain(model: type[Model], data: Mapping[str, Any], error: ValidationError
     first = min(found, key=lambda e: order.index(e["type"]) if e["type"] in order else len(order))
     path, last = _key_path(first["loc"]), str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
-        return f"{path}: unknown key.{nearest(last, _valid_keys(model, data, first['loc'][:-1]))}"
+        kind = _kind_at(model, first["loc"][:-1])
+        note = f" {kind.NOTE}" if hasattr(kind, "NOTE") else ""
+        return f"{path}: unknown key.{nearest(last, _valid_keys(kind, data))}{note}"
     if first["type"] == "missing":
         return f"{path}: is missing; add `{last}: ...`"
     if first["type"] == "value_error":
@@ -82,11 +84,15 @@ def _key_path(loc: Iterable[int | str]) -> str:
     return path
 
 
-def _valid_keys(model: type[Model], data: Mapping[str, Any], loc: Sequence[int | str]) -> set[str]:
-    """Return the keys allowed where `loc` points, a catalog's elements in its subsets included."""
-    kind: Any = model
+def _kind_at(model: Any, loc: Sequence[int | str]) -> Any:
+    """Return the type that is meant where `loc` points."""
     for part in loc:
-        kind = _inside(kind, part)
+        model = _inside(model, part)
+    return model
+
+
+def _valid_keys(kind: Any, data: Mapping[str, Any]) -> set[str]:
+    """Return the keys allowed in a type, a catalog's elements in its subsets included."""
     if kind is SubsetSpec:
         return (set(SubsetSpec.model_fields) - {"elements"}) | set(data.get("elements", ()))
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -101,6 +107,9 @@ def _inside(kind: Any, part: int | str) -> Any:
         return _bare(field.annotation) if field else None
     arguments = [_bare(argument) for argument in get_args(kind)]
     origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        tags = [each.tag for a in get_args(kind) for each in get_args(a) if isinstance(each, Tag)]
+        return arguments[tags.index(str(part))] if part in tags else None
     if origin is dict and len(arguments) == 2:
         return arguments[1]
     return arguments[0] if origin is tuple and arguments else None

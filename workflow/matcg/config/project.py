@@ -122,7 +122,7 @@ def _resolve(
 
     arms = {}
     for name, arm in experiment.arms.items():
-        named = {kind: getattr(arm, kind) for kind in ("rule", "protocol") if getattr(arm, kind)}
+        named = {kind: n for kind in ("rule", "protocol") if (n := getattr(arm, kind, None))}
         plain = {kind: take(kind, n, f"arms.{name}.{kind}") for kind, n in named.items()}
         arms[name] = arm.model_copy(update=plain)
     return experiment.model_copy(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from matcg.config.experiment import BASELINE, CG, CONTROL
+from matcg.config.arm import BASELINE, CG, CONTROL
 from matcg.errors import ConfigError, nearest
 
 Place = tuple[str, str, str]

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from matcg import statistics
 from matcg.cells import Share
-from matcg.config.experiment import CG
+from matcg.config.arm import CG
 from matcg.config.published import Printed, gains
 from matcg.records import BASELINE
 from matcg.report.beside import Beside, arm_names

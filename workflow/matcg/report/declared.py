@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from matcg.analysis.accuracy import Accuracy
 from matcg.analysis.summary import Summary
-from matcg.config.experiment import CG
+from matcg.config.arm import CG
 from matcg.report.agreement import RANKED, Agreement
 from matcg.report.beside import Beside
 from matcg.report.comparison import Comparison

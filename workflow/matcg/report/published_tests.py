@@ -11,7 +11,7 @@ from itertools import product
 
 from matcg import power, statistics
 from matcg.cells import P
-from matcg.config.experiment import CG
+from matcg.config.arm import CG
 from matcg.config.published import Place, Printed, by_place, gains
 
 __all__ = ["UNPAIRED_KEYS", "GainCount", "GainTest", "gain_counts", "gain_tests"]

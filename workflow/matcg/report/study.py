@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from matcg.config.experiment import ARMS, CG, CONTROL, reference
+from matcg.config.arm import ARMS, CG, CONTROL, reference
 from matcg.errors import DataError
 from matcg.records import Key, PlanRow
 from matcg.report.answers import Answers

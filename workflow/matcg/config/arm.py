@@ -1,0 +1,114 @@
+"""Arms: the training sets, or the lack of one, that an experiment compares."""
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Discriminator, Field, JsonValue, Tag
+
+from matcg.config.base import Model, Natural, Positive, Text
+
+# Arms that the report knows by their names: their order, marks, and what is compared.
+CG, CONTROL, BASELINE = "cg", "control", "baseline"
+ARMS = (CG, CONTROL, BASELINE, "floor", "ceiling")
+# What reports read as "without the target's data, of the same size as CG" must be that.
+HELD_OUT = frozenset({CONTROL, "floor"})
+# Kinds of arms, as the path of an error names them; those in brackets are not shown.
+UNTRAINED, COMBINATIONS, RULE = "[untrained]", "[combinations]", "[rule]"
+
+
+def reference(arms: Collection[str]) -> str:
+    """Return the arm that differences are taken from: the control, or else the baseline."""
+    return CONTROL if CONTROL in arms else BASELINE
+
+
+class Asked(Model):
+    """What every arm can say."""
+
+    protocol: Text | None = Field(
+        default=None, description="how this arm is asked, where not as the others"
+    )
+
+
+class Untrained(Asked):
+    """The backbone as it is."""
+
+    NOTE: ClassVar[str] = "An untrained model differs from `baseline` by its `protocol` alone."
+
+    like: Literal["baseline"] = Field(default="baseline", description="no training")
+
+
+class Trained(Asked):
+    """What every arm with a training set can say."""
+
+    labels: Literal["true", "shuffled"] = "true"
+    target: Natural = Field(
+        default=0, description="so many of the samples are the target's training data"
+    )
+    samples: Positive | None = Field(
+        default=None, description="size of this arm's mix, where it is not to be that of the others"
+    )
+    draws: Positive = Field(
+        default=1,
+        description="so many training sets, each drawn anew, so that the luck of one draw shows",
+    )
+
+
+class OfCombinations(Trained):
+    """A mix for each combination of the experiment's rules."""
+
+    like: Literal["cg"] = Field(default="cg", description="the sources of each CG combination")
+
+
+class OfRule(Trained):
+    """A mix for each target, shared by all of its combinations."""
+
+    rule: Text = Field(description="where its sources come from")
+
+
+def _kind(arm: Any) -> str | None:
+    """Return which kind an arm is of, or is nearest to."""
+    if isinstance(arm, Asked):
+        return {Untrained: UNTRAINED, OfCombinations: COMBINATIONS}.get(type(arm), RULE)
+    keys = dict(arm) if isinstance(arm, Mapping) else {}
+    known = {"like", *OfRule.model_fields}
+    for misspelt in keys.keys() - known if not keys.keys() & {"like", "rule"} else ():
+        return COMBINATIONS if get_close_matches(misspelt, ["like"]) else RULE
+    if ("like" in keys) == ("rule" in keys):
+        return None
+    if "rule" in keys:
+        return RULE
+    return UNTRAINED if get_close_matches(str(keys["like"]), [BASELINE]) else COMBINATIONS
+
+
+Arm = Annotated[
+    Annotated[Untrained, Tag(UNTRAINED)]
+    | Annotated[OfCombinations, Tag(COMBINATIONS)]
+    | Annotated[OfRule, Tag(RULE)],
+    Discriminator(
+        _kind,
+        custom_error_type="arm",
+        custom_error_message="needs `rule:`, which names its sources, or `like: cg`",
+    ),
+]
+# Arms that have no settings: their names say what they are.
+STANDARD: dict[str, Untrained | OfCombinations] = {BASELINE: Untrained(), CG: OfCombinations()}
+EMPTY: dict[str, JsonValue] = {"type": "object", "maxProperties": 0}
+
+
+def check_arm(name: str, arm: Arm, sizes: Collection[int]) -> None:
+    """Raise ValueError where an arm's settings contradict its name or each other."""
+    if name in STANDARD:
+        if arm != STANDARD[name]:
+            raise ValueError(f"arms.{name}: takes no settings; write `{name}: {{}}`")
+    elif isinstance(arm, Untrained):
+        if not arm.protocol:
+            raise ValueError(f"arms.{name}: needs `protocol:`. {Untrained.NOTE}")
+    else:
+        if name in HELD_OUT and arm.target:
+            raise ValueError(f"arms.{name}.target: this arm must not see the target's data")
+        if name in HELD_OUT and arm.samples:
+            raise ValueError(f"arms.{name}.samples: this arm must be of the same size as 'cg'")
+        size = arm.samples or min(sizes)
+        if arm.target > size:
+            raise ValueError(f"arms.{name}.target: {arm.target} exceed `samples: {size}`")
