@@ -5,18 +5,23 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from matcg.errors import StoppedError
 from matcg.train import lock as lock_module
-from matcg.train.lock import STALE, Holder, held, read
+from matcg.train.lock import STALE, Holder, Lock, held, read
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
+LIMIT = 120.0  # seconds; where others load the machine, imports alone take many
+Waited = TypeVar("Waited")
 HOLD = """
 import sys
 from pathlib import Path
@@ -40,19 +45,55 @@ with lock.held(Path(sys.argv[1])):
 """
 
 
-def start(code: str, *arguments: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=WORKFLOW,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+@contextmanager
+def started(code: str, *arguments: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Run Python code in a process that ends with the body at the latest."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=WORKFLOW, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def awaited(what: str, wait: Callable[[], Waited]) -> Waited:
+    """Return what `wait` returns; a test that has to wait for it too long fails."""
+    future: Future[Waited] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(wait())
+        except BaseException as error:
+            future.set_exception(error)
+
+    # It must not keep the tests from ending.
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return future.result(LIMIT)
+    except TimeoutError:
+        pytest.fail(f"waited {LIMIT:.0f} s for {what}")
 
 
 def line(process: "subprocess.Popen[str]") -> str:
     assert process.stdout
-    return process.stdout.readline().strip()
+    return awaited(f"a line of process {process.pid}", process.stdout.readline).strip()
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """Let a process go on where it holds the lock, and wait for its end."""
+    awaited(f"the end of process {process.pid}", partial(process.communicate, ""))
+
+
+@contextmanager
+def holding(path: Path) -> Iterator[Lock]:
+    """Hold the lock at `path` while the body runs, as `held` does, and do not wait too long."""
+    holds = held(path)
+    lock = awaited(f"the lock that {read(path) or 'nobody'} holds", holds.__enter__)
+    try:
+        yield lock
+    finally:
+        holds.__exit__(None, None, None)
 
 
 @pytest.fixture
@@ -90,7 +131,7 @@ def left_by(path: Path, age: float = 0, **changes: object) -> None:
 
 
 def test_a_lock_names_its_holder_and_leaves_nothing_behind(path: Path) -> None:
-    with held(path) as lock:
+    with holding(path) as lock:
         holder = read(path)
         assert holder == lock.holder
         assert f"process {os.getpid()} on {holder.host} (started " in str(holder)
@@ -100,41 +141,41 @@ def test_a_lock_names_its_holder_and_leaves_nothing_behind(path: Path) -> None:
 
 
 def test_a_living_holder_here_is_waited_for(path: Path) -> None:
-    with start(HOLD, path) as first:
+    with started(HOLD, path) as first:
         assert line(first) == "held False"
-        with start(HOLD, path) as second:
+        with started(HOLD, path) as second:
             assert line(second).startswith(f"waiting for process {first.pid} on ")
-            first.communicate("")
+            end(first)
             assert line(second) == "held True"
-            second.communicate("")
+            end(second)
 
 
 def test_in_a_slurm_job_a_living_holder_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    with start(HOLD, path) as first:
+    with started(HOLD, path) as first:
         assert line(first) == "held False"
         monkeypatch.setenv("SLURM_JOB_ID", "18")
         said = rf"by process {first.pid} on .*, Slurm job 17"
-        with pytest.raises(StoppedError, match=said), held(path):
+        with pytest.raises(StoppedError, match=said), holding(path):
             pass
-        first.communicate("")
+        end(first)
 
 
 def test_a_killed_holder_is_followed_at_once(path: Path) -> None:
-    with start(HOLD, path) as first:
+    with started(HOLD, path) as first:
         assert line(first) == "held False"
         first.kill()
         first.wait()
         assert path.exists()
-        with held(path) as lock:
+        with holding(path) as lock:
             assert not lock.waited
 
 
 def test_a_process_that_got_the_dead_ones_number_is_not_the_holder(path: Path) -> None:
     left_by(path, started=1.0)
-    with held(path) as lock:
+    with holding(path) as lock:
         assert read(path) == lock.holder
 
 
@@ -142,7 +183,7 @@ def test_a_process_that_got_the_dead_ones_number_is_not_the_holder(path: Path) -
 def test_a_holder_elsewhere_that_gives_signs_is_refused(path: Path) -> None:
     left_by(path, host="far", slurm_job="4", age=STALE / 2)
     said = r"process \d+ on far .*Slurm job 4.*call again"
-    with pytest.raises(StoppedError, match=said), held(path):
+    with pytest.raises(StoppedError, match=said), holding(path):
         pass
 
 
@@ -152,7 +193,7 @@ def test_a_holder_elsewhere_that_has_fallen_silent_is_followed(
 ) -> None:
     monkeypatch.setattr(lock_module, "POLL", 0.01)
     left_by(path, host="far", slurm_job="4", age=STALE - rest)
-    with held(path) as lock:
+    with holding(path) as lock:
         assert read(path) == lock.holder
 
 
@@ -162,7 +203,7 @@ def test_processes_of_another_host_or_container_are_not_looked_up(
     path: Path, what: dict[str, str]
 ) -> None:
     left_by(path, started=1.0, **what)
-    with pytest.raises(StoppedError, match="is being trained by"), held(path):
+    with pytest.raises(StoppedError, match="is being trained by"), holding(path):
         pass
 
 
@@ -170,12 +211,12 @@ def test_a_requeued_job_follows_itself_at_once(path: Path, monkeypatch: pytest.M
     left_by(path, host="far", slurm_job="5", slurm_restart="0")
     monkeypatch.setenv("SLURM_JOB_ID", "5")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    with held(path) as lock:
+    with holding(path) as lock:
         assert read(path) == lock.holder
 
 
 def test_a_lock_that_was_taken_over_is_noticed_and_left_alone(path: Path) -> None:
-    with held(path) as lock:
+    with holding(path) as lock:
         left_by(path, host="far")
         with pytest.raises(StoppedError, match=r"taken over by process .* on far"):
             lock.check()
@@ -187,9 +228,9 @@ def test_a_lock_that_was_taken_over_is_noticed_and_left_alone(path: Path) -> Non
 def test_never_two_at_once_even_over_a_dead_ones_lock(path: Path, tmp_path: Path) -> None:
     left_by(path, started=1.0)
     turns = tmp_path / "turns"
-    processes = [start(TURNS, path, turns) for _ in range(6)]
-    for process in processes:
-        process.communicate()
+    with ExitStack() as stack:
+        for process in [stack.enter_context(started(TURNS, path, turns)) for _ in range(6)]:
+            end(process)
     said = [entry.split() for entry in turns.read_text().splitlines()]
     assert len(said) == 12
     for (first, came), (second, went) in zip(said[::2], said[1::2], strict=True):
