@@ -51,6 +51,8 @@ MISTAKES = [
     ("experiments/toy.yaml", "[fixed-task]", "[fixed-taks]", "Did you mean 'fixed-task'?"),
     ("combinations/fixed-task.yaml", "modality:", "modalty:", "Did you mean 'modality'?"),
     ("backbones/toy.yaml", "weights: toy", "weights: tyo", "weights: no folder backbones/tyo"),
+    ("backbones/toy.yaml", "weights: toy", "engine: vlm\nweights: toy", "no engine 'vlm'. Did you"),
+    ("catalogs/toy.yaml", "reader: phantom", "reader: fantom", "reader: no reader 'fantom'. Did"),
 ]  # fmt: skip
 
 
