@@ -1,7 +1,13 @@
 """Errors that tell a user what was wrong, where, and what to do about it."""
 
-from collections.abc import Iterable
+import errno
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class MatcgError(Exception):
@@ -35,3 +41,23 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     if close:
         return f" Did you mean '{close[0]}'?"
     return f" Valid: {', '.join(names)}." if names else ""
+
+
+@contextmanager
+def disk_errors(folder: Path, advice: str) -> Iterator[None]:
+    """Say that the disk is full, and the advice, where the body runs out of space.
+
+    Raises:
+        ResourceError: no space, or quota, is left on the disk of `folder`.
+    """
+    try:
+        yield
+    except Exception as error:
+        # safetensors gives the system's number in its text only.
+        number = getattr(error, "errno", None)
+        if number not in FULL and not any(f"(os error {n})" in str(error) for n in FULL):
+            raise
+        free = -1
+        with suppress(OSError):
+            free = shutil.disk_usage(folder).free >> 20
+        raise ResourceError(f"{folder}: the disk is full ({free} MB free). {advice}") from None

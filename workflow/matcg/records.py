@@ -43,7 +43,7 @@ def tags(protocol: Protocol) -> tuple[str, ...]:
 
 
 def run_of(name: str) -> str:
-    """Return the run in the name of answers."""
+    """Return the run in the name of answers, or the target in the name of their file."""
     return name.partition("@")[0]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from matcg.errors import DataError
 from matcg.identity import digest_in, require
+from matcg.records import run_of
 from matcg.samples import label_of
 
 RECORD = "provenance.json"
@@ -77,8 +78,7 @@ def check_answers(path: Path, metadata: Mapping[bytes, bytes] | None) -> None:
         DataError: they are.
     """
     place = str(json.loads((metadata or {}).get(b"matcg", b"{}")).get("place", ""))
-    target, _, _ = path.stem.partition("@")
-    if digest_in(target) and not (place and path.as_posix().endswith(f"/{place}")):
+    if digest_in(run_of(path.stem)) and not (place and path.as_posix().endswith(f"/{place}")):
         raise DataError(
             f"{path}: these answers are of {place or 'no place'}; they were put there by hand, or"
             f" are from another version: remove the file; {ask_again(path)}"

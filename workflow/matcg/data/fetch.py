@@ -5,7 +5,6 @@ began (each removes its partial file when it stops), and their listing calls nev
 parts below them are used: listings by `http_backoff`, files by `http_get`, which resumes.
 """
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -30,7 +29,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # exported at
     validate_repo_id,
 )
 
-from matcg.errors import ConfigError, DataError
+from matcg.errors import FULL, ConfigError, DataError
 
 # Else huggingface_hub fetches a list of programs that may be calling it, keeps that in the user's
 # home and tells the hub. Set here, since the environment is read only when it is first imported.
@@ -342,7 +341,7 @@ def _explained(release: Release, folder: Path, endpoint: str, token: str) -> Ite
 
 
 def _disk(error: OSError, folder: Path) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return f"{folder}: {error.strerror}; make room and run again: what is there is kept"
     return f"{error.filename or folder}: {error.strerror}; the folder must be one to write in"
 

@@ -58,14 +58,17 @@ def find(original: Original) -> Source:
         ConfigError: no settings of its tower are at hand.
         DataError: the hub cannot be reached, or the layout is another.
     """
-    folder = fetch(original.weights, original.revision, WEIGHTS)
+    folder = folder_of(original.weights, original.revision, WEIGHTS)
     config = _read(folder / "config.json")
     check_layout(config, folder)
     return Source(folder, config, tower_folder(original, folder, config))
 
 
-def fetch(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
+def folder_of(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
     """Return the folder `name`, or the copy of that repository's files in the hub's cache.
+
+    Not by `data.fetch`, which fills a folder of its own: transformers and vLLM find weights of the
+    hub in this cache, so what they have fetched is not fetched again.
 
     Raises:
         DataError: it is neither in the cache nor to be had.
@@ -117,7 +120,7 @@ def tower_folder(original: Original, folder: Path, config: Mapping[str, Any]) ->
         ConfigError: the backbone's file names none, and the checkpoint holds none.
     """
     if original.tower:
-        return fetch(original.tower, original.tower_revision, SETTINGS)
+        return folder_of(original.tower, original.tower_revision, SETTINGS)
     named = str(config.get("mm_vision_tower") or config.get("vision_tower") or "")
     inside = (folder / named).resolve()
     if inside.is_relative_to(folder.resolve()) and (named and (inside / "config.json").is_file()):

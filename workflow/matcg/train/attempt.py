@@ -1,14 +1,10 @@
 """One try at a run: what it has done so far, kept so that the next try goes on from there."""
 
-import errno
 import json
 import resource
-import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -16,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from matcg.errors import ResourceError, StoppedError
+from matcg.errors import StoppedError
 from matcg.train import checkpoint
 from matcg.train.checkpoint import State, Store
 from matcg.train.lock import Claim
@@ -27,11 +23,6 @@ METRICS = "metrics.jsonl"
 SAID = 30.0  # seconds between two progress lines
 WIDTH = 20  # characters of a progress bar
 SHARE = 20  # training takes at least so many times what writing its checkpoints takes
-FULL = (errno.ENOSPC, errno.EDQUOT)
-FREE = (
-    "Free some (results/plan/unused.tsv names what no plan uses) and call again: training goes on"
-    " from its last checkpoint"
-)
 # A time limit or preemption; what `sbatch --signal=USR1@120` sends before these; Ctrl-C.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
@@ -182,23 +173,3 @@ def peak_mb(device: torch.device) -> int:
         return round(torch.cuda.max_memory_allocated(device) / 2**20)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)
-
-
-@contextmanager
-def disk_errors(folder: Path, advice: str = FREE) -> Iterator[None]:
-    """Say what to do where the disk is full while the body runs.
-
-    Raises:
-        ResourceError: no space, or quota, is left on the disk of `folder`.
-    """
-    try:
-        yield
-    except Exception as error:
-        # safetensors gives the system's number in its text only.
-        number = getattr(error, "errno", None)
-        if number not in FULL and not any(f"(os error {n})" in str(error) for n in FULL):
-            raise
-        free = -1
-        with suppress(OSError):
-            free = shutil.disk_usage(folder).free >> 20
-        raise ResourceError(f"{folder}: the disk is full ({free} MB free). {advice}") from None

@@ -28,7 +28,7 @@ from transformers import (
 
 from matcg import versions
 from matcg.config.backbone import Backbone, Original
-from matcg.errors import ConfigError, DataError
+from matcg.errors import ConfigError, DataError, disk_errors
 from matcg.models.llava_names import (
     CHECKPOINT,
     CLASS,
@@ -44,22 +44,21 @@ from matcg.models.llava_source import (
     SETTINGS,
     WEIGHTS,
     Source,
-    fetch,
     find,
+    folder_of,
     text_config,
     vision_config,
 )
 from matcg.provenance import describe
-from matcg.train.attempt import disk_errors
 from matcg.train.checks import check_architecture, check_processor
 from matcg.train.shards import Tensor, read_folder, write_folder
 
 RECORD = "conversion.json"
-IMAGE = "<image>"
-DISK = (
+FREE = (
     "What is fetched (below HF_HOME) and what is made of it are of one size, and both are needed;"
     " free some, and call again"
 )
+IMAGE = "<image>"
 
 
 def convert(backbone: Backbone, out: Path) -> None:
@@ -74,7 +73,7 @@ def convert(backbone: Backbone, out: Path) -> None:
     if original is None:
         raise ConfigError(f"backbone {backbone.name}: has no `original` that could be converted")
     part = out.with_name(f"{out.name}.part")
-    with disk_errors(part, DISK):
+    with disk_errors(part, FREE):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         source = find(original)
@@ -146,7 +145,7 @@ def collect(source: Source, original: Original) -> tuple[dict[str, Tensor], list
     if not any(name.startswith(TOWER) for name in tensors):
         folder = source.tower
         if original.tower:
-            folder = fetch(original.tower, original.tower_revision, WEIGHTS)
+            folder = folder_of(original.tower, original.tower_revision, WEIGHTS)
         tower, more = rename(read_folder(folder), CLIP)
         tensors |= tower
         left_out += more

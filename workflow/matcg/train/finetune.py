@@ -17,13 +17,14 @@ from torch import nn
 
 from matcg import devices, identity, told, versions
 from matcg.config.backbone import Backbone, Recipe
+from matcg.errors import disk_errors
 from matcg.forms import of_one_token
 from matcg.models.identity import of_backbone, settings
 from matcg.prompts import single_tokens
 from matcg.provenance import begin, describe, device_name
 from matcg.samples import label_of
 from matcg.seeds import derive
-from matcg.train.attempt import Attempt, Stop, disk_errors
+from matcg.train.attempt import Attempt, Stop
 from matcg.train.checkpoint import FORMAT, Store
 from matcg.train.checks import check_processor, follows_template
 from matcg.train.flops import Work
@@ -45,6 +46,11 @@ from matcg.train.reader import SHARE, Pictures, Reader
 from matcg.train.record import digest_of, digests_of, parameters_of, peaks_of, seeds_of
 from matcg.train.taken_over import take_over
 from matcg.train.tasks import Task, read_mix
+
+FREE = (
+    "Free some (results/plan/unused.tsv names what no plan uses) and call again: training goes on"
+    " from its last checkpoint"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ def finetune(
     _describe(out, mix, backbone, recipe)
     leased = tuple(devices.held())
     job = Job(mix, data, backbone, recipe, seed, out, threads, store, minutes, leased, run, nodes)
-    with disk_errors(store), held(store / "lock.json") as lock:
+    with disk_errors(store, FREE), held(store / "lock.json") as lock:
         if lock.waited and _finished(out, run):
             print(f"{out}: finished by the process that was waited for", flush=True)
             return
