@@ -3,6 +3,8 @@
 import hashlib
 import json
 
+ANALYSIS = 0  # base seed of all that tables resample
+
 
 def derive(base: int, *parts: str | int) -> int:
     """Return a 63-bit seed for `parts`; leave out the arm where two arms must share a draw."""

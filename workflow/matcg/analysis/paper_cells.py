@@ -17,7 +17,7 @@ from matcg.analysis.elements import CatalogElements
 from matcg.config.layout import Layout, LayoutColumn, slug_of
 from matcg.config.published import Printed, by_place, tick
 from matcg.records import BASELINE, PlanRow
-from matcg.report.beside import SEED, arm_names
+from matcg.report.beside import arm_names
 from matcg.report.comparison import Comparison
 from matcg.report.missing import NO_ANSWERS, Reasons
 from matcg.report.study import CG, Array, Study, arm_order
@@ -248,7 +248,7 @@ class Builder:
         scores, *minus = map(self.study.mean_correct, arms)
         name = "-minus-".join(rows[0].arm for rows in arms)
         place = ("published", entry.backbone, entry.recipe, entry.target, name)
-        seed = seeds.derive(SEED, *place, *filter(None, [column.condition]))
+        seed = seeds.derive(seeds.ANALYSIS, *place, *filter(None, [column.condition]))
         return statistics.mean_over_questions(scores - minus[0] if minus else scores, seed)
 
     def _printed(self, entry: Entry, column: LayoutColumn) -> Printed | None:

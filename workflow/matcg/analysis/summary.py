@@ -14,8 +14,6 @@ from matcg.statistics import Estimate
 
 __all__ = ["Summary", "summaries"]
 
-SEED = 0
-
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -75,7 +73,7 @@ def _summary(
     against = by_target(rows, lambda row: study.minus_reference(row, setting))
     against = {} if is_reference else against
     baseline = {} if arm == BASELINE else by_target(rows, study.minus_baseline)
-    mean = partial(study.mean, seed=seeds.derive(SEED, "summary", *setting, arm, rule))
+    mean = partial(study.mean, seed=seeds.derive(seeds.ANALYSIS, "summary", *setting, arm, rule))
     checked = against if arm == CG else {}
     arrays = list(checked.values())
     return Summary(

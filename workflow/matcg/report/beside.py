@@ -13,8 +13,6 @@ from matcg.statistics import Estimate
 
 __all__ = ["Beside", "Compared", "arm_names", "beside"]
 
-SEED = 0
-
 
 @dataclass(frozen=True, slots=True)
 class Compared:
@@ -105,7 +103,7 @@ def _compared(
     known = [each for each in scores if each is not None]
     if len(known) < len(scores):
         return Compared(printed)
-    seed = seeds.derive(SEED, "published", *model, place[1], name)
+    seed = seeds.derive(seeds.ANALYSIS, "published", *model, place[1], name)
     first, *other = known
     ours = statistics.mean_over_questions(first - other[0] if other else first, seed)
     return Compared(printed, ours, None if printed is None else ours.value - printed)

@@ -21,8 +21,6 @@ from matcg.statistics import Codes, Estimate
 
 __all__ = ["Claims", "Comparison", "comparisons"]
 
-SEED = 0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
@@ -198,7 +196,7 @@ def _estimates(
     found: dict[int, Estimate] = {}
     for target, mine in targets.items():
         seed, clusters = (
-            seeds.derive(SEED, "combinations", *target),
+            seeds.derive(seeds.ANALYSIS, "combinations", *target),
             pairs[0].study.clusters(target),
         )
         estimates = statistics.means_over_questions(np.array(list(mine.values())), seed, clusters)

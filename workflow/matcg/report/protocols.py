@@ -35,7 +35,6 @@ __all__ = [
     "words",
 ]
 
-SEED = 0
 SCORING = {
     "letter": "letter",
     "option-text": "text of the options",
@@ -207,7 +206,7 @@ def _mean(study: Study, setting: Setting, scores: Scores, arm: str) -> dict[str,
 
 def mean_of(study: Study, setting: Setting, scores: Scores, arm: str) -> Estimate | None:
     """Return the mean over targets of an arm's scores (questions,), resampled as in the summary."""
-    return study.mean(scores, seeds.derive(SEED, "summary", *setting, arm, ""))
+    return study.mean(scores, seeds.derive(seeds.ANALYSIS, "summary", *setting, arm, ""))
 
 
 def _measures(way: Asked, main: Asked, setting: Setting, rows: Sequence[PlanRow]) -> dict[str, Any]:

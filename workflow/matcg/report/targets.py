@@ -11,8 +11,6 @@ from matcg.statistics import Estimate
 
 __all__ = ["ByTarget", "by_targets"]
 
-SEED = 0
-
 
 @dataclass(frozen=True, slots=True)
 class ByTarget:
@@ -54,7 +52,7 @@ def _order(group: Group) -> tuple[Setting, str, str, tuple[int, str], str]:
 def _by_target(study: Study, group: Group, rows: Sequence[PlanRow]) -> ByTarget:
     setting, catalog, target, arm, rule = group
     (scores,) = per_target(rows, study.correct)
-    seed = seeds.derive(SEED, "target", *map(str, setting), catalog, target, arm, rule)
+    seed = seeds.derive(seeds.ANALYSIS, "target", *map(str, setting), catalog, target, arm, rule)
     return ByTarget(
         *group,
         combinations=len({row.combination for row in rows if row.combination}),
