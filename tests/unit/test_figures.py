@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import matplotlib as mpl
 import pytest
 from PIL import Image
 
@@ -11,7 +12,9 @@ from matcg.analysis.summary import Summary
 from matcg.errors import DataError
 from matcg.report import differences, figures, losses
 from matcg.report.comparison import Comparison
+from matcg.report.heatmap import heatmap_figure
 from matcg.report.study import Setting
+from matcg.report.style import STYLE
 from synthetic import PLAN, World, about, blank, catalog, make, tabulate
 
 OPTIONAL = {"sizes", "mixed", "protocols"}
@@ -83,8 +86,8 @@ def test_heatmap_puts_targets_at_their_elements():
         "t2": {"modality": ["MRI"], "area": ["lung"], "task": ["Level", "State"]},
     }
     rows = [comparison_row("t1", 0.2), comparison_row("t1", 0.4), comparison_row("t2", -0.1)]
-    with figures.mpl.rc_context(figures.STYLE):
-        figure = figures.heatmap_figure(rows, elements)
+    with mpl.rc_context(STYLE):
+        figure = heatmap_figure(rows, elements)
     assert points(figure) == {"task Level": ["-10"], "task State": ["+30", "-10"]}
 
 
@@ -103,7 +106,7 @@ def test_heatmap_has_the_first_element_in_rows_in_any_order_of_a_subset(demo, mo
 
 def test_heatmap_without_elements_shows_targets_by_rule():
     rows = [comparison_row("t1", 0.2, "p"), comparison_row("t2", 0.4, "q")]
-    figure = figures.heatmap_figure(rows, None)
+    figure = heatmap_figure(rows, None)
     assert [text.get_text() for text in figure.axes[0].texts] == ["+20", "+40"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["t1", "t2"]
 
@@ -116,7 +119,7 @@ def summary_row(rule, mean):
 def test_differences_are_sorted_within_their_rule_the_best_rule_first():
     values = (("p", 0.1), ("q", -0.2), ("q", 0.4), ("p", 0.2))
     rows = [comparison_row(f"t{index}", v, rule) for index, (rule, v) in enumerate(values)]
-    figure = figures.difference_figure(rows, [summary_row("p", 0.15), summary_row("q", 0.16)])
+    figure = differences.difference_figure(rows, [summary_row("p", 0.15), summary_row("q", 0.16)])
     (axes,) = figure.axes
     labels = [label.get_text().split()[0] for label in axes.get_yticklabels()]
     assert labels == ["t2", "t1", "t3", "t0"]
@@ -138,7 +141,7 @@ def test_of_many_combinations_neighbours_are_drawn_as_their_mean(monkeypatch):
     monkeypatch.setattr(differences, "LABELLED", 4)
     monkeypatch.setattr(differences, "THIN_ROWS", 6)
     rows = [comparison_row(f"t{index}", index / 100) for index in range(12)]
-    figure = figures.difference_figure(rows, [])
+    figure = differences.difference_figure(rows, [])
     (axes,) = figure.axes
     assert drawn_values(axes) == pytest.approx([10.5, 8.5, 6.5, 4.5, 2.5, 0.5])
     assert "a row is the mean of neighbouring" in figure.get_suptitle()
@@ -149,8 +152,8 @@ def test_settings_beyond_the_bound_are_said_and_the_largest_drawn(monkeypatch):
     monkeypatch.setattr(differences, "SETTINGS", 2)
     sizes = (Setting("b", "full", size, 0) for size in (500, 3000, 1000))
     rows = [replace(comparison_row("t", 0.1), setting=setting) for setting in sizes]
-    with figures.mpl.rc_context(figures.STYLE):
-        figure = figures.difference_figure(rows, [])
+    with mpl.rc_context(STYLE):
+        figure = differences.difference_figure(rows, [])
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["b, recipe full, 1000 samples", "b, recipe full, 3000 samples"]
     assert "1 further settings are not drawn" in figure.get_suptitle()
@@ -159,19 +162,19 @@ def test_settings_beyond_the_bound_are_said_and_the_largest_drawn(monkeypatch):
 @pytest.mark.parametrize("count", [6, 43, 758, 10_000])
 def test_the_figure_of_differences_is_bounded_in_size(count):
     rows = [comparison_row(f"t{i}", i / count, f"rule-{i % 4}") for i in range(count)]
-    figure = figures.difference_figure(rows, [])
+    figure = differences.difference_figure(rows, [])
     width, height = figure.get_size_inches()
     assert width < 8
     assert height < 20
 
 
 def test_a_combination_without_reference_is_said_not_drawn():
-    figure = figures.difference_figure([comparison_row("t", None)], [])
+    figure = differences.difference_figure([comparison_row("t", None)], [])
     assert "no combination" in figure.texts[0].get_text()
 
 
 def test_dollar_signs_do_not_start_formulas(tmp_path):
-    figure = figures.difference_figure([comparison_row("a$b$_{", 0.1)], [])
+    figure = differences.difference_figure([comparison_row("a$b$_{", 0.1)], [])
     figure.savefig(tmp_path / "x.svg")
 
 
@@ -186,14 +189,14 @@ def test_missing_losses_name_the_file(tmp_path, text):
     if text is not None:
         path.write_text(text)
     with pytest.raises(DataError, match=str(path)):
-        figures.read_losses([row], {("b", "full/m/seed0"): tmp_path})
+        losses.read_losses([row], {("b", "full/m/seed0"): tmp_path})
 
 
 def test_a_run_shared_by_rows_of_an_arm_counts_once(tmp_path):
     row = accuracy_of("full/m/seed0", "cg")
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
     baseline = accuracy_of("baseline", "baseline")
-    found = figures.read_losses([row, row, baseline], {("b", "full/m/seed0"): tmp_path})
+    found = losses.read_losses([row, row, baseline], {("b", "full/m/seed0"): tmp_path})
     assert found == {"cg": [[(1, 2.0), (2, 1.0)]]}
 
 

@@ -14,9 +14,9 @@ from matcg.report.agreement import agreement, sentences
 from matcg.report.beside import Beside, Compared, arm_names, beside
 from matcg.report.comparison import Claims
 from matcg.report.declared import AGREEMENT, published_in
+from matcg.report.published_tables import write_agreement
 from matcg.report.study import Study
 from matcg.report.table import read_cells, read_rows
-from matcg.report.tables import write_agreement
 from synthetic import PLAN, World, about, make, study_of, tabulate, write_page
 
 REPO = Path(__file__).parents[2]

@@ -171,6 +171,9 @@ STEPS = {
     "report/comparison.py": """
         from dataclasses import dataclass
 
+        class Comparison:
+            pass
+
         @dataclass
         class Claims:
             minimum_effect: float

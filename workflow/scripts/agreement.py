@@ -8,6 +8,6 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.script import logged
 
 with logged(snakemake.log[0]):
-    from matcg.report.tables import write_agreement
+    from matcg.report.published_tables import write_agreement
 
     write_agreement(map(Path, snakemake.input), Path(snakemake.output[0]).parent)

@@ -10,7 +10,7 @@ from matcg.script import logged
 
 with logged(snakemake.log[0]):
     from matcg.config.published import Printed
-    from matcg.report.tables import write_tests
+    from matcg.report.published_tables import write_tests
 
     write_tests(
         [Printed(*row) for row in json.loads(snakemake.params.published)],

@@ -12,7 +12,6 @@ from matcg.analysis.paper_cells import Builder, Paper
 from matcg.analysis.summary import summaries
 from matcg.config.protocol import LETTERS as BY_LETTER
 from matcg.config.protocol import Protocol
-from matcg.config.published import Printed
 from matcg.records import (
     Excluded,
     Key,
@@ -25,16 +24,14 @@ from matcg.records import (
 )
 from matcg.report import looking
 from matcg.report import paper as papers
-from matcg.report.agreement import agreement, read_agreements, sentences
+from matcg.report.agreement import agreement, sentences
 from matcg.report.answers import read_leaked
 from matcg.report.beside import arm_names, beside
 from matcg.report.comparison import Claims, Comparison, comparisons
 from matcg.report.declared import (
     ACCURACY,
-    AGREEMENT,
     CALIBRATION,
     COMPARISON,
-    COUNTS,
     LETTERS,
     LOOKING,
     MISSING,
@@ -42,8 +39,6 @@ from matcg.report.declared import (
     PROTOCOLS,
     SUMMARY,
     TARGETS,
-    TESTS,
-    of_paper,
     published,
     without_leaks,
 )
@@ -51,7 +46,6 @@ from matcg.report.headline import headline
 from matcg.report.letters import calibration, letters
 from matcg.report.missing import Reasons, add_missing, find_missing, read_study
 from matcg.report.protocols import asked_ways, by_protocols, further_rows, in_all_orders
-from matcg.report.published_tests import gain_counts, gain_tests
 from matcg.report.render import write_table
 from matcg.report.study import Study, without
 from matcg.report.table import Table
@@ -59,7 +53,7 @@ from matcg.report.targets import by_targets
 
 T = TypeVar("T")
 
-__all__ = ["Wanted", "compare", "write_agreement", "write_tests"]
+__all__ = ["Wanted", "compare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +147,8 @@ class Tables:
         if all(protocol.name == BY_LETTER for protocol in protocols):
             return {}
         ways = asked_ways(everything, planned, protocols)
-        self.write(PROTOCOLS, by_protocols(ways))
+        if asked := by_protocols(ways):
+            self.write(PROTOCOLS, asked)
         if orders := in_all_orders(ways):
             self.write(ORDERS, orders)
         if looked := looking.looking(ways):
@@ -175,18 +170,3 @@ class Tables:
             builder = Builder(study, paper, compared, Reasons(study.planned, left_out))
             papers.write(builder, self.wanted.experiment, self.folder, remark)
         return found
-
-
-def write_agreement(headlines: Iterable[Path], folder: Path) -> None:
-    """Write agreement.csv, .md and .tex into `folder`: a row an experiment with printed figures.
-
-    `headlines` are the experiments' headline.json.
-    """
-    rows = read_agreements(headlines)
-    write_table(folder, AGREEMENT, rows, "Beside the published figures", fitted=True)
-
-
-def write_tests(printed: Sequence[Printed], folder: Path, name: str) -> None:
-    """Write `{name}_tests` and `{name}_counts` as .csv, .md and .tex into `folder`."""
-    write_table(folder, of_paper(TESTS, name), gain_tests(printed), name, fitted=True)
-    write_table(folder, of_paper(COUNTS, name), gain_counts(printed), name, fitted=True)
