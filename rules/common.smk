@@ -484,7 +484,8 @@ def published(experiment):
 def layout(experiment):
     """Return the question of an experiment and how its table is laid out, as canonical JSON."""
     shape = experiment.layout.model_dump(mode="json") if experiment.layout else None
-    return json.dumps({"question": experiment.question, "layout": shape}, sort_keys=True)
+    limit = {"smoke": PROJECT.config.limit.mark} if PROJECT.config.limit else {}
+    return json.dumps({"question": experiment.question, "layout": shape} | limit, sort_keys=True)
 
 
 @cache

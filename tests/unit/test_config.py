@@ -240,6 +240,9 @@ def test_weights_are_known_by_content_not_by_place(folder: Path) -> None:
         ({"data": {"toy": "nowhere"}}, "data.toy: no folder nowhere"),
         ({"engine": {"enforce_eager": "no"}}, "engine.enforce_eager: 'no' must be"),
         ({"experiments": ["experiment.yaml"] * 2}, "'toy' is listed twice"),
+        ({"limit": {"question": 3}}, "limit.question: unknown key. Did you mean 'questions'"),
+        ({"limit": {"targets": 0}}, "limit.targets: 0 must be greater than 0"),
+        ({"limit": {}}, "limit: give `targets`, `questions` or both"),
     ],
 )
 def test_mistakes_in_the_config(folder: Path, config: dict[str, object], message: str) -> None:
@@ -262,6 +265,18 @@ def test_mistakes_in_names(folder: Path, old: str, new: str, message: str) -> No
     (folder / "experiment.yaml").write_text(EXPERIMENT.replace(old, new))
     with pytest.raises(ConfigError, match=f"^experiment.yaml: {message}"):
         project(folder)
+
+
+def test_a_smoke_run_has_a_name_of_its_own_and_asks_less(folder: Path) -> None:
+    full = project(folder)
+    smoke = project(folder, limit={"targets": 2, "questions": 3})
+    (experiment,) = smoke.experiments
+    assert experiment.name == "toy.smoke"
+    assert experiment.question == "(smoke run, at most 2 targets and 3 questions each)"
+    letters, fewer = full.protocols["letters"], smoke.protocols["letters"]
+    assert fewer.identity() != letters.identity()
+    assert "questions" not in letters.identity()
+    assert fewer.model_copy(update={"questions": None}) == letters
 
 
 def test_a_copied_backbone_must_get_a_name_of_its_own(folder: Path) -> None:

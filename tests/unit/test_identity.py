@@ -73,6 +73,7 @@ DECIDE: dict[type[BaseModel], dict[str, Any]] = {
         "draws": 2,
         "seed": 7,
         "max_tokens": 9,
+        "questions": 4,
     },
 }
 ALIKE: dict[type[BaseModel], dict[str, Any]] = {

@@ -320,6 +320,25 @@ def parts_by_arm(made: Plan, **wanted: object) -> dict[str, set[tuple[tuple[str,
     return found
 
 
+def test_a_limited_plan_is_of_the_first_targets_and_asks_under_other_names() -> None:
+    def limited(**limit: int) -> Plan:
+        given = project({})
+        shorter = {n: p.model_copy(update={"questions": limit.get("questions")})
+                   for n, p in given.protocols.items()}  # fmt: skip
+        config = Config(experiments=("toy",), limit=limit)
+        return make_plan(replace(given, config=config, protocols=shorter))
+
+    full, one = make_plan(project({})), limited(targets=1)
+    assert {row.target for row in one.rows} == {"ct-brain-state"}
+    assert [e.reason for e in one.excluded if e.target == "us-knee-side" and not e.arm] == [
+        "limit: only the first 1 targets"
+    ]
+    assert {mix.id for mix in one.mixes} <= {mix.id for mix in full.mixes}
+    few = limited(questions=3)
+    assert (few.rows, few.mixes, few.runs) == (full.rows, full.mixes, full.runs)
+    assert not {e.place for e in few.evaluations} & {e.place for e in full.evaluations}
+
+
 def test_a_sweep_trains_every_arm_at_every_size_and_the_baseline_once() -> None:
     arms = {"baseline": {}, "cg": {}, "control": {"rule": "unrelated"}}
     swept = make_plan(project({"samples": [20, 40], "arms": arms, "rules": ["related"]}))

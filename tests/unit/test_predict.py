@@ -6,6 +6,7 @@ tests/workflow.
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,7 +20,7 @@ from matcg.config.protocol import Protocol
 from matcg.errors import DataError, ResourceError
 from matcg.evaluate import predict as module
 from matcg.evaluate.predict import Group, Task, predict
-from matcg.evaluate.sheets import read_asked
+from matcg.evaluate.sheets import first_questions, read_asked
 from matcg.evaluate.store import Store
 from matcg.forms import Reply
 from matcg.forms.choice import LETTERS, SCHEMA
@@ -171,6 +172,17 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "start", start)
     monkeypatch.setattr(module, "in_other_process", in_other_process)
     return desk
+
+
+def test_the_first_questions_of_a_target_are_of_its_labels_in_turn():
+    samples = [replace(sample(i), label="abc"[i // 3]) for i in range(9)]
+    labels = {sample.label for sample in samples}
+    assert first_questions(samples, Protocol(name="letters")) == samples
+    for n in (1, len(labels), len(labels) + 1):
+        few = first_questions(samples, Protocol(name="letters", questions=n))
+        assert len(few) == n
+        assert len({sample.label for sample in few}) == min(n, len(labels))
+        assert few == [sample for sample in samples if sample in few]
 
 
 def test_runs_take_turns_in_one_engine_once_the_last_answered_alike_in_its_own(desk):

@@ -283,6 +283,19 @@ def test_a_target_without_control_is_listed_and_said_in_the_headline(tmp_path):
     assert line.endswith("2 targets (1 more without control)")
 
 
+def test_a_smoke_run_is_marked_in_every_sentence_and_caption(tmp_path):
+    make(tmp_path, World())
+    plain = json.loads((tabulate(tmp_path) / "headline.json").read_text())
+    folder = tabulate(tmp_path, smoke="smoke run, at most 2 targets")
+    found = json.loads((folder / "headline.json").read_text())
+    assert found["headline"] == f"smoke run, at most 2 targets: {plain['headline']}"
+    for marked, result in zip(found["results"], plain["results"], strict=True):
+        assert marked.pop("sentence") == f"smoke run, at most 2 targets: {result.pop('sentence')}"
+        assert marked == result
+    for table in (folder / "tables").glob("*.md"):
+        assert "smoke run, at most 2 targets" in table.read_text() or table.stem == "paper"
+
+
 def test_without_a_control_arm_the_baseline_is_the_reference(tmp_path):
     make(tmp_path, World(**ONE, accuracy={"baseline": 0.3, "cg": 0.8}))
     folder = tabulate(tmp_path)

@@ -52,6 +52,9 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
     tested = [target for target in targets if target in chosen or not scope.experiment.rules]
     for target in sorted(set(targets) - set(tested)):
         excluded.add(scope.excluded(target, "", "", "no combination, so no other arm is run"))
+    for target in tested[scope.limit :] if scope.limit else ():
+        excluded.add(scope.excluded(target, "", "", f"limit: only the first {scope.limit} targets"))
+    tested = tested[: scope.limit]
     cases: list[Case] = []
     for arm, settings in scope.experiment.arms.items():
         if isinstance(settings, Untrained):

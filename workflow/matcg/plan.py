@@ -89,7 +89,8 @@ def make_plan(project: Project) -> Plan:
 
 def _planned(experiment: Experiment, project: Project, names: "Names") -> Plan:
     """Enumerate one experiment."""
-    scope = Scope(experiment, project.catalogs[experiment.catalog], project.rules)
+    limit = project.config.limit.targets if project.config.limit else None
+    scope = Scope(experiment, project.catalogs[experiment.catalog], project.rules, limit)
     cases, excluded = find_cases(scope)
     rows = in_order(_rows(experiment, cases, project))
     drawn = {case.mix.id: case.mix for case in cases if case.mix}

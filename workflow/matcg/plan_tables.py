@@ -121,6 +121,7 @@ def _jobs(plan: Plan, project: Project) -> list[str]:
         f"{len(plan.runs)} distinct runs and {len(plan.evaluations)} evaluations (run x target), in"
         f" place of {plan.naive[0]} and {plan.naive[1]} if every combination had arms of its own.",
         "",
+        *([f"- A {project.config.limit.mark}."] if project.config.limit else []),
         *(f"- {each.name}: {each.compared}." for each in project.experiments),
         *(f"- {warning}." for each in project.experiments for warning in each.warnings()),
     ]
@@ -156,7 +157,7 @@ def _power(plan: Plan, project: Project, tests: Tests) -> list[str]:
     targets = sorted({(row.catalog, row.target) for row in plan.rows})
     rows = []
     for catalog, target in targets:
-        n = questions(project.catalogs[catalog], target, tests)
+        n = questions(project, catalog, target, tests)
         known = "" if (catalog, target) in tests else "at most "
         least = "" if (catalog, target) in tests else "at least "
         rows.append((catalog, target, f"{known}{n}", f"{least}{100 * smallest_effect(n):.0f}"))

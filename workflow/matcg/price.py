@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matcg.config.backbone import Backbone
-from matcg.config.catalog import Catalog
 from matcg.config.project import Project
 from matcg.config.workflow import Budget
 from matcg.groups import find_groups
@@ -106,7 +105,7 @@ def _predict(
 ) -> Cost:
     backbone = project.backbones[name]
     asked = sum(
-        questions(project.catalogs[each.catalog], each.target, tests)
+        questions(project, each.catalog, each.target, tests)
         * project.protocols[each.protocol].permutations
         for each in plan.evaluations
         if each.backbone == name
@@ -118,10 +117,12 @@ def _predict(
     return Cost("predict", name, "", jobs, asked, device, hours, 0.0, _basis(row, prior))
 
 
-def questions(catalog: Catalog, target: str, tests: Tests) -> int:
-    """Return how many test questions a target has, or at most has where that is not known."""
-    declared = catalog.subset(target).test
-    return tests.get((catalog.name, target), min(catalog.split.test, declared or 10**9))
+def questions(project: Project, catalog: str, target: str, tests: Tests) -> int:
+    """Return how many test questions of a target are asked, at most where that is not known."""
+    split, declared = project.catalogs[catalog].split, project.catalogs[catalog].subset(target).test
+    found = tests.get((catalog, target), min(split.test, declared or split.test))
+    limit = project.config.limit
+    return min(found, limit.questions or found) if limit else found
 
 
 def _hours(

@@ -14,11 +14,12 @@ from matcg.records import Excluded
 
 @dataclass(frozen=True)
 class Scope:
-    """An experiment with what its names stand for."""
+    """An experiment with what its names stand for; `limit` bounds its targets."""
 
     experiment: Experiment
     catalog: Catalog
     rules: Mapping[str, Rule]
+    limit: int | None = None
 
     def error(self, text: str) -> ConfigError:
         """Return the error that names the experiment's file; `text` starts with the key."""

@@ -30,6 +30,7 @@ with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
         paper,
         [Protocol(**each) for each in json.loads(snakemake.params.protocols)],
         snakemake.params.show_missing,
+        told.get("smoke", ""),
     )
 
     compare(

@@ -13,9 +13,11 @@ from matcg.config.library import FOLDERS, Library
 from matcg.config.protocol import LETTERS, Protocol
 from matcg.config.published import Printed, read_published
 from matcg.config.rule import Rule
-from matcg.config.workflow import Config
+from matcg.config.workflow import Config, Limit
 from matcg.config.yaml_file import read_yaml, shown
 from matcg.errors import ConfigError, nearest
+
+SMOKE = ".smoke"  # ends the names of smoke runs
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,20 @@ def load_project(
     parts: dict[str, dict[str, Any]] = {kind: {} for kind in FOLDERS}
     published: dict[str, tuple[Printed, ...]] = {}
     experiments, renamed = [], []
+    limit = checked.limit
     for i, name in enumerate(library.expand(checked.experiments)):
         path = library.find("experiment", name, file, f"experiments[{i}]")
         experiments.append(library.load("experiment", name, file, f"experiments[{i}]"))
-        renamed.append(_resolve(experiments[i], path, library, parts))
+        found = _resolve(experiments[i], path, library, parts)
+        renamed.append(_smoke(found, limit) if limit else found)
         if renamed[i].published:
             published[renamed[i].name] = _published(renamed[i], path, parts["catalog"])
     _distinct(experiments)
+    if limit and limit.questions:
+        parts["protocol"] = {
+            name: each.model_copy(update={"questions": limit.questions})
+            for name, each in parts["protocol"].items()
+        }
     return Project(
         config=checked,
         experiments=tuple(sorted(renamed, key=lambda experiment: experiment.name)),
@@ -74,6 +83,22 @@ def load_project(
         roots=_roots(checked, origins.get("data", default), parts["catalog"], library),
         published=published,
         protocols=parts["protocol"],
+    )
+
+
+def _smoke(experiment: Experiment, limit: Limit) -> Experiment:
+    """Return an experiment under the name, question and title of a smoke run of it."""
+    marked = experiment.model_copy(
+        update={
+            "name": f"{experiment.name}{SMOKE}",
+            "question": f"{experiment.question} ({limit.mark})".lstrip(),
+        }
+    )
+    if not experiment.layout or not experiment.layout.title:
+        return marked
+    title = f"{experiment.layout.title} ({limit.mark})"
+    return marked.model_copy(
+        update={"layout": experiment.layout.model_copy(update={"title": title})}
     )
 
 

@@ -33,6 +33,11 @@ class Protocol(Model):
     )
     draws: Positive = Field(default=1, description="so many draws of examples, each asked")
     seed: Natural = Field(default=42, description="of examples, and of shuffled pictures")
+    questions: Positive | None = Field(
+        default=None,
+        description="only so many questions of each target, its labels in turn: for smoke runs, as"
+        " `limit` in the config says for all protocols",
+    )
     max_tokens: Positive = Field(default=16, description="generate: length of an answer")
 
     @model_validator(mode="after")
@@ -45,4 +50,4 @@ class Protocol(Model):
 
     def identity(self) -> str:
         """Return canonical JSON of what decides answers."""
-        return self.canonical({"description"})
+        return self.canonical({"description"} | (set() if self.questions else {"questions"}))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, model_validator
 
 from matcg.config.base import Float, Model, Positive, Words
 
@@ -42,6 +42,29 @@ class Budget(Model):
     disk_gb: Annotated[Float, Field(gt=0)] | None = None
 
 
+class Limit(Model):
+    """A smoke run: less of everything, under names of its own, and marked wherever it is shown."""
+
+    targets: Positive | None = Field(
+        default=None, description="only the first targets of each experiment, in order of their ids"
+    )
+    questions: Positive | None = Field(
+        default=None, description="only the first questions of each target, its labels in turn"
+    )
+
+    @model_validator(mode="after")
+    def _limits(self) -> "Limit":
+        if not (self.targets or self.questions):
+            raise ValueError("give `targets`, `questions` or both; without `limit` all is run")
+        return self
+
+    @property
+    def mark(self) -> str:
+        """Return what stands beside the figures of such a run."""
+        parts = [f"{n} {name}" for name, n in self if n]
+        return f"smoke run, at most {' and '.join(parts)}{' each' if self.questions else ''}"
+
+
 class Config(Model):
     """The file that says what to run: `config.yaml`."""
 
@@ -57,3 +80,6 @@ class Config(Model):
     )
     engine: Engine = Field(default=Engine())
     training: Training = Field(default=Training())
+    limit: Limit | None = Field(
+        default=None, description="a smoke run of the experiments, whose results stand apart"
+    )

@@ -27,7 +27,7 @@ from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.evaluate.asking import Ask, make_asks, tabulate
 from matcg.evaluate.engine import Engine
-from matcg.evaluate.sheets import Sheet, weights_digest
+from matcg.evaluate.sheets import Sheet, first_questions, weights_digest
 from matcg.evaluate.start import prepare, start
 from matcg.evaluate.store import Store, digest_of_answers
 from matcg.forms import Reply
@@ -162,7 +162,7 @@ class Group:
     def asks(self, sheet: Sheet) -> tuple[list[Sample], list[Ask]]:
         """Return a sheet's questions, each picture decoded once however many runs see it."""
         if sheet not in self._asks:
-            samples = read_samples(sheet.test)
+            samples = first_questions(read_samples(sheet.test), sheet.protocol)
             pool = read_samples(sheet.pool) if sheet.pool else []
             asks = make_asks(samples, sheet.protocol, self.backbone, sheet.draw, pool)
             self._asks[sheet] = samples, asks

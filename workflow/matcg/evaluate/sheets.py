@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 from matcg import told, versions
@@ -11,6 +13,7 @@ from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
 from matcg.models.identity import settings
 from matcg.records import draw_of, protocol_of
+from matcg.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,16 @@ class Sheet:
             told.samples_digest(path)
         known = f"{self.protocol.identity()} {self.draw} "
         return known + " ".join(map(digest_of, files))
+
+
+def first_questions(samples: Sequence[Sample], protocol: Protocol) -> list[Sample]:
+    """Return the questions that a protocol asks: all, or the first ones, the labels in turn."""
+    by_label: dict[str, list[str]] = defaultdict(list)
+    for sample in samples:
+        by_label[sample.label].append(sample.sample_id)
+    turns = chain(*zip_longest(*by_label.values()))
+    taken = set(islice((name for name in turns if name), protocol.questions))
+    return [sample for sample in samples if sample.sample_id in taken]
 
 
 def digest_of(path: Path) -> str:

@@ -11,7 +11,7 @@ from matcg.records import PlanRow
 from matcg.report.study import CG, Array, Setting, Study, per_target
 from matcg.words import counted, in_percent
 
-__all__ = ["headline"]
+__all__ = ["headline", "mark"]
 
 FIELDS = [each for each in fields_of(Summary, {}) if each.path[0] not in ("setting", "arm", "rule")]
 
@@ -26,6 +26,16 @@ def headline(study: Study, experiment: str, summary: Sequence[Summary]) -> dict[
     ]
     text = "; ".join(sentences) or "nothing has been answered yet"
     return {"experiment": experiment, "headline": text, "results": results}
+
+
+def mark(found: dict[str, Any], text: str) -> None:
+    """Let every sentence of a headline.json start with what its figures are of."""
+    for name, value in found.items():
+        if name in ("headline", "sentence"):
+            found[name] = f"{text}: {value}"
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict):
+                mark(each, text)
 
 
 def _name(result: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ from matcg.report.declared import (
     published,
     without_leaks,
 )
-from matcg.report.headline import headline
+from matcg.report.headline import headline, mark
 from matcg.report.letters import calibration, letters
 from matcg.report.missing import Reasons, add_missing, find_missing, read_study
 from matcg.report.protocols import asked_ways, by_protocols, further_rows, in_all_orders
@@ -62,7 +62,7 @@ class Wanted:
 
     `claims` are what was declared before looking, `paper` what a paper prints and how. `protocols`
     are how questions were asked: what is compared, and what is reported beside it. With
-    `show_missing` evaluations without answers are listed and left out.
+    `show_missing` evaluations without answers are listed and left out. `smoke` marks a smoke run.
     """
 
     experiment: str
@@ -70,6 +70,12 @@ class Wanted:
     paper: Paper = field(default_factory=Paper)
     protocols: Sequence[Protocol] = ()
     show_missing: bool = False
+    smoke: str = ""
+
+    @property
+    def titled(self) -> str:
+        """Return what titles of tables start with."""
+        return f"{self.experiment} ({self.smoke})" if self.smoke else self.experiment
 
 
 def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -> None:
@@ -102,6 +108,8 @@ def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -
     left_out = read_excluded(plan, wanted.experiment)
     found |= tables.of_protocols(everything, every)
     found |= tables.as_printed(study, compared, left_out)
+    if wanted.smoke:
+        mark(found, wanted.smoke)
     text = json.dumps(found, indent=2, ensure_ascii=False)
     (out / "headline.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
@@ -123,7 +131,7 @@ class Tables:
     def write(self, table: Table[T], rows: Sequence[T], clean: bool = False) -> None:
         """Write a table, or with `clean` the one without questions about leaked images."""
         table = without_leaks(table) if clean else table
-        write_table(self.folder, table, rows, self.wanted.experiment)
+        write_table(self.folder, table, rows, self.wanted.titled)
 
     def of_arms(self, study: Study, clean: bool = False) -> tuple[dict[str, Any], list[Comparison]]:
         """Write accuracy, comparison and summary of a study; return the comparisons too."""
