@@ -158,7 +158,8 @@ def test_a_backbone_that_was_not_run_says_so(results: Path, tmp_path: Path) -> N
 def test_ours_is_the_mean_and_deviation_over_seeds(results: Path, tmp_path: Path) -> None:
     study = study_of(results)
     figure = Printed("", TARGET, RULE, "cg", "", 43.78, sd=0.87)
-    rows, text = written(study, paper(figure, scatter="seeds"), tmp_path)
+    columns = (*COLUMNS, LayoutColumn(name="Gain", arm="cg", minus="control"))
+    rows, text = written(study, paper(figure, scatter="seeds", columns=columns), tmp_path)
     one, two = (
         float(study.correct(row).mean())
         for row in study.rows
@@ -168,6 +169,8 @@ def test_ours_is_the_mean_and_deviation_over_seeds(results: Path, tmp_path: Path
     assert float(row["trained_ours"]) == pytest.approx((one + two) / 2, abs=1e-6)
     assert float(row["trained_ours_sd"]) == pytest.approx(abs(one - two) / 2**0.5, abs=1e-6)
     assert row["baseline_ours_sd"] == "", "a single run has no deviation"
+    assert row["gain_ours"]
+    assert row["gain_ours_sd"] == "", "of a difference only the interval is known"
     assert "| 43.78 \N{PLUS-MINUS SIGN} 0.87 |" in text
 
 

@@ -134,6 +134,7 @@ def test_what_is_left_without_the_picture_is_paired_and_said(demo):
     assert row["shuffled"] is None
     gap = only(rows(out, LOOKING), arm="CG minus control")
     assert gap["minus_blank"] == pytest.approx(gap["shown"] - gap["blank"], abs=2e-6)
+    assert gap["chance"] is None, "chance is no part of a difference"
     cg = only(rows(out, LOOKING), arm="cg")
     (said,) = json.loads((out / "headline.json").read_text())["asked"]
     for number in (cg["shown"], cg["blank"], cg["chance"], gap["shown"], gap["blank"]):
