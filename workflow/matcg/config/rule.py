@@ -7,6 +7,13 @@ from pydantic import Field, model_validator
 
 from matcg.config.base import Kind, Model, Name, Natural, Positive, Slug
 
+# What goes with each way to say which sources there are; `target: alone` says it by itself.
+GOES_WITH = {
+    "sources": {"select", "exclude", "kinds", "min_size", "quotas"},
+    "python": {"exclude", "kinds", "min_size"},
+    "listed": set[str](),
+    "target: alone": set[str](),
+}
 Relation = Literal["same", "other", "any"]
 
 
@@ -54,14 +61,18 @@ class Rule(Model):
 
     @model_validator(mode="after")
     def _one_way(self) -> "Rule":
-        ways = sum(map(bool, (self.sources, self.listed, self.python)))
-        if ways != (self.target != "alone"):
+        ways = [way for way in ("sources", "listed", "python") if getattr(self, way)]
+        ways += ["target: alone"] if self.target == "alone" else []
+        if len(ways) != 1:
             raise ValueError(
                 "give one of `sources` (patterns), `listed` (combinations) and `python`"
                 " (file.py:function), or `target: alone`"
             )
         if self.python and not re.fullmatch(r".+\.py:[A-Za-z_]\w*", self.python):
             raise ValueError(f"python: '{self.python}' is not of the form file.py:function")
+        for key in sorted(GOES_WITH["sources"] - GOES_WITH[ways[0]]):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}: says nothing beside `{ways[0]}`; leave it out")
         return self
 
     @model_validator(mode="after")
@@ -72,6 +83,4 @@ class Rule(Model):
             )
         if self.target == "included" and not (self.sources and self.select == "all"):
             raise ValueError("target: 'included' needs `sources` with `select: all`")
-        if self.listed and (self.exclude or self.kinds or self.min_size):
-            raise ValueError("listed: takes no `exclude`, `kinds` or `min_size`; leave rows out")
         return self
