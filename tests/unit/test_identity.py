@@ -214,19 +214,17 @@ PARTS, TARGETS = {"a": "00000001", "b": "00000002"}, {"t": "00000003"}
     ids=lambda change: next(iter(change)),
 )
 def test_a_mix_is_what_it_holds_and_how(change: dict[str, Any]) -> None:
-    assert identity.of_mix(MIX, PARTS, TARGETS) != (
-        identity.of_mix(replace(MIX, **change), PARTS, TARGETS)
-    )
+    assert MIX.digest_of(PARTS, TARGETS) != (replace(MIX, **change).digest_of(PARTS, TARGETS))
 
 
 def test_a_mix_is_of_its_subsets_and_of_the_targets_it_must_not_show() -> None:
     def found(mix: Mix = MIX, t: str = "00000003", **parts: str) -> str:
-        return identity.of_mix(mix, {**PARTS, **parts}, {"t": t})
+        return mix.digest_of({**PARTS, **parts}, {"t": t})
 
     assert len({found(), found(a="00000009"), found(t="00000009")}) == 3
-    assert found() != identity.of_mix(MIX, PARTS, {**TARGETS, "u": "00000004"})
+    assert found() != MIX.digest_of(PARTS, {**TARGETS, "u": "00000004"})
     leaky = replace(MIX, leaky=True)
-    assert found(leaky) == found(leaky, t="00000009") == identity.of_mix(leaky, PARTS, {})
+    assert found(leaky) == found(leaky, t="00000009") == leaky.digest_of(PARTS, {})
     named = replace(MIX, id="other", digest="00000009", targets=("t",))
     assert found(named) == found(), "only what it is made of counts"
 
@@ -244,7 +242,7 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 DIGESTS: dict[str, Callable[[], str]] = {
     "PREPARE": lambda: identity.of_subset(Preparation(**PREPARATION)),
-    "MIX": lambda: identity.of_mix(MIX, PARTS, TARGETS),
+    "MIX": lambda: MIX.digest_of(PARTS, TARGETS),
     "FINETUNE": lambda: identity.of_recipe(Recipe(**RECIPE)),
     "PREDICT": lambda: of_asking(Backbone(**BACKBONE)),
     "": lambda: of_backbone(Backbone(**BACKBONE)),

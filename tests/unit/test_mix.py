@@ -10,7 +10,7 @@ import pytest
 from data_makers import folder, sample
 from matcg.data.mix import make_mix
 from matcg.errors import DataError
-from matcg.identity import named, of_mix
+from matcg.identity import named
 from matcg.records import Mix
 from matcg.samples import label_of
 
@@ -162,7 +162,7 @@ def test_the_file_says_what_it_was_made_of(folders, tmp_path):
     make_mix(asked, folders, ("t", "u"), 9, tmp_path / "mix.parquet", distance=2)
     assert label_of(tmp_path / "mix.parquet") == {
         "mix": "some-mix",
-        "digest": of_mix(asked, {name: DIGESTS[name] for name in "ab"}, {"t": DIGESTS["t"]}),
+        "digest": asked.digest_of({name: DIGESTS[name] for name in "ab"}, {"t": DIGESTS["t"]}),
         "parts": [["a", 5], ["b", 4]],
         "seed": 3,
         "labels": "true",
@@ -203,7 +203,7 @@ def test_what_leaks_is_kept_or_refused_where_the_experiment_says_so(folders, tmp
 def test_a_name_that_stands_for_other_settings_or_data_is_refused(folders, tmp_path):
     """The plan's name is believed to no other mix, and to no data that were copied there."""
     asked = mix(("a", 5), targets=("t",))
-    right = of_mix(asked, {"a": DIGESTS["a"]}, {"t": DIGESTS["t"]})
+    right = asked.digest_of({"a": DIGESTS["a"]}, {"t": DIGESTS["t"]})
     out = tmp_path / f"{named('some-mix', right)}.parquet"
     make_mix(asked, folders, ("t",), 5, out)
     assert label_of(out)["digest"] == right

@@ -8,7 +8,6 @@ made of just what the name stands for, whatever Snakemake thinks of the files' a
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from matcg.config.backbone import Recipe
 from matcg.config.catalog import Preparation
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.records import Mix
 
 ABOUT = "about.txt"
 LENGTH = 8
@@ -45,15 +43,6 @@ def script(step: str) -> str:
 def of_subset(asked: Preparation) -> str:
     """Return what decides a subset's samples: reader, options, split, and how they are prepared."""
     return digest(versions.PREPARE, asked.canonical())
-
-
-def of_mix(mix: Mix, parts: Mapping[str, str], targets: Mapping[str, str]) -> str:
-    """Return what decides a training set, by the digests of its subsets and of its targets.
-
-    Pictures that a target is tested on are left out of it, unless it is `leaky`.
-    """
-    known = [mix.catalog, mix.parts, mix.seed, mix.labels, mix.repeat, mix.leaky]
-    return digest(versions.MIX, known, dict(parts), {} if mix.leaky else dict(targets))
 
 
 def of_recipe(recipe: Recipe) -> str:

@@ -149,7 +149,7 @@ class Names:
         """Return a mix with the targets that are tested on it, and its digest."""
         tested = () if mix.leaky else tuple(sorted(targets))
         parts = {name: self.digest(mix.catalog, name) for name, _ in mix.parts}
-        found = identity.of_mix(mix, parts, {t: self.digest(mix.catalog, t) for t in tested})
+        found = mix.digest_of(parts, {t: self.digest(mix.catalog, t) for t in tested})
         return replace(mix, targets=tested, digest=found)
 
     def recipe(self, backbone: str, recipe: str) -> str:

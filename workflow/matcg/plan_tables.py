@@ -14,6 +14,7 @@ from matcg.identity import digest_in, plain
 from matcg.places import RESULTS, Places
 from matcg.plan import Plan
 from matcg.price import Cost, Tests, over_budget, questions, total
+from matcg.provenance import read_record
 from matcg.records import (
     EVALUATIONS,
     MIXES,
@@ -25,7 +26,6 @@ from matcg.records import (
     PlanRow,
     Run,
 )
-from matcg.throughput import read_record
 
 # Two arms that know nothing of each other differ on half of their two-option questions.
 DISCORDANT = 0.5

@@ -4,6 +4,7 @@ No host, user or path is recorded, so that a record can be published.
 """
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -164,3 +165,12 @@ def describe(**facts: Any) -> dict[str, Any]:
         "machine": platform.platform(),
         "hardware": hardware(),
     }
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return a job's record, empty where it is not there or cannot be read."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

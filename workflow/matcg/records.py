@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from matcg import tsv
+from matcg import identity, tsv, versions
 from matcg.config.protocol import LETTERS, Protocol
 from matcg.errors import DataError, nearest
 
@@ -71,7 +71,7 @@ class Mix:
 
     `repeat`: a subset that has fewer samples than asked gives some of them more than once. `leaky`:
     pictures that a target of this mix is tested on stay in it; else those of `targets`, all that
-    its experiment tests on it, are left out. `digest` says what it is made of (`identity.of_mix`).
+    its experiment tests on it, are left out. `digest` says what it is made of (`digest_of`).
     """
 
     id: str
@@ -89,6 +89,16 @@ class Mix:
         """Return the mix that was written as JSON."""
         parts = tuple((name, n) for name, n in plain["parts"])
         return cls(**{**plain, "parts": parts, "targets": tuple(plain["targets"])})
+
+    def digest_of(self, parts: Mapping[str, str], targets: Mapping[str, str]) -> str:
+        """Return what decides it, by the digests of its subsets and of its targets.
+
+        Pictures that a target is tested on are left out of it, unless it is `leaky`.
+        """
+        known = [self.catalog, self.parts, self.seed, self.labels, self.repeat, self.leaky]
+        return identity.digest(
+            versions.MIX, known, dict(parts), {} if self.leaky else dict(targets)
+        )
 
     @property
     def name(self) -> str:

@@ -3,17 +3,16 @@
 The table prices the next plan; it is no part of any artifact's identity and reruns nothing.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from matcg import tsv
 from matcg.errors import ConfigError
 from matcg.places import Places
 from matcg.plan import Plan
+from matcg.provenance import read_record
 
 FILE = Path("results/throughput.tsv")
 
@@ -78,15 +77,6 @@ def _predicted(plan: Plan, places: Places, root: Path) -> Iterator[tuple[Place, 
                     yield place, int(record["questions"]), float(record["seconds"])
             except (KeyError, TypeError, ValueError):
                 continue
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Return a job's record, empty where it is not there or cannot be read."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _job_seconds(path: Path) -> float:

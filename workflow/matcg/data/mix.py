@@ -17,7 +17,7 @@ from matcg import forms, told
 from matcg.data.leaks import Leak, Search, barred, find_leaks
 from matcg.data.split import balanced_order
 from matcg.errors import DataError
-from matcg.identity import of_mix, require
+from matcg.identity import require
 from matcg.records import Mix
 from matcg.samples import Sample, labelled, read_samples
 from matcg.seeds import derive
@@ -90,7 +90,7 @@ def _label(mix: Mix, folders: Mapping[str, Path]) -> dict[str, Any]:
     targets = {name: told.samples_digest(folders[name] / "test.parquet") for name in mix.targets}
     return {
         "mix": mix.id,
-        "digest": of_mix(mix, parts, targets),
+        "digest": mix.digest_of(parts, targets),
         "parts": mix.parts,
         "seed": mix.seed,
         "labels": mix.labels,

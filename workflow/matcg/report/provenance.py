@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matcg.provenance import PACKAGES, checkout, code_digest, installed
+from matcg.provenance import PACKAGES, checkout, code_digest, installed, read_record
 from matcg.samples import label_of
-from matcg.throughput import read_record
 
 __all__ = [
     "code_digest",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg.identity import plain
-from matcg.throughput import read_record
+from matcg.provenance import read_record
 from matcg.told import RECORD
 
 METRICS, WEIGHTS = "metrics.jsonl", "weights"
