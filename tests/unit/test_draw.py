@@ -44,14 +44,16 @@ def sources(draw: st.DrawFn) -> list[Sample]:
     return found
 
 
-def drawn(samples: list[Sample], caps: tuple[int, int], threads: int = 1) -> tuple:
+def drawn(
+    samples: list[Sample], caps: tuple[int, int], threads: int = 1, distance: int = 24
+) -> tuple:
     """Return the test and training samples and why the others were not taken, by sample id."""
     columns = ([getattr(s, name) for s in samples] for name in ("sample_id", "label", "origin"))
     source = Source(pool_of(*columns), samples.__getitem__, lambda *_: None, len(samples))
     draw = Draw(source, source.pool.ranks(7), threads)
     tests = np.array([int(s.sample_id[2:]) % 3 == 0 for s in samples], dtype=bool)
     test = list(draw.test(tests, caps[0]).values())
-    train = list(draw.train(~tests, caps[1], 7, test, 24).values())
+    train = list(draw.train(~tests, caps[1], 7, test, distance).values())
     reasons = {samples[at].sample_id: why for at, why in draw.rejected.items()}
     return test, train, reasons
 
@@ -100,3 +102,10 @@ def test_neither_the_order_of_rows_nor_threads_change_what_is_drawn(samples, cap
     other = drawn(random.Random(0).sample(samples, len(samples)), (cap_test, cap_train), 3)
     assert [ids(part) for part in one[:2]] == [ids(part) for part in other[:2]]
     assert one[2].keys() == other[2].keys()
+
+
+def test_a_picture_that_differs_in_just_as_many_bits_as_are_near_is_not_taken():
+    samples = [replace(sample(at), image=PICTURES[at]) for at in range(2)]
+    first, second = hashes(fingerprint(picture, "x") for picture in PICTURES[:2])
+    apart = int(distances(first, second[None])[0])
+    assert [len(drawn(samples, (2, 2), distance=apart - less)[1]) for less in (0, 1)] == [0, 1]

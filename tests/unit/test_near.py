@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from data_makers import picture
-from matcg.data.near import distances, hashes, near_pairs
+from matcg.data.near import COLUMNS, ROWS, distances, hashes, near_pairs
 from matcg.images import BITS, ImageError, fingerprint
 
 DIGITS = BITS // 4
+
+
+def numbers(texts: list[str]) -> list[int]:
+    return [int(text, 16) for text in texts]
 
 
 def flipped(text: str, bits: list[int]) -> str:
@@ -26,14 +30,17 @@ def flipped(text: str, bits: list[int]) -> str:
 @given(st.integers(0, 5000), st.integers(0, 63), st.integers(1, 70), st.integers(1, 5000))
 def test_pairs_are_those_of_looking_at_each(seed, distance, n_tests, n_trained):
     chance = random.Random(seed)
-    trained = [f"{chance.getrandbits(BITS):0{DIGITS}x}" for _ in range(min(n_trained, 300))] * 3
+    once = [f"{chance.getrandbits(BITS):0{DIGITS}x}" for _ in range(min(n_trained, 300))]
+    trained = once * 3
     tests = [flipped(chance.choice(trained), chance.sample(range(BITS), chance.randrange(90)))
              for _ in range(n_tests)]  # fmt: skip
+    others = numbers(once)
     expected = {
-        (i, j, bits)
-        for i, one in enumerate(tests)
-        for j, other in enumerate(trained)
-        if (bits := (int(one, 16) ^ int(other, 16)).bit_count()) <= distance
+        (i, at, bits)
+        for i, one in enumerate(numbers(tests))
+        for j, other in enumerate(others)
+        if (bits := (one ^ other).bit_count()) <= distance
+        for at in range(j, len(trained), len(once))
     }
     found = list(near_pairs(hashes(tests), hashes(trained), distance))
     assert len(found) == len(set(found))
@@ -46,6 +53,17 @@ def test_pairs_are_found_across_tiles():
     tests = [trained[at] for at in range(0, 5000, 50)]
     found = list(near_pairs(hashes(tests), hashes(trained), 24))
     assert found == [(i, 50 * i, 0) for i in range(100)]
+
+
+@pytest.mark.parametrize(("n_tests", "n_trained"), [(1, COLUMNS + 1), (ROWS + 1, 1)])
+def test_a_last_tile_of_one_picture_is_looked_at(n_tests, n_trained):
+    chance = random.Random(0)
+    tests, trained = (
+        [f"{chance.getrandbits(BITS):0{DIGITS}x}" for _ in range(n)] for n in (n_tests, n_trained)
+    )
+    tests[-1] = trained[-1]
+    found = list(near_pairs(hashes(tests), hashes(trained), 24))
+    assert found == [(n_tests - 1, n_trained - 1, 0)]
 
 
 def test_opposite_hashes_are_no_pair():

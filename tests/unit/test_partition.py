@@ -69,6 +69,7 @@ def test_what_can_never_be_met(request_: Request, said: str) -> None:
 def test_retries_grow_up_to_the_largest_node_that_fits_and_the_longest_time() -> None:
     assert (most(ask(), CLUSTER).minutes, most(ask(), CLUSTER).mem_mb) == (480, 768000)
     assert most(ask(gpus=0, partition="cpu,gpu"), CLUSTER).minutes == 2190
+    assert most(ask(gpus=0, partition="cpu,cloud"), CLUSTER).minutes is None
     free = most(ask("cloud"), CLUSTER)
     assert (free.minutes, free.mem_mb) == (None, None)
 

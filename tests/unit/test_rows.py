@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("rows")
 
 
-@given(st.lists(ANY, max_size=8), BLOCKS, st.sampled_from([None, 2]), st.booleans())
+@given(st.lists(ANY, max_size=4), BLOCKS, st.sampled_from([None, 2]), st.booleans())
 def test_every_row_is_read_in_order(folder, values, block, indent, ascii_only):
     path = folder / "f.json"
     text = json.dumps(values, indent=indent, ensure_ascii=ascii_only)
@@ -62,7 +62,7 @@ def test_every_row_is_read_in_order(folder, values, block, indent, ascii_only):
         assert read(path) == expected
 
 
-@given(st.lists(GOOD, max_size=8), BLOCKS)
+@given(st.lists(GOOD, max_size=4), BLOCKS)
 def test_every_line_is_read_in_order(folder, values, block):
     path = folder / "f.jsonl"
     path.write_text("\n\n".join(map(json.dumps, values)), encoding="utf-8")

@@ -281,8 +281,10 @@ def test_wilson_interval_covers_the_true_share():
     trials = 4000
     rng = np.random.default_rng(7)
     for n, share in ((33, 0.25), (67, 0.5), (200, 0.9)):
-        found = [statistics.wilson(int(x), n) for x in rng.binomial(n, share, trials)]
-        covered = np.mean([each.low <= share <= each.high for each in found])
+        numbers, times = np.unique(rng.binomial(n, share, trials), return_counts=True)
+        found = [statistics.wilson(int(number), n) for number in numbers]
+        held = [each.low <= share <= each.high for each in found]
+        covered = np.average(held, weights=times)
         # Shares of few questions are discrete, so that no interval covers exactly 95 %.
         assert abs(covered - 0.95) < 0.015 + margin(0.95, trials)
 
@@ -350,7 +352,7 @@ def test_interval_over_targets_covers_the_true_mean(n_targets, trials):
     assert abs(covered / trials - 0.95) < margin(0.95, trials)
 
 
-@pytest.mark.parametrize(("n_targets", "trials"), [(6, 30), (25, 6)])
+@pytest.mark.parametrize(("n_targets", "trials"), [(6, 10), (25, 3)])
 def test_the_mixed_models_interval_is_that_of_the_analysis_of_variance(n_targets, trials):
     for scores in scores_of_targets(trials, n_targets):
         found = statistics.mean_by_mixed_model(list(scores))
