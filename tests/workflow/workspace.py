@@ -257,12 +257,13 @@ class Forks:
             asked = (str(folder), arguments, environment(), said.name, inside)
             try:
                 print(json.dumps(asked), file=process.stdin, flush=True)
-                status = int(process.stdout.readline())
+                status = process.stdout.readline()
+                assert status, "the process that forks has ended; what it said is above"
             except BaseException:  # a test's time is over, or the user's patience
                 os.killpg(process.pid, signal.SIGKILL)
                 self.process = None
                 raise
-            return subprocess.CompletedProcess(arguments, status, said.read())
+            return subprocess.CompletedProcess(arguments, int(status), said.read())
 
     def _start(self) -> subprocess.Popen[str]:
         """Start the process, which ends with this one."""
