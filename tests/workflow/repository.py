@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parents[2]
+SMALL = ("--configfile", "tests/configs/small.yaml")
 LEFT_OUT = (
     ".git", ".venv", ".*_cache", ".snakemake", "results", "logs", "__pycache__", "*.egg-info",
 )  # fmt: skip
@@ -60,3 +61,10 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         os.killpg(process.pid, signal.SIGKILL)
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, said)
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """Return the content of every table and headline that was made in a folder, by its path."""
+    below = folder / "results" / "experiments"
+    paths = [*below.glob("*-????????/tables/[!.]*"), *below.glob("*-????????/headline.json")]
+    return {str(path.relative_to(below)): path.read_bytes() for path in paths}

@@ -5,6 +5,7 @@ Devices are pretended: leased all the same, and each process computes on the CPU
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from repository import fresh_copy, snakemake
+from repository import SMALL, snakemake
 from safetensors.torch import load_file
 
 from data_makers import folder, write_mix
@@ -216,18 +217,21 @@ def test_what_one_process_cannot_use_is_said_as_by_one_alone(train, place, tiny,
     assert not list((tmp_path / "two").glob("weights*"))
 
 
-def test_the_rule_trains_a_run_with_the_devices_that_its_recipe_asks_for(tmp_path, monkeypatch):
+def test_the_rule_trains_a_run_with_the_devices_that_its_recipe_asks_for(
+    copy_of_small_run, tmp_path, monkeypatch
+):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("MATCG_LEASES", str(tmp_path / "leases"))
-    mine = fresh_copy(tmp_path)
+    mine = copy_of_small_run
     file = mine / "backbones" / "tiny-llava.yaml"
     text = file.read_text()
     assert "resources:\n  gpu: 0\n" in text
     file.write_text(text.rstrip() + "\n  recipes: {full: {gpu: 2, threads: 2}}\n")
-    small = ("--configfile", "tests/configs/small.yaml", "--cores", "2")
+    small = (*SMALL, "--cores", "2")
     done = snakemake(mine, *small, "plan")
     assert done.returncode == 0, done.stdout
     run = read_tsv(mine / "results/plan/runs.tsv")[0]["path"]
+    shutil.rmtree(mine / run)
     done = snakemake(mine, *small, f"{run}/metrics.jsonl")
     assert done.returncode == 0, done.stdout
     record = json.loads((mine / run / "provenance.json").read_text())
