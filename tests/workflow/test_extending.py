@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from repository import fresh_copy, snakemake
+from repository import snakemake
 from workspace import REPO, Workspace
 
 BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -66,11 +66,12 @@ def test_the_rules_are_planned(extended: Workspace) -> None:
     assert "mri-knee-state.20-s0-" in text
 
 
-def test_a_combination_rule_is_added_as_the_page_says(tmp_path: Path) -> None:
+@pytest.mark.slow("the page's six fine-tunings at full size, and what follows from them")
+def test_a_combination_rule_is_added_as_the_page_says(copy_of_small_run: Path) -> None:
     """Do what the section says, from its files to the report, and compare what it shows."""
     page = (REPO / "docs/extending.md").read_text(encoding="utf-8")
     section = page.split("## Add a combination rule")[1].split("### What a rule can say")[0]
-    copy = fresh_copy(tmp_path)
+    copy = copy_of_small_run  # whose samples are those of this experiment too
     for path, text in EXAMPLE.findall(section):
         (copy / path).write_text(text, encoding="utf-8")
     look, shown, run = BLOCK.findall(EXAMPLE.sub("", section))
