@@ -174,6 +174,14 @@ def desk(tmp_path, monkeypatch):
     return desk
 
 
+def test_a_protocol_of_few_questions_asks_no_others(desk):
+    few = Protocol(name="letters", questions=2)
+    (knee,) = read_asked({"r": [sheet("knee")]}, {"letters": few}, desk.root / "data")["r"]
+    asked = {key: [knee] for key in desk.runs}
+    group = Group(desk.runs, asked, desk.backbone, {}, Store(desk.answers))
+    assert [len(part) for part in group.asks(knee)] == [2, 2]
+
+
 def test_the_first_questions_of_a_target_are_of_its_labels_in_turn():
     samples = [replace(sample(i), label="abc"[i // 3]) for i in range(9)]
     labels = {sample.label for sample in samples}
