@@ -28,7 +28,8 @@ sys.path.insert(0, str(ROOT / "workflow"))
 report: "workflow/report/workflow.rst"
 
 
-configfile: "config.yaml"
+# The working folder's, or where there is none the clone's.
+configfile: "config.yaml" if Path("config.yaml").exists() else ROOT / "config.yaml"
 
 
 # Used with --software-deployment-method apptainer only; made from envs/matcg.def.
@@ -57,12 +58,3 @@ rule all:
 
 include: "rules/paper.smk"
 include: "rules/medmat.smk"
-
-
-onsuccess:
-    finish()
-    print(headlines())
-
-
-onerror:
-    finish()

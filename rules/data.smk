@@ -11,9 +11,7 @@ rule enumerate:
     conda:
         "../envs/data.yaml"
     params:
-        # Functions of `input` are no part of a job's identity: that stands in the plan's name.
-        tables=lambda wildcards, input: json.dumps(render(PLAN, PLACES)),
-        told=lambda wildcards, input: summary(),
+        spec=spec("plan"),
     script:
         "../workflow/scripts/enumerate.py"
 
@@ -27,8 +25,7 @@ rule enumerate_experiment:
     conda:
         "../envs/data.yaml"
     params:
-        tables=lambda wildcards, input: of_experiment(rendered)(wildcards),
-        question=lambda wildcards, input: of_experiment(about)(wildcards),
+        spec=spec("enumerate_experiment"),
     script:
         "../workflow/scripts/enumerate_experiment.py"
 
@@ -36,14 +33,14 @@ rule enumerate_experiment:
 # Without output, so that it runs whenever it is asked for: finished jobs change the price.
 rule plan:
     input:
-        lambda wildcards: f"results/plans/{plan_place()}/summary.md",
+        begin,
     log:
         "logs/plan.log",
     localrule: True
     conda:
         "../envs/data.yaml"
     params:
-        told=lambda wildcards, input: summary(),
+        spec=spec("plan"),
     script:
         "../workflow/scripts/plan.py"
 
@@ -59,24 +56,23 @@ rule prepare:
     conda:
         "../envs/data.yaml"
     # Decoding real images is what takes the time; the phantom's are drawn one by one.
-    threads: lambda wildcards: reader_of(wildcards).threads
+    threads: lambda wildcards: LOOKUP.reader(wildcards).threads
     resources:
         mem_mb=4000,
         # Members of a group take turns where there is one of this (slurm/config.yaml).
         bundle=checked(1),
-        runtime=lambda wildcards: reader_of(wildcards).minutes,
+        runtime=lambda wildcards: LOOKUP.reader(wildcards).minutes,
     params:
-        preparation=preparation,
-        root=lambda wildcards, input: PROJECT.roots[wildcards.catalog],
-        version=versions.PREPARE,
+        spec=spec("prepare"),
+        root=lambda wildcards, input: LOOKUP.project.roots[wildcards.catalog],
     script:
         "../workflow/scripts/prepare.py"
 
 
 rule summarise:
     input:
-        summaries=experiment_data("summary.json"),
-        quarantines=experiment_data("quarantine.tsv"),
+        summaries=files("data_files", "summary.json"),
+        quarantines=files("data_files", "quarantine.tsv"),
     output:
         summary=report(
             "results/experiments/{experiment}/data/summary.tsv",
@@ -105,16 +101,15 @@ rule summarise:
     conda:
         "../envs/data.yaml"
     params:
-        sources=of_experiment(lambda experiment: source_links([experiment.catalog])),
-        version=versions.PREPARE,
+        spec=spec("summarise"),
     script:
         "../workflow/scripts/summarise.py"
 
 
 rule leaks:
     input:
-        train=experiment_data("train.parquet"),
-        test=experiment_data("test.parquet"),
+        train=files("data_files", "train.parquet"),
+        test=files("data_files", "test.parquet"),
     output:
         leaks="results/experiments/{experiment}/data/leaks.tsv",
         overlaps="results/experiments/{experiment}/data/overlaps.tsv",
@@ -126,16 +121,15 @@ rule leaks:
         mem_mb=8000,
         runtime=120,
     params:
-        asked=of_experiment(leak_search),
-        version=versions.LEAKS,
+        spec=spec("leaks"),
     script:
         "../workflow/scripts/leaks.py"
 
 
 rule mix:
     input:
-        train=train_files,
-        test=test_files,
+        train=files("train_files"),
+        test=files("test_files"),
     output:
         "results/mixes/{mix}.parquet",
     log:
@@ -147,20 +141,15 @@ rule mix:
         bundle=checked(1),
         runtime=10,
     params:
-        mix=mix_of,
-        # Another experiment that uses this mix changes these, and no sample.
-        size=lambda wildcards, input: size_of(wildcards.mix),
-        forbidden=lambda wildcards, input: list(PLAN.forbidden[wildcards.mix]),
-        leaks=lambda wildcards, input: leak_policy(wildcards.mix),
-        version=versions.MIX,
+        spec=spec("mix"),
     script:
         "../workflow/scripts/mix.py"
 
 
 rule audit:
     input:
-        mixes=of_experiment(lambda experiment: list(mixes_of(experiment).values())),
-        test=experiment_data("test.parquet"),
+        mixes=files("mix_files"),
+        test=files("data_files", "test.parquet"),
         leaks="results/experiments/{experiment}/data/leaks.tsv",
     output:
         audit="results/experiments/{experiment}/data/audit.tsv",
@@ -175,10 +164,6 @@ rule audit:
         mem_mb=8000,
         runtime=60,
     params:
-        uses=of_experiment(audited),
-        mixes=of_experiment(lambda experiment: json.dumps(mixes_of(experiment))),
-        asked=of_experiment(leak_search),
-        policy=of_experiment(lambda experiment: experiment.leaks),
-        version=versions.AUDIT,
+        spec=spec("audit"),
     script:
         "../workflow/scripts/audit.py"

@@ -3,9 +3,11 @@
 
 rule predict:
     input:
-        weights=group_weights,
-        data=group_data,
-        base=ancient(base_weights),  # as in `finetune`
+        weights=files("group_weights"),
+        data=files("group_data"),
+        base=ancient(files("base_weights")),  # as in `finetune`
+    # Beside it lie the answers of each run to each target, kept between tries and plans: Snakemake
+    # deletes what is declared.
     output:
         "results/answers/{backbone}/{group}.json",
     log:
@@ -20,13 +22,6 @@ rule predict:
         mem_mb=needs("mem_mb", grows=True),
         runtime=needs("runtime", grows=True),
     params:
-        asked=group_asked,
-        protocols=protocols,
-        backbone=lambda wildcards, input: SETTINGS[wildcards.backbone],
-        engine=lambda wildcards, input: PROJECT.config.engine.canonical({"runs"}),
-        data="results/data",
-        # Answers a run and target, kept between tries and plans: Snakemake deletes what is declared.
-        store=lambda wildcards, output: str(Path(output[0]).parent),
-        version=versions.PREDICT,
+        spec=spec("predict"),
     script:
         "../workflow/scripts/predict.py"

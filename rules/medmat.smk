@@ -9,8 +9,8 @@ rule fetch_medmat:
     conda:
         "../envs/data.yaml"
     params:
-        release=lambda wildcards: release_of("medmat"),
-        folder=lambda wildcards: data_folder("medmat"),
+        spec=spec("fetch"),
+        folder=lambda wildcards, input: str(asking(LOOKUP, "data_folder")("medmat")),
     script:
         "../workflow/scripts/fetch_medmat.py"
 
@@ -24,10 +24,8 @@ rule check_images:
         "../envs/data.yaml"
     threads: 8
     params:
-        preparations=lambda wildcards: [
-            catalog(name).preparation(subset).canonical() for name, subset in checked()
-        ],
-        roots=lambda wildcards: {name: data_folder(name) for name, _ in checked()},
-        sources=lambda wildcards: source_links({name for name, _ in checked()}),
+        spec=spec("images"),
+        roots=lambda wildcards, input: asking(LOOKUP, "image_folders")(),
+        out=f"{LOOKUP.here.results}/check_images.tsv",
     script:
         "../workflow/scripts/check_images.py"

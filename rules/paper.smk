@@ -7,16 +7,12 @@ for collection in COLLECTIONS:
             collection
         input:
             wanted,
-            agreement if collection == "paper" else [],
+            (lambda wildcards: EXPERIMENTS.agreement()) if collection == "paper" else [],
 
 
 rule agreement:
     input:
-        lambda wildcards: [
-            f"{experiment_folder(place)}/headline.json"
-            for place, experiment in experiments().items()
-            if experiment.name in PROJECT.published
-        ],
+        lambda wildcards: EXPERIMENTS.printed(),
     output:
         expand("results/plans/{{plan}}/agreement.{ending}", ending=["csv", "md", "tex"]),
     log:
@@ -24,8 +20,6 @@ rule agreement:
     localrule: True
     conda:
         "../envs/report.yaml"
-    params:
-        version=versions.COMPARE,
     script:
         "../workflow/scripts/agreement.py"
 
@@ -46,16 +40,11 @@ rule published_test:
     conda:
         "../envs/report.yaml"
     params:
-        published=lambda wildcards: published(planned(tested(), (wildcards.name, wildcards.digest))),
-        version=versions.PUBLISHED_TEST,
+        spec=spec("published_test"),
     script:
         "../workflow/scripts/published_test.py"
 
 
 rule published_tests:
     input:
-        lambda wildcards: [
-            f"results/paper/{name}-{digest}/{name}_{table}.md"
-            for name, digest in tested()
-            for table in ("tests", "counts")
-        ],
+        lambda wildcards: EXPERIMENTS.published_tests(),

@@ -3,9 +3,9 @@
 
 rule compare:
     input:
-        plan=plan_files,
-        answers=of_experiment(answers),
-        tests=of_experiment(tests),
+        plan=files("plan_files"),
+        answers=files("answers"),
+        tests=files("tests"),
         leaked="results/experiments/{experiment}/data/leaked.tsv",
     output:
         tables=report(
@@ -30,13 +30,7 @@ rule compare:
         mem_mb=4000,
         runtime=30,
     params:
-        published=of_experiment(published),
-        claims=of_experiment(claims),
-        layout=of_experiment(layout),
-        protocols=of_experiment(asked_by),
-        subsets=of_experiment(elements),
-        show_missing=SHOW_MISSING,
-        version=versions.COMPARE,
+        spec=spec("compare"),
     script:
         "../workflow/scripts/compare.py"
 
@@ -44,8 +38,8 @@ rule compare:
 rule figures:
     input:
         tables="results/experiments/{experiment}/tables",
-        metrics=of_experiment(metrics),
-        plan=plan_files,
+        metrics=files("metrics"),
+        plan=files("plan_files"),
     output:
         figures=report(
             directory("results/experiments/{experiment}/figures"),
@@ -63,8 +57,7 @@ rule figures:
         mem_mb=4000,
         runtime=30,
     params:
-        subsets=of_experiment(elements),
-        version=versions.FIGURES,
+        spec=spec("figures"),
     script:
         "../workflow/scripts/figures.py"
 
@@ -85,8 +78,7 @@ rule world:
         mem_mb=4000,
         runtime=30,
     params:
-        catalog=lambda wildcards: CATALOGS[PHANTOMS[0]].canonical(),
-        version=versions.WORLD,
+        spec=spec("world"),
     script:
         "../workflow/scripts/world.py"
 
@@ -94,7 +86,7 @@ rule world:
 rule leak_pairs:
     input:
         leaks="results/experiments/{experiment}/data/leaks.tsv",
-        plan=plan_files,
+        plan=files("plan_files"),
     output:
         png="results/experiments/{experiment}/data/leaks.png",
         svg=report(
@@ -109,8 +101,6 @@ rule leak_pairs:
     resources:
         mem_mb=4000,
         runtime=30,
-    params:
-        version=versions.LEAK_PAIRS,
     script:
         "../workflow/scripts/leak_pairs.py"
 
@@ -120,12 +110,12 @@ rule report:
         # Beside these lies the summary; that it is priced anew is no reason for another report.
         plan=expand("results/plans/{{plan}}/{name}.tsv", name=PLAN_TABLES),
         data=lambda wildcards: [
-            file for name in DATA_TABLES for file in folders(f"data/{name}.tsv")
+            file for name in DATA_TABLES for file in EXPERIMENTS.folders(f"data/{name}.tsv")
         ],
-        headlines=lambda wildcards: folders("headline.json"),
-        figures=lambda wildcards: folders("figures"),
-        world=WORLD,
-        leak_pairs=lambda wildcards: folders("data/leaks.svg"),
+        headlines=lambda wildcards: EXPERIMENTS.folders("headline.json"),
+        figures=lambda wildcards: EXPERIMENTS.folders("figures"),
+        world=EXPERIMENTS.pictures,
+        leak_pairs=lambda wildcards: EXPERIMENTS.folders("data/leaks.svg"),
     output:
         report(
             "results/report-{plan}.html",
@@ -139,8 +129,6 @@ rule report:
     conda:
         "../envs/report.yaml"
     params:
-        experiments=lambda wildcards: dict(zip(DECLARED, folders(), strict=True)),
-        config=lambda wildcards, input: PROJECT.config.canonical(),
-        version=versions.REPORT,
+        spec=spec("report"),
     script:
         "../workflow/scripts/report.py"

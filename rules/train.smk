@@ -4,11 +4,11 @@
 rule finetune:
     input:
         mix="results/mixes/{mix}.parquet",
-        train=train_files,
+        train=files("train_files"),
         # Converted weights that were removed and made again are newer than their runs, which stay.
         # Nothing hides behind `ancient`: what decides weights, runs and answers, versions and
         # scripts among it, is in their paths, so that a change of it is a file that is missing.
-        base=ancient(base_weights),
+        base=ancient(files("base_weights")),
     output:
         weights=directory("results/runs/{backbone}/{recipe}/{mix}/seed{seed}/weights"),
         metrics="results/runs/{backbone}/{recipe}/{mix}/seed{seed}/metrics.jsonl",
@@ -25,13 +25,9 @@ rule finetune:
         mem_mb=needs("mem_mb", grows=True),
         runtime=needs("runtime", grows=True),
     params:
-        recipe=lambda wildcards: planned(RECIPES, (wildcards.backbone, wildcards.recipe)),
-        # Where the weights lie is no part of what they are.
-        backbone=lambda wildcards, input: SETTINGS[wildcards.backbone],
-        # Neither is how often, and where, an unfinished run is kept: Snakemake deletes what is declared.
-        training=lambda wildcards, input: PROJECT.config.training.canonical(),
+        spec=spec("finetune"),
+        # Where an unfinished run is kept: Snakemake deletes what is declared.
         store=lambda wildcards, output: output.metrics.replace("metrics.jsonl", "unfinished"),
-        version=versions.FINETUNE,
     script:
         "../workflow/scripts/finetune.py"
 
@@ -50,10 +46,7 @@ rule convert:
         mem_mb=lambda wildcards, attempt: checked(4000)(wildcards) * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        original=lambda wildcards: planned(
-            ORIGINALS, f"results/converted/{wildcards.backbone}/{wildcards.digest}"
-        ),
-        backbone=lambda wildcards, output: PROJECT.backbones[wildcards.backbone].canonical(),
+        spec=spec("convert"),
     script:
         "../workflow/scripts/convert.py"
 

@@ -322,6 +322,26 @@ def test_the_last_file_that_gives_a_key_is_its_origin(tmp_path: Path) -> None:
     assert origins["engine"].parent == Path.cwd()
 
 
+def test_blocks_of_the_command_line_hold_numbers_of_which_snakemake_made_text(folder: Path) -> None:
+    given = {
+        "experiments": ["experiment.yaml"],
+        "budget": {"cpu_hours": "1", "disk_gb": "1e3", "gpu_hours": "null"},
+        "engine": {"enforce_eager": "false", "runs": "8"},
+    }
+    said = dict.fromkeys(given, folder / "--config")
+    config = load_project(given, REPO, said).config
+    assert (config.budget.cpu_hours, config.budget.disk_gb, config.budget.gpu_hours) == (
+        1,
+        1e3,
+        None,
+    )
+    assert (config.engine.enforce_eager, config.engine.runs) == (False, 8)
+    with pytest.raises(ConfigError, match="write a plain number without quotes"):
+        load_project(given, REPO, dict.fromkeys(given, folder / "config.yaml"))
+    with pytest.raises(ConfigError, match=r"budget\.cpu_hours: 'much'"):
+        load_project({**given, "budget": {"cpu_hours": "much"}}, REPO, said)
+
+
 # --- Schemas -------------------------------------------------------------------------------------
 
 

@@ -164,25 +164,26 @@ def links(folder: Path) -> dict[str, str]:
 
 def test_the_last_plan_and_its_report_are_linked_by_short_names(results: Path) -> None:
     for plan in ("a-00000001", "a+b-00000003", "a-00000002"):
-        point_to(plan, PLANS[plan])
+        point_to(plan, PLANS[plan], results)
         assert (results / "plan").resolve() == results / "plans" / plan
         assert (results / "report.html").read_text() == plan
-        assert report_as_linked(plan) == ["results/report.html"]
+        assert report_as_linked(results / f"report-{plan}.html") == results / "report.html"
     assert links(results / "plans") == {"a": "a-00000002", "a+b": "a+b-00000003"}
     assert links(results / "experiments") == {"a": "a-0000000b", "b": "b-0000000c"}
-    assert report_as_linked("a-00000001") == ["results/report-a-00000001.html"]
+    assert (
+        report_as_linked(results / "report-a-00000001.html") == results / "report-a-00000001.html"
+    )
     assert not [path for path in results.rglob(".*") if path.is_symlink()], "half a link"
 
 
 def test_what_is_not_made_yet_is_not_linked(results: Path) -> None:
-    point_to("a-00000001", ["a-0000000a"])
+    point_to("a-00000001", ["a-0000000a"], results)
     (results / "plans/a-00000009").mkdir()
-    point_to("a-00000009", ["a-0000000d"])
+    point_to("a-00000009", ["a-0000000d"], results)
     assert links(results / "experiments") == {"a": "a-0000000a"}
     assert (results / "plan").resolve().name == "a-00000009"
     assert (results / "report.html").read_text() == "a-00000001"
-    assert report_as_linked("a-00000009") == []
-    point_to("c-00000009", [])
+    point_to("c-00000009", [], results)
     assert (results / "plan").resolve().name == "a-00000009"
 
 
@@ -192,16 +193,18 @@ def test_what_is_no_link_stays(results: Path) -> None:
     (results / "plan/summary.md").write_text("old")
     (results / "report.html").write_text("old")
     (results / "experiments/a").mkdir()
-    point_to("a-00000001", ["a-0000000a"])
+    point_to("a-00000001", ["a-0000000a"], results)
     assert (results / "plan/summary.md").read_text() == "old"
     assert (results / "report.html").read_text() == "old"
     assert links(results) == links(results / "experiments") == {}
-    assert report_as_linked("a-00000001") == ["results/report-a-00000001.html"]
+    assert (
+        report_as_linked(results / "report-a-00000001.html") == results / "report-a-00000001.html"
+    )
 
 
 def test_a_link_whose_plan_was_removed_is_renewed(results: Path) -> None:
-    point_to("a-00000001", [])
+    point_to("a-00000001", [], results)
     (results / "plans/a-00000001").rmdir()
-    point_to("a-00000002", [])
+    point_to("a-00000002", [], results)
     assert links(results)["plan"] == "plans/a-00000002"
     assert links(results / "plans") == {"a": "a-00000002"}

@@ -13,7 +13,7 @@ from matcg.config.workflow import Budget, Config
 from matcg.errors import ConfigError
 from matcg.places import Places
 from matcg.plan import Plan, make_plan
-from matcg.plan_tables import read_tests, smallest_effect, summarise
+from matcg.plan_tables import read_tests, render, smallest_effect, summarise, write_tables
 from matcg.statistics import mcnemar_p
 from matcg.throughput import Measured
 from test_plan import backbone, project
@@ -146,21 +146,29 @@ def plan() -> Plan:
 
 
 @pytest.fixture
-def places() -> Places:
-    return Places.of(project())
+def places(tmp_path: Path) -> Places:
+    return replace(Places.of(project()), results=f"{tmp_path}/results")
 
 
 @pytest.fixture
-def write_run(plan: Plan, places: Places, tmp_path: Path) -> Callable[..., Path]:
+def tables(plan: Plan, places: Places, tmp_path: Path) -> Path:
+    """Return the folder of the plan's tables."""
+    folder = tmp_path / "results/plans/p-01234567"
+    write_tables(render(plan, places), folder)
+    return folder
+
+
+@pytest.fixture
+def write_run(plan: Plan, places: Places) -> Callable[..., Path]:
     """Return a function that writes what a run of the plan took, and returns its record."""
 
     def write(number: int, seconds: float, job: float | None) -> Path:
         run = plan.runs[number]
         record = {"samples": 60, "recipe": {"epochs": 2}, "device": "A100", "seconds": seconds}
-        path = tmp_path / places.run(run) / "provenance.json"
+        path = Path(places.run(run), "provenance.json")
         write_text(path, json.dumps(record))
         if job is not None:
-            write_text(tmp_path / places.benchmark(run), f"s\th:m:s\n{job}\t0:00:12\n")
+            write_text(Path(places.benchmark(run)), f"s\th:m:s\n{job}\t0:00:12\n")
         return path
 
     return write
@@ -172,34 +180,49 @@ def write_text(path: Path, text: str) -> None:
 
 
 def test_finished_jobs_are_measured_with_all_their_time(
-    write_run: Callable[..., Path], plan: Plan, places: Places, tmp_path: Path
+    write_run: Callable[..., Path], tables: Path, places: Places
 ) -> None:
     write_run(0, 10.0, 12.0)
     write_run(1, 10.0, None)
     groups = {"full+0-0123abcd": (100, 5.0), "full+1-0123abcd": (20, 1.0)}
-    (tmp_path / places.group("tiny", "")).parent.mkdir(parents=True)
+    Path(places.group("tiny", "")).parent.mkdir(parents=True)
     for name, (questions, seconds) in groups.items():
         record = {"questions": questions, "starts": 1, "seconds": seconds, "device": "A100"}
-        (tmp_path / places.group("tiny", name)).write_text(json.dumps(record))
-    assert throughput.collect(plan, places, tmp_path) == (
+        Path(places.group("tiny", name)).write_text(json.dumps(record))
+    assert throughput.collect(tables) == (
         Measured("finetune", "tiny", "full", "A100", 2, 240, 22.0),
         Measured("predict", "tiny", "", "A100", 2, 120, 6.0),
     )
 
 
 def test_a_run_of_several_tries_is_measured_with_all_of_them(
-    write_run: Callable[..., Path], plan: Plan, places: Places, tmp_path: Path
+    write_run: Callable[..., Path], tables: Path
 ) -> None:
     write_run(0, 50.0, 12.0)
-    assert [row.seconds for row in throughput.collect(plan, places, tmp_path)] == [50.0]
+    assert [row.seconds for row in throughput.collect(tables)] == [50.0]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"samples": "x"}'])
 def test_a_damaged_record_measures_nothing(
-    write_run: Callable[..., Path], plan: Plan, places: Places, tmp_path: Path, text: str
+    write_run: Callable[..., Path], tables: Path, text: str
 ) -> None:
     write_run(0, 10.0, None).write_text(text)
-    assert throughput.collect(plan, places, tmp_path) == ()
+    assert throughput.collect(tables) == ()
+
+
+def test_what_another_plan_has_measured_stays(write_run: Callable[..., Path], tables: Path) -> None:
+    write_run(0, 10.0, None)
+    path = tables.parents[1] / throughput.NAME
+    mine = Measured("finetune", "tiny", "full", "A100", 1, 120, 10.0)
+    others = Measured("finetune", "other", "full", "A100", 3, 9, 2.0)
+    throughput.write([replace(mine, seconds=99.0), others], path)
+    throughput.refresh(tables)
+    assert set(throughput.read(path)) == {mine, others}
+
+
+def test_a_plan_without_tables_leaves_what_is_known(tmp_path: Path) -> None:
+    throughput.refresh(tmp_path / "results/plans/none-01234567")
+    assert not (tmp_path / "results").exists()
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:

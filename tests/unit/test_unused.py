@@ -59,15 +59,15 @@ def test_what_no_plan_needs_is_listed_with_its_size_and_left_where_it_is() -> No
         }
     assert all(size == pytest.approx(0.001) for _, _, size in found)
     assert all(Path(path).exists() for _, path, _ in found)
-    text = write_summary("# Plan\n", one, RESULTS / "plan")
+    text = write_summary("# Plan\n", one, RESULTS / "plans/p")
     runs = sum(kind == "run" for kind, _ in gone)
     assert f"run: {runs} ({runs / 1000:.1f} MB), " in text
-    assert (RESULTS / "plan/summary.md").read_text() == text
+    assert (RESULTS / "plans/p/summary.md").read_text() == text
     assert text.startswith("# Plan\n\n## Unused\n")
-    assert tsv.read_tsv(RESULTS / "plan/unused.tsv") == [
+    assert tsv.read_tsv(RESULTS / "plans/p/unused.tsv") == [
         {"kind": kind, "path": path, "mb": f"{size:.3f}"} for kind, path, size in found
     ]
-    assert [(row["kind"], row["path"]) for row in tsv.read_tsv(RESULTS / "plan/used.tsv")] == one
+    assert [(row["kind"], row["path"]) for row in tsv.read_tsv(RESULTS / "plans/p/used.tsv")] == one
 
 
 def test_answers_of_a_run_are_listed_together() -> None:

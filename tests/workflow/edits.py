@@ -47,7 +47,7 @@ EDITS: dict[str, Edit] = {
     "family": (EXPERIMENT, "\narms:", "\nfamily: target\narms:"),
     "protocol": ("protocols/letters.yaml", "letters\n", "letters\nscoring: option-text\n"),
     "rule": ("combinations/unrelated.yaml", "area: other", "area: any"),
-    "script": ("workflow/scripts/finetune.py", "import json\n", "import json\n\n"),
+    "script": ("workflow/scripts/finetune.py", "import sys\n", "import sys\n\n"),
     **{f"version of {step}": version(step) for step in ("PREPARE", "MIX", "FINETUNE", "PREDICT")},
     **{f"version of {step}": version(step) for step in ("COMPARE", "LEAKS", "AUDIT", "REPORT")},
 }

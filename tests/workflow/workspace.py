@@ -193,6 +193,7 @@ STEPS = {
             paper: object
             protocols: list
             show_missing: bool
+            smoke: str
 
         def compare(plan, wanted, out, leaked):
             paper = wanted.paper

@@ -18,7 +18,7 @@ SHOWN = 60  # characters of the experiments' names in a plan's
 
 @dataclass(frozen=True)
 class Places:
-    """The paths of a project, below the working folder.
+    """The paths of a project, below the working folder, of which `results` is the first part.
 
     `trained` and `asked` name each backbone with the digest of what decides how it is trained, and
     how it answers.
@@ -27,6 +27,7 @@ class Places:
     names: Names
     trained: Mapping[str, str]
     asked: Mapping[str, str]
+    results: str = RESULTS
 
     @classmethod
     def of(cls, project: Project) -> "Places":
@@ -40,31 +41,31 @@ class Places:
 
     def subset(self, catalog: str, name: str) -> str:
         """Return the folder of a subset's samples."""
-        return f"{RESULTS}/data/{catalog}/{self.names.subset(catalog, name)}"
+        return f"{self.results}/data/{catalog}/{self.names.subset(catalog, name)}"
 
     def mix(self, mix: Mix) -> str:
         """Return the file of a mix."""
-        return f"{RESULTS}/mixes/{mix.name}.parquet"
+        return f"{self.results}/mixes/{mix.name}.parquet"
 
     def run(self, run: Run) -> str:
         """Return the folder of a run."""
-        return f"{RESULTS}/runs/{self.trained[run.backbone]}/{run.place}"
+        return f"{self.results}/runs/{self.trained[run.backbone]}/{run.place}"
 
     def benchmark(self, run: Run) -> str:
         """Return where Snakemake writes what a run's job took."""
-        return f"{RESULTS}/benchmarks/finetune/{self.trained[run.backbone]}/{run.place}.tsv"
+        return f"{self.results}/benchmarks/finetune/{self.trained[run.backbone]}/{run.place}.tsv"
 
     def weights(self, backbone: str, place: str) -> str:
         """Return the folder of the weights of a run that lies at a place below its backbone."""
-        return f"{RESULTS}/runs/{self.trained[backbone]}/{place}/weights"
+        return f"{self.results}/runs/{self.trained[backbone]}/{place}/weights"
 
     def answers(self, evaluation: Evaluation) -> str:
         """Return the file of a run's answers to a target's questions."""
-        return f"{RESULTS}/answers/{self.asked[evaluation.backbone]}/{evaluation.place}"
+        return f"{self.results}/answers/{self.asked[evaluation.backbone]}/{evaluation.place}"
 
     def group(self, backbone: str, group: str) -> str:
         """Return the record of a group of runs that one engine has answered for."""
-        return f"{RESULTS}/answers/{self.asked[backbone]}/{group}.json"
+        return f"{self.results}/answers/{self.asked[backbone]}/{group}.json"
 
 
 def experiment_folder(name: str) -> str:
@@ -90,20 +91,20 @@ def needed(plan: Plan, places: Places, groups: Iterable[tuple[str, str]]) -> lis
     ]
 
 
-def point_to(plan: str, experiments: Iterable[str]) -> None:
-    """Let `results/plan` and `results/report.html` be links to a plan and its report.
+def point_to(plan: str, experiments: Iterable[str], results: Path) -> None:
+    """Let `plan` and `report.html` in the folder `results` be links to a plan and its report.
 
     So are the names of experiments, and of each selection of them, without digest: to what was
     planned last. What is no link is of an older layout, and stays.
     """
     links = {
-        **{experiment_folder(identity.plain(name)): name for name in experiments},
-        f"{RESULTS}/plans/{identity.plain(plan)}": plan,
-        f"{RESULTS}/plan": f"plans/{plan}",
-        f"{RESULTS}/report.html": f"report-{plan}.html",
+        **{f"experiments/{identity.plain(name)}": name for name in experiments},
+        f"plans/{identity.plain(plan)}": plan,
+        "plan": f"plans/{plan}",
+        "report.html": f"report-{plan}.html",
     }
     for link, target in links.items():
-        path = Path(link)
+        path = results / link
         if (path.parent / target).exists() and (path.is_symlink() or not path.exists()):
             with suppress(OSError):  # a disk without links
                 _link(path, target)
@@ -117,9 +118,12 @@ def _link(path: Path, target: str) -> None:
     part.replace(path)
 
 
-def report_as_linked(plan: str) -> list[str]:
-    """Return the path of a plan's report, the short one where it leads there; none if not made."""
-    short, page = Path(RESULTS, "report.html"), Path(RESULTS, f"report-{plan}.html")
-    if not page.exists():
-        return []
-    return [str(short if short.exists() and short.samefile(page) else page)]
+def report_as_linked(page: Path) -> Path:
+    """Return the path of a plan's report, the short one where it leads there."""
+    short = page.with_name("report.html")
+    return short if short.exists() and short.samefile(page) else page
+
+
+def by_name(paths: Iterable[Path | str]) -> dict[str, Path]:
+    """Return paths by the name, without digest and ending, that the last part of each is."""
+    return {identity.plain(path.stem): path for path in map(Path, paths)}

@@ -11,7 +11,7 @@ from matcg import tsv, unused
 from matcg.config.project import Project
 from matcg.groups import find_groups
 from matcg.identity import digest_in, plain
-from matcg.places import RESULTS, Places
+from matcg.places import Places
 from matcg.plan import Plan
 from matcg.price import Cost, Tests, over_budget, questions, total
 from matcg.provenance import read_record
@@ -235,7 +235,7 @@ def write_summary(summary: str, used: Sequence[tuple[str, str]], folder: Path) -
     Snakemake anything.
     """
     paths = [path for _, path in used]
-    found = unused.find_unused(paths, Path(RESULTS), plain(folder.name))
+    found = unused.find_unused(paths, folder.parents[1], plain(folder.name))
     summary += unused.describe(found)
     texts = {
         SUMMARY: summary,

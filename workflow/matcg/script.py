@@ -5,9 +5,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from matcg.errors import ConfigError, DataError, MatcgError
 
@@ -59,6 +60,14 @@ def logged(log: str, attempt: int = 1) -> Iterator[Callable[[str], None]]:
             os.dup2(terminal, 2)
             os.close(screen)
             os.close(terminal)
+
+
+def of_job(snakemake: Any) -> AbstractContextManager[Callable[[str], None]]:
+    """Return `logged` for the job of a script, given what Snakemake tells it.
+
+    Which try it is, is told where Snakemake tries again (slurm/config.yaml).
+    """
+    return logged(snakemake.log[0], snakemake.resources.get("attempt", 1))
 
 
 def _tell(terminal: int, log: str, text: str) -> None:

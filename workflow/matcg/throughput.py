@@ -10,11 +10,10 @@ from pathlib import Path
 
 from matcg import tsv
 from matcg.errors import ConfigError
-from matcg.places import Places
-from matcg.plan import Plan
 from matcg.provenance import read_record
+from matcg.records import read_places, read_runs
 
-FILE = Path("results/throughput.tsv")
+NAME = "throughput.tsv"
 
 Place = tuple[str, str, str, str]
 
@@ -40,36 +39,66 @@ class Measured:
         return self.units / self.seconds
 
 
-def collect(plan: Plan, places: Places, root: Path = Path()) -> tuple[Measured, ...]:
+def refresh(plan: Path) -> None:
+    """Put what the finished jobs of a plan have measured into the table beside all results.
+
+    `plan` is the folder of its tables; where there are none yet nothing is done. What other plans
+    have measured of other backbones, recipes and devices stays.
+
+    Raises:
+        ConfigError: a line of the table is not of its form.
+    """
+    if (plan / "runs.tsv").exists():
+        path = plan.parents[1] / NAME
+        known = {_place(row): row for row in read(path)}
+        write(list((known | {_place(row): row for row in collect(plan)}).values()), path)
+
+
+def collect(plan: Path) -> tuple[Measured, ...]:
     """Return what the plan's finished jobs have measured, pooled; unreadable records are skipped.
 
-    `root` is the working folder. A record that cannot be read measures nothing: whether the run
-    itself is whole is for the steps that use it to say.
+    `plan` is the folder of its tables. A record that cannot be read measures nothing: whether the
+    run itself is whole is for the steps that use it to say.
     """
     sums: dict[Place, list[float]] = defaultdict(lambda: [0, 0, 0.0])
-    for place, units, seconds in (*_finetuned(plan, places, root), *_predicted(plan, places, root)):
+    for place, units, seconds in (*_finetuned(plan), *_predicted(plan)):
         for index, value in enumerate((1, units, seconds)):
             sums[place][index] += value
     found = [(*place, int(n), int(u), round(s, 2)) for place, (n, u, s) in sorted(sums.items())]
     return tuple(Measured(*row) for row in found if row[5] and row[6])
 
 
-def _finetuned(plan: Plan, places: Places, root: Path) -> Iterator[tuple[Place, int, float]]:
-    for run in plan.runs:
-        record = read_record(root / places.run(run) / "provenance.json")
-        seconds = _job_seconds(root / places.benchmark(run))
+def _place(row: Measured) -> Place:
+    return row.step, row.backbone, row.recipe, row.device
+
+
+def _finetuned(plan: Path) -> Iterator[tuple[Place, int, float]]:
+    results = plan.parents[1]
+    for (backbone, key), folder in read_runs(plan).items():
+        record = read_record(folder / "provenance.json")
+        place = folder.relative_to(results / "runs")
+        seconds = _job_seconds(results / "benchmarks/finetune" / f"{place}.tsv")
         try:
             seen = int(record["samples"]) * int(record["recipe"]["epochs"])
-            place = ("finetune", run.backbone, run.recipe, str(record["device"]))
+            recipe = key.partition("/")[0]
             # The record has the time of all tries, the benchmark that of the last one only.
-            yield place, seen, max(seconds, float(record["seconds"]))
+            yield (
+                ("finetune", backbone, recipe, str(record["device"])),
+                seen,
+                max(seconds, float(record["seconds"])),
+            )
         except (KeyError, TypeError, ValueError):
             continue
 
 
-def _predicted(plan: Plan, places: Places, root: Path) -> Iterator[tuple[Place, int, float]]:
-    for backbone in sorted({each.backbone for each in plan.evaluations}):
-        for path in sorted((root / places.group(backbone, "*")).parent.glob("*.json")):
+def _predicted(plan: Path) -> Iterator[tuple[Place, int, float]]:
+    answers = plan.parents[1] / "answers"
+    asked = {
+        (backbone, path.relative_to(answers).parts[0])
+        for (backbone, *_), path in read_places(plan).items()
+    }
+    for backbone, folder in sorted(asked):
+        for path in sorted((answers / folder).glob("*.json")):
             record = read_record(path)
             try:
                 place = ("predict", backbone, "", str(record["device"]))
@@ -87,14 +116,14 @@ def _job_seconds(path: Path) -> float:
         return 0.0
 
 
-def write(rows: Sequence[Measured], path: Path = FILE) -> None:
+def write(rows: Sequence[Measured], path: Path) -> None:
     """Write the table; nothing is written where nothing was measured."""
     if rows:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(tsv.records(Measured, rows), encoding="utf-8")
 
 
-def read(path: Path = FILE) -> tuple[Measured, ...]:
+def read(path: Path) -> tuple[Measured, ...]:
     """Return the table's rows, none where there is no table.
 
     Raises:

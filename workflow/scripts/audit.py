@@ -1,23 +1,23 @@
 """Look for test images that are also in a mix tested on them."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
+with of_job(snakemake):
     from matcg.data.audit import audit
+    from matcg.places import by_name
+    from matcg.steps.specs import AuditSpec
 
-    params = snakemake.params
-    asked = json.loads(params.asked)
+    spec = AuditSpec.model_validate_json(snakemake.params.spec)
     audit(
-        [tuple(use) for use in json.loads(params.uses)],
-        {mix: Path(path) for mix, path in json.loads(params.mixes).items()},
-        {name: Path(path) for name, path in asked["folders"].items()},
+        spec.uses,
+        by_name(snakemake.input.mixes),
+        by_name(Path(path).parent for path in snakemake.input.test),
         Path(snakemake.input.leaks),
         Path(snakemake.output.audit).parent,
-        params.policy,
+        spec.leaks,
     )

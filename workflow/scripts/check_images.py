@@ -1,24 +1,24 @@
 """Say which images of which source datasets are there."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
 heard = []
 
-with logged(snakemake.log[0]):
-    from matcg.config.catalog import Preparation
+with of_job(snakemake):
     from matcg.data.at_hand import check_images
+    from matcg.steps.specs import ImagesSpec
 
+    spec = ImagesSpec.model_validate_json(snakemake.params.spec)
     check_images(
-        [Preparation.model_validate_json(each) for each in snakemake.params.preparations],
+        spec.preparations,
         {name: Path(root) for name, root in snakemake.params.roots.items()},
-        json.loads(snakemake.params.sources),
-        Path("results/check_images.tsv"),
+        spec.sources,
+        Path(snakemake.params.out),
         snakemake.threads,
         heard.append,
     )

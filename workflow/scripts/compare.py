@@ -1,41 +1,29 @@
 """Compare the arms of one experiment."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
+with of_job(snakemake):
     from matcg.analysis.paper_cells import Paper
-    from matcg.config.layout import Layout
-    from matcg.config.protocol import Protocol
-    from matcg.config.published import Printed
-    from matcg.identity import plain
     from matcg.report.comparison import Claims
     from matcg.report.tables import Wanted, compare
+    from matcg.steps.specs import CompareSpec
 
-    told = json.loads(snakemake.params.layout)
-    paper = Paper(
-        printed=[Printed(*row) for row in json.loads(snakemake.params.published)],
-        layout=Layout(**told["layout"]) if told["layout"] else None,
-        question=told["question"],
-        catalog=json.loads(snakemake.params.subsets),
-    )
-    wanted = Wanted(
-        plain(snakemake.wildcards.experiment),
-        Claims(**json.loads(snakemake.params.claims)),
-        paper,
-        [Protocol(**each) for each in json.loads(snakemake.params.protocols)],
-        snakemake.params.show_missing,
-        told.get("smoke", ""),
-    )
-
+    spec = CompareSpec.model_validate_json(snakemake.params.spec)
     compare(
         Path(snakemake.input.plan[0]).parent,
-        wanted,
+        Wanted(
+            spec.experiment,
+            Claims(spec.family, spec.minimum_effect),
+            Paper(list(spec.printed), spec.layout, spec.question, spec.catalog),
+            spec.protocols,
+            spec.show_missing,
+            spec.smoke,
+        ),
         Path(snakemake.output.headline).parent,
         Path(snakemake.input.leaked),
     )

@@ -5,10 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
-    from matcg.config.backbone import Backbone
+with of_job(snakemake):
+    from matcg.steps.specs import ConvertSpec
     from matcg.train.convert import convert
 
-    convert(Backbone.model_validate_json(snakemake.params.backbone), Path(snakemake.output[0]))
+    spec = ConvertSpec.model_validate_json(snakemake.params.spec)
+    convert(spec.backbone, Path(snakemake.output[0]))

@@ -1,19 +1,22 @@
 """Write the plan's tables, its summary, and what is no longer used."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0]):
+with of_job(snakemake):
     from matcg.identity import describe, plain
+    from matcg.places import point_to
     from matcg.plan_tables import write_summary, write_tables
+    from matcg.steps.specs import PlanSpec
 
+    spec = PlanSpec.model_validate_json(snakemake.params.spec)
     out = Path(snakemake.output.summary).parent
-    told = json.loads(snakemake.params.told)
-    write_tables(json.loads(snakemake.params.tables), out)
-    write_summary(told["summary"], told["used"], out)
-    describe(out, f"The plan of {plain(snakemake.wildcards.plan)}: summary.md says what it takes")
+    write_tables(spec.tables, out)
+    write_summary(spec.summary, spec.used, out)
+    describe(out, f"The plan of {plain(spec.plan)}: summary.md says what it takes")
+    experiments = [Path(path).name for kind, path in spec.used if kind == "experiment"]
+    point_to(out.name, experiments, out.parents[1])

@@ -1,17 +1,18 @@
 """Write the tables of one experiment's plan."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0]):
+with of_job(snakemake):
     from matcg.identity import describe
     from matcg.plan_tables import write_tables
+    from matcg.steps.specs import ExperimentPlanSpec
 
+    spec = ExperimentPlanSpec.model_validate_json(snakemake.params.spec)
     out = Path(snakemake.output[0]).parent
-    write_tables(json.loads(snakemake.params.tables), out)
-    describe(out.parent, snakemake.params.question)
+    write_tables(spec.tables, out)
+    describe(out.parent, spec.about)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
+with of_job(snakemake):
     from matcg.report.leak_pairs import draw
 
     plan = Path(snakemake.input.plan[0]).parent

@@ -1,18 +1,17 @@
 """Look for test images of targets among the training images of an experiment."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
-    from matcg.config.catalog import Overlap
+with of_job(snakemake):
     from matcg.data.leaks import Search, search
+    from matcg.places import by_name
+    from matcg.steps.specs import LeaksSpec
 
-    asked = json.loads(snakemake.params.asked)
-    asked["known"] = [Overlap(**relation) for relation in asked["known"]]
-    asked["folders"] = {name: Path(path) for name, path in asked["folders"].items()}
-    search(Search(**asked), Path(snakemake.output.leaks).parent)
+    spec = LeaksSpec.model_validate_json(snakemake.params.spec)
+    folders = by_name(Path(path).parent for path in snakemake.input.train)
+    search(Search(**dict(spec), folders=folders), Path(snakemake.output.leaks).parent)

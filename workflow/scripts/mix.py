@@ -1,25 +1,24 @@
 """Make the training set of one mix."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
+with of_job(snakemake):
     from matcg.data.mix import make_mix
-    from matcg.records import Mix
+    from matcg.places import by_name
+    from matcg.steps.specs import MixSpec
 
-    params = snakemake.params
-    asked = json.loads(params.mix)
+    spec = MixSpec.model_validate_json(snakemake.params.spec)
     make_mix(
-        Mix.of(asked["mix"]),
-        {name: Path(path) for name, path in asked["folders"].items()},
-        params.forbidden,
-        params.size,
+        spec.mix,
+        by_name(Path(path).parent for path in snakemake.input),
+        spec.forbidden,
+        spec.size,
         Path(snakemake.output[0]),
-        params.leaks,
-        asked["distance"],
+        spec.leaks,
+        spec.distance,
     )

@@ -1,17 +1,17 @@
 """Price the plan anew with what finished jobs have measured, and show it."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0]):
+with of_job(snakemake):
     from matcg.plan_tables import write_summary
+    from matcg.steps.specs import PlanSpec
 
-    told = json.loads(snakemake.params.told)
-    summary = write_summary(told["summary"], told["used"], Path(snakemake.input[0]).parent)
+    spec = PlanSpec.model_validate_json(snakemake.params.spec)
+    summary = write_summary(spec.summary, spec.used, Path(snakemake.input[0]).parent)
 
 print(summary)

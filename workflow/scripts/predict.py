@@ -1,39 +1,33 @@
 """Let a group of runs of one backbone answer all that they are asked."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)) as tell:
-    from matcg.config.backbone import Backbone
-    from matcg.config.protocol import Protocol
+with of_job(snakemake) as tell:
     from matcg.devices import lease
     from matcg.evaluate.sheets import read_asked
     from matcg.evaluate.store import Store
-    from matcg.plan import BASELINE
+    from matcg.models.identity import located
+    from matcg.records import BASELINE
+    from matcg.steps.specs import PredictSpec
 
-    backbone = Backbone.model_validate_json(snakemake.params.backbone)
-    asked = json.loads(snakemake.params.asked)
-    protocols = json.loads(snakemake.params.protocols)
-    folders = map(Path, snakemake.input.weights)
-    runs = {run: Path(backbone.weights) if run == BASELINE else next(folders) for run in asked}
+    spec = PredictSpec.model_validate_json(snakemake.params.spec)
+    backbone = located(spec.backbone, snakemake.input.base)
+    folders, data = map(Path, snakemake.input.weights), Path(snakemake.input.data[0]).parents[2]
+    runs = {run: Path(backbone.weights) if run == BASELINE else next(folders) for run in spec.asked}
     with lease(snakemake.resources.gpu, snakemake.log[0], tell):
         from matcg.evaluate.predict import Group, predict  # torch sees what is leased
 
         group = Group(
             runs,
-            read_asked(
-                asked,
-                {name: Protocol(**settings) for name, settings in protocols.items()},
-                Path(snakemake.params.data),
-            ),
+            read_asked(spec.asked, spec.protocols, data),
             backbone,
-            json.loads(snakemake.params.engine),
-            Store(Path(snakemake.params.store)),
+            spec.engine.model_dump(mode="json", exclude={"runs"}),
+            Store(Path(snakemake.output[0]).parent),
             snakemake.wildcards.group,
         )
         predict(group, Path(snakemake.output[0]))

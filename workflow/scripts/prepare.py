@@ -5,16 +5,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
-    from matcg.config.catalog import Preparation
+with of_job(snakemake):
     from matcg.data.prepare import prepare
+    from matcg.steps.specs import PrepareSpec
 
+    spec = PrepareSpec.model_validate_json(snakemake.params.spec)
     root = snakemake.params.root
-    prepare(
-        Preparation.model_validate_json(snakemake.params.preparation),
-        Path(root) if root else None,
-        Path(snakemake.output.train).parent,
-        snakemake.threads,
-    )
+    out = Path(snakemake.output.train).parent
+    prepare(spec.preparation, Path(root) if root else None, out, snakemake.threads)

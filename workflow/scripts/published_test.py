@@ -1,19 +1,15 @@
 """Recompute what a paper's printed gains can mean, from its figures alone."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0]):
-    from matcg.config.published import Printed
+with of_job(snakemake):
     from matcg.report.published_tables import write_tests
+    from matcg.steps.specs import PublishedTestSpec
 
-    write_tests(
-        [Printed(*row) for row in json.loads(snakemake.params.published)],
-        Path(snakemake.output[0]).parent,
-        snakemake.wildcards.name,
-    )
+    spec = PublishedTestSpec.model_validate_json(snakemake.params.spec)
+    write_tests(spec.printed, Path(snakemake.output[0]).parent, spec.name)

@@ -1,20 +1,25 @@
-"""Write the page that shows everything."""
+"""Write the page that shows everything, and say what came out."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0]):
+with of_job(snakemake):
+    import json
+
     from matcg.report.html import write
+    from matcg.steps.finish import finish
+    from matcg.steps.specs import ReportSpec
 
-    write(
-        {name: Path(folder) for name, folder in snakemake.params.experiments.items()},
-        Path(snakemake.input.plan[0]).parent,
-        Path(snakemake.output[0]),
-        json.loads(snakemake.params.config),
-        Path(snakemake.input.world[0]) if snakemake.input.world else None,
-    )
+    spec = ReportSpec.model_validate_json(snakemake.params.spec)
+    headlines = map(Path, snakemake.input.headlines)
+    experiments = dict(zip(spec.experiments, (path.parent for path in headlines), strict=True))
+    plan, out = Path(snakemake.input.plan[0]).parent, Path(snakemake.output[0])
+    world = Path(snakemake.input.world[0]) if snakemake.input.world else None
+    write(experiments, plan, out, json.loads(spec.config.canonical()), world)
+    said = finish(experiments.values(), plan, out)
+
+print(said)

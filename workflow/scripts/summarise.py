@@ -1,16 +1,16 @@
 """Merge what `prepare` counted and set aside over all subsets."""
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0]):
+with of_job(snakemake):
     from matcg.data.prepare import summarise
+    from matcg.steps.specs import SummariseSpec
 
+    spec = SummariseSpec.model_validate_json(snakemake.params.spec)
     folders = [Path(path).parent for path in snakemake.input.summaries]
-    sources = json.loads(snakemake.params.sources)
-    summarise(folders, Path(snakemake.output.summary).parent, sources)
+    summarise(folders, Path(snakemake.output.summary).parent, spec.sources)

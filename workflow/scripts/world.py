@@ -5,10 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import logged
+from matcg.script import of_job
 
-with logged(snakemake.log[0], snakemake.resources.get("attempt", 1)):
-    from matcg.config.catalog import Catalog
+with of_job(snakemake):
     from matcg.phantom.sheet import draw
+    from matcg.steps.specs import WorldSpec
 
-    draw(Catalog.model_validate_json(snakemake.params.catalog), Path(snakemake.output[0]))
+    draw(WorldSpec.model_validate_json(snakemake.params.spec).catalog, Path(snakemake.output[0]))

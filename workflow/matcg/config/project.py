@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from matcg.config.backbone import Backbone
+from matcg.config.base import Model
 from matcg.config.catalog import Catalog
 from matcg.config.experiment import Experiment
 from matcg.config.explain import validate
@@ -18,6 +21,7 @@ from matcg.config.yaml_file import read_yaml, shown
 from matcg.errors import ConfigError, nearest
 
 SMOKE = ".smoke"  # ends the names of smoke runs
+COMMAND_LINE = "--config"  # in place of a file
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ def load_project(
     """
     default = root / "config.yaml"
     origins = origins or {}
+    blocks = [key for key, field in Config.model_fields.items() if isinstance(field.default, Model)]
+    said = [key for key, file in origins.items() if file.name == COMMAND_LINE and key in blocks]
+    config = {key: _typed(value) if key in said else value for key, value in config.items()}
     unknown = next((key for key in config if key not in Config.model_fields), None)
     first = origins.get(unknown or "experiments", default)
     checked = validate(Config, config, shown(first))
@@ -100,6 +107,14 @@ def _smoke(experiment: Experiment, limit: Limit) -> Experiment:
     return marked.model_copy(
         update={"layout": experiment.layout.model_copy(update={"title": title})}
     )
+
+
+def _typed(value: Any) -> Any:
+    """Return a block given by --config with its numbers, of which Snakemake makes text."""
+    if isinstance(value, dict):
+        return {key: _typed(each) for key, each in value.items()}
+    found = yaml.safe_load(value) if isinstance(value, str) else value
+    return found if isinstance(found, int | float | None) else value
 
 
 def _published(
@@ -208,4 +223,4 @@ def find_origins(
     last = [Path(path).resolve() for path in overrides]
     first = [path for path in (Path(file).resolve() for file in files) if path not in last]
     origins = {key: path for path in [*first, *last] for key in read_yaml(path)}
-    return origins | {key: Path.cwd() / "--config" for key in given}
+    return origins | {key: Path.cwd() / COMMAND_LINE for key in given}

@@ -6,6 +6,7 @@ the hub, and by the checkpoint they are made of where a rule converts them.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -55,6 +56,11 @@ def with_weights(backbone: Backbone) -> Backbone:
         return backbone
     found = hashlib.sha256(of_original(backbone.original).encode()).hexdigest()
     return backbone.model_copy(update={"weights": f"{CONVERTED}/{backbone.name}/{found[:8]}"})
+
+
+def located(backbone: Backbone, made: Sequence[str]) -> Backbone:
+    """Return the backbone with its weights in the one folder that was `made` for it, if any was."""
+    return backbone.model_copy(update={"weights": made[0]}) if made else backbone
 
 
 def _weights(backbone: Backbone) -> str:
