@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matcg.config.backbone import Backbone, Recipe
 from matcg.config.library import load
-from matcg.train.finetune import Job
+from matcg.train.job import Job
 from matcg.train.launch import as_json
 from matcg.train.worker import job_of
 

@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from matcg.train.attempt import Attempt, Stop
 from matcg.train.checkpoint import FORMAT, Store
 from matcg.train.checks import check_processor, follows_template
 from matcg.train.flops import Work
+from matcg.train.job import Job
 from matcg.train.launch import launch
 from matcg.train.lean import spare_imports
 from matcg.train.lock import Claim, held
@@ -35,13 +35,12 @@ from matcg.train.loop import train
 from matcg.train.model import (
     Answers,
     choose_parameters,
-    copy_of_whole,
     load,
     save,
     weight_names,
     weights_folder,
 )
-from matcg.train.parallel import Meeting, World, alike, joined, shard
+from matcg.train.parallel import Meeting, World, alike, copy_of_whole, joined, shard
 from matcg.train.reader import SHARE, Pictures, Reader
 from matcg.train.record import digest_of, digests_of, parameters_of, peaks_of, seeds_of
 from matcg.train.taken_over import take_over
@@ -51,35 +50,6 @@ FREE = (
     "Free some (results/plan/unused.tsv names what no plan uses) and call again: training goes on"
     " from its last checkpoint"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One run to be trained; `run` is the digest of all that decides its weights.
-
-    Args:
-        store: folder of what a try has done, until the outputs are there.
-        minutes: between two checkpoints; None writes one only when asked to stop.
-        leased: devices of this job on each node, a process each.
-    """
-
-    mix: Path
-    data: Path
-    backbone: Backbone
-    recipe: Recipe
-    seed: int
-    out: Path
-    threads: int
-    store: Path
-    minutes: float | None
-    leased: tuple[str, ...]
-    run: str
-    nodes: int = 1
-
-    @property
-    def processes(self) -> int:
-        """Return how many processes train it."""
-        return self.nodes * max(1, len(self.leased))
 
 
 def run_digest(tasks: Sequence[Task], backbone: Backbone, recipe: Recipe, seed: int) -> str:

@@ -14,16 +14,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matcg import errors
 from matcg.errors import ConfigError, MatcgError, ResourceError, StoppedError
+from matcg.train.attempt import Stop
+from matcg.train.job import Job
 from matcg.train.lock import Claim
 from matcg.train.parallel import HERE, Meeting, host
-
-if TYPE_CHECKING:
-    from matcg.train.attempt import Stop
-    from matcg.train.finetune import Job
 
 SPEC = "processes.json"  # what the processes are told, in the folder of the unfinished run
 RANK = "MATCG_RANK"
@@ -33,7 +31,7 @@ GRACE = 10.0  # seconds that the others get to end by themselves, once one of th
 Child = subprocess.Popen[bytes]
 
 
-def launch(job: "Job", lock: Claim, stop: "Stop") -> None:
+def launch(job: Job, lock: Claim, stop: Stop) -> None:
     """Train a run with as many processes as it has devices; return when its outputs are there.
 
     Raises:
@@ -76,7 +74,7 @@ def _check_nodes(nodes: int) -> None:
         )
 
 
-def as_json(job: "Job") -> dict[str, Any]:
+def as_json(job: Job) -> dict[str, Any]:
     """Return a job as JSON can hold it."""
     plain = {field: getattr(job, field) for field in job.__slots__}
     for field in ("mix", "data", "out", "store"):
@@ -101,7 +99,7 @@ def _start(spec: Path, rank: int) -> Child:
     return subprocess.Popen(_command(spec), env={**_environment(), RANK: str(rank)})
 
 
-def _start_on_nodes(spec: Path, job: "Job") -> Child:
+def _start_on_nodes(spec: Path, job: Job) -> Child:
     """Start all processes as one step of the Slurm job that this process runs in."""
     each = job.processes // job.nodes
     step = [
@@ -128,7 +126,7 @@ def meeting_of(spec: dict[str, Any]) -> Meeting:
     return Meeting(**spec["meeting"], rank=rank, local_rank=local_rank)
 
 
-def _watch(children: Sequence[Child], stop: "Stop") -> None:
+def _watch(children: Sequence[Child], stop: Stop) -> None:
     """Wait until all have ended, or one has failed and the others have had time to end too."""
     passed, failed = 0, float("inf")
     while time.monotonic() < failed + GRACE:
@@ -145,7 +143,7 @@ def _watch(children: Sequence[Child], stop: "Stop") -> None:
         time.sleep(POLL)
 
 
-def _raise_first(said: Sequence[Path], codes: Sequence[int | None], stop: "Stop") -> None:
+def _raise_first(said: Sequence[Path], codes: Sequence[int | None], stop: Stop) -> None:
     """Raise what a process said that failed; one that stood still for the others says less."""
     found = [json.loads(file.read_text(encoding="utf-8")) for file in said if file.exists()]
     found.sort(key=lambda error: error["kind"] == StoppedError.__name__)

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,10 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from matcg.config.backbone import Recipe
-from matcg.errors import DataError
+from matcg.errors import DataError, ResourceError
 from matcg.train.attempt import Attempt, Row, peak_mb
 from matcg.train.flops import Work, peak_flops
-from matcg.train.memory import memory_errors
+from matcg.train.memory import out_of_memory
 from matcg.train.model import Answers
 from matcg.train.parallel import World, average_gradients
 from matcg.train.reader import Inputs, Reader, ahead
@@ -117,6 +118,26 @@ def step_loss(
             " learning rate"
         )
     return Totals(mean, int(read), done)
+
+
+@contextmanager
+def memory_errors(tasks: Sequence[Task], step: int, device: torch.device) -> Iterator[None]:
+    """Say which samples were at hand where memory ends while the body runs, and what to set.
+
+    Raises:
+        ResourceError: the device, or the machine, has no memory left.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"out of memory on {device.type} at step {step}, with {len(tasks)} samples at a time"
+            f" ({ids_of(tasks)}). In the backbone's resources set `micro_batch` to less than"
+            f" {len(tasks)} (the recipe's batch stays as it is) or `gradient_checkpointing: true`;"
+            " where neither is enough, more devices (`gpu`), larger ones or method lora are needed"
+        ) from None
 
 
 def _backward(

@@ -1,34 +1,8 @@
-"""Says which samples were at hand where memory ends, and what to set."""
+"""Tells errors that say that memory has ended, on whichever device, from others."""
 
 import errno
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import torch
-
-from matcg.errors import ResourceError
-from matcg.train.tasks import Task, ids_of
-
-
-@contextmanager
-def memory_errors(tasks: Sequence[Task], step: int, device: torch.device) -> Iterator[None]:
-    """Say which samples were at hand where memory ends while the body runs, and what to set.
-
-    Raises:
-        ResourceError: the device, or the machine, has no memory left.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-        raise ResourceError(
-            f"out of memory on {device.type} at step {step}, with {len(tasks)} samples at a time"
-            f" ({ids_of(tasks)}). In the backbone's resources set `micro_batch` to less than"
-            f" {len(tasks)} (the recipe's batch stays as it is) or `gradient_checkpointing: true`;"
-            " where neither is enough, more devices (`gpu`), larger ones or method lora are needed"
-        ) from None
-
 
 # What PyTorch's allocator, C++, the system's calls and oneDNN say, each as a RuntimeError.
 NO_MEMORY = (

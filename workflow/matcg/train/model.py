@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from matcg.config.backbone import Backbone, Recipe
 from matcg.errors import DataError
 from matcg.train.checks import check_architecture
-from matcg.train.parallel import whole
 from matcg.weights import ADAPTER_CONFIG, part_of
 
 
@@ -103,22 +102,6 @@ def last_hidden(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, nn
     hidden: Tensor = base.model(**inputs, use_cache=False).last_hidden_state
     head: nn.Module = base.get_output_embeddings()
     return hidden, head
-
-
-def copy_of_whole(model: nn.Module, backbone: Backbone, wanted: bool) -> nn.Module:
-    """Return a sharded model whole, on the CPU in the backbone's type; all processes take part.
-
-    It is the backbone, loaded anew where `wanted`, with these weights in it: so it is saved in the
-    names that the backbone's own files have.
-    """
-    fresh = load(backbone.weights, backbone)[0] if wanted else model
-    places = dict(fresh.named_parameters())
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            tensor = whole(parameter)
-            if wanted:
-                places[name].copy_(tensor)
-    return fresh
 
 
 def save(model: nn.Module, processor: Any, out: Path, layout: set[str]) -> None:

@@ -18,6 +18,9 @@ from torch import Tensor, distributed, nn
 from torch.distributed import HashStore, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from matcg.config.backbone import Backbone
+from matcg.train.model import load
+
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
@@ -177,3 +180,19 @@ def part_of_whole(tensor: Tensor, like: Tensor) -> Tensor:
 def _is_sharded(tensor: Tensor) -> TypeGuard["DTensor"]:
     """Return whether a tensor is a DTensor, whose module one process alone need not import."""
     return hasattr(tensor, "full_tensor")
+
+
+def copy_of_whole(model: nn.Module, backbone: Backbone, wanted: bool) -> nn.Module:
+    """Return a sharded model whole, on the CPU in the backbone's type; all processes take part.
+
+    It is the backbone, loaded anew where `wanted`, with these weights in it: so it is saved in the
+    names that the backbone's own files have.
+    """
+    fresh = load(backbone.weights, backbone)[0] if wanted else model
+    places = dict(fresh.named_parameters())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            tensor = whole(parameter)
+            if wanted:
+                places[name].copy_(tensor)
+    return fresh

@@ -1,0 +1,35 @@
+"""What one run of training is told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from matcg.config.backbone import Backbone, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run to be trained; `run` is the digest of all that decides its weights.
+
+    Args:
+        store: folder of what a try has done, until the outputs are there.
+        minutes: between two checkpoints; None writes one only when asked to stop.
+        leased: devices of this job on each node, a process each.
+    """
+
+    mix: Path
+    data: Path
+    backbone: Backbone
+    recipe: Recipe
+    seed: int
+    out: Path
+    threads: int
+    store: Path
+    minutes: float | None
+    leased: tuple[str, ...]
+    run: str
+    nodes: int = 1
+
+    @property
+    def processes(self) -> int:
+        """Return how many processes train it."""
+        return self.nodes * max(1, len(self.leased))
