@@ -11,7 +11,7 @@ from matcg.data import readers
 from matcg.errors import MatcgError
 from matcg.evaluate import check_engine
 from matcg.identity import plain
-from matcg.plan import make_plan
+from matcg.plan.enumerate import make_plan
 from matcg.steps import snakemake_internals as inside
 from matcg.steps.experiments import PLAN_TABLES, Experiments
 from matcg.steps.launch_checks import Launch

@@ -139,8 +139,8 @@ def row(case: Case, found: dict[str, Any], told: argparse.Namespace) -> str:
 def make(folder: Path) -> None:
     """Write backbone, samples and mix."""
     from matcg.config.library import load
-    from matcg.data.mix import make_mix
-    from matcg.mixes import planned_mix
+    from matcg.data.mix_samples import make_mix
+    from matcg.plan.mixes import planned_mix
     from matcg.samples import write_samples
 
     told = read(folder / "told.json")
@@ -158,7 +158,7 @@ def make(folder: Path) -> None:
 
 def tiny(base: Any, out: Path, device: str) -> Any:  # noqa: ARG001
     """Return the backbone's tiny sibling, on which the code can be tried anywhere."""
-    from matcg.train.siblings import make_sibling
+    from matcg.tiny.siblings import make_sibling
 
     return make_sibling(base, out)
 
@@ -169,7 +169,7 @@ def seven(base: Any, out: Path, device: str) -> Any:
     from transformers import AutoModelForImageTextToText
 
     from matcg.models.families import siblings
-    from matcg.train.siblings import tokenizer_of
+    from matcg.tiny.siblings import tokenizer_of
 
     tokenizer = tokenizer_of(siblings()["llava/llama"])
     torch.manual_seed(0)
@@ -263,7 +263,7 @@ def counted(folder: Path, backbone: Any) -> dict[str, Any]:
     """Return the mean tokens of a sample, image tokens included, and operations by method."""
     from transformers import AutoProcessor
 
-    from matcg.prompts import begins_itself, picture_of, prompt_of
+    from matcg.models.prompts import begins_itself, picture_of, prompt_of
     from matcg.samples import read_samples
 
     processor = AutoProcessor.from_pretrained(backbone.weights)
@@ -283,12 +283,12 @@ def counted(folder: Path, backbone: Any) -> dict[str, Any]:
 
 
 def operations(backbone: Any, recipe: Any, tokens: float) -> float:
-    """Return the operations that training on one sample takes (`matcg.train.flops`)."""
+    """Return the operations that training on one sample takes (`matcg.models.flops`)."""
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
 
-    from matcg.train.flops import Work
-    from matcg.train.model import choose_parameters
+    from matcg.models.flops import Work
+    from matcg.models.loading import choose_parameters
 
     with torch.device("meta"):
         config = AutoConfig.from_pretrained(backbone.weights)
@@ -424,7 +424,7 @@ def trainer(folder: Path, case: Case, told: dict[str, Any]) -> float:
 def rows(folder: Path, backbone: Any, recipe: Any) -> list[dict[str, Any]]:
     """Return all samples in the order in which we train on them, pictures as encoded files."""
     from matcg.forms.choice import LETTERS
-    from matcg.prompts import prompt_of
+    from matcg.models.prompts import prompt_of
     from matcg.train.tasks import batches, read_mix
 
     tasks = read_mix(folder / "mix.parquet", folder / "data")
@@ -444,7 +444,7 @@ def model_for_trainer(backbone: Any, recipe: Any, told: dict[str, Any]) -> Any:
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from matcg.weights import part_of
+    from matcg.models.weights import part_of
 
     low = getattr(torch, told["dtype"])
     model = AutoModelForImageTextToText.from_pretrained(

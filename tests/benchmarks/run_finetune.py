@@ -134,9 +134,9 @@ def make(folder: Path, samples: int, workers: int) -> None:
 def write(name: str, samples: int, workers: int) -> None:
     """Do what `make` says; a process of its own keeps torch out of the one that measures."""
     from matcg.config.library import load
-    from matcg.data.mix import make_mix
-    from matcg.mixes import planned_mix
+    from matcg.data.mix_samples import make_mix
     from matcg.phantom.world import read
+    from matcg.plan.mixes import planned_mix
     from matcg.samples import write_samples
 
     folder = Path(name)
@@ -153,7 +153,7 @@ def write(name: str, samples: int, workers: int) -> None:
 def write_rows(folder: Path, workers: int) -> None:
     """Write pictures, prompts and letters of all epochs in the order in which we train on them."""
     from matcg.forms.choice import LETTERS, question_text
-    from matcg.prompts import prompt_of
+    from matcg.models.prompts import prompt_of
     from matcg.train.tasks import batches, read_mix
 
     backbone, recipe = settings()

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from matcg.devices import lease
+from matcg.cluster.devices import lease
 
 
 def microseconds(count: int, repeats: int) -> list[float]:

@@ -18,7 +18,7 @@ from run_default import ROOT
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from matcg.config.catalog import Catalog
-from matcg.data.near import distances, hashes, near_pairs
+from matcg.data.near_duplicates import distances, hashes, near_pairs
 from matcg.images import fingerprint
 
 DISTANCE = int(Catalog.model_fields["near_duplicates"].default)

@@ -21,11 +21,11 @@ from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine as Settings
 from matcg.evaluate.adapters import rank_of
-from matcg.evaluate.asking import Ask, make_asks
 from matcg.evaluate.engine import Engine
+from matcg.evaluate.requests import Ask, make_asks
 from matcg.evaluate.start import start
 from matcg.forms import Reply
-from matcg.records import BASELINE, read_folders, read_places, read_runs, run_of
+from matcg.plan.records import BASELINE, read_folders, read_places, read_runs, run_of
 from matcg.samples import read_samples
 
 ROOT = Path(__file__).parents[2]

@@ -25,12 +25,12 @@ from matcg.config.backbone import Backbone
 from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine
+from matcg.evaluate.kept_answers import Store
 from matcg.evaluate.predict import Group, in_other_process, predict
-from matcg.evaluate.sheets import read_asked
-from matcg.evaluate.store import Store
+from matcg.evaluate.question_sets import read_asked
 from matcg.forms.choice import LETTERS
+from matcg.models.prompts import picture_of, prompt_of, single_tokens
 from matcg.phantom.world import read
-from matcg.prompts import picture_of, prompt_of, single_tokens
 from matcg.samples import Sample, read_samples, write_samples
 
 ROOT = Path(__file__).parents[2]
@@ -146,7 +146,7 @@ def by_generate(folder: Path, runs: int) -> dict[str, float]:
     """Return seconds of transformers' `generate`, a batch at a time, a token each."""
     import torch
 
-    from matcg.train.model import load
+    from matcg.models.loading import load
 
     base = backbone(folder)
     models = [load(str(folder / f"weights/{n}"), base) for n in range(runs)]

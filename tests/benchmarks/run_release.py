@@ -20,7 +20,7 @@ Memory is the peak of each process of ours; the sum adds up peaks that need not 
 datasets live in an environment of the benchmark's own, kept where --venv says.
 
 `images`: Pillow's `Image.open(...).load()` against `fingerprint`, and the SHA-256 of decoded pixels
-(only taken of pairs found near), in threads as `matcg.data.draw` does. JPEG may pass 100 %:
+(only taken of pairs found near), in threads as `matcg.data.sampling` does. JPEG may pass 100 %:
 `fingerprint` lets the decoder halve large ones. Rates over several kinds are of as many pictures of
 each kind.
 
@@ -370,7 +370,7 @@ def read_by_orjson(path: Path, cache: str) -> Part:
 def read_by_ours(path: Path, cache: str) -> Part:
     """Do what a `prepare` job does before it looks at images."""
     from matcg.config.reader_options import Options
-    from matcg.data.table import read_table
+    from matcg.data.release_table import read_table
 
     del cache
     began = time.perf_counter()
@@ -408,7 +408,7 @@ def read_by_datasets(path: Path, cache: str) -> Part:
 WAYS = {"orjson": read_by_orjson, "ours": read_by_ours, "datasets": read_by_datasets}
 NEEDED = {
     "orjson": ["orjson"],
-    "ours": ["matcg.data.table"],
+    "ours": ["matcg.data.release_table"],
     "datasets": ["datasets", "matcg.forms.choice"],
 }
 
@@ -426,7 +426,7 @@ def found(pattern: re.Pattern[str], image: str) -> str:
 
 def split(subset: str, ids: Any, labels: Any, images: Any, groups: Any) -> str:
     """Split and draw without images, as `matcg.data.prepare`; return a digest of who is drawn."""
-    from matcg.data.pool import pool_of
+    from matcg.data.candidates import pool_of
     from matcg.data.split import by_fraction, queues
     from matcg.seeds import derive
 
@@ -568,8 +568,8 @@ def rounds(tasks: Sequence[Task], pictures: Sequence[bytes], repeats: int) -> li
 
 
 def in_threads(task: Task, pictures: Sequence[bytes]) -> float:
-    """Return the seconds that all cores take, some pictures at a time as in `matcg.data.draw`."""
-    from matcg.data.draw import AHEAD
+    """Return the seconds that all cores take, some pictures at a time as `matcg.data.sampling`."""
+    from matcg.data.sampling import AHEAD
 
     step = AHEAD * CORES
     with ThreadPoolExecutor(CORES) as pool:
@@ -611,7 +611,7 @@ def search(n: int, share: float) -> float:
 
     `share` is that of bits in which hashes differ from a common pattern: at 0.5 they are random.
     """
-    from matcg.data.near import near_pairs
+    from matcg.data.near_duplicates import near_pairs
     from matcg.images import BITS
 
     chance = np.random.default_rng(n)

@@ -110,8 +110,8 @@ def invent(
 
 def compare(results: Path) -> None:
     """Write the tables."""
-    from matcg.report.tables import Wanted
-    from matcg.report.tables import compare as step
+    from matcg.report.tables.compare import Wanted
+    from matcg.report.tables.compare import compare as step
 
     folder = results / "experiments/demo"
     step(folder / "plan", Wanted("demo"), folder)
@@ -119,7 +119,7 @@ def compare(results: Path) -> None:
 
 def draw(results: Path, catalog: Any) -> None:
     """Draw the figures."""
-    from matcg.report.figures import draw as step
+    from matcg.report.figures.all import draw as step
 
     folder = results / "experiments/demo"
     step(folder / "tables", folder / "plan", folder / "figures", "demo", catalog)
@@ -127,7 +127,7 @@ def draw(results: Path, catalog: Any) -> None:
 
 def write(results: Path) -> None:
     """Write the page."""
-    from matcg.report.html import write as step
+    from matcg.report.page.page import write as step
 
     step({"demo": results / "experiments/demo"}, results / "plan", results / "report.html")
 

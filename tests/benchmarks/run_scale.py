@@ -253,8 +253,8 @@ def cells_of(graph: Graph, rounds: list[Round]) -> list[str]:
 def plan(copy: Path) -> Planned:
     """Plan as the Snakefile does."""
     load_project, make_plan = library(copy)
-    from matcg.places import Places
-    from matcg.plan_tables import render
+    from matcg.plan.places import Places
+    from matcg.plan.tables import render
 
     given = load(copy / "config.yaml")
     began = time.perf_counter()
@@ -271,7 +271,7 @@ def library(copy: Path) -> tuple[Callable[..., Any], Callable[..., Any]]:
     if (path := str(copy / "workflow")) not in sys.path:
         sys.path.insert(0, path)
     from matcg.config.project import load_project
-    from matcg.plan import make_plan
+    from matcg.plan.enumerate import make_plan
 
     return load_project, make_plan
 

@@ -227,8 +227,8 @@ def campaign(folder: Path, arguments: argparse.Namespace) -> str:
 def estimates(folder: Path) -> dict[str, float]:
     """Return how many seconds the plan says that each of its runs takes, by its folder."""
     load_project, make_plan = run_scale.library(folder)
-    from matcg.places import Places
-    from matcg.price import price
+    from matcg.plan.places import Places
+    from matcg.plan.price import price
 
     project = load_project(run_scale.load(folder / "config.yaml"), folder)
     plan, places = make_plan(project), Places.of(project)

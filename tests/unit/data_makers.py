@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from matcg.config.catalog import Preparation, Split, SubsetSpec
-from matcg.data.mix import SCHEMA
+from matcg.data.mix_samples import SCHEMA
 from matcg.samples import Sample, labelled, write_samples
 
 

@@ -12,11 +12,11 @@ from data_makers import sample
 from matcg.config.backbone import Backbone
 from matcg.config.library import load
 from matcg.forms.choice import LETTERS
-from matcg.prompts import single_tokens
+from matcg.models.loading import load as load_model
+from matcg.models.prompts import single_tokens
 from matcg.samples import Sample
-from matcg.train.model import load as load_model
-from matcg.train.reader import Pictures, Reader
-from matcg.train.siblings import make_sibling
+from matcg.tiny.siblings import make_sibling
+from matcg.train.batches import Pictures, Reader
 
 ROOT = Path(__file__).parents[2]
 NAMES = [path.stem for path in sorted((ROOT / "backbones").glob("*.yaml"))]

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from matcg.train.flops import Work
-from matcg.train.reader import Reader
+from matcg.models.flops import Work
+from matcg.train.batches import Reader
 from matcg.train.tasks import Task
 from training import one_step
 

@@ -15,19 +15,19 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from matcg import identity, seeds
+from matcg.analysis.answers import read_answers
+from matcg.analysis.pairs import Study
+from matcg.analysis.statistics import Estimate
 from matcg.cells import Cell
 from matcg.config.protocol import Protocol
-from matcg.data import audit
+from matcg.data import leak_audit as audit
 from matcg.data.leaks import write_leaks
 from matcg.forms.choice import SCHEMA
-from matcg.records import read_places, read_plan, tags
-from matcg.report import html
-from matcg.report.answers import read_answers
-from matcg.report.study import Study
-from matcg.report.table import Table, read_cells
-from matcg.report.tables import Wanted, compare
+from matcg.plan.records import read_places, read_plan, tags
+from matcg.report.page import page as html
+from matcg.report.tables.compare import Wanted, compare
+from matcg.report.tables.table import Table, read_cells
 from matcg.samples import Sample, labelled, write_samples
-from matcg.statistics import Estimate
 from matcg.tsv import write_table
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from data_makers import picture, sample
 from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.evaluate.asking import GREY, choose_examples, make_asks, tabulate
+from matcg.evaluate.requests import GREY, choose_examples, make_asks, tabulate
 from matcg.forms import Reply
 from matcg.forms.choice import SCHEMA, question_text
 

@@ -3,7 +3,7 @@
 import csv
 
 from data_makers import asked, release, row, spec
-from matcg.data.at_hand import NO_QUESTIONS, check_images
+from matcg.data.images_present import NO_QUESTIONS, check_images
 
 LINKS = {"tiny": {"5": ("Cats, dogs", "https://example.org/5"), "9": ("Eels", "https://e.org/9")}}
 

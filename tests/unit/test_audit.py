@@ -8,7 +8,7 @@ import pytest
 
 from data_makers import folder, picture, sample
 from matcg.config.catalog import Overlap
-from matcg.data.audit import audit
+from matcg.data.leak_audit import audit
 from matcg.data.leaks import (
     OVERLAPS,
     Search,
@@ -20,7 +20,7 @@ from matcg.data.leaks import (
     search,
     write_leaks,
 )
-from matcg.data.mix import make_mix
+from matcg.data.mix_samples import make_mix
 from matcg.errors import DataError
 from matcg.samples import read_samples
 from test_mix import mix

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from matcg.report import bars, curves
-from matcg.report.beside import Beside, Compared
-from matcg.report.declared import SUMMARY, TARGETS
-from matcg.report.study import Setting
-from matcg.report.table import read_rows
-from matcg.report.targets import ByTarget, by_targets
+from matcg.analysis.beside_published import Beside, Compared
+from matcg.analysis.by_target import ByTarget, by_targets
+from matcg.analysis.pairs import Setting
+from matcg.report.figures import bars, curves
+from matcg.report.tables.declared import SUMMARY, TARGETS
+from matcg.report.tables.table import read_rows
 from synthetic import (
     PLAN,
     PLAN_COLUMNS,

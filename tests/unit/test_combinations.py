@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from matcg.combinations import Combination, combine
 from matcg.config.catalog import Catalog
 from matcg.config.explain import validate
 from matcg.config.library import load
 from matcg.config.rule import Rule
 from matcg.errors import ConfigError
+from matcg.plan.combinations import Combination, combine
 
 REPO = Path(__file__).parents[2]
 PAPER = REPO / "tests/data/paper"

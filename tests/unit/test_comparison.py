@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from matcg import statistics
+from matcg.analysis import statistics
+from matcg.analysis.answers import Answers
+from matcg.analysis.clusters import Origins
+from matcg.analysis.comparison import Claims, comparisons
+from matcg.analysis.pairs import Setting, Study
 from matcg.analysis.summary import summaries
-from matcg.records import PlanRow
-from matcg.report.answers import Answers
-from matcg.report.comparison import Claims, comparisons
-from matcg.report.origins import Origins
-from matcg.report.study import Setting, Study
+from matcg.plan.records import PlanRow
 
 N = 60
 IDS = np.array([f"q{index:02d}" for index in range(N)])

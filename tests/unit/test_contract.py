@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from matcg.combinations import Combination, combine
 from matcg.config.catalog import Catalog
 from matcg.config.library import FOLDERS, load
 from matcg.config.project import load_project
 from matcg.config.rule import Rule
 from matcg.data import readers
-from matcg.plan import make_plan
+from matcg.plan.combinations import Combination, combine
+from matcg.plan.enumerate import make_plan
 
 REPO = Path(__file__).parents[2]
 FILES = [

@@ -27,11 +27,11 @@ from llava_originals import (
 from matcg.config.backbone import Backbone, Original
 from matcg.config.library import load
 from matcg.errors import ConfigError, DataError, ResourceError
+from matcg.models import convert as module
+from matcg.models.convert import convert
 from matcg.models.identity import settings
-from matcg.train import convert as module
-from matcg.train.convert import convert
-from matcg.train.model import last_logits
-from matcg.train.shards import read_folder, write_folder
+from matcg.models.loading import last_logits
+from matcg.models.shards import read_folder, write_folder
 from sibling_fixtures import ROOT, questions, siblings, start
 
 __all__ = ["siblings"]

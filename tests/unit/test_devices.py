@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from matcg import devices
-from matcg.devices import Card, Device, lease, limit, lock_of, parse_cards, parse_visible, pool
+from matcg.cluster import devices
+from matcg.cluster.devices import (
+    Card,
+    Device,
+    lease,
+    limit,
+    lock_of,
+    parse_cards,
+    parse_visible,
+    pool,
+)
 from matcg.errors import ConfigError
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
@@ -155,7 +164,7 @@ def test_a_folder_of_somebody_else_is_refused(
 
 HOLDER = """
 import sys, time
-from matcg.devices import lease
+from matcg.cluster.devices import lease
 with lease(int(sys.argv[1]), "holder"):
     print("ready", flush=True)
     time.sleep(600)

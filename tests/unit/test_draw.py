@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_makers import picture, sample
-from matcg.data.draw import Draw
-from matcg.data.near import distances, hashes
-from matcg.data.pool import Source, pool_of
+from matcg.data.candidates import Source, pool_of
+from matcg.data.near_duplicates import distances, hashes
+from matcg.data.sampling import Draw
 from matcg.images import fingerprint
 from matcg.samples import Sample
 

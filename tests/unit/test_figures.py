@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 
 from matcg.analysis.accuracy import Accuracy
+from matcg.analysis.comparison import Comparison
+from matcg.analysis.pairs import Setting
 from matcg.analysis.summary import Summary
 from matcg.errors import DataError
-from matcg.report import differences, figures, losses
-from matcg.report.comparison import Comparison
-from matcg.report.heatmap import heatmap_figure
-from matcg.report.study import Setting
-from matcg.report.style import STYLE
+from matcg.report.figures import all as figures
+from matcg.report.figures import differences, losses
+from matcg.report.figures.heatmap import heatmap_figure
+from matcg.report.figures.style import STYLE
 from synthetic import PLAN, World, about, blank, catalog, make, tabulate
 
 OPTIONAL = {"sizes", "mixed", "protocols"}

@@ -16,25 +16,25 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from data_makers import folder, write_mix
+from matcg.cluster.devices import lease
 from matcg.config.backbone import Recipe
 from matcg.config.library import load
-from matcg.devices import lease
 from matcg.errors import DataError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.forms.choice import LETTERS
 from matcg.identity import ABOUT, named, of_recipe
+from matcg.models.flops import Work
 from matcg.models.identity import of_backbone, settings
+from matcg.models.loading import choose_parameters, last_logits, save, weight_names
+from matcg.models.loading import load as load_model
+from matcg.models.prompts import single_tokens
 from matcg.phantom.world import read
-from matcg.prompts import single_tokens
 from matcg.samples import read_samples
 from matcg.seeds import derive
 from matcg.train import loop
+from matcg.train.batches import Pictures, Reader
 from matcg.train.finetune import finetune
-from matcg.train.flops import Work
 from matcg.train.loop import rate_at
-from matcg.train.model import choose_parameters, last_logits, save, weight_names
-from matcg.train.model import load as load_model
-from matcg.train.reader import Pictures, Reader
 from matcg.train.tasks import Task, batches, read_mix
 from training import one_step
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from matcg.config.backbone import Recipe
-from matcg.train.flops import PEAKS, Work, peak_flops, peak_of
-from matcg.train.model import choose_parameters
+from matcg.models.flops import PEAKS, Work, peak_flops, peak_of
+from matcg.models.loading import choose_parameters
 from matcg.train.tasks import Task
 from sibling_fixtures import questions, start
 from step_flops import counted, ours

@@ -4,9 +4,9 @@ import matplotlib as mpl
 import pytest
 
 from matcg.errors import DataError
-from matcg.report import grid, style
-from matcg.report.grid import Grid, Panel
-from matcg.report.grid_layout import Layout
+from matcg.report.figures import grid, style
+from matcg.report.figures.grid import Grid, Panel
+from matcg.report.figures.grid_layout import Layout
 from synthetic import PLAN_COLUMNS, write_tsv
 
 TARGET, SAME_AREA, SAME_TASK, UNRELATED, UNUSED = "t", "a", "b", "u", "x"

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from matcg.groups import find_groups, group_runs
 from matcg.identity import named, plain
-from matcg.plan import make_plan
+from matcg.plan.enumerate import make_plan
+from matcg.plan.groups import find_groups, group_runs
 from test_plan import PROTOCOLS, project
 
 RUNS = [f"full/mix-{n}/seed{n % 3}" for n in range(500)]

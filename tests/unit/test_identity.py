@@ -14,10 +14,10 @@ from matcg.config.catalog import Preparation
 from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.mixes import planned_mix
 from matcg.models import identity as of_weights
 from matcg.models.identity import of_asking, of_backbone
-from matcg.records import Mix
+from matcg.plan.mixes import planned_mix
+from matcg.plan.records import Mix
 from test_plan import world
 
 TRAINED = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8}

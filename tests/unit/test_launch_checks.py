@@ -9,9 +9,9 @@ from snakemake.api import SnakemakeApi
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
 
+from matcg.cluster.partition import Most, Node, Partition, Request
 from matcg.config.workflow import Budget
 from matcg.errors import ConfigError
-from matcg.partition import Most, Node, Partition, Request
 from matcg.steps.launch_checks import fit_partitions, require_budget, require_data
 from test_price import costs, priced
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 from data_makers import folder, sample
 from matcg.data.leaks import Leak, write_leaks
-from matcg.report import leak_pairs
-from matcg.report.leak_pairs import draw, leak_figure
-from matcg.report.style import STYLE
+from matcg.report.figures import leak_pairs
+from matcg.report.figures.leak_pairs import draw, leak_figure
+from matcg.report.figures.style import STYLE
 from matcg.tsv import write_table
 
 

@@ -6,15 +6,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from matcg.analysis.answers import NO_ORDER, Answers, read_answers
+from matcg.analysis.letters import calibration, letters, letters_in_orders
+from matcg.analysis.pairs import Study
 from matcg.cells import cells_of, fields_of
 from matcg.errors import DataError
 from matcg.forms.choice import SCHEMA
-from matcg.records import PlanRow
-from matcg.report.answers import NO_ORDER, Answers, read_answers
-from matcg.report.letter_figures import calibration_figure, letters_figure
-from matcg.report.letters import calibration, letters, letters_in_orders
-from matcg.report.study import Study
-from matcg.report.style import STYLE
+from matcg.plan.records import PlanRow
+from matcg.report.figures.letters import calibration_figure, letters_figure
+from matcg.report.figures.style import STYLE
 
 
 def row(arm="cg", target="t", run="full/m/seed0"):

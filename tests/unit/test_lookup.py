@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from snakemake.iocontainers import Wildcards
 
-from matcg.groups import find_groups
-from matcg.plan import make_plan
-from matcg.records import BASELINE
+from matcg.plan.enumerate import make_plan
+from matcg.plan.groups import find_groups
+from matcg.plan.records import BASELINE
 from matcg.steps import specs
 from matcg.steps.experiments import Experiments
 from matcg.steps.lookup import Lookup

@@ -9,9 +9,9 @@ import pytest
 from realmat import REALMAT, needs_realmat
 
 from data_makers import picture, release, row, spec
-from matcg.data.draw import Draw
+from matcg.data.candidates import ImageCount
 from matcg.data.medmat import read
-from matcg.data.pool import ImageCount
+from matcg.data.sampling import Draw
 from matcg.errors import BadRowError, ConfigError, DataError
 
 # Each with the beginning of its reason; every row is number 3 of a file with four rows.

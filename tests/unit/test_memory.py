@@ -7,8 +7,8 @@ import torch
 
 from data_makers import sample
 from matcg.errors import ResourceError
+from matcg.models.memory import out_of_memory
 from matcg.train.loop import memory_errors
-from matcg.train.memory import out_of_memory
 from matcg.train.tasks import Task
 
 

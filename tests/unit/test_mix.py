@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_makers import folder, sample
-from matcg.data.mix import make_mix
+from matcg.data.mix_samples import make_mix
 from matcg.errors import DataError
 from matcg.identity import named
-from matcg.records import Mix
+from matcg.plan.records import Mix
 from matcg.samples import label_of
 
 DIGESTS = {"a": "aaaa0000", "b": "bbbb0000", "t": "cccc0000"}

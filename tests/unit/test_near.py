@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from data_makers import picture
-from matcg.data.near import COLUMNS, ROWS, distances, hashes, near_pairs
+from matcg.data.near_duplicates import COLUMNS, ROWS, distances, hashes, near_pairs
 from matcg.images import BITS, ImageError, fingerprint
 
 DIGITS = BITS // 4

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from matcg.analysis.clusters import read_origins
 from matcg.errors import DataError
-from matcg.report.origins import read_origins
 from matcg.samples import Sample, write_samples
 
 LUNG = ("cat", "lung")

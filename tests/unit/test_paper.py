@@ -13,23 +13,23 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from matcg.analysis.answers import read_answers
+from matcg.analysis.beside_published import beside
+from matcg.analysis.comparison import Comparison
+from matcg.analysis.missing import Reasons
+from matcg.analysis.pairs import Study, setting_of
 from matcg.analysis.paper_cells import Builder, Paper
 from matcg.config.experiment import Experiment
 from matcg.config.layout import Layout, LayoutColumn
 from matcg.config.project import load_project
 from matcg.config.protocol import Protocol
 from matcg.config.published import Printed
-from matcg.places import Places
-from matcg.plan import Names, make_plan
-from matcg.plan_tables import render
-from matcg.records import Excluded, read_excluded, read_places, read_plan, tags
-from matcg.report.answers import read_answers
-from matcg.report.beside import beside
-from matcg.report.comparison import Comparison
-from matcg.report.missing import Reasons
-from matcg.report.paper import write
-from matcg.report.sheet import Block, Group, Sheet, latex, markdown
-from matcg.report.study import Study, setting_of
+from matcg.plan.enumerate import Names, make_plan
+from matcg.plan.places import Places
+from matcg.plan.records import Excluded, read_excluded, read_places, read_plan, tags
+from matcg.plan.tables import render
+from matcg.report.tables.paper import write
+from matcg.report.tables.typeset import Block, Group, Sheet, latex, markdown
 from synthetic import PLAN, World, blank, catalog, make, only, study_of
 
 REPO = Path(__file__).parents[2]

@@ -2,7 +2,15 @@
 
 import pytest
 
-from matcg.partition import Node, Partition, Request, impossible, most, parse_partitions, request_of
+from matcg.cluster.partition import (
+    Node,
+    Partition,
+    Request,
+    impossible,
+    most,
+    parse_partitions,
+    request_of,
+)
 
 SHOWN = (
     "PartitionName=cpu AllowGroups=ALL Default=YES MaxTime=1-12:30:00 Nodes=a[1-2] State=UP\n"

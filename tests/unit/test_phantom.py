@@ -21,7 +21,8 @@ from matcg.config.catalog import Catalog
 from matcg.config.library import load
 from matcg.errors import ConfigError
 from matcg.images import decode, pixel_digest
-from matcg.phantom import arithmetic, sheet
+from matcg.phantom import arithmetic
+from matcg.phantom import contact_sheet as sheet
 from matcg.phantom.lesions import KINDS, LEVELS, SIDES, Lesions, masks
 from matcg.phantom.render import MODALITIES, render
 from matcg.phantom.strength import SIZE, STRENGTH

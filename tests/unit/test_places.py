@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from matcg.config.project import Project
-from matcg.groups import find_groups
 from matcg.identity import digest_in, plain
-from matcg.places import Places, needed, plan_name, point_to, report_as_linked
-from matcg.plan import Plan, make_plan
-from matcg.records import Evaluation
+from matcg.plan.enumerate import Plan, make_plan
+from matcg.plan.groups import find_groups
+from matcg.plan.places import Places, needed, plan_name, point_to, report_as_linked
+from matcg.plan.records import Evaluation
 from test_plan import PROTOCOLS, backbone, project
 
 

@@ -8,8 +8,6 @@ from fractions import Fraction
 import pytest
 from pydantic import BaseModel
 
-from matcg import chosen
-from matcg.combinations import Combination
 from matcg.config.backbone import Backbone
 from matcg.config.catalog import Catalog
 from matcg.config.experiment import Experiment
@@ -19,11 +17,13 @@ from matcg.config.protocol import Protocol
 from matcg.config.rule import Rule
 from matcg.config.workflow import Config
 from matcg.errors import ConfigError, MatcgError
-from matcg.mixes import planned_mix, spread
-from matcg.places import Places
-from matcg.plan import Names, Plan, make_plan
-from matcg.plan_tables import digest, render
-from matcg.records import Mix
+from matcg.plan import chosen
+from matcg.plan.combinations import Combination
+from matcg.plan.enumerate import Names, Plan, make_plan
+from matcg.plan.mixes import planned_mix, spread
+from matcg.plan.places import Places
+from matcg.plan.records import Mix
+from matcg.plan.tables import digest, render
 
 MODALITIES, AREAS, TASKS = (
     ("ct", "mri", "us"),

@@ -19,9 +19,9 @@ from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError, ResourceError
 from matcg.evaluate import predict as module
+from matcg.evaluate.kept_answers import Store
 from matcg.evaluate.predict import Group, Task, predict
-from matcg.evaluate.sheets import first_questions, read_asked
-from matcg.evaluate.store import Store
+from matcg.evaluate.question_sets import first_questions, read_asked
 from matcg.forms import Reply
 from matcg.forms.choice import LETTERS, SCHEMA
 from matcg.identity import ABOUT

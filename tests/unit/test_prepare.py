@@ -13,8 +13,8 @@ from realmat import REALMAT, needs_realmat
 from data_makers import asked, picture, release, row, sample, spec
 from matcg.config.library import load
 from matcg.data import readers
-from matcg.data.near import hashes, near_pairs
-from matcg.data.pool import Quarantined, Source, pool_of
+from matcg.data.candidates import Quarantined, Source, pool_of
+from matcg.data.near_duplicates import hashes, near_pairs
 from matcg.data.prepare import prepare, summarise
 from matcg.data.readers import Reader
 from matcg.errors import DataError

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matcg import price, throughput
+from matcg.analysis.statistics import mcnemar_p
 from matcg.config.workflow import Budget, Config
 from matcg.errors import ConfigError
-from matcg.places import Places
-from matcg.plan import Plan, make_plan
-from matcg.plan_tables import read_tests, render, smallest_effect, summarise, write_tables
-from matcg.statistics import mcnemar_p
-from matcg.throughput import Measured
+from matcg.plan import price, throughput
+from matcg.plan.enumerate import Plan, make_plan
+from matcg.plan.places import Places
+from matcg.plan.tables import read_tests, render, smallest_effect, summarise, write_tables
+from matcg.plan.throughput import Measured
 from test_plan import backbone, project
 
 RESOURCES = {

@@ -18,7 +18,7 @@ from data_makers import sample
 from matcg.config.library import load
 from matcg.errors import ConfigError, DataError
 from matcg.forms.choice import INSTRUCTION, LETTERS
-from matcg.prompts import picture_of, prompt_of, single_tokens
+from matcg.models.prompts import picture_of, prompt_of, single_tokens
 
 ROOT = Path(__file__).parents[2]
 LLAVA = load("backbone", ROOT / "backbones" / "tiny-llava.yaml")

@@ -9,17 +9,17 @@ import pyarrow.compute as pc
 import pytest
 from pydantic import ValidationError
 
+from matcg.analysis.answers import NO_ORDER, Answers
+from matcg.analysis.blank_images import looking, sentences
+from matcg.analysis.pairs import Study
+from matcg.analysis.protocols import asked_ways, by_protocols, further_rows, words
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.records import PlanRow, tags
-from matcg.report.answers import NO_ORDER, Answers
-from matcg.report.declared import LOOKING, MISSING, ORDERS, PROTOCOLS, SUMMARY
-from matcg.report.looking import looking, sentences
-from matcg.report.protocol_figure import protocol_figure
-from matcg.report.protocols import asked_ways, by_protocols, further_rows, words
-from matcg.report.study import Study
-from matcg.report.style import STYLE
-from matcg.report.table import read_rows
+from matcg.plan.records import PlanRow, tags
+from matcg.report.figures.protocols import protocol_figure
+from matcg.report.figures.style import STYLE
+from matcg.report.tables.declared import LOOKING, MISSING, ORDERS, PROTOCOLS, SUMMARY
+from matcg.report.tables.table import read_rows
 from synthetic import World, make, only, rows, table_of, tabulate, truth_of, write_page
 
 LETTERS = Protocol(name="letters")

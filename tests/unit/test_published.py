@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from matcg.analysis.agreement import agreement, sentences
+from matcg.analysis.beside_published import Beside, Compared, arm_names, beside
+from matcg.analysis.comparison import Claims
+from matcg.analysis.pairs import Study
 from matcg.analysis.paper_cells import Paper
 from matcg.config.project import load_project
 from matcg.config.published import Printed, read_published
 from matcg.errors import ConfigError
-from matcg.report.agreement import agreement, sentences
-from matcg.report.beside import Beside, Compared, arm_names, beside
-from matcg.report.comparison import Claims
-from matcg.report.declared import AGREEMENT, published_in
-from matcg.report.published_tables import write_agreement
-from matcg.report.study import Study
-from matcg.report.table import read_cells, read_rows
+from matcg.report.tables.declared import AGREEMENT, published_in
+from matcg.report.tables.published import write_agreement
+from matcg.report.tables.table import read_cells, read_rows
 from synthetic import PLAN, World, about, make, study_of, tabulate, write_page
 
 REPO = Path(__file__).parents[2]

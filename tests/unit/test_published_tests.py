@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest, norm
 
+from matcg.analysis.power import fewest_questions, paired_p, unpaired_p
+from matcg.analysis.published_tests import gain_counts, gain_tests
 from matcg.config.project import load_project
 from matcg.config.published import Printed, by_place, gains, has_gains
-from matcg.power import fewest_questions, paired_p, unpaired_p
-from matcg.report.declared import COUNTS, TESTS, of_paper
-from matcg.report.published_tables import write_tests
-from matcg.report.published_tests import gain_counts, gain_tests
-from matcg.report.table import read_cells
+from matcg.report.tables.declared import COUNTS, TESTS, of_paper
+from matcg.report.tables.published import write_tests
+from matcg.report.tables.table import read_cells
 
 REPO = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ import pytest
 from matcg import tsv
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.records import (
+from matcg.plan.records import (
     Excluded,
     PlanRow,
     draw_of,

@@ -16,15 +16,18 @@ import pytest
 from PIL import Image
 
 from matcg.config.protocol import Protocol
-from matcg.data import audit
+from matcg.data import leak_audit as audit
 from matcg.data.leaks import Leak, write_leaks
 from matcg.errors import DataError
-from matcg.records import read_folders, read_runs
-from matcg.report import figures, grid, html, listing
-from matcg.report.embed import embedded
-from matcg.report.leaks import view_leaks
-from matcg.report.provenance import engine_records, engine_times, made_by
-from matcg.report.questions import ImageBudget
+from matcg.plan.records import read_folders, read_runs
+from matcg.report.figures import all as figures
+from matcg.report.figures import grid
+from matcg.report.page import listing
+from matcg.report.page import page as html
+from matcg.report.page.embed import embedded
+from matcg.report.page.leaks import view_leaks
+from matcg.report.page.provenance import engine_records, engine_times, made_by
+from matcg.report.page.questions import ImageBudget
 from matcg.samples import labelled, read_samples, write_samples
 from matcg.tsv import write_table
 from synthetic import EXPERIMENT, PLAN, World, make, table_of, tabulate, write_page, write_tsv

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matcg.data import rows as module
-from matcg.data.rows import Row, read_rows, row_type
+from matcg.data import json_rows as module
+from matcg.data.json_rows import Row, read_rows, row_type
 from matcg.errors import DataError
 
 # What could be taken for the end of a row, and what a decoder may stumble over.

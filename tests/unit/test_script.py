@@ -11,7 +11,7 @@ WORKFLOW = Path(__file__).parents[2] / "workflow"
 
 def run(body: str, log: Path, attempt: int = 1) -> subprocess.CompletedProcess[str]:
     code = (
-        "import os, sys\nfrom matcg.errors import *\nfrom matcg.script import logged\n"
+        "import os, sys\nfrom matcg.errors import *\nfrom matcg.steps.script import logged\n"
         f"with logged({str(log)!r}, {attempt}):\n    {body}\nprint('after')\n"
     )
     return subprocess.run(

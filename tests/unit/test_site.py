@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from matcg.cluster.site import Site, read_site, status_command
 from matcg.errors import ConfigError
-from matcg.site import Site, read_site, status_command
 
 SHIPPED = Path(__file__).parents[2] / "slurm/site.yaml"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_makers import sample
-from matcg.data.pool import Pool, pool_of
+from matcg.data.candidates import Pool, pool_of
 from matcg.data.split import balanced_order, by_fraction, queues
 from matcg.samples import Sample
 

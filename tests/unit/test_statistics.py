@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import bootstrap, norm
 from scipy.stats import t as student
 
-from matcg import statistics
+from matcg.analysis import statistics
 
 
 def discordant(better: int, worse: int, ties: int = 0) -> np.ndarray:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_makers import sample
-from matcg.train import reader
+from matcg.train import batches as reader
+from matcg.train.batches import Pictures, ahead
 from matcg.train.loop import Step, Totals, row_of, step_of
 from matcg.train.parallel import World
-from matcg.train.reader import Pictures, ahead
 from matcg.train.tasks import Task
 
 CPU = torch.device("cpu")

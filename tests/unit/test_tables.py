@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from matcg.analysis.statistics import Estimate
 from matcg.cells import P, Share, cells_of
 from matcg.errors import DataError
-from matcg.report.declared import ACCURACY, COMPARISON, SUMMARY
-from matcg.report.render import shown, write_table
-from matcg.report.sheet import latex_escaped
-from matcg.report.table import Table, read_rows
-from matcg.report.tables import Wanted, compare
-from matcg.statistics import Estimate
+from matcg.report.tables.compare import Wanted, compare
+from matcg.report.tables.declared import ACCURACY, COMPARISON, SUMMARY
+from matcg.report.tables.table import Table, read_rows
+from matcg.report.tables.typeset import latex_escaped
+from matcg.report.tables.write import shown, write_table
 from synthetic import (
     PLAN,
     PLAN_COLUMNS,

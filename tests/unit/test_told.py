@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from matcg.errors import DataError
-from matcg.records import read_folders, read_places, read_runs
+from matcg.plan.records import read_folders, read_places, read_runs
 from matcg.samples import read_samples, write_samples
 from synthetic import PLAN, TRAINED, World, files_of, make, tabulate
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from matcg import tsv, unused
-from matcg.groups import find_groups
-from matcg.places import Places, needed
-from matcg.plan import make_plan
-from matcg.plan_tables import write_summary
+from matcg import tsv
+from matcg.plan import unused
+from matcg.plan.enumerate import make_plan
+from matcg.plan.groups import find_groups
+from matcg.plan.places import Places, needed
+from matcg.plan.tables import write_summary
 from test_plan import project
 
 RESULTS = Path("results")

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from matcg.config.backbone import Backbone
 from matcg.errors import DataError
 from matcg.evaluate.adapters import must_merge, rank_of
-from matcg.weights import check_adapter, check_whole, whole_shapes
+from matcg.models.weights import check_adapter, check_whole, whole_shapes
 
 LAYERS = {
     "language_model.model.layers.0.self_attn.q_proj.weight": (8, 4),

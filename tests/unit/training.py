@@ -5,10 +5,10 @@ from functools import partial
 
 import torch
 
+from matcg.models.loading import Answers
+from matcg.train.batches import Reader
 from matcg.train.loop import Totals, step_loss, step_of
-from matcg.train.model import Answers
 from matcg.train.parallel import World
-from matcg.train.reader import Reader
 from matcg.train.tasks import Task
 
 

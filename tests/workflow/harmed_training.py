@@ -13,10 +13,11 @@ from pathlib import Path
 
 import psutil
 
+from matcg.cluster.devices import lease
 from matcg.config.backbone import Backbone, Recipe
-from matcg.devices import lease
-from matcg.script import logged
-from matcg.train import attempt, checkpoint, loop
+from matcg.steps.script import logged
+from matcg.train import checkpoint, loop
+from matcg.train import training_state as attempt
 from matcg.train.finetune import finetune
 
 

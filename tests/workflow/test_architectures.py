@@ -25,12 +25,12 @@ from matcg.config.workflow import Engine as Settings
 from matcg.errors import ConfigError
 from matcg.evaluate import start as engines
 from matcg.evaluate.adapters import merge
-from matcg.evaluate.asking import make_asks
 from matcg.evaluate.engine import Engine
+from matcg.evaluate.requests import make_asks
 from matcg.evaluate.vllm_engine import VllmEngine
 from matcg.forms import Reply
+from matcg.models.loading import choose_parameters, last_logits, save, weight_names
 from matcg.train.finetune import finetune
-from matcg.train.model import choose_parameters, last_logits, save, weight_names
 from matcg.train.tasks import Task
 from sibling_fixtures import NAMES, ROOT, Siblings, parts, questions, siblings, start
 from training import one_step

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from browser import MISSING, Browser, browser
 
-from matcg.report.declared import ACCURACY, COMPARISON
-from matcg.report.render import write_table
-from matcg.report.table import read_rows
+from matcg.report.tables.declared import ACCURACY, COMPARISON
+from matcg.report.tables.table import read_rows
+from matcg.report.tables.write import write_table
 from matcg.tsv import read_tsv
 from synthetic import EXPERIMENT, PLAN, World, about, make, tabulate, write_page, write_tsv
 

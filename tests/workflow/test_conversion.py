@@ -21,10 +21,10 @@ from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine as Settings
 from matcg.evaluate import start as engines
-from matcg.evaluate.asking import make_asks
+from matcg.evaluate.requests import make_asks
+from matcg.models.convert import convert
 from matcg.models.identity import with_weights
-from matcg.train.convert import convert
-from matcg.train.model import last_logits, weight_names
+from matcg.models.loading import last_logits, weight_names
 from sibling_fixtures import Siblings, questions, siblings, start
 
 __all__ = ["siblings"]

@@ -18,22 +18,22 @@ from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine as Settings
 from matcg.errors import DataError, MatcgError
 from matcg.evaluate.adapters import merge, must_merge
-from matcg.evaluate.asking import Ask, make_asks
 from matcg.evaluate.engine import Engine
+from matcg.evaluate.requests import Ask, make_asks
 from matcg.evaluate.start import start
 from matcg.evaluate.transformers_engine import TransformersEngine
 from matcg.forms import Reply
 from matcg.forms.choice import LETTERS
+from matcg.models.loading import choose_parameters, last_logits
+from matcg.models.loading import load as load_model
+from matcg.models.loading import save as save_run
+from matcg.models.prompts import single_tokens
 from matcg.phantom.world import read
-from matcg.prompts import single_tokens
 from matcg.samples import Sample
 from matcg.tiny.make import save
 from matcg.tiny.model import make_model, make_tokenizer
 from matcg.tiny.shapes import ATTRIBUTES, draw
-from matcg.train.model import choose_parameters, last_logits
-from matcg.train.model import load as load_model
-from matcg.train.model import save as save_run
-from matcg.train.reader import Pictures, Reader
+from matcg.train.batches import Pictures, Reader
 
 ROOT = Path(__file__).parents[2]
 SUBSETS = ("ct-brain-state", "us-knee-diseases", "xray-lung-level", "mri-breast-side")

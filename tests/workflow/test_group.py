@@ -21,9 +21,9 @@ from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine
 from matcg.errors import DataError
+from matcg.evaluate.kept_answers import Store
 from matcg.evaluate.predict import Group, predict
-from matcg.evaluate.sheets import read_asked
-from matcg.evaluate.store import Store
+from matcg.evaluate.question_sets import read_asked
 from matcg.phantom.world import read
 from matcg.samples import Sample, read_samples, write_samples
 from matcg.train.finetune import finetune

@@ -11,8 +11,8 @@ import pytest
 from matcg.analysis.paper_cells import Paper
 from matcg.config.published import Printed
 from matcg.errors import DataError
-from matcg.report import figures
-from matcg.report.declared import ACCURACY, COMPARISON, MISSING, SUMMARY
+from matcg.report.figures import all as figures
+from matcg.report.tables.declared import ACCURACY, COMPARISON, MISSING, SUMMARY
 from synthetic import EXPERIMENT, PLAN, World, catalog, files_of, make, rows, tabulate, write_page
 
 ONE, OTHER = "ct-brain-state", "mri-lung-side"

@@ -20,9 +20,9 @@ from repository import SMALL, snakemake
 from safetensors.torch import load_file
 
 from data_makers import folder, write_mix
+from matcg.cluster.devices import lease
 from matcg.config.backbone import Backbone, Recipe
 from matcg.config.library import load
-from matcg.devices import lease
 from matcg.errors import DataError
 from matcg.phantom.world import read
 from matcg.samples import read_samples

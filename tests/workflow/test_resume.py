@@ -16,7 +16,7 @@ from matcg.config.backbone import Recipe
 from matcg.config.library import load
 from matcg.phantom.world import read
 from matcg.samples import read_samples
-from matcg.train import attempt
+from matcg.train import training_state as attempt
 from matcg.train.finetune import finetune
 
 ROOT = Path(__file__).parents[2]

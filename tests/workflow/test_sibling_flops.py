@@ -8,9 +8,9 @@ from torch import nn
 from transformers import MistralConfig
 
 from matcg.config.backbone import Backbone, Recipe
-from matcg.train.flops import Work
-from matcg.train.model import choose_parameters
-from matcg.train.reader import Reader
+from matcg.models.flops import Work
+from matcg.models.loading import choose_parameters
+from matcg.train.batches import Reader
 from matcg.train.tasks import Task
 from sibling_fixtures import questions, siblings, start
 from step_flops import counted, ours

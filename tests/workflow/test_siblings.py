@@ -14,10 +14,10 @@ from transformers import CLIPImageProcessorPil
 from matcg.config.backbone import Recipe
 from matcg.errors import ConfigError
 from matcg.models import families
-from matcg.prompts import prompt_of
-from matcg.train.checks import check_processor, follows_template
-from matcg.train.model import choose_parameters, last_logits, load
-from matcg.train.siblings import make_sibling
+from matcg.models.checks import check_processor, follows_template
+from matcg.models.loading import choose_parameters, last_logits, load
+from matcg.models.prompts import prompt_of
+from matcg.tiny.siblings import make_sibling
 from sibling_fixtures import NAMES, parts, questions, siblings, start
 
 __all__ = ["siblings"]

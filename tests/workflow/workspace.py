@@ -90,7 +90,7 @@ STEPS = {
             for name in ("leaks.tsv", "overlaps.tsv"):
                 (out / name).write_text(repr(asked))
         """,
-    "data/mix.py": """
+    "data/mix_samples.py": """
         from matcg import versions
         from matcg.identity import digest
 
@@ -103,7 +103,7 @@ STEPS = {
             test = [(folders[name] / "test.parquet").read_text() for name in mix.targets]
             out.write_text(digest(mix.parts, mix.seed, mix.labels, train, test, versions.MIX))
         """,
-    "data/audit.py": """
+    "data/leak_audit.py": """
         def audit(uses, mixes, folders, leaks, out, policy):
             assert leaks.exists() and policy in ("drop", "report")
             for catalog, mix, target in uses:
@@ -168,7 +168,7 @@ STEPS = {
             question: str
             catalog: dict
         """,
-    "report/comparison.py": """
+    "analysis/comparison.py": """
         from dataclasses import dataclass
 
         class Comparison:
@@ -179,7 +179,7 @@ STEPS = {
             minimum_effect: float
             family: str
         """,
-    "report/tables.py": """
+    "report/tables/compare.py": """
         from dataclasses import asdict, dataclass
         from pathlib import Path
         from matcg import versions
@@ -214,7 +214,7 @@ STEPS = {
             (out / "tables/arms.csv").write_text(text)
             (out / "headline.json").write_text('{"headline": "CG against control"}')
         """,
-    "report/figures.py": """
+    "report/figures/all.py": """
         def draw(tables, plan, out, experiment, catalog):
             assert (plan / "experiments.tsv").exists() and (plan / "mixes.tsv").exists()
             assert experiment in tables.parent.name and "modality" in catalog["elements"]
@@ -222,19 +222,19 @@ STEPS = {
             out.mkdir(parents=True, exist_ok=True)
             (out / "arms.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         """,
-    "report/html.py": """
+    "report/page/page.py": """
         def write(experiments, plan, out, config, world):
             assert (plan / "summary.md").exists()
             assert all((folder / "headline.json").exists() for folder in experiments.values())
             out.write_text("<html/>")
         """,
-    "report/leak_pairs.py": """
+    "report/figures/leak_pairs.py": """
         def draw(leaks, plan, out):
             assert leaks.exists() and (plan / "subsets.tsv").exists()
             out.write_text("")
             out.with_suffix(".svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         """,
-    "phantom/sheet.py": """
+    "phantom/contact_sheet.py": """
         def draw(catalog, out):
             out.write_text("")
         """,

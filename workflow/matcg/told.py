@@ -11,7 +11,7 @@ from typing import Any
 
 from matcg.errors import DataError
 from matcg.identity import digest_in, require
-from matcg.records import run_of
+from matcg.plan.records import run_of
 from matcg.samples import label_of
 
 RECORD = "provenance.json"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
-    from matcg.report.published_tables import write_agreement
+    from matcg.report.tables.published import write_agreement
 
     write_agreement(map(Path, snakemake.input), Path(snakemake.output[0]).parent)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
-    from matcg.data.audit import audit
-    from matcg.places import by_name
+    from matcg.data.leak_audit import audit
+    from matcg.plan.places import by_name
     from matcg.steps.specs import AuditSpec
 
     spec = AuditSpec.model_validate_json(snakemake.params.spec)

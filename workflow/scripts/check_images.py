@@ -5,12 +5,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 heard = []
 
 with of_job(snakemake):
-    from matcg.data.at_hand import check_images
+    from matcg.data.images_present import check_images
     from matcg.steps.specs import ImagesSpec
 
     spec = ImagesSpec.model_validate_json(snakemake.params.spec)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
+    from matcg.analysis.comparison import Claims
     from matcg.analysis.paper_cells import Paper
-    from matcg.report.comparison import Claims
-    from matcg.report.tables import Wanted, compare
+    from matcg.report.tables.compare import Wanted, compare
     from matcg.steps.specs import CompareSpec
 
     spec = CompareSpec.model_validate_json(snakemake.params.spec)

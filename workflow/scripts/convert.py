@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
+    from matcg.models.convert import convert
     from matcg.steps.specs import ConvertSpec
-    from matcg.train.convert import convert
 
     spec = ConvertSpec.model_validate_json(snakemake.params.spec)
     convert(spec.backbone, Path(snakemake.output[0]))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
     from matcg.identity import describe, plain
-    from matcg.places import point_to
-    from matcg.plan_tables import write_summary, write_tables
+    from matcg.plan.places import point_to
+    from matcg.plan.tables import write_summary, write_tables
     from matcg.steps.specs import PlanSpec
 
     spec = PlanSpec.model_validate_json(snakemake.params.spec)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
     from matcg.identity import describe
-    from matcg.plan_tables import write_tables
+    from matcg.plan.tables import write_tables
     from matcg.steps.specs import ExperimentPlanSpec
 
     spec = ExperimentPlanSpec.model_validate_json(snakemake.params.spec)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
-    from matcg.report.figures import draw
+    from matcg.report.figures.all import draw
     from matcg.steps.specs import FiguresSpec
 
     spec = FiguresSpec.model_validate_json(snakemake.params.spec)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake) as tell:
-    from matcg.devices import lease
+    from matcg.cluster.devices import lease
     from matcg.models.identity import located
     from matcg.steps.specs import FinetuneSpec
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
-    from matcg.report.leak_pairs import draw
+    from matcg.report.figures.leak_pairs import draw
 
     plan = Path(snakemake.input.plan[0]).parent
     draw(Path(snakemake.input.leaks), plan, Path(snakemake.output.png))

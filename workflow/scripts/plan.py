@@ -5,10 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
-    from matcg.plan_tables import write_summary
+    from matcg.plan.tables import write_summary
     from matcg.steps.specs import PlanSpec
 
     spec = PlanSpec.model_validate_json(snakemake.params.spec)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake) as tell:
-    from matcg.devices import lease
-    from matcg.evaluate.sheets import read_asked
-    from matcg.evaluate.store import Store
+    from matcg.cluster.devices import lease
+    from matcg.evaluate.kept_answers import Store
+    from matcg.evaluate.question_sets import read_asked
     from matcg.models.identity import located
-    from matcg.records import BASELINE
+    from matcg.plan.records import BASELINE
     from matcg.steps.specs import PredictSpec
 
     spec = PredictSpec.model_validate_json(snakemake.params.spec)

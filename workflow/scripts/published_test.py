@@ -5,10 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
-    from matcg.report.published_tables import write_tests
+    from matcg.report.tables.published import write_tests
     from matcg.steps.specs import PublishedTestSpec
 
     spec = PublishedTestSpec.model_validate_json(snakemake.params.spec)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 
-from matcg.script import of_job
+from matcg.steps.script import of_job
 
 with of_job(snakemake):
     import json
 
-    from matcg.report.html import write
+    from matcg.report.page.page import write
     from matcg.steps.finish import finish
     from matcg.steps.specs import ReportSpec
 

@@ -8,20 +8,20 @@ import pytest
 from data_makers import folder, sample
 from matcg import forms
 from matcg.config.protocol import Protocol
-from matcg.data.mix import draw, shuffle_labels
+from matcg.data.mix_samples import draw, shuffle_labels
 from matcg.errors import ConfigError
-from matcg.evaluate.asking import make_asks, tabulate
+from matcg.evaluate.requests import make_asks, tabulate
 from matcg.forms import Reply
-from matcg.prompts import prompt_of
-from matcg.records import Mix
+from matcg.models.prompts import prompt_of
+from matcg.plan.records import Mix
 from matcg.samples import read_samples
 from test_asking import FAKE
 
 PLUGGED = Path(__file__).parent / "plugged"
 LIBRARY = Path(forms.__file__).parents[1]
 # What makes samples with options, teaches letters to a model, or looks at letters alone.
-OF_CHOICE = {"data/medmat.py", "data/table.py", "tiny/model.py", "tiny/lessons.py"}
-OF_CHOICE |= {"report/letters.py"}
+OF_CHOICE = {"data/medmat.py", "data/release_table.py", "tiny/model.py", "tiny/lessons.py"}
+OF_CHOICE |= {"analysis/letters.py"}
 HOMES = {"samples.py", "forms/__init__.py"}
 
 

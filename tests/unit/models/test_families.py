@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from matcg.models import families
-from matcg.weights import part_of
+from matcg.models.weights import part_of
 
 SHIPPED = ["llava/llama", "llava/qwen2", "mllama", "qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
 

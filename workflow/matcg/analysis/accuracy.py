@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from matcg import statistics
-from matcg.records import PlanRow
-from matcg.report.study import Setting, Study, setting_of
-from matcg.statistics import Estimate
+from matcg.analysis import statistics
+from matcg.analysis.pairs import Setting, Study, setting_of
+from matcg.analysis.statistics import Estimate
+from matcg.plan.records import PlanRow
 
 __all__ = ["Accuracy", "accuracies"]
 

@@ -12,16 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matcg import seeds, statistics
+from matcg import seeds
+from matcg.analysis import statistics
+from matcg.analysis.beside_published import arm_names
+from matcg.analysis.comparison import Comparison
 from matcg.analysis.elements import CatalogElements
+from matcg.analysis.missing import NO_ANSWERS, Reasons
+from matcg.analysis.pairs import CG, Array, Study, arm_order
+from matcg.analysis.statistics import Estimate
 from matcg.config.layout import Layout, LayoutColumn, slug_of
 from matcg.config.published import Printed, by_place, tick
-from matcg.records import BASELINE, PlanRow
-from matcg.report.beside import arm_names
-from matcg.report.comparison import Comparison
-from matcg.report.missing import NO_ANSWERS, Reasons
-from matcg.report.study import CG, Array, Study, arm_order
-from matcg.statistics import Estimate
+from matcg.plan.records import BASELINE, PlanRow
 
 __all__ = ["Builder", "Figure", "Line", "Paper"]
 

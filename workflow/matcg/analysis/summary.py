@@ -6,11 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from matcg import seeds, statistics
-from matcg.records import BASELINE, PlanRow
-from matcg.report.comparison import Comparison
-from matcg.report.study import CG, Array, Setting, Study, Target, arm_order, by_target
-from matcg.statistics import Estimate
+from matcg import seeds
+from matcg.analysis import statistics
+from matcg.analysis.comparison import Comparison
+from matcg.analysis.pairs import CG, Array, Setting, Study, Target, arm_order, by_target
+from matcg.analysis.statistics import Estimate
+from matcg.plan.records import BASELINE, PlanRow
 
 __all__ = ["Summary", "summaries"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow.parquet as pq
 
-from matcg.data.near import hashes, near_pairs
+from matcg.data.near_duplicates import hashes, near_pairs
 from matcg.errors import DataError
 from matcg.images import decode, pixel_digest
 from matcg.tsv import read_tsv, write_table

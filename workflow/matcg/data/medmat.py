@@ -13,9 +13,9 @@ import numpy as np
 
 from matcg.config.catalog import Split, SubsetSpec
 from matcg.config.reader_options import Options
-from matcg.data.folder import Folder
-from matcg.data.pool import ImageCount, Quarantined, Source, pool_of
-from matcg.data.table import Table, read_table
+from matcg.data.candidates import ImageCount, Quarantined, Source, pool_of
+from matcg.data.image_folder import Folder
+from matcg.data.release_table import Table, read_table
 from matcg.errors import DataError
 from matcg.forms.choice import rebuild
 from matcg.samples import Sample

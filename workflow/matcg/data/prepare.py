@@ -16,14 +16,8 @@ import numpy as np
 
 from matcg import forms, identity, versions
 from matcg.data import readers, split
-from matcg.data.draw import Draw, marks
-from matcg.data.pool import (
-    Flags,
-    ImageCount,
-    Numbers,
-    Quarantined,
-    Source,
-)
+from matcg.data.candidates import Flags, ImageCount, Numbers, Quarantined, Source
+from matcg.data.sampling import Draw, marks
 from matcg.errors import BadRowError, DataError
 from matcg.samples import Sample, write_samples
 from matcg.seeds import derive

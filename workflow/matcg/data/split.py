@@ -12,7 +12,7 @@ from operator import or_
 import numpy as np
 import pandas as pd
 
-from matcg.data.pool import Flags, Numbers, Pool
+from matcg.data.candidates import Flags, Numbers, Pool
 from matcg.samples import Sample
 from matcg.seeds import derive
 

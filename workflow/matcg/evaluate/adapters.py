@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matcg.config.backbone import Backbone
 from matcg.errors import DataError
-from matcg.weights import ADAPTER, adapter_config, check_adapter, part_of, shapes_in
+from matcg.models.weights import ADAPTER, adapter_config, check_adapter, part_of, shapes_in
 
 __all__ = ["merge", "must_merge", "rank_of"]
 
@@ -47,7 +47,7 @@ def merge(folder: Path, backbone: Backbone, out: Path) -> Path:
     from peft import PeftModel
     from transformers.utils import logging
 
-    from matcg.train.model import load, save, weight_names, weights_folder
+    from matcg.models.loading import load, save, weight_names, weights_folder
 
     check_adapter(folder, backbone)
     logging.disable_progress_bar()

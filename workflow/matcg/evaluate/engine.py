@@ -13,10 +13,10 @@ from typing import Any
 
 from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
-from matcg.evaluate.asking import Ask
+from matcg.evaluate.requests import Ask
 from matcg.forms import Reply
-from matcg.prompts import answer_tokens
-from matcg.weights import check_adapter, check_whole
+from matcg.models.prompts import answer_tokens
+from matcg.models.weights import check_adapter, check_whole
 
 # So many questions are asked with and without an adapter, to see that it does something.
 PROBES = 8
@@ -87,7 +87,7 @@ class Engine(ABC):
 
     def _tried(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
         """Answer, and say which weights were at hand where the engine dies."""
-        from matcg.train.memory import out_of_memory
+        from matcg.models.memory import out_of_memory
 
         try:
             groups = groupby(asks, key=lambda ask: ask.wording.way)

@@ -2,7 +2,7 @@
 
 Runs with adapters share an engine that holds the backbone, which answers for itself as well. Whole
 weights are swapped into a running engine, once a probe has shown that they answer there as in an
-engine of their own (`alone.py`).
+engine of their own (`own_process.py`).
 """
 
 import json
@@ -25,17 +25,17 @@ from matcg.config.backbone import Backbone
 from matcg.config.protocol import LETTERS, Protocol
 from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
-from matcg.evaluate.asking import Ask, make_asks, tabulate
 from matcg.evaluate.engine import Engine
-from matcg.evaluate.sheets import Sheet, first_questions, weights_digest
+from matcg.evaluate.kept_answers import Store, digest_of_answers
+from matcg.evaluate.question_sets import Sheet, first_questions, weights_digest
+from matcg.evaluate.requests import Ask, make_asks, tabulate
 from matcg.evaluate.start import prepare, start
-from matcg.evaluate.store import Store, digest_of_answers
 from matcg.forms import Reply
 from matcg.models.identity import settings
+from matcg.models.weights import check_whole
+from matcg.plan.records import BASELINE
 from matcg.provenance import begin, describe, device_name
-from matcg.records import BASELINE
 from matcg.samples import Sample, read_samples
-from matcg.weights import check_whole
 
 KINDS = {kind.__name__: kind for kind in (MatcgError, ConfigError, DataError, ResourceError)}
 PLAIN = Protocol(name=LETTERS)
@@ -128,7 +128,7 @@ class Group:
             yield merge(weights, self.backbone, Path(folder) / "weights")
 
     def task(self, run: str) -> str:
-        """Return all that `alone.py` has to know to answer for one run, as JSON."""
+        """Return all that `own_process.py` has to know to answer for one run, as JSON."""
         return Task(
             run=run,
             weights=self.runs[run],
@@ -326,7 +326,7 @@ def in_other_process(group: Group, run: str) -> list[tuple[float, ...]]:
     with TemporaryDirectory() as folder:
         task, result = (Path(folder) / f"{name}.json" for name in ("task", "result"))
         task.write_text(group.task(run), encoding="utf-8")
-        command = [sys.executable, "-m", "matcg.evaluate.alone", str(task), str(result)]
+        command = [sys.executable, "-m", "matcg.evaluate.own_process", str(task), str(result)]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         with subprocess.Popen(command, env=environment) as process:
             prepare(group.backbone)  # the shared engine comes next, and starts sooner so

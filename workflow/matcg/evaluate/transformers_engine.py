@@ -11,12 +11,12 @@ from torch import Tensor
 from transformers.utils import logging
 
 from matcg.config.backbone import Backbone
-from matcg.evaluate.asking import Ask
 from matcg.evaluate.engine import Engine, boundary, option_tokens, too_long
+from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
-from matcg.prompts import begins_itself, continued, single_tokens
-from matcg.train.checks import check_processor
-from matcg.train.model import last_hidden, last_logits, load
+from matcg.models.checks import check_processor
+from matcg.models.loading import last_hidden, last_logits, load
+from matcg.models.prompts import begins_itself, continued, single_tokens
 
 BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
 KEPT = 4 * 2**30  # bytes of processed pictures and texts kept for the next weights, as in vLLM

@@ -15,10 +15,10 @@ from typing import Any, get_args
 
 from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError, DataError
-from matcg.evaluate.asking import Ask
 from matcg.evaluate.engine import Engine, boundary, option_tokens, too_long
+from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
-from matcg.prompts import begins_itself, single_tokens
+from matcg.models.prompts import begins_itself, single_tokens
 
 # Read when vllm is imported. In one process scheduling is deterministic and the start faster; one
 # token an answer never earns back a compilation.
@@ -60,7 +60,7 @@ class VllmEngine(Engine):
         from transformers import AutoProcessor
         from vllm import LLM, SamplingParams  # reads the environment set above
 
-        from matcg.train.checks import check_processor
+        from matcg.models.checks import check_processor
 
         config = check_class(weights, backbone)
         where = {"revision": backbone.revision, "trust_remote_code": backbone.trust_remote_code}

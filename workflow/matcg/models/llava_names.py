@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from matcg.errors import DataError
-from matcg.train.shards import Tensor
+from matcg.models.shards import Tensor
 
 Names = Sequence[tuple[str, str | None]]
 

@@ -8,17 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from matcg import identity, throughput, versions
+from matcg import identity, versions
 from matcg.config.experiment import Experiment
 from matcg.config.published import has_gains
 from matcg.data import readers
-from matcg.places import experiment_folder, needed, plan_name, point_to
-from matcg.plan import Plan
-from matcg.plan_tables import digest as plan_digest
-from matcg.plan_tables import render, summarise
+from matcg.plan import throughput
+from matcg.plan.enumerate import Plan
+from matcg.plan.places import experiment_folder, needed, plan_name, point_to
+from matcg.plan.tables import digest as plan_digest
+from matcg.plan.tables import render, summarise
+from matcg.plan.unused import FILE, older_layout
 from matcg.steps import specs
 from matcg.steps.lookup import Lookup, planned
-from matcg.unused import FILE, older_layout
 
 PLAN_TABLES = ("experiments", "mixes", "runs", "evaluations", "subsets", "excluded")
 # Steps whose versions decide what lies in an experiment's folder.

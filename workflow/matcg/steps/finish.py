@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from matcg import throughput
-from matcg.places import point_to, report_as_linked
+from matcg.plan import throughput
+from matcg.plan.places import point_to, report_as_linked
 
 
 def finish(experiments: Iterable[Path], plan: Path, page: Path) -> str:

@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from matcg import devices, partition, price
+from matcg.cluster import devices, partition
+from matcg.cluster.partition import Most, Partition, Request
 from matcg.config.backbone import Backbone
 from matcg.config.project import Project
 from matcg.config.workflow import Budget
 from matcg.data import readers
 from matcg.errors import ConfigError, MatcgError
 from matcg.identity import plain
-from matcg.partition import Most, Partition, Request
-from matcg.price import Cost
+from matcg.plan import price
+from matcg.plan.price import Cost
 from matcg.steps import snakemake_internals as inside
 
 # On the way to all that takes long stands one of these, ready to start in a call that needs it.

@@ -11,7 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from matcg import price, throughput
 from matcg.config.backbone import Backbone
 from matcg.config.catalog import Catalog, read_sources
 from matcg.config.experiment import Experiment
@@ -19,14 +18,15 @@ from matcg.config.library import Library
 from matcg.config.project import Project, data_folder
 from matcg.config.protocol import Protocol
 from matcg.data import readers
-from matcg.groups import Group, Groups, find_groups
 from matcg.identity import plain
 from matcg.models.identity import with_weights
-from matcg.places import Places
-from matcg.plan import Plan
-from matcg.plan_tables import read_tests
-from matcg.price import Cost
-from matcg.records import BASELINE, Evaluation, Mix, protocol_of, tag_of
+from matcg.plan import price, throughput
+from matcg.plan.enumerate import Plan
+from matcg.plan.groups import Group, Groups, find_groups
+from matcg.plan.places import Places
+from matcg.plan.price import Cost
+from matcg.plan.records import BASELINE, Evaluation, Mix, protocol_of, tag_of
+from matcg.plan.tables import read_tests
 from matcg.steps import specs
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from matcg.config.layout import Layout
 from matcg.config.protocol import Protocol
 from matcg.config.published import Printed
 from matcg.config.workflow import Config, Engine
-from matcg.records import Mix
+from matcg.plan.records import Mix
 
 Policy = Literal["drop", "report", "error"]
 # Name and link of each source dataset, by catalog and number.

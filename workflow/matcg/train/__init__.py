@@ -1,1 +1,1 @@
-"""Making the tiny backbone and fine-tuning any backbone."""
+"""Fine-tuning a backbone: one run, on one device or several."""

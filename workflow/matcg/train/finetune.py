@@ -1,7 +1,8 @@
 """Fine-tunes a backbone on one mix: transformers on torch, the loss on the answer.
 
-What a killed try had done is kept in a folder beside the outputs (`attempt.py`, `checkpoint.py`).
-Where a job has several GPUs, a process each trains the run (`launch.py`, `parallel.py`).
+What a killed try had done is kept in a folder beside the outputs (`training_state.py`,
+`checkpoint.py`). Where a job has several GPUs, a process each trains the run (`launch.py`,
+`parallel.py`).
 """
 
 import hashlib
@@ -14,25 +15,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from matcg import devices, identity, told, versions
+from matcg import identity, told, versions
+from matcg.cluster import devices
 from matcg.config.backbone import Backbone, Recipe
 from matcg.errors import disk_errors
 from matcg.forms import of_one_token
+from matcg.models.checks import check_processor, follows_template
+from matcg.models.flops import Work
 from matcg.models.identity import of_backbone, settings
-from matcg.prompts import single_tokens
-from matcg.provenance import begin, describe, device_name
-from matcg.samples import label_of
-from matcg.seeds import derive
-from matcg.train.attempt import Attempt, Stop
-from matcg.train.checkpoint import FORMAT, Store
-from matcg.train.checks import check_processor, follows_template
-from matcg.train.flops import Work
-from matcg.train.job import Job
-from matcg.train.launch import launch
-from matcg.train.lean import spare_imports
-from matcg.train.lock import Claim, held
-from matcg.train.loop import train
-from matcg.train.model import (
+from matcg.models.loading import (
     Answers,
     choose_parameters,
     load,
@@ -40,11 +31,22 @@ from matcg.train.model import (
     weight_names,
     weights_folder,
 )
+from matcg.models.prompts import single_tokens
+from matcg.provenance import begin, describe, device_name
+from matcg.samples import label_of
+from matcg.seeds import derive
+from matcg.train.batches import SHARE, Pictures, Reader
+from matcg.train.checkpoint import FORMAT, Store
+from matcg.train.job import Job
+from matcg.train.launch import launch
+from matcg.train.lean import spare_imports
+from matcg.train.lock import Claim, held
+from matcg.train.loop import train
 from matcg.train.parallel import Meeting, World, alike, copy_of_whole, joined, shard
-from matcg.train.reader import SHARE, Pictures, Reader
 from matcg.train.record import digest_of, digests_of, parameters_of, peaks_of, seeds_of
 from matcg.train.taken_over import take_over
 from matcg.train.tasks import Task, read_mix
+from matcg.train.training_state import Attempt, Stop
 
 FREE = (
     "Free some (results/plan/unused.tsv names what no plan uses) and call again: training goes on"

@@ -18,10 +18,10 @@ from typing import Any
 
 from matcg import errors
 from matcg.errors import ConfigError, MatcgError, ResourceError, StoppedError
-from matcg.train.attempt import Stop
 from matcg.train.job import Job
 from matcg.train.lock import Claim
 from matcg.train.parallel import HERE, Meeting, host
+from matcg.train.training_state import Stop
 
 SPEC = "processes.json"  # what the processes are told, in the folder of the unfinished run
 RANK = "MATCG_RANK"

@@ -13,13 +13,13 @@ from torch.nn import functional
 
 from matcg.config.backbone import Recipe
 from matcg.errors import DataError, ResourceError
-from matcg.train.attempt import Attempt, Row, peak_mb
-from matcg.train.flops import Work, peak_flops
-from matcg.train.memory import out_of_memory
-from matcg.train.model import Answers
+from matcg.models.flops import Work, peak_flops
+from matcg.models.loading import Answers
+from matcg.models.memory import out_of_memory
+from matcg.train.batches import Inputs, Reader, ahead
 from matcg.train.parallel import World, average_gradients
-from matcg.train.reader import Inputs, Reader, ahead
 from matcg.train.tasks import Task, batches, ids_of
+from matcg.train.training_state import Attempt, Row, peak_mb
 
 
 def rate_at(step: int, steps: int, recipe: Recipe) -> float:
@@ -74,7 +74,7 @@ def _length(task: Task) -> int:
 class Totals:
     """Of one step, over all processes: its mean loss, tokens read without padding, FLOPs, seconds.
 
-    `flops` are what the model asks for (`flops.py`), 0 where that is not known.
+    `flops` are what the model asks for (`models/flops.py`), 0 where that is not known.
     """
 
     loss: float = 0.0

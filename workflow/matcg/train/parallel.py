@@ -19,7 +19,7 @@ from torch.distributed import HashStore, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from matcg.config.backbone import Backbone
-from matcg.train.model import load
+from matcg.models.loading import load
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from matcg.models.weights import part_of
 from matcg.seeds import derive
-from matcg.train.attempt import peak_mb
-from matcg.weights import part_of
+from matcg.train.training_state import peak_mb
 
 
 def seeds_of(seed: int, epochs: int) -> dict[str, Any]:

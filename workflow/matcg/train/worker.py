@@ -10,12 +10,12 @@ from typing import Any
 from matcg import errors
 from matcg.config.backbone import Backbone, Recipe
 from matcg.errors import MatcgError, StoppedError
-from matcg.train.attempt import Stop
 from matcg.train.finetune import produce
 from matcg.train.job import Job
 from matcg.train.launch import end_with_parent, meeting_of
 from matcg.train.lock import Claim
 from matcg.train.tasks import read_mix
+from matcg.train.training_state import Stop
 
 
 def job_of(plain: dict[str, Any]) -> Job:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg.config.catalog import Split, SubsetSpec
-from matcg.data.pool import Quarantined, Source, pool_of
+from matcg.data.candidates import Quarantined, Source, pool_of
 from matcg.data.readers import Reader
 from matcg.errors import ConfigError
 from matcg.samples import Sample

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from matcg.config.backbone import Backbone
-from matcg.evaluate.asking import Ask
 from matcg.evaluate.engine import Engine
+from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
 
 

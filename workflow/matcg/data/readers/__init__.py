@@ -16,7 +16,7 @@ from matcg.config.catalog import Catalog, Split, SubsetSpec
 from matcg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from matcg.data.pool import ImageCount, Source
+    from matcg.data.candidates import ImageCount, Source
 
     ImageCounts = tuple[ImageCount, ...]
 

@@ -1,0 +1,192 @@
+"""What an experiment's evaluations answered: the plan's rows joined with the kept answers."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from matcg import told
+from matcg.errors import DataError
+from matcg.plan.records import Key, PlanRow
+from matcg.tsv import read_tsv
+
+ANSWER_COLUMNS = ["sample_id", "n_options", "answer", "predicted", "strict", "mass"]
+NO_ORDER = -2  # stands in `verdicts` where a question has fewer orders than others
+# An error stays one readable line however much is missing.
+NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """One run's answers to one target's questions, each array in order of `sample_id`.
+
+    `predicted` is -1 where no answer could be read. `confidence` is the probability of the
+    predicted letter among the letters of the options. `verdicts`, shape (questions, orders), is
+    the option chosen in each cyclic order of the options, -2 beyond a question's own orders; None
+    in files that do not tell.
+    """
+
+    sample_id: npt.NDArray[np.str_]
+    n_options: npt.NDArray[np.int64]
+    answer: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    strict: npt.NDArray[np.bool_]
+    mass: npt.NDArray[np.float64]
+    confidence: npt.NDArray[np.float32]
+    verdicts: npt.NDArray[np.int8] | None = None
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "Answers":
+        """Return the answers to the marked questions."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        told = {name: each[chosen] for name, each in arrays.items() if each is not None}
+        return Answers(**told)
+
+    @property
+    def correct(self) -> npt.NDArray[np.float64]:
+        """Return 1.0 where the most probable letter is the answer, else 0.0."""
+        right: npt.NDArray[np.float64] = (self.predicted == self.answer).astype(np.float64)
+        return right
+
+
+def read_leaked(path: Path, rows: Iterable[PlanRow]) -> dict[tuple[str, str], set[str]]:
+    """Return the test images of each target (catalog, id) that a run of `rows` was trained on.
+
+    A question that one arm has seen the picture of is unfair to compare in any.
+    """
+    uses = {(row.catalog, row.target, row.mix) for row in rows}
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in read_tsv(path):
+        if (row["catalog"], row["target"], row["mix"]) in uses:
+            found[row["catalog"], row["target"]].add(row["sample_id"])
+    return dict(found)
+
+
+def read_answers(places: Mapping[Key, Path], rows: Iterable[PlanRow]) -> dict[Key, Answers]:
+    """Return the answers of every planned evaluation, which lie at `places`.
+
+    Raises:
+        DataError: an evaluation is missing, its answers are of others, or runs were asked different
+            questions.
+    """
+    found, missing = read_found(places, rows)
+    if missing:
+        raise DataError(_missing_text(missing, places))
+    return found
+
+
+def read_found(
+    places: Mapping[Key, Path], rows: Iterable[PlanRow]
+) -> tuple[dict[Key, Answers], list[Key]]:
+    """Return the answers that there are, and the planned evaluations that have none.
+
+    Raises:
+        DataError: answers are of others than planned, or runs were asked different questions.
+    """
+    targets: dict[Key, dict[Key, Path]] = defaultdict(dict)
+    missing: list[Key] = []
+    for key in dict.fromkeys(row.key for row in rows):
+        if key in places and places[key].exists():
+            targets[(*key[:3], "")][key] = places[key]
+        else:
+            missing.append(key)
+    found: dict[Key, Answers] = {}
+    for paths in targets.values():
+        found |= _alike({key: _read_file(path) for key, path in paths.items()}, paths)
+    return found, missing
+
+
+def _missing_text(missing: Sequence[Key], places: Mapping[Key, Path]) -> str:
+    named = [f"{run} on {target} ({backbone})" for backbone, _, target, run in missing[:NAMED]]
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    return (
+        f"{len(missing)} planned evaluations have no answers: {', '.join(named)}{more};"
+        f" {told.ask_again(places.get(missing[0], Path()))}"
+    )
+
+
+def _read_file(path: Path) -> Answers:
+    """Return the answers in a file, in the order of their questions.
+
+    Raises:
+        DataError: it holds none, or those of another run or target than its place stands for.
+    """
+    try:
+        more = ["verdicts"] if "verdicts" in pq.read_schema(path).names else []
+        table = pq.read_table(path, columns=[*ANSWER_COLUMNS, "probabilities", *more])
+    except (pa.ArrowException, KeyError) as error:
+        raise DataError(f"{path}: not a file of answers ({error}); predict again") from None
+    told.check_answers(path, table.schema.metadata)
+    columns = {name: table[name].to_numpy() for name in ANSWER_COLUMNS}
+    columns["confidence"] = _confidence(path, table["probabilities"], columns)
+    columns |= {name: _verdicts(table[name]) for name in more}
+    order = np.argsort(columns["sample_id"].astype(str), kind="stable")
+    return _answers({name: values[order] for name, values in columns.items()})
+
+
+def _confidence(
+    path: Path, probabilities: pa.ChunkedArray, columns: Mapping[str, npt.NDArray[Any]]
+) -> npt.NDArray[np.float32]:
+    """Return the probability of each predicted letter, without the others': they are many.
+
+    Where nothing could be read all are equal, and so is any of them.
+    """
+    lists = probabilities.combine_chunks()
+    ends = lists.offsets.to_numpy()
+    if not np.array_equal(np.diff(ends), columns["n_options"]):
+        raise DataError(f"{path}: a question has not one probability an option; predict again")
+    values = lists.values.to_numpy()[ends[:-1] + np.maximum(columns["predicted"], 0)]
+    confidence: npt.NDArray[np.float32] = values.astype(np.float32)
+    return confidence
+
+
+def _verdicts(lists: pa.ChunkedArray) -> npt.NDArray[np.int8]:
+    """Return the option chosen in each order, shape (rows, most orders), padded with -2."""
+    verdicts = lists.combine_chunks()
+    counts = np.diff(verdicts.offsets.to_numpy())
+    padded = np.full((counts.size, counts.max(initial=1)), NO_ORDER, np.int8)
+    padded[np.arange(padded.shape[1]) < counts[:, None]] = verdicts.flatten().to_numpy()
+    return padded
+
+
+def _answers(columns: Mapping[str, npt.NDArray[Any]]) -> Answers:
+    verdicts = columns.get("verdicts")
+    if verdicts is not None:
+        # Another run in the file may have been asked in more orders.
+        verdicts = verdicts[:, (verdicts != NO_ORDER).any(axis=0)]
+    return Answers(
+        sample_id=columns["sample_id"].astype(str),
+        n_options=columns["n_options"].astype(np.int64),
+        answer=columns["answer"].astype(np.int64),
+        predicted=columns["predicted"].astype(np.int64),
+        strict=columns["strict"].astype(bool),
+        mass=columns["mass"].astype(np.float64),
+        confidence=columns["confidence"],
+        verdicts=verdicts,
+    )
+
+
+def _alike(runs: Mapping[Key, Answers], paths: Mapping[Key, Path]) -> dict[Key, Answers]:
+    """Return one target's answers, whose questions are the same for all and kept once.
+
+    Pairing is by position, so every run must have answered the same questions once.
+    """
+    first_key, first = next(iter(runs.items()))
+    if np.unique(first.sample_id).size != first.sample_id.size:
+        raise DataError(f"{paths[first_key]}: answers a question twice; predict again")
+    for key, answers in runs.items():
+        same = np.array_equal(answers.sample_id, first.sample_id)
+        if not same or not np.array_equal(answers.answer, first.answer):
+            raise DataError(
+                f"{paths[key]}: differs from {paths[first_key]} in questions or in right answers;"
+                " remove both and predict again"
+            )
+    return {
+        key: replace(each, sample_id=first.sample_id, answer=first.answer)
+        for key, each in runs.items()
+    }

@@ -1,0 +1,113 @@
+"""The one sentence that answers an experiment, and the numbers behind it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from matcg.analysis.pairs import CG, Array, Setting, Study, per_target
+from matcg.analysis.summary import Summary
+from matcg.cells import Cell, cells_of, fields_of
+from matcg.plan.records import PlanRow
+from matcg.words import counted, in_percent
+
+__all__ = ["headline", "mark"]
+
+FIELDS = [each for each in fields_of(Summary, {}) if each.path[0] not in ("setting", "arm", "rule")]
+
+
+def headline(study: Study, experiment: str, summary: Sequence[Summary]) -> dict[str, Any]:
+    """Return the numbers of headline.json and one sentence that says them."""
+    results = [_headline_result(study, setting, summary) for setting in study.settings()]
+    several = len(results) > 1
+    sentences = [
+        f"{_name(result)}: {result['sentence']}" if several else result["sentence"]
+        for result in results
+    ]
+    text = "; ".join(sentences) or "nothing has been answered yet"
+    return {"experiment": experiment, "headline": text, "results": results}
+
+
+def mark(found: dict[str, Any], text: str) -> None:
+    """Let every sentence of a headline.json start with what its figures are of."""
+    for name, value in found.items():
+        if name in ("headline", "sentence"):
+            found[name] = f"{text}: {value}"
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict):
+                mark(each, text)
+
+
+def _name(result: Mapping[str, Any]) -> str:
+    mixed = result["mixed_in"]
+    parts = (
+        result["backbone"],
+        result["recipe"],
+        f"{result['n_train']} samples",
+        f"{mixed} of them the target's" if mixed else "",
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def _headline_result(study: Study, setting: Setting, summary: Sequence[Summary]) -> dict[str, Any]:
+    mine = [each for each in summary if each.setting == setting]
+    arms = {each.arm: each for each in mine if not each.rule}
+    paired = _paired_accuracies(study, setting)
+    return {
+        **setting._asdict(),
+        "sentence": _sentence(study, arms, paired),
+        "reference": study.reference,
+        "paired": paired,
+        "arms": {arm: _rounded(each) for arm, each in arms.items()},
+        "rules": {each.rule: _rounded(each) for each in mine if each.rule},
+    }
+
+
+def _rounded(summary: Summary) -> dict[str, Cell]:
+    return {
+        name: round(value, 6) + 0.0 if isinstance(value, float) else value
+        for name, value in cells_of(summary, FIELDS).items()
+    }
+
+
+def _paired_accuracies(study: Study, setting: Setting) -> dict[str, float] | None:
+    """Return the CG and reference accuracies whose difference is the headline's.
+
+    Both are means over the targets that have a reference, over the same seeds.
+    """
+    rows = [row for row in study.arm(setting, CG) if study.references(row, setting)]
+    if not rows:
+        return None
+
+    def reference(row: PlanRow) -> Array:
+        return study.mean_correct(study.references(row, setting))
+
+    values = {CG: per_target(rows, study.correct), "reference": per_target(rows, reference)}
+    return {
+        name: round(float(np.mean([scores.mean() for scores in targets])), 6)
+        for name, targets in values.items()
+    }
+
+
+def _sentence(study: Study, arms: Mapping[str, Summary], paired: Mapping[str, float] | None) -> str:
+    means = {arm: each.accuracy.value for arm, each in arms.items() if each.accuracy}
+    if CG not in arms:
+        said = ", ".join(f"{arm} {_percent(mean)} %" for arm, mean in means.items())
+        return f"{said}; no combination was tested"
+    cg, reference = arms[CG], study.reference
+    if paired is None or cg.minus_reference is None:
+        return f"CG {_percent(means[CG])} %, no {reference} to compare with"
+    apart = cg.minus_reference
+    left_out = cg.targets - cg.paired_targets
+    note = f" ({left_out} more without {reference})" if left_out else ""
+    return (
+        f"CG {_percent(paired[CG])} % against {reference} {_percent(paired['reference'])} %, "
+        f"difference {_percent(apart.value)} points "
+        f"[{_percent(apart.low)}, {_percent(apart.high)}], "
+        f"{counted(cg.paired_targets, 'target')}{note}"
+    )
+
+
+def _percent(share: float) -> str:
+    # Rounded as it stands in the file, so that the sentence says no more than the numbers do.
+    return in_percent(round(share, 6))

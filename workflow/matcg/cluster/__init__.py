@@ -1,0 +1,1 @@
+"""GPUs of one machine, and what a Slurm site and its partitions can give."""

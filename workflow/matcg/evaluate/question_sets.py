@@ -1,0 +1,97 @@
+"""What a group of runs is to be asked: a sheet is one target's questions by one protocol."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
+from pathlib import Path
+
+from matcg import told, versions
+from matcg.config.backbone import Backbone
+from matcg.config.protocol import Protocol
+from matcg.models.identity import settings
+from matcg.plan.records import draw_of, protocol_of
+from matcg.samples import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One target's questions as one protocol asks them; `tag` ends the names of their answers.
+
+    `draw` numbers the draw of examples, which come from the training samples in `pool`. `file` is
+    where a run's answers lie below its folder.
+    """
+
+    catalog: str
+    target: str
+    tag: str
+    file: str
+    protocol: Protocol
+    draw: int
+    test: Path
+    pool: Path | None = None
+
+    def digest(self) -> str:
+        """Return what decides its questions and examples.
+
+        Raises:
+            DataError: the samples are not those that their folder stands for.
+        """
+        files = [path for path in (self.test, self.pool) if path]
+        for path in files:
+            told.samples_digest(path)
+        known = f"{self.protocol.identity()} {self.draw} "
+        return known + " ".join(map(digest_of, files))
+
+
+def first_questions(samples: Sequence[Sample], protocol: Protocol) -> list[Sample]:
+    """Return the questions that a protocol asks: all, or the first ones, the labels in turn."""
+    by_label: dict[str, list[str]] = defaultdict(list)
+    for sample in samples:
+        by_label[sample.label].append(sample.sample_id)
+    turns = chain(*zip_longest(*by_label.values()))
+    taken = set(islice((name for name in turns if name), protocol.questions))
+    return [sample for sample in samples if sample.sample_id in taken]
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_asked(
+    asked: Mapping[str, Iterable[tuple[str, str, str, str, str]]],
+    protocols: Mapping[str, Protocol],
+    data: Path,
+) -> dict[str, list[Sheet]]:
+    """Return each run's sheets from its (catalog, target, folder, tag, file).
+
+    `data` is results/data; `folder` that of the target's samples below its catalog's.
+    """
+    found = {}
+    for run, places in asked.items():
+        found[run] = [
+            Sheet(
+                catalog,
+                target,
+                tag,
+                file,
+                protocol,
+                draw_of(tag),
+                data / catalog / folder / "test.parquet",
+                data / catalog / folder / "train.parquet" if protocol.shots else None,
+            )
+            for catalog, target, folder, tag, file in places
+            for protocol in [protocols[protocol_of(tag)]]
+        ]
+    return found
+
+
+def weights_digest(run: str, weights: Path, backbone: Backbone) -> str:
+    """Return what a run's answers depend on besides the questions: weights and who is asked."""
+    files = sorted([*weights.glob("*.safetensors"), *weights.glob("adapter_config.json")])
+    known = [versions.PREDICT, run, settings(backbone), backbone.asked()]
+    return json.dumps([*known, *(digest_of(file) for file in files)])

@@ -1,0 +1,183 @@
+"""From an experiment to its cases: what each arm trains on, for each target.
+
+An arm is data: every arm's sources come from a rule and its mix from the same functions.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from matcg.config.arm import OfCombinations, OfRule, Untrained
+from matcg.errors import ConfigError
+from matcg.plan.chosen import chosen_combinations, shared_combinations
+from matcg.plan.combinations import Combination
+from matcg.plan.mixes import planned_mix, spread
+from matcg.plan.records import Excluded, Mix
+from matcg.plan.targets import Scope
+from matcg.seeds import derive
+
+SEEDS = 10**6  # of further draws: short, since a mix is named after its seed
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One arm for one target at one size, before backbones and seeds; no mix: the baseline."""
+
+    target: str
+    arm: str
+    combination: Combination | None = None
+    mix: Mix | None = None
+    n_train: int = 0
+    mixed_in: int = 0
+    draw: int = 0
+
+    @property
+    def shown(self) -> tuple[str, str, str]:
+        """Return rule, sources and label as the plan shows them; empty for a shared arm."""
+        found = self.combination
+        return (found.rule, found.readable, found.label) if found else ("", "", "")
+
+
+def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
+    """Return an experiment's cases and what it leaves out.
+
+    Raises:
+        ConfigError: an unknown target or label, a rule that matches for no target, or a mix that
+            asks more of a subset than its catalog gives.
+    """
+    scope.check()
+    targets = scope.targets()
+    chosen, excluded = chosen_combinations(scope, targets)
+    tested = [target for target in targets if target in chosen or not scope.experiment.rules]
+    for target in sorted(set(targets) - set(tested)):
+        excluded.add(scope.excluded(target, "", "", "no combination, so no other arm is run"))
+    for target in tested[scope.limit :] if scope.limit else ():
+        excluded.add(scope.excluded(target, "", "", f"limit: only the first {scope.limit} targets"))
+    tested = tested[: scope.limit]
+    cases: list[Case] = []
+    for arm, settings in scope.experiment.arms.items():
+        if isinstance(settings, Untrained):
+            cases += [Case(target, arm) for target in tested]
+            continue
+        if isinstance(settings, OfCombinations):
+            sources = [each for target in tested for each in chosen[target]]
+            draws = list(product(range(settings.draws), sources))
+        else:
+            sources, left = shared_combinations(scope, arm, settings, tested)
+            excluded |= left
+            draws = list(_in_turn(sources, settings.draws))
+        for draw, each in draws:
+            cases += Demand(scope, arm, settings, each.target).cases(each, draw)
+    return cases, excluded
+
+
+def _in_turn(sources: Iterable[Combination], n: int) -> Iterator[tuple[int, Combination]]:
+    """Yield n draws a target, numbered from 0; they take the target's combinations in turn."""
+    groups: dict[str, list[Combination]] = defaultdict(list)
+    for each in sources:
+        groups[each.target].append(each)
+    for found in groups.values():
+        yield from ((draw, found[draw % len(found)]) for draw in range(n))
+
+
+@dataclass(frozen=True)
+class Demand:
+    """An arm that asks its catalog for samples for one target."""
+
+    scope: Scope
+    arm: str
+    settings: OfCombinations | OfRule
+    target: str
+
+    def cases(self, combination: Combination, draw: int) -> Iterator[Case]:
+        """Yield the arm's case at each size; an arm with a size of its own has but that."""
+        settings, experiment = self.settings, self.scope.experiment
+        shown = combination if isinstance(settings, OfCombinations) else None
+        sizes: Iterable[tuple[int, int]] = product(experiment.sizes, sorted(experiment.mixed_in))
+        for samples, mixed_in in [(settings.samples, 0)] if settings.samples else sizes:
+            mix = self.mix(combination, (samples, mixed_in), draw)
+            yield Case(self.target, self.arm, shown, mix, samples + mixed_in, mixed_in, draw)
+
+    def mix(self, combination: Combination, size: tuple[int, int], draw: int) -> Mix:
+        """Return a training set: the sources' samples and the target's own share, as many each.
+
+        Raises:
+            ConfigError: a subset has too few samples, or a further draw would be as the first.
+        """
+        experiment, catalog = self.scope.experiment, self.scope.catalog
+        settings, (samples, mixed_in) = self.settings, size
+        parts = self.spread(samples - settings.target, combination)
+        if settings.target + mixed_in:
+            parts[self.target] = parts.get(self.target, 0) + settings.target + mixed_in
+        parts |= experiment.general
+        repeat = experiment.short == "repeat" and not all(
+            catalog.gives(catalog.member(name), n) for name, n in parts.items()
+        )
+        if experiment.short != "repeat":
+            self.check(parts)
+        leaky = experiment.leaks == "report"
+        seed = experiment.data_seed
+        if draw:
+            self.check_draws(parts)
+            seed = derive(seed, "draw", draw) % SEEDS
+        return planned_mix(catalog.name, parts, seed, settings.labels, repeat, leaky)
+
+    def spread(self, samples: int, combination: Combination) -> dict[str, int]:
+        """Divide samples over the sources of a combination.
+
+        Raises:
+            ConfigError: there are fewer samples than sources, or the sources have too few.
+        """
+        catalog, experiment = self.scope.catalog, self.scope.experiment
+        if not samples:
+            return {}
+        caps = {name: catalog.capacity(catalog.subset(name)) for name in combination.sources}
+        try:
+            parts = spread(
+                samples, combination.weights, caps if experiment.short == "others" else None
+            )
+        except ValueError:
+            raise self.error(
+                f"asks {samples} samples of {len(caps)} sources that have {sum(caps.values())}"
+                f" together (rule '{combination.rule}'); lower `samples` or say `short: repeat`"
+            ) from None
+        if min(parts.values()) == 0:
+            raise self.error(
+                f"has {samples} samples, fewer than the {len(parts)} sources of rule"
+                f" '{combination.rule}'"
+            )
+        return parts
+
+    def check(self, parts: Mapping[str, int]) -> None:
+        """Raise ConfigError where a subset is asked more than its catalog says that it gives."""
+        catalog = self.scope.catalog
+        for name, n in parts.items():
+            subset = catalog.member(name)
+            most = catalog.capacity(subset)
+            if n > most:
+                raise self.error(
+                    f"asks {n} samples of '{name}', but catalog '{catalog.name}' keeps at most"
+                    f" {most} of it; lower `samples`, raise split.train, or say `short: others`"
+                    " (the other sources give more) or `short: repeat`"
+                )
+            if n >= catalog.split.train and not catalog.gives(subset, n):
+                raise self.error(
+                    f"asks {n} samples of '{name}', which is declared `role: ood`, with fewer; say"
+                    f" `short: repeat`, or how many it has (`train:`) in catalog '{catalog.name}'"
+                )
+
+    def check_draws(self, parts: Mapping[str, int]) -> None:
+        """Raise ConfigError where another draw would hold the same samples again."""
+        catalog = self.scope.catalog
+        if self.settings.labels == "true" and all(
+            n >= catalog.capacity(catalog.member(name)) for name, n in parts.items()
+        ):
+            raise self.error(
+                "takes all that its sources have, so that every one of its `draws` would be the"
+                " same; lower `samples` or say `draws: 1`"
+            )
+
+    def error(self, text: str) -> ConfigError:
+        """Return the error that names experiment, arm and target."""
+        return self.scope.error(f"samples: arm '{self.arm}' of target '{self.target}' {text}")

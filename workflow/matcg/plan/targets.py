@@ -1,0 +1,113 @@
+"""The targets of an experiment, and whether what it names is in its catalog and rules."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from matcg.config.arm import HELD_OUT, OfRule
+from matcg.config.catalog import Catalog
+from matcg.config.experiment import Experiment
+from matcg.config.rule import Listed, Rule
+from matcg.errors import ConfigError, nearest
+from matcg.plan.combinations import select
+from matcg.plan.records import Excluded
+
+
+@dataclass(frozen=True)
+class Scope:
+    """An experiment with what its names stand for; `limit` bounds its targets."""
+
+    experiment: Experiment
+    catalog: Catalog
+    rules: Mapping[str, Rule]
+    limit: int | None = None
+
+    def error(self, text: str) -> ConfigError:
+        """Return the error that names the experiment's file; `text` starts with the key."""
+        return ConfigError(f"{self.experiment.where}: {text}")
+
+    def excluded(self, target: str, rule: str, arm: str, reason: str) -> Excluded:
+        """Return the record of something that is not run."""
+        return Excluded(self.experiment.name, self.catalog.name, target, rule, arm, reason)
+
+    def check(self) -> None:
+        """Raise ConfigError where rules do not suit their arms, or a name is not known."""
+        labels = {row.label for row in self._listed()}
+        for label in self.experiment.choose.labels:
+            if label not in labels:
+                raise self.error(
+                    f"choose.labels: no rule lists a combination '{label}'.{nearest(label, labels)}"
+                )
+        for name in self.experiment.rules:
+            if self.rules[name].target != "held-out":
+                raise self.error(
+                    f"rules: '{name}' trains on the target itself; it can give the sources of an"
+                    " arm of its own, not of 'cg'"
+                )
+        for name, arm in self.experiment.arms.items():
+            rule = self.rules[arm.rule] if isinstance(arm, OfRule) else None
+            if name in HELD_OUT and rule and rule.target != "held-out":
+                raise self.error(f"arms.{name}.rule: '{rule.name}' trains on the target itself")
+        general = {subset.id for subset in self.catalog.general}
+        for name in self.experiment.general:
+            if name not in general:
+                raise self.error(
+                    f"general.{name}: catalog '{self.catalog.name}' has no such set below"
+                    f" `general`.{nearest(name, general)}"
+                )
+
+    def targets(self) -> list[str]:
+        """Return the ids of the targets, sorted, each once.
+
+        Raises:
+            ConfigError: no such subset, element or value, with the nearest valid one.
+        """
+        found: set[str] = set()
+        for position, target in enumerate(self.experiment.targets):
+            key = f"targets[{position}]"
+            if isinstance(target, str):
+                found.add(self._subset(target, key))
+            else:
+                found.update(self._fitting(target, key))
+        return sorted(found) if self.experiment.targets else self._listed_targets()
+
+    def _subset(self, name: str, key: str) -> str:
+        try:
+            return self.catalog.subset(name).id
+        except ConfigError as error:
+            raise self.error(f"{key}: {error}") from None
+
+    def _fitting(self, pattern: Mapping[str, Sequence[str]], key: str) -> list[str]:
+        """Return the subsets that fit a pattern of elements with their values."""
+        name, subsets = self.catalog.name, self.catalog.subsets
+        elements = {*self.catalog.elements, "kind", "role"}
+        for element, values in pattern.items():
+            if element not in elements:
+                raise self.error(
+                    f"{key}.{element}: catalog '{name}' has no element '{element}'."
+                    f"{nearest(element, elements)}"
+                )
+            valid = {value for subset in subsets for value in subset.values(element)}
+            for value in values:
+                if value not in valid:
+                    raise self.error(
+                        f"{key}.{element}: catalog '{name}' has no {element} '{value}'."
+                        f"{nearest(value, valid)}"
+                    )
+        found = select(subsets, pattern)
+        if not found:
+            raise self.error(f"{key}: no subset of catalog '{name}' is all of these")
+        return found
+
+    def _listed(self) -> Iterable[Listed]:
+        """Return the listed combinations of the experiment's rules."""
+        return [row for name in self.experiment.rules for row in self.rules[name].listed]
+
+    def _listed_targets(self) -> list[str]:
+        """Return the targets of the listed combinations that the experiment takes."""
+        labels = set(self.experiment.choose.labels)
+        found = {row.target for row in self._listed() if not labels or row.label in labels}
+        if not found:
+            raise self.error(
+                "targets: is missing; name subsets to hold out, or rules with `listed` combinations"
+            )
+        return sorted(found)

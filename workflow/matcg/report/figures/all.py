@@ -1,0 +1,97 @@
+"""Figures of an experiment, as SVG for print and PNG for slides, drawn from its tables and plan."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from matcg.analysis.elements import CatalogElements
+from matcg.plan.records import read_runs
+from matcg.report.figures import grid
+from matcg.report.figures.arms import arms_figure
+from matcg.report.figures.bars import scaling_figure
+from matcg.report.figures.curves import mixed_figure, sizes_figure
+from matcg.report.figures.differences import difference_figure
+from matcg.report.figures.heatmap import Elements, heatmap_figure
+from matcg.report.figures.letters import calibration_figure, letters_figure
+from matcg.report.figures.losses import loss_figure, read_losses
+from matcg.report.figures.protocols import protocol_figure
+from matcg.report.figures.style import STYLE, save
+from matcg.report.tables.declared import (
+    ACCURACY,
+    CALIBRATION,
+    COMPARISON,
+    LETTERS,
+    MISSING,
+    PROTOCOLS,
+    SUMMARY,
+    TARGETS,
+    published_in,
+)
+from matcg.report.tables.table import Table, read_rows
+
+__all__ = ["NAMES", "draw"]
+
+# In the order in which a page shows them; some are drawn for some experiments only.
+NAMES = (
+    *("protocols", "difference", "arms", "scaling", "sizes", "mixed", "heatmap"),
+    *("letters", "calibration", "loss"),
+)
+T = TypeVar("T")
+
+
+def draw(tables: Path, plan: Path, out: Path, experiment: str, catalog: CatalogElements) -> None:
+    """Write the figures of `NAMES`, and the grids of the targets, to `out` as .svg and .png.
+
+    `scaling`, `sizes`, `mixed` and `protocols` are drawn where an experiment has several rules with
+    one combination each, sizes, shares of the target's data, or ways to ask. `tables` is the folder
+    that `compare` wrote, `plan` that of the experiment's plan.
+
+    Raises:
+        DataError: a run of the tables has no metrics.jsonl, or one without losses; or the plan
+            lacks the experiment.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(STYLE):
+        for name, figure in _figures(tables, read_runs(plan), _elements(catalog)).items():
+            if figure is not None:
+                save(figure, out, name)
+        grid.draw(grid.read_grids(plan, experiment), catalog, out)
+
+
+def _figures(
+    tables: Path, runs: Mapping[tuple[str, str], Path], elements: Elements
+) -> dict[str, Figure | None]:
+    """Return the figures by name, None where an experiment gives no reason for one."""
+
+    def made(table: Table[T] | None) -> bool:
+        return table is not None and (tables / f"{table.stem}.csv").exists()
+
+    def rows(table: Table[T] | None) -> list[T]:
+        return read_rows(tables, table) if table and made(table) else []
+
+    accuracy, targets = read_rows(tables, ACCURACY), read_rows(tables, TARGETS)
+    comparison, summary = read_rows(tables, COMPARISON), read_rows(tables, SUMMARY)
+    return {
+        "protocols": protocol_figure(rows(PROTOCOLS)),
+        "difference": difference_figure(comparison, summary),
+        "arms": arms_figure(accuracy),
+        "scaling": scaling_figure(targets, rows(published_in(tables))),
+        "sizes": sizes_figure(targets, summary),
+        "mixed": mixed_figure(targets, summary),
+        "heatmap": heatmap_figure(comparison, elements),
+        "letters": letters_figure(read_rows(tables, LETTERS)),
+        "calibration": calibration_figure(read_rows(tables, CALIBRATION)),
+        # What is missing is shown elsewhere: here curves of runs that are gone are left out.
+        "loss": loss_figure(read_losses(accuracy, runs, made(MISSING))),
+    }
+
+
+def _elements(catalog: CatalogElements) -> Elements:
+    """Return each subset's values in the order of the catalog's elements."""
+    return {
+        name: {element: subset["elements"][element] for element in catalog["elements"]}
+        for name, subset in catalog["subsets"].items()
+    }

@@ -1,0 +1,180 @@
+"""Writes the tables of an experiment, and its headline.json."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from matcg import told
+from matcg.analysis import blank_images as looking
+from matcg.analysis.accuracy import accuracies
+from matcg.analysis.agreement import agreement, sentences
+from matcg.analysis.answers import read_leaked
+from matcg.analysis.beside_published import arm_names, beside
+from matcg.analysis.by_target import by_targets
+from matcg.analysis.comparison import Claims, Comparison, comparisons
+from matcg.analysis.headline import headline, mark
+from matcg.analysis.letters import calibration, letters
+from matcg.analysis.missing import Reasons, add_missing, find_missing, read_study
+from matcg.analysis.pairs import Study, without
+from matcg.analysis.paper_cells import Builder, Paper
+from matcg.analysis.protocols import asked_ways, by_protocols, further_rows, in_all_orders
+from matcg.analysis.summary import summaries
+from matcg.config.protocol import LETTERS as BY_LETTER
+from matcg.config.protocol import Protocol
+from matcg.plan.records import (
+    Excluded,
+    Key,
+    PlanRow,
+    read_excluded,
+    read_folders,
+    read_places,
+    read_plan,
+    read_runs,
+)
+from matcg.report.tables import paper as papers
+from matcg.report.tables.declared import (
+    ACCURACY,
+    CALIBRATION,
+    COMPARISON,
+    LETTERS,
+    LOOKING,
+    MISSING,
+    ORDERS,
+    PROTOCOLS,
+    SUMMARY,
+    TARGETS,
+    published,
+    without_leaks,
+)
+from matcg.report.tables.table import Table
+from matcg.report.tables.write import write_table
+
+T = TypeVar("T")
+
+__all__ = ["Wanted", "compare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an experiment asks of its tables.
+
+    `claims` are what was declared before looking, `paper` what a paper prints and how. `protocols`
+    are how questions were asked: what is compared, and what is reported beside it. With
+    `show_missing` evaluations without answers are listed and left out. `smoke` marks a smoke run.
+    """
+
+    experiment: str
+    claims: Claims = field(default_factory=Claims)
+    paper: Paper = field(default_factory=Paper)
+    protocols: Sequence[Protocol] = ()
+    show_missing: bool = False
+    smoke: str = ""
+
+    @property
+    def titled(self) -> str:
+        """Return what titles of tables start with."""
+        return f"{self.experiment} ({self.smoke})" if self.smoke else self.experiment
+
+
+def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -> None:
+    """Write an experiment's tables and headline.json under `out`.
+
+    `plan` is the folder of the experiment's plan, which says where its runs, their answers and the
+    questions lie. `leaked` is the table of test images that were trained on: where there are any,
+    the tables are made once more without the questions about them.
+
+    Raises:
+        DataError: a planned evaluation has no answers, or answers that cannot be paired; or a run,
+            an answer or a subset says that it is another than planned.
+    """
+    rows, places = read_plan(plan, wanted.experiment), read_places(plan)
+    every = [*rows, *further_rows(rows, places, wanted.protocols)]
+    everything = read_study(every, places, wanted.show_missing, read_folders(plan))
+    check_runs(everything.rows, places, plan)
+    study, tables = everything.of(rows), Tables(out / "tables", wanted)
+    found, compared = tables.of_arms(study)
+    tables.write(TARGETS, by_targets(study))
+    tables.write(LETTERS, letters(study))
+    tables.write(CALIBRATION, calibration(study))
+    names = read_leaked(leaked, rows) if leaked else {}
+    if names:
+        again, _ = tables.of_arms(without(study, names), clean=True)
+        found["without_leaks"] = {"questions": sum(map(len, names.values())), **again}
+    if wanted.show_missing:
+        add_missing(found, everything)
+        tables.write(MISSING, find_missing(everything))
+    left_out = read_excluded(plan, wanted.experiment)
+    found |= tables.of_protocols(everything, every)
+    found |= tables.as_printed(study, compared, left_out)
+    if wanted.smoke:
+        mark(found, wanted.smoke)
+    text = json.dumps(found, indent=2, ensure_ascii=False)
+    (out / "headline.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def check_runs(rows: Iterable[PlanRow], places: Mapping[Key, Path], plan: Path) -> None:
+    """Refuse answers of runs that are others than planned, or were trained anew since."""
+    runs = read_runs(plan)
+    for row in {row.key: row for row in rows if row.mix}.values():
+        told.check_trained(places[row.key], runs[row.backbone, row.run])
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The folder of an experiment's tables; all of these return what headline.json says of them."""
+
+    folder: Path
+    wanted: Wanted
+
+    def write(self, table: Table[T], rows: Sequence[T], clean: bool = False) -> None:
+        """Write a table, or with `clean` the one without questions about leaked images."""
+        table = without_leaks(table) if clean else table
+        write_table(self.folder, table, rows, self.wanted.titled)
+
+    def of_arms(self, study: Study, clean: bool = False) -> tuple[dict[str, Any], list[Comparison]]:
+        """Write accuracy, comparison and summary of a study; return the comparisons too."""
+        name = self.wanted.experiment
+        if not study.rows and (clean or not study.partial):
+            return {"experiment": name, "headline": "no question is left", "results": []}, []
+        compared = comparisons(study, self.wanted.claims)
+        summary = summaries(study, compared)
+        self.write(ACCURACY, accuracies(study), clean)
+        self.write(COMPARISON, compared, clean)
+        self.write(SUMMARY, summary, clean)
+        return headline(study, name, summary), compared
+
+    def of_protocols(self, everything: Study, planned: Sequence[PlanRow]) -> dict[str, Any]:
+        """Write how the questions were asked, where not by letters alone.
+
+        `everything` has the answers of `planned`, all evaluations by all protocols. A table without
+        rows is not written.
+        """
+        protocols = self.wanted.protocols
+        if all(protocol.name == BY_LETTER for protocol in protocols):
+            return {}
+        ways = asked_ways(everything, planned, protocols)
+        if asked := by_protocols(ways):
+            self.write(PROTOCOLS, asked)
+        if orders := in_all_orders(ways):
+            self.write(ORDERS, orders)
+        if looked := looking.looking(ways):
+            self.write(LOOKING, looked)
+        said = looking.sentences(looked)
+        return {"asked": said} if said else {}
+
+    def as_printed(
+        self, study: Study, compared: Sequence[Comparison], left_out: Sequence[Excluded]
+    ) -> dict[str, Any]:
+        """Write the tables beside a paper's figures and in its shape, if there is one."""
+        paper, found, remark = self.wanted.paper, {}, ""
+        if paper.printed:
+            rows = beside(study, paper.printed)
+            self.write(published(arm_names(paper.printed)), rows)
+            found = {"published": agreement(rows, paper.printed)}
+            remark = found["published"]["text"] = sentences(found["published"])
+        if paper.printed or paper.layout:
+            builder = Builder(study, paper, compared, Reasons(study.planned, left_out))
+            papers.write(builder, self.wanted.experiment, self.folder, remark)
+        return found

@@ -1,0 +1,138 @@
+"""Turns samples into a model's input, while the model works on the ones before."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from matcg import forms
+from matcg.config.backbone import Backbone
+from matcg.models.prompts import begins_itself, picture_of, prompt_of
+from matcg.samples import Sample
+from matcg.train.tasks import Task
+
+DEPTH = 2  # batches that are made ready ahead
+SHARE = 8  # of a job's memory, decoded pictures take at most one part in so many
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+class Pictures:
+    """Samples' pictures as the backbone sees them, decoded once a run as far as `room` reaches.
+
+    Args:
+        room: bytes.
+        workers: threads that decode beside the caller's.
+    """
+
+    def __init__(self, backbone: Backbone, room: int = 0, workers: int = 0) -> None:
+        self._backbone = backbone
+        self._each = 3 * backbone.image.size**2
+        self._places = room // self._each
+        self._kept: dict[tuple[str, str], Image.Image] = {}
+        self.workers = workers
+        self._pool = ThreadPoolExecutor(workers) if workers else None
+
+    def of(self, samples: Sequence[Sample]) -> list[Image.Image]:
+        """Return the samples' pictures.
+
+        Raises:
+            DataError: one cannot be decoded.
+        """
+        return list(self._pool.map(self._one, samples) if self._pool else map(self._one, samples))
+
+    def _one(self, sample: Sample) -> Image.Image:
+        name = (sample.subset, sample.sample_id)
+        found = self._kept.get(name)
+        if found is None:
+            found = picture_of(sample, self._backbone)
+            if len(self._kept) < self._places:
+                self._kept[name] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A model's inputs for some tasks, and how many tokens, image included, each prompt has."""
+
+    tasks: Sequence[Task]
+    tensors: dict[str, Tensor]
+    lengths: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Turns samples into a model's input, in the backbone's prompt and image geometry."""
+
+    processor: Any
+    backbone: Backbone
+    tokens: Mapping[str, int]  # of answers that are one token each
+    device: torch.device
+    pictures: Pictures
+
+    def ready(self, parts: Sequence[Sequence[Task]]) -> list[Inputs]:
+        """Return the inputs of some tasks, part by part."""
+        return [self._ready(tasks) for tasks in parts]
+
+    def _ready(self, tasks: Sequence[Task]) -> Inputs:
+        # On the CPU still, where lengths can be read without waiting for a GPU.
+        tensors = self.encode([task.sample for task in tasks])
+        return Inputs(tasks, tensors, tensors["attention_mask"].sum(dim=1).tolist())
+
+    def encode(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """Return the processor's tensors on the CPU, padded on the right."""
+        self.processor.tokenizer.padding_side = "right"
+        encoded = self.processor(
+            text=[prompt_of(sample, self.backbone) for sample in samples],
+            # Mllama's processor takes a flat list for the pictures of the first text alone.
+            images=[[picture] for picture in self.pictures.of(samples)],
+            add_special_tokens=not begins_itself(self.processor.tokenizer, self.backbone),
+            padding=True,
+            return_tensors="pt",
+        )
+        return dict(encoded.items())
+
+    def inputs(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """Return the processor's tensors on the device."""
+        return self.sent(self.encode(samples))
+
+    def sent(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return tensors on the device."""
+        return {name: value.to(self.device) for name, value in tensors.items()}
+
+    def targets(self, tasks: Sequence[Task]) -> Tensor:
+        """Return the token of each task's answer (n,)."""
+        texts = [forms.of(task.sample).told(task.sample, task.answer) for task in tasks]
+        return torch.tensor([self.tokens[text] for text in texts], device=self.device)
+
+
+def ahead(
+    make: Callable[[Item], Made], items: Iterable[Item], threaded: bool
+) -> Iterator[tuple[Item, Callable[[], Made]]]:
+    """Yield each item with what returns `make(item)`; a thread makes the next ones meanwhile.
+
+    One thread only: a fast tokeniser cannot be used by two at a time.
+    """
+    if not threaded:
+        for item in items:
+            yield item, partial(make, item)
+        return
+    waiting: deque[tuple[Item, Future[Made]]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(make, item)))
+                if len(waiting) > DEPTH:
+                    first, made = waiting.popleft()
+                    yield first, made.result
+            for first, made in waiting:
+                yield first, made.result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
