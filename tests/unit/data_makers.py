@@ -10,9 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from matcg.config.backbone import Backbone
 from matcg.config.catalog import Preparation, Split, SubsetSpec
 from matcg.data.mix_samples import SCHEMA
 from matcg.samples import Sample, labelled, write_samples
+
+FAKE = Backbone(
+    name="fake",
+    weights="fake",
+    image={"size": 16},
+    prompt="<image>{question}\nSay:",
+    turn_end="!\n",
+    recipes={"full": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 1}},
+)
 
 
 def picture(number: int, form: str = "PNG") -> bytes:

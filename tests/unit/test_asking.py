@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_makers import picture, sample
-from matcg.config.backbone import Backbone
+from data_makers import FAKE, picture, sample
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.evaluate.requests import GREY, choose_examples, make_asks, tabulate
@@ -19,14 +18,6 @@ from matcg.forms.choice import SCHEMA, question_text
 
 LETTERS = {"A": 50, "B": 51, "C": 52, "D": 53}
 THREE = ("x", "y", "z")
-FAKE = Backbone(
-    name="fake",
-    weights="fake",
-    image={"size": 16},
-    prompt="<image>{question}\nSay:",
-    turn_end="!\n",
-    recipes={"full": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 1}},
-)
 POOL = [sample(n, ("yes", "no")[n % 2]) for n in range(100, 140)]
 TESTED = [sample(n, ("yes", "no")[n % 2]) for n in range(12)]
 

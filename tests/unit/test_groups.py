@@ -7,7 +7,7 @@ import pytest
 from matcg.identity import named, plain
 from matcg.plan.enumerate import make_plan
 from matcg.plan.groups import find_groups, group_runs
-from test_plan import PROTOCOLS, project
+from planned import PROTOCOLS, project
 
 RUNS = [f"full/mix-{n}/seed{n % 3}" for n in range(500)]
 

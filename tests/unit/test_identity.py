@@ -18,7 +18,7 @@ from matcg.models import identity as of_weights
 from matcg.models.identity import of_asking, of_backbone
 from matcg.plan.mixes import planned_mix
 from matcg.plan.records import Mix
-from test_plan import world
+from planned import world
 
 TRAINED = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8}
 RECIPE = {**TRAINED, "method": "lora", "rank": 2, "alpha": 4.0}

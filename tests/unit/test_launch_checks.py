@@ -13,7 +13,7 @@ from matcg.cluster.partition import Most, Node, Partition, Request
 from matcg.config.workflow import Budget
 from matcg.errors import ConfigError
 from matcg.steps.launch_checks import fit_partitions, require_budget, require_data
-from test_price import costs, priced
+from planned import costs, priced
 
 FREE = Budget()
 GPU = Partition("gpu", 480, (Node(48, 192000, 2),), default=True)

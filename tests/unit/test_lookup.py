@@ -12,7 +12,7 @@ from matcg.plan.records import BASELINE
 from matcg.steps import specs
 from matcg.steps.experiments import Experiments
 from matcg.steps.lookup import Lookup
-from test_plan import PROTOCOLS, project
+from planned import PROTOCOLS, project
 
 
 def at(**names: Any) -> Wildcards:

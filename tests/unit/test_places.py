@@ -11,7 +11,7 @@ from matcg.plan.enumerate import Plan, make_plan
 from matcg.plan.groups import find_groups
 from matcg.plan.places import Places, needed, plan_name, point_to, report_as_linked
 from matcg.plan.records import Evaluation
-from test_plan import PROTOCOLS, backbone, project
+from planned import PROTOCOLS, backbone, project
 
 
 @pytest.fixture(scope="module")

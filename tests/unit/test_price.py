@@ -16,25 +16,9 @@ from matcg.plan.enumerate import Plan, make_plan
 from matcg.plan.places import Places
 from matcg.plan.tables import read_tests, render, smallest_effect, summarise, write_tables
 from matcg.plan.throughput import Measured
-from test_plan import backbone, project
+from planned import RESOURCES, backbone, costs, priced, project
 
-RESOURCES = {
-    "gpu": 2,
-    "samples_per_second": 10,
-    "questions_per_second": 5,
-    "weights_mb": 500,
-    "adapter_mb": 20,
-}
 LORA = {"method": "lora", "rank": 4, "learning_rate": 0.001, "epochs": 3, "batch_size": 8}
-
-
-def priced(**resources: object) -> price.Project:
-    """Return a project of 24 runs of 60 samples and 2 epochs, 26 evaluations of 10 questions."""
-    return project(backbones={"tiny": backbone(resources={**RESOURCES, **resources})})
-
-
-def costs(given: price.Project, measured: tuple[Measured, ...] = ()) -> list[price.Cost]:
-    return price.price(make_plan(given), given, measured, {})
 
 
 def test_hours_and_disk_come_from_recipe_sizes_and_speed() -> None:

@@ -11,7 +11,7 @@ from matcg.plan.enumerate import make_plan
 from matcg.plan.groups import find_groups
 from matcg.plan.places import Places, needed
 from matcg.plan.tables import write_summary
-from test_plan import project
+from planned import project
 
 RESULTS = Path("results")
 FEW = {"rules": ["pair"], "arms": {"baseline": {}, "cg": {}}}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data_makers import folder, sample
+from data_makers import FAKE, folder, sample
 from matcg import forms
 from matcg.config.protocol import Protocol
 from matcg.data.mix_samples import draw, shuffle_labels
@@ -15,7 +15,6 @@ from matcg.forms import Reply
 from matcg.models.prompts import prompt_of
 from matcg.plan.records import Mix
 from matcg.samples import read_samples
-from test_asking import FAKE
 
 PLUGGED = Path(__file__).parent / "plugged"
 LIBRARY = Path(forms.__file__).parents[1]
