@@ -1,4 +1,4 @@
-# Reference values of tests/unit/test_statistics.py: `Rscript tests/data/reference.R` prints them.
+# Reference values of tests/unit/analysis/test_statistics.py: `Rscript tests/data/reference.R` prints them.
 # Debian packages: r-base-core r-cran-lme4 r-cran-lmertest r-cran-nlme r-cran-sandwich.
 options(digits = 9)
 suppressMessages({ library(lme4); library(lmerTest); library(nlme); library(sandwich) })

@@ -61,7 +61,7 @@ class Pool:
         """Return each sample's place in the random order of `seed`, which no other row moves.
 
         A keyed hash (SipHash, by pandas) of the sample id: a tenth of the time that deriving
-        millions of seeds takes. tests/unit/test_split.py has some, so that a change is noticed.
+        millions of seeds takes. Some stand in tests/unit/data/test_split.py: a change is noticed.
         """
         ids = np.array(self.ids, dtype=object)
         found = hash_array(ids, hash_key=f"{seed:016x}"[-16:], categorize=False)

@@ -9,7 +9,7 @@ from matcg.train.job import Job
 from matcg.train.launch import as_json
 from matcg.train.worker import job_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_job_is_the_same_after_it_was_told():

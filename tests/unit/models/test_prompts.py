@@ -20,7 +20,7 @@ from matcg.errors import ConfigError, DataError
 from matcg.forms.choice import INSTRUCTION, LETTERS
 from matcg.models.prompts import picture_of, prompt_of, single_tokens
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LLAVA = load("backbone", ROOT / "backbones" / "tiny-llava.yaml")
 
 

@@ -7,7 +7,7 @@ import pytest
 from matcg.cluster.site import Site, read_site, status_command
 from matcg.errors import ConfigError
 
-SHIPPED = Path(__file__).parents[2] / "slurm/site.yaml"
+SHIPPED = Path(__file__).parents[3] / "slurm/site.yaml"
 
 
 def write(folder: Path, text: str) -> Path:

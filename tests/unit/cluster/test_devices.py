@@ -22,7 +22,7 @@ from matcg.cluster.devices import (
 )
 from matcg.errors import ConfigError
 
-WORKFLOW = Path(__file__).parents[2] / "workflow"
+WORKFLOW = Path(__file__).parents[3] / "workflow"
 LISTED = """\
 GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-aaaa0000-1111)
   MIG 3g.40gb     Device  0: (UUID: MIG-c6d4f1ef-42e4)

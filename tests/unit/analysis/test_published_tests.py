@@ -13,7 +13,7 @@ from matcg.report.tables.declared import COUNTS, TESTS, of_paper
 from matcg.report.tables.published import write_tests
 from matcg.report.tables.table import read_cells
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(

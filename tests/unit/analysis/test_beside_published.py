@@ -19,7 +19,7 @@ from matcg.report.tables.published import write_agreement
 from matcg.report.tables.table import read_cells, read_rows
 from synthetic import PLAN, World, about, make, study_of, tabulate, write_page
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 TARGET, RULE = "ct-brain-state", "fixed-task"
 HEADER = "label,target,rule,arm,minus,value,questions"
 ARMS, TARGETS = ("baseline", "cg", "control"), (TARGET, "other")

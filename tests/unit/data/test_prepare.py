@@ -21,7 +21,7 @@ from matcg.errors import DataError
 from matcg.identity import ABOUT, named, of_subset
 from matcg.samples import Sample, label_of, read_samples
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 EEL = {"Question-choice": "Q\nA: eel\nB: cat", "Answer-choice": "A"}
 COLUMNS = ("sample_id", "label", "origin", "group")
 

@@ -7,7 +7,7 @@ import pytest
 
 from matcg.config.library import load
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 
 
 def facts(name: str) -> list[dict[str, str]]:

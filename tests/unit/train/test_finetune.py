@@ -38,7 +38,7 @@ from matcg.train.loop import rate_at
 from matcg.train.tasks import Task, batches, read_mix
 from training import one_step
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SUBSETS = ("ct-brain-state", "us-knee-diseases")
 CPU = torch.device("cpu")
 

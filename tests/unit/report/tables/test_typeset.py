@@ -32,7 +32,7 @@ from matcg.report.tables.paper import write
 from matcg.report.tables.typeset import Block, Group, Sheet, latex, markdown
 from synthetic import PLAN, World, blank, catalog, make, only, study_of
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[4]
 TARGET, RULE = "ct-brain-state", "fixed-task"
 COLUMNS = (
     LayoutColumn(name="Baseline", arm="baseline"),

@@ -14,7 +14,7 @@ from matcg.phantom.world import TASKS, read
 from matcg.tiny.shapes import ATTRIBUTES, SIZE, draw, paint
 
 SOURCE = Path(matcg.__file__).parent
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 N = 2400
 
 

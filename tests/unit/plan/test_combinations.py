@@ -14,7 +14,7 @@ from matcg.config.rule import Rule
 from matcg.errors import ConfigError
 from matcg.plan.combinations import Combination, combine
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 PAPER = REPO / "tests/data/paper"
 
 

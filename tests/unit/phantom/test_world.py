@@ -1,6 +1,6 @@
 """The phantom world: full, reproducible to the byte, balanced, and visibly what its labels say.
 
-After a deliberate change of the world, `python tests/unit/test_phantom.py` writes the golden
+After a deliberate change of the world, `python tests/unit/phantom/test_world.py` writes the golden
 digests anew.
 """
 
@@ -29,7 +29,7 @@ from matcg.phantom.strength import SIZE, STRENGTH
 from matcg.phantom.world import BATCH, TASKS, read
 from matcg.samples import Sample
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DIGESTS = ROOT / "tests" / "data" / "phantom-digests.json"
 AREAS = ("Brain", "Lung", "Breast", "Knee")
 CELLS = list(product(MODALITIES, AREAS))
@@ -90,11 +90,11 @@ def test_tasks_share_no_label_word_and_questions_give_nothing_away() -> None:
 def test_digests_are_those_of_every_other_machine() -> None:
     known, found = expected(), golden()
     changed = [name for name in found if found[name] != known.get(name)]
-    assert found == known, f"{changed} changed; on purpose? python tests/unit/test_phantom.py"
+    assert found == known, f"{changed} changed; on purpose? python tests/unit/phantom/test_world.py"
 
 
 def test_vector_instructions_change_no_bit() -> None:
-    code = "import numpy, test_phantom; print(test_phantom.golden() == test_phantom.expected())"
+    code = "import numpy, test_world; print(test_world.golden() == test_world.expected())"
     features = np._core._multiarray_umath.__cpu_dispatch__  # type: ignore[attr-defined]
     places = [str(Path(__file__).parent), str(ROOT / "workflow")]
     done = subprocess.run(

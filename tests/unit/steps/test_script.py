@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-WORKFLOW = Path(__file__).parents[2] / "workflow"
+WORKFLOW = Path(__file__).parents[3] / "workflow"
 
 
 def run(body: str, log: Path, attempt: int = 1) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from matcg.data import readers
 from matcg.plan.combinations import Combination, combine
 from matcg.plan.enumerate import make_plan
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 FILES = [
     pytest.param(kind, path, id=path.relative_to(REPO).as_posix())
     for kind, folder in FOLDERS.items()

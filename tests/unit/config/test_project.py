@@ -18,7 +18,7 @@ from matcg.config.yaml_file import read_yaml
 from matcg.errors import ConfigError
 from matcg.models.identity import settings
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 
 CATALOG = """\
 name: toy

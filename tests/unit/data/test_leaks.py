@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
+from test_mix_samples import mix
 
 from data_makers import folder, picture, sample
 from matcg.config.catalog import Overlap
@@ -23,7 +24,6 @@ from matcg.data.leaks import (
 from matcg.data.mix_samples import make_mix
 from matcg.errors import DataError
 from matcg.samples import read_samples
-from test_mix import mix
 
 
 def near(one, bits):
