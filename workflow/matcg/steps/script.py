@@ -24,7 +24,7 @@ def logged(log: str, attempt: int = 1) -> Iterator[Callable[[str], None]]:
     call of Snakemake, ended in a mistake of the user, this one ends alike before the body runs:
     Snakemake retries whatever fails, and cannot be told by exit status not to.
     """
-    # Importing makes millions of objects that stay: looking through them is a fifth of an import.
+    # What imports make stays; looking through it again and again is a fifth of their time.
     gc.set_threshold(100_000)
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     refused = Path(f"{log}.refused")

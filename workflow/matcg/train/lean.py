@@ -1,8 +1,8 @@
 """Keeps out of a process of transformers what it imports for others' models, and no job here uses.
 
 With any model class come the losses of all others (scipy), a client for asynchronous downloads
-(trio) and tensors over several devices: 2 of the 13 s of a short fine-tuning (docs/benchmarks.md).
-transformers asks once a process whether a package is there, keeps the answer, and can do without.
+(trio) and tensors over several devices. transformers asks once a process whether a package is
+there, keeps the answer, and can do without.
 """
 
 import sys
