@@ -16,10 +16,10 @@ Cell = str | int | float | None
 # Floats are fractions, shown in percent, but p values and shares, which are shown as they are.
 P = Annotated[float, "p"]
 Share = Annotated[float, "share"]
-KINDS = {str: "text", int: "count", float: "fraction"}
+_KINDS = {str: "text", int: "count", float: "fraction"}
 # The keys of each field of a record that is a mapping, by the field's name.
 Keys = Mapping[str, Sequence[str]]
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ def cells_of(record: object, fields: Sequence[Field]) -> dict[str, Cell]:
     return {field.name: reduce(_part, field.path, record) for field in fields}  # type: ignore[misc]
 
 
-def record_of(kind: type[T], cells: Mapping[str, Cell], keys: Keys) -> T:
+def record_of(kind: type[_T], cells: Mapping[str, Cell], keys: Keys) -> _T:
     """Return the record that has these cells."""
-    found: T = _read(kind, cells, keys, "", ())
+    found: _T = _read(kind, cells, keys, "", ())
     return found
 
 
@@ -87,7 +87,7 @@ def _parts(
 
 @cache
 def _hints(kind: type) -> Mapping[str, Any]:
-    return {} if kind in KINDS else get_type_hints(kind, include_extras=True)
+    return {} if kind in _KINDS else get_type_hints(kind, include_extras=True)
 
 
 @cache
@@ -97,4 +97,4 @@ def _plain(kind: Any) -> tuple[Any, str]:
         (kind,) = (each for each in get_args(kind) if each is not NoneType)
     if get_origin(kind) is Annotated:
         return get_args(kind)
-    return kind, KINDS.get(kind, "")
+    return kind, _KINDS.get(kind, "")

@@ -21,7 +21,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
 # imagehash makes of one four times as wide.
 HASH_EDGE = 16
 BITS = HASH_EDGE * HASH_EDGE
-THUMBNAIL = 4 * HASH_EDGE
+_THUMBNAIL = 4 * HASH_EDGE
 
 
 class ImageError(DataError):
@@ -59,7 +59,7 @@ def fingerprint(data: bytes, where: str) -> str:
     with _explained(where):
         image = _opened(data, where)
         # JPEG halves its size while it decodes, which saves more than the hash takes.
-        image.draft(None, (2 * THUMBNAIL, 2 * THUMBNAIL))
+        image.draft(None, (2 * _THUMBNAIL, 2 * _THUMBNAIL))
         thumbnail = _thumbnail(ImageOps.exif_transpose(image))
         return np.packbits(phash(thumbnail, hash_size=HASH_EDGE).hash).tobytes().hex()
 
@@ -97,10 +97,10 @@ def _thumbnail(image: Image.Image) -> Image.Image:
     """Return a small grey picture: every n-th pixel of a large one, then means of boxes of them."""
     if image.mode not in ("L", "RGB"):
         image = _to_rgb(image)
-    edge = 4 * THUMBNAIL
+    edge = 4 * _THUMBNAIL
     if min(image.size) >= 2 * edge:
         image = image.resize((edge, edge), Image.Resampling.NEAREST)
-    box = (max(1, image.width // THUMBNAIL), max(1, image.height // THUMBNAIL))
+    box = (max(1, image.width // _THUMBNAIL), max(1, image.height // _THUMBNAIL))
     return image.reduce(box).convert("L")
 
 

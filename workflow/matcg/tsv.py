@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from matcg.errors import DataError
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -49,7 +49,7 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def read_records(path: Path, record: type[R]) -> list[R]:
+def read_records(path: Path, record: type[_R]) -> list[_R]:
     """Return the instances of a dataclass of text and whole numbers that `records` wrote.
 
     Raises:

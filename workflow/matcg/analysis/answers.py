@@ -19,7 +19,7 @@ from matcg.tsv import read_tsv
 ANSWER_COLUMNS = ["sample_id", "n_options", "answer", "predicted", "strict", "mass"]
 NO_ORDER = -2  # stands in `verdicts` where a question has fewer orders than others
 # An error stays one readable line however much is missing.
-NAMED = 10
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ def read_found(
 
 
 def _missing_text(missing: Sequence[Key], places: Mapping[Key, Path]) -> str:
-    named = [f"{run} on {target} ({backbone})" for backbone, _, target, run in missing[:NAMED]]
-    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    named = [f"{run} on {target} ({backbone})" for backbone, _, target, run in missing[:_NAMED]]
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
     return (
         f"{len(missing)} planned evaluations have no answers: {', '.join(named)}{more};"
         f" {told.ask_again(places.get(missing[0], Path()))}"

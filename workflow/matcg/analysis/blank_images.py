@@ -37,9 +37,9 @@ class Looking:
     minus_shuffled: Estimate | None = None
 
 
-Scores = Mapping[Target, Array]
+_Scores = Mapping[Target, Array]
 # Per-question scores of evaluations in a study.
-Score = Callable[[Study, PlanRow], Array | None]
+_Score = Callable[[Study, PlanRow], Array | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def looking(ways: Sequence[Asked]) -> list[Looking]:
     return [each for each in found if each]
 
 
-def _looking(views: Views, setting: Setting, arm: str, name: str, score: Score) -> Looking | None:
+def _looking(views: Views, setting: Setting, arm: str, name: str, score: _Score) -> Looking | None:
     """Return the record of an arm's scores, None where there are none."""
     study = views.main.study
     shown = by_target(study.arm(setting, arm), lambda row: score(study, row))
@@ -92,7 +92,7 @@ def _looking(views: Views, setting: Setting, arm: str, name: str, score: Score) 
         statistics.chance(study.answers[row.key].n_options)
         for row in {row.key[1:3]: row for row in study.arm(setting, arm)}.values()
     ]
-    means: dict[str, Scores] = {"shown": shown}
+    means: dict[str, _Scores] = {"shown": shown}
     for image, way in views.hidden.items():
         pairs = _paired(views.main, way, setting, arm, score)
         if pairs:
@@ -103,8 +103,8 @@ def _looking(views: Views, setting: Setting, arm: str, name: str, score: Score) 
 
 
 def _paired(
-    main: Asked, way: Asked, setting: Setting, arm: str, score: Score
-) -> tuple[Scores, Scores] | None:
+    main: Asked, way: Asked, setting: Setting, arm: str, score: _Score
+) -> tuple[_Scores, _Scores] | None:
     """Return by target the scores of the runs that have answers both ways, None without any."""
     both = main.by_place.keys() & way.by_place.keys()
     parts = []

@@ -29,7 +29,7 @@ class ByTarget:
     chance: float
 
 
-Group = tuple[Setting, str, str, str, str]
+_Group = tuple[Setting, str, str, str, str]
 
 
 def by_targets(study: Study) -> list[ByTarget]:
@@ -38,19 +38,19 @@ def by_targets(study: Study) -> list[ByTarget]:
     Every rule of an arm weighs alike, as in the means over targets. The interval is that of other
     questions of the kind, with these runs. Untrained rows are a setting of their own.
     """
-    groups: dict[Group, list[PlanRow]] = defaultdict(list)
+    groups: dict[_Group, list[PlanRow]] = defaultdict(list)
     for row in study.rows:
         for rule in dict.fromkeys(("", row.rule)):
             groups[setting_of(row), row.catalog, row.target, row.arm, rule].append(row)
     return [_by_target(study, group, groups[group]) for group in sorted(groups, key=_order)]
 
 
-def _order(group: Group) -> tuple[Setting, str, str, tuple[int, str], str]:
+def _order(group: _Group) -> tuple[Setting, str, str, tuple[int, str], str]:
     setting, catalog, target, arm, rule = group
     return (setting, catalog, target, arm_order(arm), rule)
 
 
-def _by_target(study: Study, group: Group, rows: Sequence[PlanRow]) -> ByTarget:
+def _by_target(study: Study, group: _Group, rows: Sequence[PlanRow]) -> ByTarget:
     setting, catalog, target, arm, rule = group
     (scores,) = per_target(rows, study.correct)
     seed = seeds.derive(seeds.ANALYSIS, "target", *map(str, setting), catalog, target, arm, rule)

@@ -19,7 +19,7 @@ from matcg.errors import DataError
 
 __all__ = ["Folders", "Origins", "read_origins"]
 
-COLUMNS = ["sample_id", "dataset", "group", "origin"]
+_COLUMNS = ["sample_id", "dataset", "group", "origin"]
 
 # The folder of the samples of each subset, by catalog and id.
 Folders = Mapping[tuple[str, str], Path]
@@ -66,16 +66,16 @@ def read_origins(
 def _read(path: Path, names: list[str]) -> Origins:
     told.samples_digest(path)
     try:
-        table = pq.read_table(path, columns=COLUMNS)
+        table = pq.read_table(path, columns=_COLUMNS)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read ({error}); prepare the subset again") from None
-    columns = {name: table[name].to_numpy().astype(str) for name in COLUMNS}
+    columns = {name: table[name].to_numpy().astype(str) for name in _COLUMNS}
     order = np.argsort(columns["sample_id"])
     places = np.searchsorted(columns["sample_id"], names, sorter=order)
     rows = order[np.minimum(places, order.size - 1)] if order.size else order
     if rows.size != len(names) or (columns["sample_id"][rows] != names).any():
         raise DataError(f"{path}: lacks questions that were answered; predict again")
-    dataset, group, origin = (columns[name][rows] for name in COLUMNS[1:])
+    dataset, group, origin = (columns[name][rows] for name in _COLUMNS[1:])
     # A patient's number, or a picture's path, names the same thing within its dataset only.
     together = np.where(group != "", np.char.add("group ", group), np.char.add("image ", origin))
     return Origins(_numbered(np.char.add(np.char.add(dataset, "\n"), together)), dataset)

@@ -122,14 +122,14 @@ def _groups(study: Study) -> Iterator[tuple[Setting, str, Sequence[PlanRow]]]:
 
 
 # Right letter, letter answered (-1: none) and number of options of some answers.
-Places = tuple[Counts, Counts, Counts]
+_Places = tuple[Counts, Counts, Counts]
 
 
-def _as_given(answers: Answers) -> Iterator[Places]:
+def _as_given(answers: Answers) -> Iterator[_Places]:
     yield answers.answer, answers.predicted, answers.n_options
 
 
-def _in_orders(answers: Answers) -> Iterator[Places]:
+def _in_orders(answers: Answers) -> Iterator[_Places]:
     """Yield the letters in each cyclic order; order k gives the option of place k first."""
     if answers.verdicts is None:
         return
@@ -141,7 +141,7 @@ def _in_orders(answers: Answers) -> Iterator[Places]:
 
 
 def _confusions(
-    study: Study, rows: Iterable[PlanRow], places_of: Callable[[Answers], Iterable[Places]]
+    study: Study, rows: Iterable[PlanRow], places_of: Callable[[Answers], Iterable[_Places]]
 ) -> dict[int, Counts]:
     """Return for each number of options how often which letter (row) was answered as which.
 

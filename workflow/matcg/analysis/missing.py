@@ -14,7 +14,7 @@ from matcg.words import counted
 __all__ = ["NO_ANSWERS", "Missing", "Reasons", "add_missing", "find_missing", "read_study"]
 
 NO_ANSWERS = "no answers yet"
-OTHERS = ": other runs only were asked"
+_OTHERS = ": other runs only were asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def find_missing(study: Study) -> list[Missing]:
     return [
         Missing(
             *(row.target, row.arm, row.backbone, row.asked),
-            NO_ANSWERS + OTHERS * (row.key[:3] in answered),
+            NO_ANSWERS + _OTHERS * (row.key[:3] in answered),
         )
         for row in uses.values()
     ]

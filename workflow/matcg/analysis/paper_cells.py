@@ -28,7 +28,7 @@ __all__ = ["Builder", "Figure", "Line", "Paper"]
 
 TRAINED = 1_000_000  # sorts labels that are no numbers behind those that are
 AS_HERE = "as run here"
-NAMES = {CG: "CG"}
+_NAMES = {CG: "CG"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +339,7 @@ class Builder:
 
 
 def _header(arm: str, minus: str | None) -> str:
-    return " minus ".join(NAMES.get(part, part.capitalize()) for part in (arm, minus) if part)
+    return " minus ".join(_NAMES.get(part, part.capitalize()) for part in (arm, minus) if part)
 
 
 def _arms(column: LayoutColumn) -> tuple[str, ...]:

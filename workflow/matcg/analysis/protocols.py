@@ -24,7 +24,7 @@ from matcg.words import counted
 __all__ = [
     "Asked",
     "ByProtocol",
-    "Place",
+    "_Place",
     "asked_ways",
     "by_protocols",
     "difference_name",
@@ -40,7 +40,7 @@ SCORING = {
     "option-text": "text of the options",
     "generate": "free text",
 }
-IMAGES = {"shown": "", "blank": "grey picture", "shuffled": "another question's picture"}
+_IMAGES = {"shown": "", "blank": "grey picture", "shuffled": "another question's picture"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +69,9 @@ class ByProtocol:
 
 
 # An arm's run on a target: backbone, catalog, target, arm, rule, combination, run.
-Place = tuple[str, ...]
-Score = Callable[[PlanRow], Array | None]
-Scores = Mapping[Target, Array]
+_Place = tuple[str, ...]
+_Score = Callable[[PlanRow], Array | None]
+_Scores = Mapping[Target, Array]
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,15 @@ class Asked:
         return self.protocol.name
 
     @cached_property
-    def by_place(self) -> Mapping[Place, Sequence[PlanRow]]:
+    def by_place(self) -> Mapping[_Place, Sequence[PlanRow]]:
         """Return the answered evaluations of each run, its draws of examples."""
-        found: dict[Place, list[PlanRow]] = defaultdict(list)
+        found: dict[_Place, list[PlanRow]] = defaultdict(list)
         for row in self.study.rows:
             found[place_of(row)].append(row)
         return found
 
 
-def place_of(row: PlanRow) -> Place:
+def place_of(row: PlanRow) -> _Place:
     """Return which run of which arm a row is about, however it is asked."""
     return (*row.key[:3], row.arm, row.rule, row.combination, row.run)
 
@@ -107,7 +107,7 @@ def words(protocol: Protocol) -> str:
     parts = (
         SCORING[protocol.scoring],
         f"mean of up to {protocol.permutations} orders" if protocol.permutations > 1 else "",
-        IMAGES[protocol.image],
+        _IMAGES[protocol.image],
         examples if protocol.shots else "",
         f"mean of {protocol.draws} draws" if protocol.draws > 1 else "",
     )
@@ -196,7 +196,7 @@ def _note(answered: int, planned: int) -> str:
     return f"mean of {answered} of {planned} evaluations" if answered else NO_ANSWERS
 
 
-def _mean(study: Study, setting: Setting, scores: Scores, arm: str) -> dict[str, Any]:
+def _mean(study: Study, setting: Setting, scores: _Scores, arm: str) -> dict[str, Any]:
     return {
         "targets": len(scores),
         "questions": sum(each.size for each in scores.values()),
@@ -204,7 +204,7 @@ def _mean(study: Study, setting: Setting, scores: Scores, arm: str) -> dict[str,
     }
 
 
-def mean_of(study: Study, setting: Setting, scores: Scores, arm: str) -> Estimate | None:
+def mean_of(study: Study, setting: Setting, scores: _Scores, arm: str) -> Estimate | None:
     """Return the mean over targets of an arm's scores (questions,), resampled as in the summary."""
     return study.mean(scores, seeds.derive(seeds.ANALYSIS, "summary", *setting, arm, ""))
 
@@ -213,7 +213,7 @@ def _measures(way: Asked, main: Asked, setting: Setting, rows: Sequence[PlanRow]
     """Return what is measured of an arm's answers."""
     study = way.study
 
-    def mean(score: Score) -> float | None:
+    def mean(score: _Score) -> float | None:
         means = [scores.mean() for scores in by_target(rows, score).values()]
         return float(np.mean(means)) if means else None
 

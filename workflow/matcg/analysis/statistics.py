@@ -40,12 +40,12 @@ __all__ = [
     "wilson",
 ]
 
-Array = npt.NDArray[np.float64]
+_Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 ALPHA = 0.05
 DRAWS = 10_000
-CHUNK = 2_000
+_CHUNK = 2_000
 # Fewer clusters say too little of how they differ (Cameron and Miller, J Human Resources 50, 2015).
 MIN_CLUSTERS = 5
 # A gain below ten points is rarely worth a claim; `compare` takes another value.
@@ -95,7 +95,7 @@ def chance(n_options: npt.ArrayLike) -> float:
 # --- One test set --------------------------------------------------------------------------------
 
 
-def discordant(differences: Array, clusters: Codes | None = None) -> tuple[int, int]:
+def discordant(differences: _Array, clusters: Codes | None = None) -> tuple[int, int]:
     """Return how many questions, or clusters of them, speak for the first and for the other arm.
 
     `differences` has shape (questions,). With several runs they are means over runs and only their
@@ -107,21 +107,21 @@ def discordant(differences: Array, clusters: Codes | None = None) -> tuple[int, 
     return int(np.sum(sums > 0)), int(np.sum(sums < 0))
 
 
-def mcnemar_p(differences: Array, clusters: Codes | None = None) -> float:
+def mcnemar_p(differences: _Array, clusters: Codes | None = None) -> float:
     """Return the exact two-sided McNemar p of what `discordant` counts."""
     better, worse = discordant(differences, clusters)
     return float(mcnemar([[0, better], [worse, 0]], exact=True).pvalue)
 
 
 def mean_over_questions(
-    scores: Array, seed: int, clusters: Codes | None = None, draws: int = DRAWS
+    scores: _Array, seed: int, clusters: Codes | None = None, draws: int = DRAWS
 ) -> Estimate:
     """Return the mean of per-question scores, shape (questions,), with its bootstrap interval."""
     return means_over_questions(scores[None, :], seed, clusters, draws)[0]
 
 
 def means_over_questions(
-    scores: Array, seed: int, clusters: Codes | None = None, draws: int = DRAWS
+    scores: _Array, seed: int, clusters: Codes | None = None, draws: int = DRAWS
 ) -> list[Estimate]:
     """Return the same for several scores of the same questions, shape (scores, questions).
 
@@ -138,7 +138,7 @@ def means_over_questions(
     return [Estimate(*map(float, each)) for each in zip(values, lows, highs, strict=True)]
 
 
-def _per_cluster(scores: Array, clusters: Codes | None) -> tuple[Array, Array]:
+def _per_cluster(scores: _Array, clusters: Codes | None) -> tuple[_Array, _Array]:
     """Return the sum of each score in each cluster, and how many questions a cluster has."""
     if clusters is None:
         return scores, np.ones(scores.shape[1])
@@ -147,18 +147,18 @@ def _per_cluster(scores: Array, clusters: Codes | None) -> tuple[Array, Array]:
     return sums, sizes
 
 
-def _weights(rng: np.random.Generator, sizes: Array, draws: int) -> Iterator[Array]:
+def _weights(rng: np.random.Generator, sizes: _Array, draws: int) -> Iterator[_Array]:
     """Yield how often each cluster is drawn, a block of draws at a time."""
     n = sizes.size
-    for start in range(0, draws, CHUNK):
-        rows = min(CHUNK, draws - start)
+    for start in range(0, draws, _CHUNK):
+        rows = min(_CHUNK, draws - start)
         taken = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
         counts = np.bincount(taken.ravel(), minlength=rows * n)
         yield counts.reshape(rows, n).astype(np.float64)
 
 
 def difference_over_runs(
-    arm: Array, reference: Array, clusters: Codes | None = None
+    arm: _Array, reference: _Array, clusters: Codes | None = None
 ) -> OverRuns | None:
     """Return the difference of two arms' means over questions and runs, both counted as drawn.
 
@@ -186,7 +186,7 @@ def difference_over_runs(
     return OverRuns(Estimate(value, value - half, value + half), error, p)
 
 
-def _variance_of_mean(deviations: Array, clusters: Codes | None) -> float:
+def _variance_of_mean(deviations: _Array, clusters: Codes | None) -> float:
     """Return the variance of a mean over questions that clusters of them give, summed over rows."""
     centred = deviations - deviations.mean(axis=1, keepdims=True)
     sums, sizes = _per_cluster(centred, clusters)
@@ -194,7 +194,7 @@ def _variance_of_mean(deviations: Array, clusters: Codes | None) -> float:
     return float((sums**2).sum() * n / max(n - 1, 1) / deviations.shape[1] ** 2)
 
 
-def _variance_of_runs(runs: Array, clusters: Codes | None, n_clusters: int) -> tuple[float, float]:
+def _variance_of_runs(runs: _Array, clusters: Codes | None, n_clusters: int) -> tuple[float, float]:
     """Return what an arm's runs add to the variance, and the square of its own uncertainty.
 
     Runs differ in their means for two reasons; that each got other questions right is in the
@@ -214,7 +214,7 @@ def _variance_of_runs(runs: Array, clusters: Codes | None, n_clusters: int) -> t
 
 
 def mean_over_targets(
-    scores: Sequence[Array],
+    scores: Sequence[_Array],
     seed: int,
     clusters: Sequence[Codes | None] | None = None,
     draws: int = DRAWS,
@@ -248,7 +248,7 @@ def mean_over_targets(
     return _interval(mean, means.mean(axis=1).clip(every.min(), every.max()), tail)
 
 
-def _drawn_together(scores: Sequence[Array], clusters: Sequence[Codes | None]) -> float:
+def _drawn_together(scores: Sequence[_Array], clusters: Sequence[Codes | None]) -> float:
     """Return by what share of its distance each target's mean moves to the mean of all.
 
     What is left makes the variance of a draw that of the mean of all: the variance between targets
@@ -264,35 +264,35 @@ def _drawn_together(scores: Sequence[Array], clusters: Sequence[Codes | None]) -
     return 1.0 - math.sqrt(max(0.0, kept))
 
 
-def _interval(value: float, means: Array, tail: float) -> Estimate:
+def _interval(value: float, means: _Array, tail: float) -> Estimate:
     low, high = np.quantile(means, [tail, 1 - tail])
     return Estimate(value, float(low), float(high))
 
 
-def _check(scores: Sequence[Array]) -> None:
+def _check(scores: Sequence[_Array]) -> None:
     if not scores or any(target.size == 0 for target in scores):
         raise ValueError("every target needs at least one question")
 
 
-def _mean(scores: Sequence[Array]) -> float:
+def _mean(scores: Sequence[_Array]) -> float:
     return float(np.mean([target.mean() for target in scores]))
 
 
 def _resampled_means(
-    rng: np.random.Generator, scores: Array, draws: int, clusters: Codes | None
-) -> Array:
+    rng: np.random.Generator, scores: _Array, draws: int, clusters: Codes | None
+) -> _Array:
     values, counts = np.unique(scores.round(9), return_counts=True)
     if clusters is None and values.size * 20 < scores.size:
         # Counts of equal scores are multinomial: the same distribution without drawing questions.
         taken = rng.multinomial(scores.size, counts / scores.size, size=draws)
-        means: Array = taken @ values / scores.size
+        means: _Array = taken @ values / scores.size
         return means
     sums, sizes = _per_cluster(scores[None, :], clusters)
     blocks = [weights @ sums[0] / (weights @ sizes) for weights in _weights(rng, sizes, draws)]
     return np.concatenate(blocks) if blocks else np.empty(0)
 
 
-def mean_by_clusters(scores: Sequence[Array], groups: Sequence[npt.ArrayLike]) -> Estimate | None:
+def mean_by_clusters(scores: Sequence[_Array], groups: Sequence[npt.ArrayLike]) -> Estimate | None:
     """Return the same mean with an interval that holds where whole groups may differ.
 
     `groups` names each question's group, its source dataset say, which several targets may share:
@@ -318,7 +318,7 @@ def mean_by_clusters(scores: Sequence[Array], groups: Sequence[npt.ArrayLike]) -
     return Estimate(_mean(scores), float(low), float(high))
 
 
-def mean_by_mixed_model(scores: Sequence[Array]) -> Estimate | None:
+def mean_by_mixed_model(scores: Sequence[_Array]) -> Estimate | None:
     """Return the mean of a linear mixed model with a random intercept a target, as a check.
 
     Fitted by restricted maximum likelihood (statsmodels' MixedLM), interval by t on targets minus

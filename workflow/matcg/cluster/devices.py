@@ -21,8 +21,8 @@ from matcg.errors import ConfigError
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # A scheduler's job may count its devices from 0, as may another's on the same machine.
 SCHEDULER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
-POLL = 0.05  # seconds between looks at a lock; two jobs must not look in step for ever
-GRACE = 1.0  # seconds that a job waits before it says so
+_POLL = 0.05  # seconds between looks at a lock; two jobs must not look in step for ever
+_GRACE = 1.0  # seconds that a job waits before it says so
 _HELD: list[str] = []
 
 
@@ -192,7 +192,7 @@ def _acquire(
     folder = lock_folder()
     names = ",".join(sorted(device.lock for device in devices))
     queue = f"queue-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
-    soon = time.monotonic() + GRACE
+    soon = time.monotonic() + _GRACE
     told = False
 
     def pause() -> None:
@@ -200,7 +200,7 @@ def _acquire(
         if not told and time.monotonic() >= soon:
             tell(_waiting(folder, devices, count))
             told = True
-        time.sleep(POLL * random.uniform(0.5, 1.5))
+        time.sleep(_POLL * random.uniform(0.5, 1.5))
 
     # Whose turn it is is not overtaken: a job that wants all devices gets them as the others end.
     # Jobs with another pool do not stand in this queue.

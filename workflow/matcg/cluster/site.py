@@ -14,7 +14,7 @@ from matcg.errors import ConfigError, nearest
 PREFIX = "MATCG_SLURM_"
 SOFTWARE = ("none", "conda", "apptainer")
 STATUS = ("squeue", "sacct")
-KEPT = 240  # seconds that a finished job must be known for, so that the plugin sees its end
+_KEPT = 240  # seconds that a finished job must be known for, so that the plugin sees its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def status_command(slurm: Mapping[str, str]) -> str:
     """
     kept = slurm.get("MinJobAge", "").split(" ")[0]
     if slurm.get("AccountingStorageType", "").endswith("slurmdbd") and kept.isdecimal():
-        return "squeue" if int(kept) >= KEPT else "sacct"
+        return "squeue" if int(kept) >= _KEPT else "sacct"
     return "squeue"
 
 

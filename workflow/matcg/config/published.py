@@ -12,7 +12,7 @@ Place = tuple[str, str, str]
 
 # Columns that a file may leave out.
 OPTIONAL = ("sd", "condition")
-OTHERS = (BASELINE, CONTROL)
+_OTHERS = (BASELINE, CONTROL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def gain_over(values: Mapping[str, float], other: str) -> float | None:
 def gains(values: Mapping[str, float]) -> dict[str, float]:
     """Return CG's differences from all arms that it is compared with, by arm."""
     named = [name.removeprefix(f"{CG}-minus-") for name in values if name.startswith(f"{CG}-minus")]
-    found = {other: gain_over(values, other) for other in (*OTHERS, *named)}
+    found = {other: gain_over(values, other) for other in (*_OTHERS, *named)}
     return {other: gain for other, gain in found.items() if gain is not None}
 
 

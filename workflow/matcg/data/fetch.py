@@ -39,7 +39,7 @@ CHUNK = 1 << 20
 # Bytes reach the disk by whole chunks. Of 10 MB, many files are shorter, and would never resume.
 constants.DOWNLOAD_CHUNK_SIZE = CHUNK
 
-RECORD = "RELEASE.json"
+_RECORD = "RELEASE.json"
 PARTS = ".cache/matcg"  # inside the folder, so that a rename from here is atomic
 TIMEOUT = 30  # seconds without a byte
 RETRIES = 3  # of a listing; waits 1, 2, 4 seconds
@@ -230,7 +230,7 @@ def _check_name(path: str) -> None:
     """Refuse a name that leads out of the folder, or onto what is ours in it."""
     parts = path.split("/")
     strange = any(part in ("", ".", "..") for part in parts) or not path.isprintable()
-    if strange or "\\" in path or ":" in parts[0] or parts[0] in (".cache", RECORD):
+    if strange or "\\" in path or ":" in parts[0] or parts[0] in (".cache", _RECORD):
         raise DataError(f"the hub lists a file called {path!r}, which must not be written")
 
 
@@ -307,9 +307,9 @@ def _write_record(
         "revision": revision,
         "files": {f.path: {"size": f.size, "sha256": hashes[f.path]} for f in files},
     }
-    draft = _inside(folder, f"{PARTS}/{RECORD}")
+    draft = _inside(folder, f"{PARTS}/{_RECORD}")
     draft.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    draft.replace(folder / RECORD)
+    draft.replace(folder / _RECORD)
 
 
 # --- What went wrong -----------------------------------------------------------------------------

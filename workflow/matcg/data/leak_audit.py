@@ -19,7 +19,7 @@ COLUMNS = (
     "test_images_trained_on", "examples",
 )  # fmt: skip
 LEAKED = ("catalog", "target", "mix", "sample_id")
-NAMED = 3
+_NAMED = 3
 
 
 def audit(
@@ -77,11 +77,11 @@ def _require_clean(wrong: Sequence[tuple[str, Leak]], mixes: Mapping[str, Path])
     if not wrong:
         return
     names = sorted({mix for mix, _ in wrong})
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     leak = wrong[0][1]
     raise DataError(
-        f"mix {', '.join(names[:NAMED])}{more}: holds {len(wrong)} test pictures of its targets,"
+        f"mix {', '.join(names[:_NAMED])}{more}: holds {len(wrong)} test pictures of its targets,"
         f" such as {leak.train} = {leak.test}, and was made to hold none. Remove"
-        f" {' '.join(str(mixes[name]) for name in names[:NAMED])}{more} and call again: only the"
+        f" {' '.join(str(mixes[name]) for name in names[:_NAMED])}{more} and call again: only the"
         " runs on them are trained anew"
     )

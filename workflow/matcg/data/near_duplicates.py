@@ -14,18 +14,18 @@ from matcg.images import BITS
 Hashes = npt.NDArray[np.uint64]
 Pair = tuple[int, int, int]
 
-WORDS = BITS // 64
+_WORDS = BITS // 64
 ROWS, COLUMNS = 32, 2048
 
 
 def hashes(fingerprints: Iterable[str]) -> Hashes:
-    """Return fingerprints as an array of shape (n, WORDS)."""
+    """Return fingerprints as an array of shape (n, _WORDS)."""
     data = bytes.fromhex("".join(fingerprints))
-    return np.frombuffer(data, dtype=np.uint64).reshape(-1, WORDS)
+    return np.frombuffer(data, dtype=np.uint64).reshape(-1, _WORDS)
 
 
 def distances(one: Hashes, many: Hashes) -> npt.NDArray[np.int64]:
-    """Return in how many bits one hash, of shape (WORDS,), differs from each of many."""
+    """Return in how many bits one hash, of shape (_WORDS,), differs from each of many."""
     bits: npt.NDArray[np.int64] = np.bitwise_count(many ^ one).sum(axis=1, dtype=np.int64)
     return bits
 
@@ -46,7 +46,7 @@ def _in_tile(
     rows: Hashes, columns: Hashes, distance: int, corner: tuple[int, int]
 ) -> Iterator[Pair]:
     """Yield the pairs in one tile; most tiles have none, as half of the bits already tell."""
-    half = WORDS // 2
+    half = _WORDS // 2
     bits = np.bitwise_count(rows[:half] ^ columns[:half]).sum(axis=0, dtype=np.uint8)
     if bits.min() > distance:
         return

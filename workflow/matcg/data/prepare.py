@@ -26,11 +26,11 @@ from matcg.tsv import write_table
 if TYPE_CHECKING:
     from matcg.config.catalog import Preparation
 
-QUARANTINE = ("file", "row", "reason", "image")
+_QUARANTINE = ("file", "row", "reason", "image")
 IMAGES = (
     "catalog", "subset", "dataset", "name", "link", "rows", "images", "missing", "example",
 )  # fmt: skip
-SUMMARY = (
+_SUMMARY = (
     "catalog", "subset", "rows", "usable", "quarantined", "looked_at", "duplicates", "labels",
     "instructions", "train_pool", "train", "train_asked", "reserve", "test_pool", "test",
     "test_asked", "role", "role_by_counts", "role_agrees", "split", "groups", "ungrouped",
@@ -78,7 +78,7 @@ def prepare(asked: "Preparation", root: Path | None, out: Path, threads: int = 1
     for side, samples in (("train", (*done.train, *done.reserve)), ("test", done.test)):
         loaded = (_loaded(done, each) for each in samples)
         write_samples(out / f"{side}.parquet", loaded, found)
-    write_table(out / "quarantine.tsv", QUARANTINE, map(astuple, done.quarantined))
+    write_table(out / "quarantine.tsv", _QUARANTINE, map(astuple, done.quarantined))
     account = _account(asked, done)
     text = json.dumps(account, indent=1, ensure_ascii=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
@@ -236,7 +236,7 @@ def summarise(
     `sources` gives the name and link of each source dataset, by catalog.
     """
     accounts = [json.loads((folder / "summary.json").read_text("utf-8")) for folder in folders]
-    write_table(out / "summary.tsv", SUMMARY, map(_line, accounts))
+    write_table(out / "summary.tsv", _SUMMARY, map(_line, accounts))
     rows, images = [], []
     for folder, account in zip(folders, accounts, strict=True):
         place = (account["catalog"], account["subset"])
@@ -245,7 +245,7 @@ def summarise(
         rows += [[*place, *each] for each in cells]
         known = sources.get(account["catalog"], {})
         images += image_lines(*place, [ImageCount(**each) for each in account["images"]], known)
-    write_table(out / "quarantine.tsv", ("catalog", "subset", *QUARANTINE), rows)
+    write_table(out / "quarantine.tsv", ("catalog", "subset", *_QUARANTINE), rows)
     write_table(out / "images.tsv", IMAGES, images)
 
 
@@ -270,7 +270,7 @@ def _yes(told: bool) -> str:
 
 
 def _line(account: Mapping[str, Any]) -> list[Any]:
-    """Return the cells of `SUMMARY`."""
+    """Return the cells of `_SUMMARY`."""
 
     def listed(counts: Mapping[str, int]) -> str:
         return "; ".join(f"{name} {n}" for name, n in counts.items() if n)
@@ -295,4 +295,4 @@ def _line(account: Mapping[str, Any]) -> list[Any]:
     for side in ("train", "test"):
         flat[f"{side}_labels"] = listed({label: n[side] for label, n in labels.items()})
         flat[f"{side}_letters"] = listed(account["letters"][side])
-    return [flat[key] for key in SUMMARY]
+    return [flat[key] for key in _SUMMARY]

@@ -26,7 +26,7 @@ ANSWER_KEYS = ("Answer", "Answer-choice")
 TEXT_KEYS = ("image", "Question", "Question-choice")
 # Parsed texts that are remembered: with many labels hardly two rows may be alike.
 REMEMBERED = 200_000
-COLUMNS = (
+_COLUMNS = (
     *("ids", "images", "dataset", "numbers"),
     *("asked", "answer", "label", "question", "tests"),
 )
@@ -77,7 +77,7 @@ class Table:
 
     def keep(self, places: Sequence[int]) -> None:
         """Keep only the good rows at these places."""
-        for name in COLUMNS:
+        for name in _COLUMNS:
             column = getattr(self, name)
             kept = [column[at] for at in places]
             setattr(self, name, array("l", kept) if isinstance(column, array) else kept)

@@ -16,7 +16,7 @@ from matcg.data.candidates import Flags, Numbers, Pool
 from matcg.samples import Sample
 from matcg.seeds import derive
 
-BITS = 62  # of a whole number, one for each label
+_BITS = 62  # of a whole number, one for each label
 
 
 def rank(sample: Sample, seed: int) -> tuple[int, str]:
@@ -126,7 +126,7 @@ class _Share:
 
 def _bits(labels: Iterable[int]) -> int:
     """Return a number that has a bit set for each label; many labels may share one."""
-    return reduce(or_, (1 << label % BITS for label in labels), 0)
+    return reduce(or_, (1 << label % _BITS for label in labels), 0)
 
 
 def _units(pool: Pool, among: Flags, ranks: Numbers) -> Iterator[tuple[Numbers, int]]:
@@ -140,7 +140,7 @@ def _units(pool: Pool, among: Flags, ranks: Numbers) -> Iterator[tuple[Numbers, 
     chosen = chosen[np.argsort(pool.units[chosen], kind="stable")]
     starts = np.flatnonzero(np.diff(pool.units[chosen], prepend=-1))
     ends = np.append(starts[1:], len(chosen))
-    bits = np.bitwise_or.reduceat(1 << pool.labels[chosen] % BITS, starts).tolist()
+    bits = np.bitwise_or.reduceat(1 << pool.labels[chosen] % _BITS, starts).tolist()
     for at in np.argsort(np.minimum.reduceat(ranks[chosen], starts), kind="stable").tolist():
         yield chosen[starts[at] : ends[at]], bits[at]
 

@@ -12,7 +12,7 @@ from matcg.models.weights import ADAPTER, adapter_config, check_adapter, part_of
 
 __all__ = ["merge", "must_merge", "rank_of"]
 
-PLAIN = re.compile(r".*\.lora_[AB]\.weight")
+_PLAIN = re.compile(r".*\.lora_[AB]\.weight")
 
 
 def rank_of(folder: Path) -> int:
@@ -33,7 +33,7 @@ def must_merge(folder: Path) -> bool:
     """
     names = shapes_in(folder / ADAPTER)
     return adapter_config(folder).get("use_dora", False) or not all(
-        PLAIN.fullmatch(name) and part_of(name) == "llm" for name in names
+        _PLAIN.fullmatch(name) and part_of(name) == "llm" for name in names
     )
 
 

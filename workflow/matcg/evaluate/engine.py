@@ -19,7 +19,7 @@ from matcg.models.prompts import answer_tokens
 from matcg.models.weights import check_adapter, check_whole
 
 # So many questions are asked with and without an adapter, to see that it does something.
-PROBES = 8
+_PROBES = 8
 
 
 class Engine(ABC):
@@ -59,7 +59,7 @@ class Engine(ABC):
         """
         if adapter is not None and adapter not in self._proven:
             check_adapter(adapter, self.backbone)
-            self._prove(asks[:PROBES], adapter)
+            self._prove(asks[:_PROBES], adapter)
             self._proven.add(adapter)
         return self._tried(asks, adapter)
 

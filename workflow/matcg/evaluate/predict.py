@@ -38,8 +38,8 @@ from matcg.provenance import begin, describe, device_name
 from matcg.samples import Sample, read_samples
 
 KINDS = {kind.__name__: kind for kind in (MatcgError, ConfigError, DataError, ResourceError)}
-PLAIN = Protocol(name=LETTERS)
-PROBES = 16  # questions that a check of an engine asks
+_PLAIN = Protocol(name=LETTERS)
+_PROBES = 16  # questions that a check of an engine asks
 # Log-probabilities of the same weights differ by rounding alone: by one step of a logit near 32.
 ROUNDING = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
 
@@ -170,8 +170,8 @@ class Group:
 
     def probe(self, run: str) -> list[Ask]:
         """Return some of a run's questions, asked for probabilities, to compare engines by."""
-        samples = read_samples(self.asked[run][0].test)[:PROBES]
-        return [ask.scored() for ask in make_asks(samples, PLAIN, self.backbone)]
+        samples = read_samples(self.asked[run][0].test)[:_PROBES]
+        return [ask.scored() for ask in make_asks(samples, _PLAIN, self.backbone)]
 
     def start(self, weights: Path, sheets: Iterable[Sheet], rank: int = 0) -> Engine:
         """Return a started engine that takes the prompts of these sheets."""

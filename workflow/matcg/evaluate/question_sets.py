@@ -43,7 +43,7 @@ class Sheet:
         for path in files:
             told.samples_digest(path)
         known = f"{self.protocol.identity()} {self.draw} "
-        return known + " ".join(map(digest_of, files))
+        return known + " ".join(map(_digest_of, files))
 
 
 def first_questions(samples: Sequence[Sample], protocol: Protocol) -> list[Sample]:
@@ -56,7 +56,7 @@ def first_questions(samples: Sequence[Sample], protocol: Protocol) -> list[Sampl
     return [sample for sample in samples if sample.sample_id in taken]
 
 
-def digest_of(path: Path) -> str:
+def _digest_of(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -94,4 +94,4 @@ def weights_digest(run: str, weights: Path, backbone: Backbone) -> str:
     """Return what a run's answers depend on besides the questions: weights and who is asked."""
     files = sorted([*weights.glob("*.safetensors"), *weights.glob("adapter_config.json")])
     known = [versions.PREDICT, run, settings(backbone), backbone.asked()]
-    return json.dumps([*known, *(digest_of(file) for file in files)])
+    return json.dumps([*known, *(_digest_of(file) for file in files)])

@@ -18,8 +18,8 @@ from matcg.models.checks import check_processor
 from matcg.models.loading import last_hidden, last_logits, load
 from matcg.models.prompts import begins_itself, continued, single_tokens
 
-BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
-KEPT = 4 * 2**30  # bytes of processed pictures and texts kept for the next weights, as in vLLM
+_BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
+_KEPT = 4 * 2**30  # bytes of processed pictures and texts kept for the next weights, as in vLLM
 
 
 class TransformersEngine(Engine):
@@ -39,7 +39,7 @@ class TransformersEngine(Engine):
         logging.disable_progress_bar()
         gpu = backbone.resources.gpu and torch.cuda.is_available()
         self._device = torch.device("cuda" if gpu else "cpu")
-        self._batch = settings.get("max_num_seqs") or BATCH
+        self._batch = settings.get("max_num_seqs") or _BATCH
         self._model: Any = None
         self._kept: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
         self._load(weights)
@@ -145,7 +145,7 @@ class TransformersEngine(Engine):
         if key not in self._kept:
             self._kept[key] = self._encoded(asks, prompts, side)
         self._kept.move_to_end(key)
-        while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > KEPT:
+        while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > _KEPT:
             self._kept.popitem(last=False)
         return {name: value.to(self._device) for name, value in self._kept[key].items()}
 

@@ -32,7 +32,7 @@ ENVIRONMENT = {
 
 
 # A request's place, and the tokens of an answer said so far.
-Step = tuple[int, tuple[int, ...]]
+_Step = tuple[int, tuple[int, ...]]
 
 
 def set_environment(backbone: Backbone) -> None:
@@ -268,12 +268,12 @@ def allowed_rank(rank: int) -> int:
     raise DataError(f"rank {rank} is beyond what vLLM takes as an adapter; merge it, or lower it")
 
 
-def next_tokens(tokens: Sequence[Sequence[list[int]]]) -> dict[Step, list[int]]:
+def next_tokens(tokens: Sequence[Sequence[list[int]]]) -> dict[_Step, list[int]]:
     """Return what is to be scored after which beginning of an answer, each once.
 
     `tokens` are those of each option of each request.
     """
-    steps: dict[Step, list[int]] = {}
+    steps: dict[_Step, list[int]] = {}
     for place, options in enumerate(tokens):
         for ids in options:
             for n, token in enumerate(ids):
@@ -283,7 +283,7 @@ def next_tokens(tokens: Sequence[Sequence[list[int]]]) -> dict[Step, list[int]]:
     return steps
 
 
-def _mean(found: Mapping[Step, Any], place: int, ids: list[int]) -> float:
+def _mean(found: Mapping[_Step, Any], place: int, ids: list[int]) -> float:
     """Return the mean log-probability of an option's tokens."""
     rows = [found[place, tuple(ids[:n])].outputs[0].logprobs[0] for n in range(len(ids))]
     return float(mean(row[token].logprob for row, token in zip(rows, ids, strict=True)))

@@ -53,8 +53,8 @@ from matcg.models.llava_source import (
 from matcg.models.shards import Tensor, read_folder, write_folder
 from matcg.provenance import describe
 
-RECORD = "conversion.json"
-FREE = (
+_RECORD = "conversion.json"
+_FREE = (
     "What is fetched (below HF_HOME) and what is made of it are of one size, and both are needed;"
     " free some, and call again"
 )
@@ -73,7 +73,7 @@ def convert(backbone: Backbone, out: Path) -> None:
     if original is None:
         raise ConfigError(f"backbone {backbone.name}: has no `original` that could be converted")
     part = out.with_name(f"{out.name}.part")
-    with disk_errors(part, FREE):
+    with disk_errors(part, _FREE):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         source = find(original)
@@ -84,7 +84,7 @@ def convert(backbone: Backbone, out: Path) -> None:
         record = describe(
             step="convert", version=versions.CONVERT, original=known, left_out=left_out
         )
-        _save(part / RECORD, record)
+        _save(part / _RECORD, record)
         shutil.rmtree(out, ignore_errors=True)
         part.rename(out)
 
@@ -93,7 +93,7 @@ def _write(source: Source, original: Original, out: Path) -> list[str]:
     """Write weights, settings, tokeniser and processor; return the tensors that were left out."""
     text, vision = text_config(source), vision_config(source.tower)
     tokenizer = load_tokenizer(source, text, out)
-    tensors, left_out = collect(source, original)
+    tensors, left_out = _collect(source, original)
     _grow(tensors, text, len(tokenizer))
     config = llava_config(source, text, vision, tokenizer.convert_tokens_to_ids(IMAGE))
     check_tensors(tensors, config, source.folder)
@@ -135,7 +135,7 @@ def load_tokenizer(source: Source, text: Any, scratch: Path) -> Any:
     return tokenizer
 
 
-def collect(source: Source, original: Original) -> tuple[dict[str, Tensor], list[str]]:
+def _collect(source: Source, original: Original) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors by the names they get, the tower's too, and the names of those left out.
 
     Raises:

@@ -23,7 +23,7 @@ from matcg.errors import ConfigError, DataError
 SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 WEIGHTS = (*SETTINGS, "*.safetensors")
 # What LLaVA's code calls the classes that it makes of text models, and their own configurations.
-TEXTS = {
+_TEXTS = {
     "llava": LlamaConfig,
     "llava_llama": LlamaConfig,
     "llava_mistral": MistralConfig,
@@ -99,7 +99,7 @@ def check_layout(config: Mapping[str, Any], folder: Path) -> None:
             " the backbone, without `original`"
         )
     known: dict[str, tuple[Any, Sequence[Any]]] = {
-        "model_type": (None, sorted(TEXTS)),
+        "model_type": (None, sorted(_TEXTS)),
         "mm_projector_type": ("linear", [PROJECTOR]),
         "mm_vision_select_feature": ("patch", sorted(SELECT)),
         "mm_patch_merge_type": ("flat", ["flat"]),
@@ -134,7 +134,7 @@ def tower_folder(original: Original, folder: Path, config: Mapping[str, Any]) ->
 def text_config(source: Source) -> Any:
     """Return the configuration of the text model that a LLaVA's was made of."""
     old = {"rope_theta", "rope_scaling"}
-    return _known(TEXTS[source.config["model_type"]], source.config, old, source.folder)
+    return _known(_TEXTS[source.config["model_type"]], source.config, old, source.folder)
 
 
 def vision_config(folder: Path) -> Any:

@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from matcg.errors import DataError
 from matcg.models.weights import INDEX
 
-CHUNK = 16 << 20
-SHARD = 4 << 30  # bytes of tensors in a file; more memory is needed nowhere, so any size would do
+_CHUNK = 16 << 20
+_SHARD = 4 << 30  # bytes of tensors in a file; more memory is needed nowhere, so any size would do
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def _tensor(file: Path, name: str, entry: Mapping[str, Any], begin: int) -> Tens
     return Tensor(file, name, entry["dtype"], tuple(entry["shape"]), begin + start, begin + end)
 
 
-def write_folder(tensors: Mapping[str, Tensor], out: Path, limit: int = SHARD) -> None:
+def write_folder(tensors: Mapping[str, Tensor], out: Path, limit: int = _SHARD) -> None:
     """Write tensors by new names to files of at most `limit` bytes (or one tensor), and an index.
 
     Equal tensors give equal files, wherever they come from.
@@ -165,7 +165,7 @@ def _copy(tensor: Tensor, out: BinaryIO) -> None:
         stream.seek(tensor.start)
         left = tensor.end - tensor.start
         while left:
-            chunk = stream.read(min(left, CHUNK))
+            chunk = stream.read(min(left, _CHUNK))
             if not chunk:
                 raise DataError(f"{tensor.file}: ends within {tensor.name}; fetch it again")
             out.write(chunk)

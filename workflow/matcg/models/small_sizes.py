@@ -5,7 +5,7 @@ from typing import Any
 WIDTH = 64
 HEADS = 2
 LAYERS = 2
-KINDS = ("pad", "bos", "eos")
+_KINDS = ("pad", "bos", "eos")
 # Special tokens of published tokenisers.
 CHAT = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
@@ -23,7 +23,7 @@ def sizes(names: str, **more: Any) -> dict[str, Any]:
 
 def text(tokenizer: Any, **more: Any) -> dict[str, Any]:
     """Return the settings that all text models share."""
-    special = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in KINDS}
+    special = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in _KINDS}
     settings = {
         "vocab_size": len(tokenizer),
         "num_key_value_heads": 1,

@@ -13,12 +13,12 @@ from matcg.errors import ConfigError
 from matcg.images import decode
 from matcg.phantom.world import TASKS, Subset, read
 
-Cell = tuple[str, str, str, str]  # modality, area, task, label
+_Cell = tuple[str, str, str, str]  # modality, area, task, label
 Heading = tuple[str, str]  # a row's modality and area, a column's task and label
-Place = tuple[int, int]  # row, column
+_Place = tuple[int, int]  # row, column
 
 INCHES = 0.72  # from one picture to the next
-GAP = 0.2  # between groups, in pictures
+_GAP = 0.2  # between groups, in pictures
 
 
 class Catalog(Protocol):
@@ -53,9 +53,9 @@ def draw(catalog: Catalog, out: Path) -> None:
     figure.savefig(out, dpi=150)
 
 
-def _pictures(catalog: Catalog) -> dict[Cell, Image.Image]:
+def _pictures(catalog: Catalog) -> dict[_Cell, Image.Image]:
     """Return the first test picture of each label, by modality, area, task and label."""
-    found: dict[Cell, Image.Image] = {}
+    found: dict[_Cell, Image.Image] = {}
     most = max(len(task.labels) for task in TASKS.values())
     for subset in catalog.subsets:
         # Labels come evenly interleaved, so these hold one of each.
@@ -66,7 +66,7 @@ def _pictures(catalog: Catalog) -> dict[Cell, Image.Image]:
     return found
 
 
-def _grid(rows: Sequence[Heading], columns: Sequence[Heading]) -> tuple[Figure, dict[Place, Axes]]:
+def _grid(rows: Sequence[Heading], columns: Sequence[Heading]) -> tuple[Figure, dict[_Place, Axes]]:
     """Return a figure with axes by row and column, a gap before each modality and each task."""
     down, across = _steps(rows), _steps(columns)
     width, height = (across[-1] + 2.3) * INCHES, (down[-1] + 1.8) * INCHES
@@ -91,7 +91,7 @@ def _grid(rows: Sequence[Heading], columns: Sequence[Heading]) -> tuple[Figure, 
 def _steps(headings: Sequence[Heading]) -> list[float]:
     """Return where each row or column starts, in pictures."""
     groups = [first for first, _ in headings]
-    return [i + GAP * len(set(groups[: i + 1]) - {groups[0]}) for i in range(len(groups))]
+    return [i + _GAP * len(set(groups[: i + 1]) - {groups[0]}) for i in range(len(groups))]
 
 
 def _show(axis: Axes, picture: Image.Image | None) -> None:
@@ -103,7 +103,7 @@ def _show(axis: Axes, picture: Image.Image | None) -> None:
 
 
 def _caption(
-    axes: Mapping[Place, Axes], rows: Sequence[Heading], columns: Sequence[Heading]
+    axes: Mapping[_Place, Axes], rows: Sequence[Heading], columns: Sequence[Heading]
 ) -> None:
     for r, row in enumerate(rows):
         axes[r, 0].set_ylabel("\n".join(row), rotation=0, ha="right", va="center", fontsize=9)

@@ -16,7 +16,7 @@ from matcg.plan.records import Excluded
 from matcg.plan.targets import Scope
 from matcg.seeds import derive
 
-NAMED = 8  # ids in one reason
+_NAMED = 8  # ids in one reason
 
 # The combinations of each target.
 Chosen = dict[str, list[Combination]]
@@ -98,8 +98,8 @@ class Matches:
             subset = self.scope.catalog.subset(target)
             _, small = offer(self.rule, self.scope.catalog, subset, least)
             if small:
-                names = ", ".join(subset.id for subset in small[:NAMED])
-                more = f" and {len(small) - NAMED} more" if len(small) > NAMED else ""
+                names = ", ".join(subset.id for subset in small[:_NAMED])
+                more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
                 reason = f"{len(small)} subsets not known to give {size} samples: {names}{more}"
                 found.add(self._excluded(target, reason))
         return found

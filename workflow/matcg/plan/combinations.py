@@ -17,8 +17,8 @@ from matcg.config.catalog import Catalog, SubsetSpec
 from matcg.config.rule import Listed, Rule
 from matcg.errors import ConfigError, nearest
 
-NAMED = 6  # sources that are listed by name
-Choice = tuple[tuple[str, ...], tuple[Fraction, ...]]
+_NAMED = 6  # sources that are listed by name
+_Choice = tuple[tuple[str, ...], tuple[Fraction, ...]]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,7 +37,7 @@ class Combination:
     @property
     def readable(self) -> str:
         """Name the sources for people."""
-        if len(self.sources) > NAMED:
+        if len(self.sources) > _NAMED:
             return f"{len(self.sources)} subsets {self.label}".rstrip()
         return " + ".join(self.sources)
 
@@ -67,7 +67,7 @@ def combine(
         return [Combination(target.id, rule.name, (target.id,))]
     check_elements(rule, catalog)
     offered, _ = offer(rule, catalog, target, min_size)
-    found: dict[frozenset[tuple[str, Fraction | None]], Choice] = {}
+    found: dict[frozenset[tuple[str, Fraction | None]], _Choice] = {}
     call = rule.python is not None
     choices = _call(rule, catalog, target, offered) if call else _match(rule, target, offered)
     for sources, shares in sorted(choices):
@@ -81,7 +81,7 @@ def combine(
 
 def _label(sources: Sequence[str], siblings: int) -> str:
     """Return a name for one of several combinations whose sources are too many to be listed."""
-    if siblings == 1 or len(sources) <= NAMED:
+    if siblings == 1 or len(sources) <= _NAMED:
         return ""
     return hashlib.sha256(" ".join(sorted(sources)).encode()).hexdigest()[:4]
 
@@ -104,7 +104,7 @@ def offer(
     return [subset for subset in subsets if catalog.gives(subset, size)], small
 
 
-def _match(rule: Rule, target: SubsetSpec, offered: Sequence[SubsetSpec]) -> list[Choice]:
+def _match(rule: Rule, target: SubsetSpec, offered: Sequence[SubsetSpec]) -> list[_Choice]:
     usual = {} if rule.kinds else {"kind": "same"}
     matches = [
         [s.id for s in offered if fits({**usual, **pattern}, s, target)] for pattern in rule.sources
@@ -115,7 +115,7 @@ def _match(rule: Rule, target: SubsetSpec, offered: Sequence[SubsetSpec]) -> lis
     return [(choice, quotas) for choice in product(*matches) if len(set(choice)) == len(choice)]
 
 
-def _together(matches: Sequence[Sequence[str]], quotas: Sequence[Fraction]) -> list[Choice]:
+def _together(matches: Sequence[Sequence[str]], quotas: Sequence[Fraction]) -> list[_Choice]:
     """Return the one choice of all matches; each belongs to the first pattern that it matches.
 
     A pattern's quota is divided evenly among its sources. Where a pattern with a quota matches
@@ -188,11 +188,11 @@ def fits(pattern: Mapping[str, str], source: SubsetSpec, target: SubsetSpec) -> 
 
 def _call(
     rule: Rule, catalog: Catalog, target: SubsetSpec, offered: Sequence[SubsetSpec]
-) -> list[Choice]:
+) -> list[_Choice]:
     """Return what a Python rule yields, checked."""
     found = _function(rule)(target, tuple(offered))
     valid = [subset.id for subset in offered]
-    choices: list[Choice] = []
+    choices: list[_Choice] = []
     for sources in found:
         names = tuple(sources) if not isinstance(sources, str) else (sources,)
         for name in names:

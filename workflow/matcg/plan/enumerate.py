@@ -32,7 +32,7 @@ from matcg.plan.records import (
 )
 from matcg.plan.targets import Scope
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _planned(experiment: Experiment, project: Project, names: "Names") -> Plan:
     )
 
 
-def in_order(records: Iterable[R]) -> list[R]:
+def in_order(records: Iterable[_R]) -> list[_R]:
     """Return records of one kind sorted, each once: as `sorted` does, which takes far longer."""
     found = list(records)
     if not found:

@@ -12,7 +12,7 @@ from matcg.identity import digest, named, plain
 from matcg.plan.enumerate import Plan
 from matcg.plan.records import BASELINE, Evaluation
 
-BITS = 256
+_BITS = 256
 
 # What each run of a group is asked, by the place of the run.
 Group = dict[str, tuple[Evaluation, ...]]
@@ -63,7 +63,7 @@ def group_runs(keys: Iterable[str], size: int) -> dict[str, tuple[str, ...]]:
 
 def _split(names: Mapping[str, str], size: int, bits: str = "") -> Iterator[tuple[str, list[str]]]:
     """Yield groups of at most `size` names whose digests begin with the same bits."""
-    if len(names) <= size or len(bits) == BITS:
+    if len(names) <= size or len(bits) == _BITS:
         yield bits, list(names)
         return
     for bit in "01":
@@ -74,4 +74,4 @@ def _split(names: Mapping[str, str], size: int, bits: str = "") -> Iterator[tupl
 
 def _digest(name: str) -> str:
     """Return the SHA-256 of a name, bit by bit."""
-    return f"{int(hashlib.sha256(name.encode()).hexdigest(), 16):0{BITS}b}"
+    return f"{int(hashlib.sha256(name.encode()).hexdigest(), 16):0{_BITS}b}"

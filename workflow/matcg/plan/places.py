@@ -13,7 +13,7 @@ from matcg.plan.enumerate import Names, Plan
 from matcg.plan.records import Evaluation, Mix, Run
 
 RESULTS = "results"
-SHOWN = 60  # characters of the experiments' names in a plan's
+_SHOWN = 60  # characters of the experiments' names in a plan's
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def plan_name(experiments: Iterable[str]) -> str:
     """Return what the plan of some experiments is called, without digest."""
     names = sorted(experiments)
     joined = "+".join(names)
-    return joined if len(joined) <= SHOWN else f"{len(names)}experiments.{identity.digest(names)}"
+    return joined if len(joined) <= _SHOWN else f"{len(names)}experiments.{identity.digest(names)}"
 
 
 def needed(plan: Plan, places: Places, groups: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -31,8 +31,8 @@ from matcg.provenance import read_record
 # Two arms that know nothing of each other differ on half of their two-option questions.
 DISCORDANT = 0.5
 ALPHA, POWER = 0.05, 0.8
-SHOWN = 60  # lines of one table of the summary
-SUMMARY = "summary.md"
+_SHOWN = 60  # lines of one table of the summary
+_SUMMARY = "summary.md"
 
 
 def render(plan: Plan, places: Places) -> dict[str, str]:
@@ -99,12 +99,12 @@ def summarise(plan: Plan, project: Project, costs: Sequence[Cost], tests: Tests)
 
 def _markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
-    more = [f"| and {len(lines) - SHOWN} more |" + " |" * (len(header) - 1)]
+    more = [f"| and {len(lines) - _SHOWN} more |" + " |" * (len(header) - 1)]
     return [
         f"| {' | '.join(header)} |",
         "|" + "---|" * len(header),
-        *lines[:SHOWN],
-        *(more if len(lines) > SHOWN else []),
+        *lines[:_SHOWN],
+        *(more if len(lines) > _SHOWN else []),
     ]
 
 
@@ -239,7 +239,7 @@ def write_summary(summary: str, used: Sequence[tuple[str, str]], folder: Path) -
     found = unused.find_unused(paths, folder.parents[1], plain(folder.name))
     summary += unused.describe(found)
     texts = {
-        SUMMARY: summary,
+        _SUMMARY: summary,
         unused.FILE: unused.render(found),
         unused.USED: tsv.table(("kind", "path"), used),
     }

@@ -15,7 +15,7 @@ from matcg.provenance import read_record
 
 NAME = "throughput.tsv"
 
-Place = tuple[str, str, str, str]
+_Place = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,7 +60,7 @@ def collect(plan: Path) -> tuple[Measured, ...]:
     `plan` is the folder of its tables. A record that cannot be read measures nothing: whether the
     run itself is whole is for the steps that use it to say.
     """
-    sums: dict[Place, list[float]] = defaultdict(lambda: [0, 0, 0.0])
+    sums: dict[_Place, list[float]] = defaultdict(lambda: [0, 0, 0.0])
     for place, units, seconds in (*_finetuned(plan), *_predicted(plan)):
         for index, value in enumerate((1, units, seconds)):
             sums[place][index] += value
@@ -68,11 +68,11 @@ def collect(plan: Path) -> tuple[Measured, ...]:
     return tuple(Measured(*row) for row in found if row[5] and row[6])
 
 
-def _place(row: Measured) -> Place:
+def _place(row: Measured) -> _Place:
     return row.step, row.backbone, row.recipe, row.device
 
 
-def _finetuned(plan: Path) -> Iterator[tuple[Place, int, float]]:
+def _finetuned(plan: Path) -> Iterator[tuple[_Place, int, float]]:
     results = plan.parents[1]
     for (backbone, key), folder in read_runs(plan).items():
         record = read_record(folder / "provenance.json")
@@ -91,7 +91,7 @@ def _finetuned(plan: Path) -> Iterator[tuple[Place, int, float]]:
             continue
 
 
-def _predicted(plan: Path) -> Iterator[tuple[Place, int, float]]:
+def _predicted(plan: Path) -> Iterator[tuple[_Place, int, float]]:
     answers = plan.parents[1] / "answers"
     asked = {
         (backbone, path.relative_to(answers).parts[0])

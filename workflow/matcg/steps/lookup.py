@@ -29,10 +29,10 @@ from matcg.plan.records import BASELINE, Evaluation, Mix, protocol_of, tag_of
 from matcg.plan.tables import read_tests
 from matcg.steps import specs
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-def planned(table: Mapping[Any, T], key: Any) -> T:
+def planned(table: Mapping[Any, _T], key: Any) -> _T:
     """Return what the plan holds for a path that was asked for.
 
     Raises:

@@ -57,7 +57,7 @@ def answer_loss(model: LlavaForConditionalGeneration, batch: dict[str, Tensor]) 
     return functional.cross_entropy(model.lm_head(hidden[chosen]), labels[chosen])
 
 
-def train(
+def _train(
     parameters: list[nn.Parameter],
     stage: Stage,
     loss_at: Callable[[], Tensor],
@@ -94,7 +94,7 @@ def learn_letters(
             model, collate([bind(rng, lexicon, longest) for _ in range(BIND.batch)], lexicon)
         )
 
-    train(language(model), BIND, loss, report)
+    _train(language(model), BIND, loss, report)
 
 
 def learn_to_see(
@@ -111,7 +111,7 @@ def learn_to_see(
     def loss() -> Tensor:
         return sight_loss(model, words, *bank.pick(rng, SEE.batch))
 
-    train(sight(model), SEE, loss, report)
+    _train(sight(model), SEE, loss, report)
 
 
 def word_vectors(table: Tensor, words: list[list[int]]) -> Tensor:
@@ -160,7 +160,7 @@ def learn_to_answer(
         read = collate([bind(rng, lexicon, longest=3) for _ in range(ANSWER.batch // 4)], lexicon)
         return answer_loss(model, seen) + 0.3 * answer_loss(model, read)
 
-    train(list(model.parameters()), ANSWER, loss, report)
+    _train(list(model.parameters()), ANSWER, loss, report)
 
 
 def language(model: LlavaForConditionalGeneration) -> list[nn.Parameter]:

@@ -23,18 +23,18 @@ from matcg.tiny.shapes import ATTRIBUTES, SIZE
 
 VOCABULARY = 1536
 PATCH = 12
-WIDTH = 128
-HEADS = 4
+_WIDTH = 128
+_HEADS = 4
 ROPE_BASE = 10_000.0
 MAX_POSITIONS = 1024
-SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
-WORDS = Path(__file__).with_name("words.txt")
+_SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
+_WORDS = Path(__file__).with_name("words.txt")
 
 
 def corpus() -> list[str]:
     """Return the text that the vocabulary is learnt from: common words, shapes, the template."""
     shapes = [text for a in ATTRIBUTES.values() for text in (*a.words, *a.questions)]
-    return (shapes + list(LETTERS)) * 50 + WORDS.read_text().split() * 10
+    return (shapes + list(LETTERS)) * 50 + _WORDS.read_text().split() * 10
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -54,7 +54,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=list(SPECIAL),
+        special_tokens=list(_SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -96,21 +96,21 @@ def make_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlavaForConditi
     """
     torch.manual_seed(seed)
     vision = CLIPVisionConfig(
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
+        hidden_size=_WIDTH,
+        intermediate_size=2 * _WIDTH,
         num_hidden_layers=3,
-        num_attention_heads=HEADS,
+        num_attention_heads=_HEADS,
         image_size=SIZE,
         patch_size=PATCH,
-        projection_dim=WIDTH,
+        projection_dim=_WIDTH,
     )
     text = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
+        hidden_size=_WIDTH,
+        intermediate_size=2 * _WIDTH,
         num_hidden_layers=4,
-        num_attention_heads=HEADS,
-        num_key_value_heads=HEADS,
+        num_attention_heads=_HEADS,
+        num_key_value_heads=_HEADS,
         max_position_embeddings=MAX_POSITIONS,
         attention_bias=True,
         tie_word_embeddings=False,
@@ -157,7 +157,7 @@ def _wire(model: LlavaForConditionalGeneration) -> None:
     layer 2 looks for an embedding (0) equal to the token before (2) and fetches its letter (3).
     Layer 1 is left free: there the picture's answer can take the place of the token before.
     """
-    quarter = WIDTH // 4
+    quarter = _WIDTH // 4
     parts = [slice(i * quarter, (i + 1) * quarter) for i in range(4)]
     model.model.language_model.embed_tokens.weight[:, 2 * quarter :] *= 0.1
     layers = model.model.language_model.layers

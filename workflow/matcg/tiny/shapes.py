@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 SIZE = 48
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+_Floats = NDArray[np.float64]
+_Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ FORMS = ATTRIBUTES["form"].words
 RADII = (5.0, 8.0, 12.0)
 
 
-def draw(rng: np.random.Generator, n: int) -> tuple[NDArray[np.uint8], dict[str, Integers]]:
+def draw(rng: np.random.Generator, n: int) -> tuple[NDArray[np.uint8], dict[str, _Integers]]:
     """Return `n` grey images (n, 48, 48) and the index of each attribute's word (n,).
 
     Where `presence` says nothing, the other attributes describe no visible form.
@@ -68,7 +68,7 @@ def draw(rng: np.random.Generator, n: int) -> tuple[NDArray[np.uint8], dict[str,
     return (np.clip(picture, 0, 1) * 255).astype(np.uint8), values
 
 
-def paint(rng: np.random.Generator, values: Mapping[str, Integers], ground: Floats) -> Floats:
+def paint(rng: np.random.Generator, values: Mapping[str, _Integers], ground: _Floats) -> _Floats:
     """Return grounds (n, 48, 48) in [0, 1] with the forms that `values` describe on them."""
     n = len(ground)
     radius = np.take(RADII, values["scale"]) * rng.uniform(0.85, 1.15, n)
@@ -80,14 +80,16 @@ def paint(rng: np.random.Generator, values: Mapping[str, Integers], ground: Floa
     return ground + mask * opacity[:, None, None] * (tone[:, None, None] - ground)
 
 
-def _centre(rng: np.random.Generator, side: Integers, radius: Floats) -> Floats:
+def _centre(rng: np.random.Generator, side: _Integers, radius: _Floats) -> _Floats:
     """Return coordinates inside the chosen half, off the midline, mostly inside the picture."""
     half = SIZE / 2
     offset = 3 + rng.random(len(side)) * np.maximum(half - 4 - 0.8 * radius, 2)
     return half + np.where(side == 0, -offset, offset)
 
 
-def _mask(rng: np.random.Generator, form: Integers, radius: Floats, x: Floats, y: Floats) -> Floats:
+def _mask(
+    rng: np.random.Generator, form: _Integers, radius: _Floats, x: _Floats, y: _Floats
+) -> _Floats:
     """Return soft-edged masks (n, 48, 48) of rotated forms of about equal extent."""
     grid = np.arange(SIZE) + 0.5
     u = (grid[None, None, :] - x[:, None, None]) / radius[:, None, None]
@@ -107,7 +109,7 @@ def _mask(rng: np.random.Generator, form: Integers, radius: Floats, x: Floats, y
     return np.clip(0.5 - signed * radius[:, None, None], 0, 1)
 
 
-def _ground(rng: np.random.Generator, n: int) -> Floats:
+def _ground(rng: np.random.Generator, n: int) -> _Floats:
     """Return backgrounds (n, 48, 48): slope, stripes, patches, slabs and lines, grain.
 
     A form in real pictures stands among edges that are none of its own. Slabs are larger than any
@@ -116,7 +118,7 @@ def _ground(rng: np.random.Generator, n: int) -> Floats:
     grid = np.linspace(-1, 1, SIZE)
     x, y = grid[None, None, :], grid[None, :, None]
     slope_x, slope_y = rng.uniform(-0.2, 0.2, (2, n, 1, 1))
-    ground: Floats = rng.uniform(0.25, 0.65, (n, 1, 1)) + slope_x * x + slope_y * y
+    ground: _Floats = rng.uniform(0.25, 0.65, (n, 1, 1)) + slope_x * x + slope_y * y
     wave_x, wave_y = rng.uniform(-14, 14, (2, n, 1, 1))
     stripes = np.sin(wave_x * x + wave_y * y + rng.uniform(0, 6.3, (n, 1, 1)))
     ground = ground + stripes * rng.uniform(0, 0.06, (n, 1, 1))
@@ -136,14 +138,14 @@ def _ground(rng: np.random.Generator, n: int) -> Floats:
     return np.clip(ground, 0.12, 0.82)
 
 
-def _step(ground: Floats, rng: np.random.Generator, mask: Floats, height: float) -> Floats:
+def _step(ground: _Floats, rng: np.random.Generator, mask: _Floats, height: float) -> _Floats:
     """Add a mask to about every second ground, brighter or darker by at most `height`."""
     n = len(ground)
     strength = rng.uniform(-height, height, n) * (rng.random(n) < 0.5)
     return ground + mask * strength[:, None, None]
 
 
-def _slab(rng: np.random.Generator, n: int, x: Floats, y: Floats) -> Floats:
+def _slab(rng: np.random.Generator, n: int, x: _Floats, y: _Floats) -> _Floats:
     """Return sharp-edged ellipses and rounded rectangles, most of which leave the picture."""
     px, py = rng.uniform(-1, 1, (2, n, 1, 1))
     wide, high = rng.uniform(0.7, 1.6, (2, n, 1, 1))
@@ -154,12 +156,12 @@ def _slab(rng: np.random.Generator, n: int, x: Floats, y: Floats) -> Floats:
     return np.where(outward, 1 - mask, mask)
 
 
-def _line(rng: np.random.Generator, n: int, x: Floats, y: Floats) -> Floats:
+def _line(rng: np.random.Generator, n: int, x: _Floats, y: _Floats) -> _Floats:
     """Return straight or bent lines, one or two pixels wide, across the whole picture."""
     angle = rng.uniform(-np.pi, np.pi, (n, 1, 1))
     bend, offset = rng.uniform(-0.7, 0.7, (2, n, 1, 1))
     along = x * np.cos(angle) + y * np.sin(angle)
     across = y * np.cos(angle) - x * np.sin(angle) - offset - bend * along**2
     width = rng.uniform(0.5, 1.0, (n, 1, 1))
-    mask: Floats = np.clip(width + 0.5 - np.abs(across) * SIZE / 2, 0, 1)
+    mask: _Floats = np.clip(width + 0.5 - np.abs(across) * SIZE / 2, 0, 1)
     return mask

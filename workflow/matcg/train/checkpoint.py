@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from matcg.train.parallel import part_of_whole, whole
 
 FORMAT = 1  # raised when older checkpoints can no longer be read; part of a run's digest
-SHARD = 1 << 30  # bytes a file: so much of a GPU's memory is copied at a time
+_SHARD = 1 << 30  # bytes a file: so much of a GPU's memory is copied at a time
 RECORD = "state.json"
 
 
@@ -128,13 +128,13 @@ def _state(folder: Path, record: Mapping[str, Any]) -> State:
 
 
 def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """Yield the tensors in groups of about SHARD bytes, on the CPU."""
+    """Yield the tensors in groups of about _SHARD bytes, on the CPU."""
     shard: dict[str, Tensor] = {}
     size = 0
     for name, tensor in tensors.items():
         shard[name] = whole(tensor.detach()).cpu().contiguous()
         size += tensor.nbytes
-        if size >= SHARD:
+        if size >= _SHARD:
             yield shard
             shard, size = {}, 0
     if shard:

@@ -48,7 +48,7 @@ from matcg.train.taken_over import take_over
 from matcg.train.tasks import Task, read_mix
 from matcg.train.training_state import Attempt, Stop
 
-FREE = (
+_FREE = (
     "Free some (results/plan/unused.tsv names what no plan uses) and call again: training goes on"
     " from its last checkpoint"
 )
@@ -102,7 +102,7 @@ def finetune(
     _describe(out, mix, backbone, recipe)
     leased = tuple(devices.held())
     job = Job(mix, data, backbone, recipe, seed, out, threads, store, minutes, leased, run, nodes)
-    with disk_errors(store, FREE), held(store / "lock.json") as lock:
+    with disk_errors(store, _FREE), held(store / "lock.json") as lock:
         if lock.waited and _finished(out, run):
             print(f"{out}: finished by the process that was waited for", flush=True)
             return
@@ -171,7 +171,7 @@ def produce(
         follows = follows_template(processor, job.backbone) if world.first else None
         model = choose_parameters(model, job.recipe)
         sizes, work = parameters_of(model), Work.of(model, job.backbone.image.size)
-        answers = spread(model, job.backbone, world)
+        answers = _spread(model, job.backbone, world)
         tokens = single_tokens(processor.tokenizer, job.backbone, of_one_token())
         room = job.backbone.resources.mem_mb * 2**20 // SHARE // job.processes
         workers = max(0, each - 1)
@@ -190,7 +190,7 @@ def produce(
             _write(job, model, processor, attempt, facts)
 
 
-def spread(model: nn.Module, backbone: Backbone, world: World) -> Answers:
+def _spread(model: nn.Module, backbone: Backbone, world: World) -> Answers:
     """Return the model ready to be trained by all processes.
 
     At the paper's rates most steps are smaller than bfloat16 can add to a weight: updates are made

@@ -25,8 +25,8 @@ from matcg.train.training_state import Stop
 
 SPEC = "processes.json"  # what the processes are told, in the folder of the unfinished run
 RANK = "MATCG_RANK"
-POLL = 0.1  # seconds between two looks at the processes
-GRACE = 10.0  # seconds that the others get to end by themselves, once one of them has failed
+_POLL = 0.1  # seconds between two looks at the processes
+_GRACE = 10.0  # seconds that the others get to end by themselves, once one of them has failed
 
 Child = subprocess.Popen[bytes]
 
@@ -113,7 +113,7 @@ def _start_on_nodes(spec: Path, job: Job) -> Child:
     return subprocess.Popen([*step, *_command(spec)], env=kept)
 
 
-def place() -> tuple[int, int]:
+def _place() -> tuple[int, int]:
     """Return this process's rank, and that among those of its host, as it was started with."""
     if RANK in os.environ:
         return int(os.environ[RANK]), int(os.environ[RANK])
@@ -122,14 +122,14 @@ def place() -> tuple[int, int]:
 
 def meeting_of(spec: dict[str, Any]) -> Meeting:
     """Return where a process that was told `spec` meets the others."""
-    rank, local_rank = place()
+    rank, local_rank = _place()
     return Meeting(**spec["meeting"], rank=rank, local_rank=local_rank)
 
 
 def _watch(children: Sequence[Child], stop: Stop) -> None:
     """Wait until all have ended, or one has failed and the others have had time to end too."""
     passed, failed = 0, float("inf")
-    while time.monotonic() < failed + GRACE:
+    while time.monotonic() < failed + _GRACE:
         codes = [child.poll() for child in children]
         if all(code is not None for code in codes):
             return
@@ -140,7 +140,7 @@ def _watch(children: Sequence[Child], stop: Stop) -> None:
             for child in children:
                 with suppress(ProcessLookupError):
                     child.send_signal(passed)
-        time.sleep(POLL)
+        time.sleep(_POLL)
 
 
 def _raise_first(said: Sequence[Path], codes: Sequence[int | None], stop: Stop) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 # So long others wait for one that writes a checkpoint, or that loads from a slow disk.
-PATIENCE = timedelta(hours=1)
+_PATIENCE = timedelta(hours=1)
 HERE = "127.0.0.1"
 
 
@@ -94,7 +94,7 @@ def joined(device: str, sharded: bool, meeting: Meeting | None = None) -> Iterat
         store=_store(meeting),
         rank=rank,
         world_size=size,
-        timeout=PATIENCE,
+        timeout=_PATIENCE,
         device_id=own,
     )
     try:
@@ -115,7 +115,7 @@ def _store(meeting: Meeting | None) -> Any:
     if meeting.host == HERE and sys.platform == "linux":
         # Gloo would look for the network card that the host's name leads to; some lead nowhere.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    return TCPStore(meeting.host, meeting.port, is_master=False, timeout=PATIENCE)
+    return TCPStore(meeting.host, meeting.port, is_master=False, timeout=_PATIENCE)
 
 
 def shard(model: nn.Module, low: torch.dtype, mesh: DeviceMesh) -> None:

@@ -21,7 +21,7 @@ from matcg.train.parallel import World
 Row = dict[str, float | None]
 METRICS = "metrics.jsonl"
 SAID = 30.0  # seconds between two progress lines
-WIDTH = 20  # characters of a progress bar
+_WIDTH = 20  # characters of a progress bar
 SHARE = 20  # training takes at least so many times what writing its checkpoints takes
 # A time limit or preemption; what `sbatch --signal=USR1@120` sends before these; Ctrl-C.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -158,9 +158,9 @@ def progress(row: Row, done: int, steps: int, seconds: float) -> str:
         f"loss {row['loss']:.4f}, {row['samples_per_s']} samples/s, {row['tokens_per_s']} tokens/s,"
         f" {row['peak_mb']} MB{used}"
     )
-    bar = "#" * (WIDTH * done // steps)
+    bar = "#" * (_WIDTH * done // steps)
     left = (steps - done) * seconds / done / 60
-    return f"[{bar:.<{WIDTH}}] step {done} of {steps}, {left:.0f} min left: {said}"
+    return f"[{bar:.<{_WIDTH}}] step {done} of {steps}, {left:.0f} min left: {said}"
 
 
 def _lines(rows: list[Row]) -> str:

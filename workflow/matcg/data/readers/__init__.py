@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader", "check", "get"]
 
-Options = Mapping[str, Any]
+_Options = Mapping[str, Any]
 
 
-def _any_options(options: Options) -> object:
+def _any_options(options: _Options) -> object:
     return options
 
 
@@ -45,16 +45,16 @@ class Reader:
         threads, minutes: what preparing a subset takes.
     """
 
-    read: "str | Callable[[SubsetSpec, Options, Path | None, Split], Source]"
-    check: Callable[[Options], object] = _any_options
-    count: "str | Callable[[SubsetSpec, Options, Path | None], ImageCounts] | None" = None
+    read: "str | Callable[[SubsetSpec, _Options, Path | None, Split], Source]"
+    check: Callable[[_Options], object] = _any_options
+    count: "str | Callable[[SubsetSpec, _Options, Path | None], ImageCounts] | None" = None
     folder: bool = True
     world: bool = False
     threads: int = 4
     minutes: int = 60
 
     def source(
-        self, subset: SubsetSpec, options: Options, root: Path | None, caps: Split
+        self, subset: SubsetSpec, options: _Options, root: Path | None, caps: Split
     ) -> "Source":
         """Return all that one subset's files hold.
 
@@ -65,7 +65,7 @@ class Reader:
         found: Source = _function(self.read)(subset, options, root, caps)
         return found
 
-    def images(self, subset: SubsetSpec, options: Options, root: Path | None) -> "ImageCounts":
+    def images(self, subset: SubsetSpec, options: _Options, root: Path | None) -> "ImageCounts":
         """Return how many pictures of each source dataset are there.
 
         Raises:

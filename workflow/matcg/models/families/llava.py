@@ -9,14 +9,14 @@ from matcg.models.small_sizes import CHAT, LAYERS, sizes, text
 
 # LLaVA is made of other models: these are the ones whose layers are counted right.
 TOWERS = ("clip_vision_model", "siglip_vision_model")
-TEXTS = ("llama", "qwen2")
+_TEXTS = ("llama", "qwen2")
 
 
-def seen(base: Any, edge: int) -> Seen | None:
+def _seen(base: Any, edge: int) -> Seen | None:
     """Return what becomes of a picture; None over other towers and text models."""
     config = base.config
     vision = config.vision_config
-    if vision.model_type not in TOWERS or config.text_config.model_type not in TEXTS:
+    if vision.model_type not in TOWERS or config.text_config.model_type not in _TEXTS:
         return None
     patches = (edge // vision.patch_size) ** 2
     rows = patches + (vision.model_type == "clip_vision_model")  # CLIP has a state for the class
@@ -105,6 +105,6 @@ FAMILY = Family(
         "llama": Sibling(56, "<s>", "<pad>", (), partial(_make, "llama")),
         "qwen2": Sibling(56, "", "<|endoftext|>", CHAT, partial(_make, "qwen2")),
     },
-    seen=seen,
+    seen=_seen,
     publish=publish,
 )

@@ -6,10 +6,10 @@ from matcg.models.families import Family, Seen, Sibling
 from matcg.models.small_sizes import LAYERS, WIDTH, sizes, text
 
 HEADERS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
-SPECIAL = (*HEADERS, "<|finetune_right_pad_id|>", "<|python_tag|>", "<|image|>")
+_SPECIAL = (*HEADERS, "<|finetune_right_pad_id|>", "<|python_tag|>", "<|image|>")
 
 
-def seen(base: Any, edge: int) -> Seen:
+def _seen(base: Any, edge: int) -> Seen:
     """Return what becomes of a picture.
 
     The tower is given all tiles, and a picture's own attend to the empty ones too; only its own are
@@ -60,6 +60,6 @@ def _make(tokenizer: Any, edge: int) -> tuple[Any, Any]:
 FAMILY = Family(
     tower=("vision_model",),
     projector=("multi_modal_projector",),
-    siblings={"": Sibling(56, "<|begin_of_text|>", "<|finetune_right_pad_id|>", SPECIAL, _make)},
-    seen=seen,
+    siblings={"": Sibling(56, "<|begin_of_text|>", "<|finetune_right_pad_id|>", _SPECIAL, _make)},
+    seen=_seen,
 )

@@ -11,7 +11,7 @@ from matcg.models.small_sizes import LAYERS, sizes, text
 TOWER = "depth hidden_size intermediate_size out_hidden_size num_heads"
 
 
-def seen(base: Any, edge: int) -> Seen:
+def _seen(base: Any, edge: int) -> Seen:
     """Return what becomes of a picture, of which most layers see windows."""
     vision, whole = base.config.vision_config, seen_whole(base, edge)
     merge = vision.spatial_merge_size
@@ -54,6 +54,6 @@ FAMILY = Family(
     tower=VISUAL,
     projector=MERGERS,
     siblings={"": Sibling(84, "", "<|endoftext|>", SPECIAL, _make)},
-    seen=seen,
+    seen=_seen,
     publish=flatten,
 )

@@ -39,7 +39,7 @@ NAMES = (
     *("protocols", "difference", "arms", "scaling", "sizes", "mixed", "heatmap"),
     *("letters", "calibration", "loss"),
 )
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def draw(tables: Path, plan: Path, out: Path, experiment: str, catalog: CatalogElements) -> None:
@@ -66,10 +66,10 @@ def _figures(
 ) -> dict[str, Figure | None]:
     """Return the figures by name, None where an experiment gives no reason for one."""
 
-    def made(table: Table[T] | None) -> bool:
+    def made(table: Table[_T] | None) -> bool:
         return table is not None and (tables / f"{table.stem}.csv").exists()
 
-    def rows(table: Table[T] | None) -> list[T]:
+    def rows(table: Table[_T] | None) -> list[_T]:
         return read_rows(tables, table) if table and made(table) else []
 
     accuracy, targets = read_rows(tables, ACCURACY), read_rows(tables, TARGETS)

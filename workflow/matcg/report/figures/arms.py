@@ -25,7 +25,7 @@ from matcg.report.figures.style import GREY, clipped, new_figure
 
 __all__ = ["arms_figure"]
 
-SETTINGS = 4
+_SETTINGS = 4
 
 
 def arms_figure(accuracy: Sequence[Accuracy]) -> Figure:
@@ -33,7 +33,7 @@ def arms_figure(accuracy: Sequence[Accuracy]) -> Figure:
     if not accuracy:
         return empty("nothing has been answered yet")
     trained_groups = by_setting(row for row in accuracy if row.run != BASELINE)
-    groups, note = chosen_settings(trained_groups or by_setting(accuracy), SETTINGS)
+    groups, note = chosen_settings(trained_groups or by_setting(accuracy), _SETTINGS)
     longest = max(len(unique(row.target for row in group)) for group in groups.values())
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)

@@ -32,26 +32,26 @@ from matcg.report.figures.style import BLACK, clipped, new_figure
 
 __all__ = ["scaling_figure"]
 
-SETTINGS = 4
+_SETTINGS = 4
 TARGETS = 32
 WIDTH, BAR, LABEL = 7.2, 0.12, 0.95  # inches: of a line, a bar, a target's name
-GAP = 1.5  # bars between two targets
+_GAP = 1.5  # bars between two targets
 # Lines only: dots and circles make half a megabyte each.
 HATCHES = ("", "////", "----", "\\\\\\\\", "||||", "xxxx", "++++")
 
 # A training choice: arm and rule.
-Choice = tuple[str, str]
+_Choice = tuple[str, str]
 # Printed percentages of a model by target and choice.
-Printed = Mapping[tuple[str, Choice], Sequence[float]]
+_Printed = Mapping[tuple[str, _Choice], Sequence[float]]
 
 
 @dataclass(frozen=True)
 class Part:
     """What one setting draws: its rows by target and choice, and what is printed for them."""
 
-    rows: Mapping[tuple[str, Choice], ByTarget]
+    rows: Mapping[tuple[str, _Choice], ByTarget]
     baselines: Mapping[str, ByTarget]
-    printed: Printed
+    printed: _Printed
 
 
 def scaling_figure(targets: Sequence[ByTarget], published: Sequence[Beside] = ()) -> Figure | None:
@@ -64,12 +64,12 @@ def scaling_figure(targets: Sequence[ByTarget], published: Sequence[Beside] = ()
     if not _is_choice(targets):
         return None
     shown = [row for row in targets if _is_bar(row)]
-    groups, note = chosen_settings(by_setting(shown), SETTINGS)
+    groups, note = chosen_settings(by_setting(shown), _SETTINGS)
     choices = sorted({_choice(row) for row in shown}, key=lambda c: (arm_order(c[0]), c[1]))
     names = sorted(unique(row.target for row in shown))
     notes = [note, f"{len(names) - TARGETS} further targets are not drawn; the tables have them"]
     names, notes = names[:TARGETS], notes if len(names) > TARGETS else notes[:1]
-    step = max(BAR * (len(choices) + GAP), LABEL)
+    step = max(BAR * (len(choices) + _GAP), LABEL)
     each = max(1, min(len(names), int(WIDTH / step)))
     pages = [names[start : start + each] for start in range(0, len(names), each)]
     lines = [(setting, page) for setting in groups for page in pages]
@@ -80,7 +80,7 @@ def scaling_figure(targets: Sequence[ByTarget], published: Sequence[Beside] = ()
     axes = figure.subplots(len(lines), 1, squeeze=False, sharey=True)[:, 0]
     for axis, (setting, page) in zip(axes, lines, strict=True):
         _panel(axis, _part(setting, groups[setting], targets, published), page, choices)
-        axis.set_xlim(-GAP / 2 - 0.5, each * (len(choices) + GAP) - GAP / 2 - 0.5)
+        axis.set_xlim(-_GAP / 2 - 0.5, each * (len(choices) + _GAP) - _GAP / 2 - 0.5)
         names_shown = [clipped(name, int(step * 72 / 4)) for name in page]
         axis.set_xticks(axis.get_xticks(), names_shown)
         axis.set_title(setting_title(setting) if page is pages[0] else "")
@@ -101,7 +101,7 @@ def _is_bar(row: ByTarget) -> bool:
     return row.arm != BASELINE and bool(row.rule) == (row.arm == CG)
 
 
-def _choice(row: ByTarget) -> Choice:
+def _choice(row: ByTarget) -> _Choice:
     return row.arm, row.rule
 
 
@@ -122,9 +122,9 @@ def _part(
     return Part(found, baselines, _printed(mine))
 
 
-def _printed(published: Iterable[Beside]) -> Printed:
+def _printed(published: Iterable[Beside]) -> _Printed:
     """Return printed accuracies; what is printed for an arm alone repeats in each rule's row."""
-    found: dict[tuple[str, Choice], dict[float, None]] = defaultdict(dict)
+    found: dict[tuple[str, _Choice], dict[float, None]] = defaultdict(dict)
     for row in published:
         for arm, each in row.arms.items():
             if each.printed is not None and each.ours and "-minus-" not in arm:
@@ -133,8 +133,8 @@ def _printed(published: Iterable[Beside]) -> Printed:
     return {place: list(values) for place, values in found.items()}
 
 
-def _panel(panel: Axes, part: Part, names: Sequence[str], choices: Sequence[Choice]) -> None:
-    step = len(choices) + GAP
+def _panel(panel: Axes, part: Part, names: Sequence[str], choices: Sequence[_Choice]) -> None:
+    step = len(choices) + _GAP
     for place, name in enumerate(names):
         _group(panel, part, name, choices, place * step)
     panel.set_xticks([place * step + (len(choices) - 1) / 2 for place in range(len(names))])
@@ -145,7 +145,7 @@ def _panel(panel: Axes, part: Part, names: Sequence[str], choices: Sequence[Choi
     panel.set_axisbelow(True)
 
 
-def _group(panel: Axes, part: Part, name: str, choices: Sequence[Choice], start: float) -> None:
+def _group(panel: Axes, part: Part, name: str, choices: Sequence[_Choice], start: float) -> None:
     """Draw a target's bars from x = `start` on, its baseline and its chance."""
     ends = (start - 0.6, start + len(choices) - 0.4)
     rows = [part.rows[name, choice] for choice in choices if (name, choice) in part.rows]
@@ -173,7 +173,7 @@ PRINTED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _looks(choices: Sequence[Choice]) -> list[dict[str, Any]]:
+def _looks(choices: Sequence[_Choice]) -> list[dict[str, Any]]:
     """Return each choice's colour and hatch; arms that are no rule are drawn on white."""
     pairs = zip(cycle(CYCLE[:-1]), cycle(HATCHES), strict=False)
     styles = arm_styles(arm for arm, rule in choices if not rule)
@@ -186,7 +186,7 @@ def _looks(choices: Sequence[Choice]) -> list[dict[str, Any]]:
     return looks
 
 
-def _legend(choices: Sequence[Choice], printed: bool) -> list[Any]:
+def _legend(choices: Sequence[_Choice], printed: bool) -> list[Any]:
     handles: list[Any] = [
         Patch(**look, label=clipped(choice[1] or choice[0], 30))
         for choice, look in zip(choices, _looks(choices), strict=True)

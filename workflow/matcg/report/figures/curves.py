@@ -30,7 +30,7 @@ from matcg.report.figures.style import BLACK, clipped, new_figure
 __all__ = ["mixed_figure", "sizes_figure"]
 
 PANELS = 24
-COLUMNS = 4
+_COLUMNS = 4
 
 # x, accuracy, low, high; in percent.
 Point = tuple[int, float, float, float]
@@ -126,7 +126,7 @@ def _figure(drawn: Sequence[Panel], label: str, title_of: Callable[[Facet], str]
     if not drawn:
         return None
     kept, left_out = drawn[:PANELS], len(drawn) - PANELS
-    columns = min(COLUMNS, len(kept))
+    columns = min(_COLUMNS, len(kept))
     lines = -(-len(kept) // columns)
     figure = new_figure(max(4.0, 0.5 + 1.85 * columns), 0.6 + 1.75 * lines)
     axes = panels(figure, len(kept), columns)

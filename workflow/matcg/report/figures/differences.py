@@ -32,7 +32,7 @@ __all__ = ["difference_figure"]
 
 # Above this many rows a panel has no labels, the tables name them all, and rows become thin.
 LABELLED = 90
-WIDTH = 7.2  # inches
+_WIDTH = 7.2  # inches
 PANEL_ROWS = 180  # with labels, of all settings together
 SETTINGS = 4
 THIN_ROWS = 360  # of a panel; with more combinations a row is the mean of neighbours
@@ -76,7 +76,7 @@ def difference_figure(comparison: Sequence[Comparison], summary: Sequence[Summar
     row = ROW if max(map(len, kept.values())) <= LABELLED else THIN_ROW
     blocks = {setting: _blocks(setting, mine, summary) for setting, mine in kept.items()}
     heights = [sum(HEADING + row * len(b.lines) for b in each) for each in blocks.values()]
-    figure = new_figure(WIDTH, max(2.0, 0.5 + sum(heights) + 0.6 * len(heights)))
+    figure = new_figure(_WIDTH, max(2.0, 0.5 + sum(heights) + 0.6 * len(heights)))
     axes = figure.subplots(len(kept), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
     rules = sorted(unique(row.rule for row in rows))
     styles = dict(zip(rules, cycle(zip(CYCLE, MARKERS, strict=True)), strict=False))

@@ -40,7 +40,7 @@ __all__ = ["Grid", "Panel", "draw", "read_grids"]
 PANELS = 18  # of one figure; more go on further pages
 # Of an experiment: each takes a twentieth of a second. The plan's tables name them all.
 DRAWN = 150
-WIDTH = 14.0  # inches of panels side by side
+_WIDTH = 14.0  # inches of panels side by side
 LABEL, LEGEND_NAME = 20, 40  # characters
 SHAPES = (*MARKERS, "*")
 AREA = {"D": 0.78, "s": 0.92, "*": 1.25}  # makes shapes look alike in size
@@ -189,7 +189,7 @@ def heading(grid: Grid, values: Mapping[str, Sequence[str]], names: Sequence[str
 def page_figure(grid: Grid, panels: Sequence[Panel], layout: Layout, title: str) -> Figure:
     """Draw some combinations of a target, a panel each."""
     width = max(1.75, layout.inches * layout.column_edges[-1])
-    lines = ceil(len(panels) / max(1, int(WIDTH / (width + 0.15))))
+    lines = ceil(len(panels) / max(1, int(_WIDTH / (width + 0.15))))
     columns = ceil(len(panels) / lines)
     size = _size(layout, width, columns, lines, len(panels) < lines * columns)
     figure = new_figure(*size)
@@ -275,7 +275,7 @@ ROLES: dict[str, tuple[str, float, dict[str, Any]]] = {
 }
 RING: dict[str, Any] = {"marker": "o", "mfc": "none", "mec": VERMILLION, "mew": 1.2, "ls": ""}
 LEGEND = ("target", "source", "control", "other")
-LETTERS = {"source": "white", "control": BLACK, "target": "white"}
+_LETTERS = {"source": "white", "control": BLACK, "target": "white"}
 
 
 def _marks(panel: Axes, layout: Layout, target: str, combination: Panel) -> None:
@@ -295,8 +295,8 @@ def _draw_marks(panel: Axes, layout: Layout, role: str, value: str, marks: Seque
     # A letter needs the same room whatever its role.
     size = 72 * layout.inches * (0.85 if letter and role != "other" else size)
     panel.plot(*places, marker=shape, ms=size * AREA.get(shape, 1), **style, **order)
-    if letter and role in LETTERS:
-        panel.plot(*places, marker=letter, ms=0.55 * size, mfc=LETTERS[role], mew=0, **order)
+    if letter and role in _LETTERS:
+        panel.plot(*places, marker=letter, ms=0.55 * size, mfc=_LETTERS[role], mew=0, **order)
     if role == "target":
         panel.plot(*places, ms=1.3 * 72 * layout.inches, **{**RING, **order})
 

@@ -17,7 +17,7 @@ from matcg.report.figures.style import BLACK, clipped, new_figure
 __all__ = ["Elements", "heatmap_figure"]
 
 MAX_GRIDS = 12
-WIDTH = 9.0  # inches of panels side by side
+_WIDTH = 9.0  # inches of panels side by side
 
 Elements = Mapping[str, Mapping[str, Sequence[str]]]
 
@@ -38,7 +38,7 @@ def heatmap_figure(comparison: Sequence[Comparison], elements: Elements | None) 
     xs = sorted({x for cells in grids.values() for _, x, _ in cells})
     # Room for a cell's number, and for the longest name of a row once a line.
     width, beside = 0.2 + 0.4 * len(xs), 1.0 + 0.06 * min(40, max(map(len, ys)))
-    columns = max(1, min(len(grids), int((WIDTH - beside) / width)))
+    columns = max(1, min(len(grids), int((_WIDTH - beside) / width)))
     lines = -(-len(grids) // columns)
     height = 1.0 + lines * (0.3 + 0.27 * len(ys))
     figure = new_figure(max(beside + columns * width, 4), max(height, 2))

@@ -18,9 +18,9 @@ from matcg.report.figures.style import STYLE, clipped, new_figure, save
 
 __all__ = ["SHOWN", "draw", "examples", "leak_figure"]
 
-COLUMNS = 3  # pairs
+_COLUMNS = 3  # pairs
 EDGE = 160  # pixels of a picture, so that the file stays small whatever the photographs
-NAME = 22  # characters
+_NAME = 22  # characters
 SHOWN = 12  # pairs, in the figure and on the page
 
 
@@ -40,7 +40,7 @@ def leak_figure(folders: Folders, leaks: Sequence[Leak]) -> Figure:
     if not leaks:
         return empty("no test image was found among training images")
     shown = examples(leaks)[:SHOWN]
-    columns = min(COLUMNS, len(shown))
+    columns = min(_COLUMNS, len(shown))
     lines = -(-len(shown) // columns)
     figure = new_figure(2.5 * columns, 0.25 + 1.75 * lines)
     # The third column of each pair is the gap to the next.
@@ -61,8 +61,8 @@ def leak_figure(folders: Folders, leaks: Sequence[Leak]) -> Figure:
 
 def _named(subset: str, sample: str) -> str:
     # Samples of a subset are told apart by the end of their names.
-    end = sample if len(sample) <= NAME else f"…{sample[1 - NAME :]}"
-    return f"{clipped(subset, NAME)}\n{clipped(end, NAME + 1)}"
+    end = sample if len(sample) <= _NAME else f"…{sample[1 - _NAME :]}"
+    return f"{clipped(subset, _NAME)}\n{clipped(end, _NAME + 1)}"
 
 
 def _show(panel: Axes, path: Path, name: str) -> None:

@@ -26,22 +26,22 @@ from matcg.report.figures.style import BLACK, GREY, clipped, new_figure
 
 __all__ = ["calibration_figure", "letters_figure"]
 
-SETTINGS = 3
-ARMS = 6
+_SETTINGS = 3
+_ARMS = 6
 RIGHT: dict[str, Any] = {"fc": "white", "ec": GREY, "hatch": "//////", "lw": 0.7}
 RECALL: dict[str, Any] = {"color": BLACK, "marker": "D", "ms": 3.5, "mfc": "white", "lw": 0.9}
 PERFECT: dict[str, Any] = {"color": BLACK, "lw": 0.8, "ls": (0, (4, 2))}
-SHARE: dict[str, Any] = {"fc": "#d0d0d0", "lw": 0}
-R = TypeVar("R", Bin, LetterUse)
+_SHARE: dict[str, Any] = {"fc": "#d0d0d0", "lw": 0}
+_R = TypeVar("_R", Bin, LetterUse)
 CONFIDENCE = "confidence: probability of the answered letter among the options' letters"
 
 
 @dataclass(frozen=True, slots=True)
-class Panel(Generic[R]):
+class Panel(Generic[_R]):
     """The axes of an arm, its rows, and what its heading is."""
 
     axes: Axes
-    rows: Sequence[R]
+    rows: Sequence[_R]
     arm: str
     heading: str
 
@@ -58,7 +58,7 @@ def letters_figure(rows: Sequence[LetterUse]) -> Figure:
     """
     if not rows:
         return empty("nothing has been answered yet")
-    kept, note = chosen_settings(_with_untrained(rows), SETTINGS)
+    kept, note = chosen_settings(_with_untrained(rows), _SETTINGS)
     lines = {
         f"{setting_title(setting)}; questions of {options} options": [
             row for row in mine if row.use.options == options
@@ -98,7 +98,7 @@ def calibration_figure(rows: Sequence[Bin]) -> Figure:
     """Draw accuracy against confidence by bins of it, with their sizes."""
     if not rows:
         return empty("nothing has been answered yet")
-    kept, note = chosen_settings(_with_untrained(rows), SETTINGS)
+    kept, note = chosen_settings(_with_untrained(rows), _SETTINGS)
     figure, panels = _panels({setting_title(setting): mine for setting, mine in kept.items()})
     styles = arm_styles(dict.fromkeys(panel.arm for panel in panels))
     for panel in panels:
@@ -108,7 +108,7 @@ def calibration_figure(rows: Sequence[Bin]) -> Figure:
     handles = [
         Line2D([], [], color=GREY, marker="o", ms=4, lw=1.2, label="mean of a bin"),
         Line2D([], [], **PERFECT, label="perfect calibration"),
-        Patch(**SHARE, label="share of answers, and their number"),
+        Patch(**_SHARE, label="share of answers, and their number"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.supylabel("accuracy (%)", fontsize=8)
@@ -120,7 +120,7 @@ def _reliability(panel: Axes, rows: Sequence[Bin], color: str, marker: str) -> N
     counts = np.array([row.answers for row in rows])
     middles = [100 * row.low + 50 / BINS for row in rows]
     shares = 100 * counts / counts.sum()
-    panel.bar(middles, shares, 90 / BINS, **SHARE, zorder=1)
+    panel.bar(middles, shares, 90 / BINS, **_SHARE, zorder=1)
     for middle, count in zip(middles, counts, strict=True):
         text = panel.text(
             middle, 2, _short(count), fontsize=6, rotation=90, ha="center", zorder=4, va="bottom"
@@ -146,11 +146,11 @@ def _joined(*notes: str) -> str:
 
 
 def _arms_left_out(arms: Iterable[str]) -> str:
-    more = len(set(arms)) - ARMS
+    more = len(set(arms)) - _ARMS
     return f"{more} further arms are not drawn; the tables have them" if more > 0 else ""
 
 
-def _with_untrained(rows: Sequence[R]) -> dict[Setting, list[R]]:
+def _with_untrained(rows: Sequence[_R]) -> dict[Setting, list[_R]]:
     """Return rows by setting, those of an untrained backbone beside each of its settings."""
     groups = by_setting(rows)
     trained = {setting: mine for setting, mine in groups.items() if setting.recipe}
@@ -161,10 +161,10 @@ def _with_untrained(rows: Sequence[R]) -> dict[Setting, list[R]]:
     return dict(sorted(trained.items()))
 
 
-def _panels(lines: Mapping[str, Sequence[R]]) -> tuple[Figure, list[Panel[R]]]:
+def _panels(lines: Mapping[str, Sequence[_R]]) -> tuple[Figure, list[Panel[_R]]]:
     """Return a figure with a line of panels under each title, a panel for each arm."""
     found = {row.arm for rows in lines.values() for row in rows}
-    arms = sorted(found, key=arm_order)[:ARMS]
+    arms = sorted(found, key=arm_order)[:_ARMS]
     figure = new_figure(0.6 + max(5.0, 1.4 * len(arms)), 0.7 + 1.8 * len(lines))
     grid = figure.subplots(len(lines), len(arms), squeeze=False, sharey=True)
     panels = []

@@ -26,9 +26,9 @@ from matcg.report.figures.style import clipped, new_figure
 
 __all__ = ["protocol_figure"]
 
-SETTINGS = 4
-ARMS = 6
-PROTOCOLS = 16
+_SETTINGS = 4
+_ARMS = 6
+_PROTOCOLS = 16
 SPREAD = 0.7  # share of a protocol's line that its arms take
 
 
@@ -42,11 +42,11 @@ def protocol_figure(rows: Sequence[ByProtocol]) -> Figure | None:
     names = unique(row.protocol for row in drawn)
     if len(names) < 2:
         return None
-    groups, note = chosen_settings(by_setting(drawn), SETTINGS)
+    groups, note = chosen_settings(by_setting(drawn), _SETTINGS)
     arms = sorted(unique(row.arm for row in drawn), key=arm_order)
-    more = [(len(arms) - ARMS, "arms"), (len(names) - PROTOCOLS, "protocols")]
+    more = [(len(arms) - _ARMS, "arms"), (len(names) - _PROTOCOLS, "protocols")]
     notes = [f"{n} further {what} are not drawn; the table has them" for n, what in more if n > 0]
-    arms, names = arms[:ARMS], names[:PROTOCOLS]
+    arms, names = arms[:_ARMS], names[:_PROTOCOLS]
     styles = arm_styles(arms)
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)

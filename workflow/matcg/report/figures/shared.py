@@ -70,8 +70,8 @@ SPARE: tuple[ArmStyle, ...] = (
     (ORANGE, "X", (0, (6, 1, 2, 1))),
     (SKY, "*", (0, (2, 2))),
 )
-T = TypeVar("T")
-R = TypeVar("R", bound=InSetting)
+_T = TypeVar("_T")
+_R = TypeVar("_R", bound=InSetting)
 
 
 def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
@@ -80,17 +80,17 @@ def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
     return {arm: ARM_STYLES[arm] if arm in ARM_STYLES else next(spare) for arm in arms}
 
 
-def by_setting(rows: Iterable[R]) -> dict[Setting, list[R]]:
+def by_setting(rows: Iterable[_R]) -> dict[Setting, list[_R]]:
     """Return records by their setting, in its order."""
-    groups: dict[Setting, list[R]] = defaultdict(list)
+    groups: dict[Setting, list[_R]] = defaultdict(list)
     for row in rows:
         groups[row.setting].append(row)
     return dict(sorted(groups.items()))
 
 
 def chosen_settings(
-    groups: Mapping[Setting, Sequence[T]], most: int
-) -> tuple[dict[Setting, Sequence[T]], str]:
+    groups: Mapping[Setting, Sequence[_T]], most: int
+) -> tuple[dict[Setting, Sequence[_T]], str]:
     """Return at most so many settings, and a note on those left out, empty where there are none.
 
     Those trained on most are taken first: they are what an experiment ends with.

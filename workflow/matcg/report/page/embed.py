@@ -15,7 +15,7 @@ from matcg.errors import DataError
 
 __all__ = ["Embedded", "as_json", "embedded"]
 
-FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 # DataTables with its extensions. PyPI has Tabulator and AG Grid too, in packages for Django, Dash
 # and Panel that lag behind or bring those along; itables needs no other package and is well kept.
 LIBRARY = ("html/dt_bundle.css", "html/dt_bundle.js")
@@ -46,7 +46,7 @@ def embedded() -> Embedded:
     """
     css, js = (_library(name) for name in LIBRARY)
     own_css, own_js = (
-        (FOLDER / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
+        (_FOLDER / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
     )
     return Embedded((css, own_css), (_global(js), own_js))
 

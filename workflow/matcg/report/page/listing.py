@@ -26,7 +26,7 @@ TABLE_BYTES = 8_000_000
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 # These say nothing where they are the same in every row; the headline names them.
-SETTING = ("backbone", "recipe", "n_train")
+_SETTING = ("backbone", "recipe", "n_train")
 MARKS = {"verdict": {"helps": "good", "hurts": "bad"}}
 
 Row = Mapping[str, Cell]
@@ -186,7 +186,7 @@ def _tells(rows: Sequence[Row], name: str) -> bool:
     values = {row[name] for row in rows} - {"", None}
     if name == "mixed_in":
         return bool(values - {0})
-    return len(_trained(rows, name)) > 1 if name in SETTING else not rows or bool(values)
+    return len(_trained(rows, name)) > 1 if name in _SETTING else not rows or bool(values)
 
 
 def _trained(rows: Iterable[Row], name: str) -> set[Cell]:

@@ -42,13 +42,13 @@ from matcg.report.tables.declared import (
 
 __all__ = ["write"]
 
-FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 IMAGE_BYTES = 8_000_000
 QUESTION_BYTES = 5_000_000
 FIGURE_BYTES = 2_000_000
 GRID_BYTES = 6_000_000
 DATA_TABLES = (("Subsets", "summary"), ("Images", "images"))
-QUARANTINE = "quarantine"
+_QUARANTINE = "quarantine"
 LEAK_TABLES = (
     ("Of every mix and target", "audit"),
     ("Between source datasets", "overlaps"),
@@ -140,7 +140,7 @@ def write(
             leaks=leaks,
             leak_tables=[(title, listed(name)) for title, name in LEAK_TABLES],
             data=[(title, listed(name)) for title, name in DATA_TABLES],
-            quarantine=listed(QUARANTINE),
+            quarantine=listed(_QUARANTINE),
             provenance=_provenance(experiments, plan, config),
             inside=inside,
         )
@@ -151,7 +151,7 @@ def write(
 
 def _environment() -> Environment:
     return Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

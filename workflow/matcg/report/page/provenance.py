@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 ENGINE_TIMES = ("starts", "start_s", "loads", "load_s", "answer_s", "questions", "seconds")
-NONE = "not recorded"
+_NONE = "not recorded"
 
 
 def versions() -> dict[str, str]:
@@ -50,7 +50,7 @@ def made_by(records: Sequence[Mapping[str, Any]], kind: str) -> str:
     facts: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         for name, value in _facts(record).items():
-            facts[name][value or NONE] += 1
+            facts[name][value or _NONE] += 1
     for found in facts.values():
         if found.total() < len(records):
             found["none"] = len(records) - found.total()
@@ -70,7 +70,7 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str | None]:
         "commit": _commit(record),
         "digest of the code": record.get("code"),
         "device": _gpus(there.get("gpus")) or record.get("device"),
-        **({"CUDA": f"{cuda}, driver {there.get('driver') or NONE}"} if cuda else {}),
+        **({"CUDA": f"{cuda}, driver {there.get('driver') or _NONE}"} if cuda else {}),
         "processor": cpu,
         "python": record.get("python"),
         **{name: packages[name] for name in PACKAGES if name in packages},

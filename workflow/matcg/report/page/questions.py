@@ -24,9 +24,9 @@ from matcg.report.page.embed import as_json
 from matcg.report.page.listing import Listing, Texts, list_cells
 from matcg.samples import Sample, read_samples
 
-__all__ = ["KINDS", "Budget", "ImageBudget", "QuestionView", "view_questions"]
+__all__ = ["Budget", "ImageBudget", "QuestionView", "view_questions"]
 
-KINDS = {
+_KINDS = {
     "gain": "CG right, control wrong",
     "loss": "CG wrong, control right",
     "both": "both right",
@@ -34,7 +34,7 @@ KINDS = {
 }
 # What readers come for: these have pictures before others do.
 TELLING = ("gain", "loss")
-THUMBNAIL = 160
+_THUMBNAIL = 160
 PICTURE = 7  # its place in a row
 SMALL = 128
 UNREAD = -1  # as the prediction files say it
@@ -70,7 +70,7 @@ class ImageBudget(Budget):
             ImageError: as `decode`.
         """
         image = decode(data, where)
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        image.thumbnail((_THUMBNAIL, _THUMBNAIL))
         buffer = io.BytesIO()
         # Small synthetic pictures must stay sharp; photographs of any size must stay small.
         image.save(buffer, "webp", lossless=max(image.size) <= SMALL, quality=70)
@@ -167,8 +167,8 @@ def view_questions(
         for index, target in enumerate(targets)
     ]
     content = {
-        "kinds": list(KINDS),
-        "names": list(KINDS.values()),
+        "kinds": list(_KINDS),
+        "names": list(_KINDS.values()),
         "targets": page.targets,
         "texts": page.texts.all,
         "rows": page.rows,
@@ -177,7 +177,7 @@ def view_questions(
         counts=_counts(targets, notes),
         data=as_json(content),
         targets=[target["name"] for target in page.targets],
-        kinds=KINDS if any(target.compared for target in targets) else {},
+        kinds=_KINDS if any(target.compared for target in targets) else {},
         held=len(page.rows),
         left_out=text.left_out - left_out,
         without_picture=images.left_out - pictures,
@@ -189,12 +189,12 @@ def _counts(targets: Sequence[_Target], notes: Sequence[str]) -> Listing:
         [
             target.name,
             str(len(target.ids)),
-            *(str(target.kinds.count(kind)) if target.compared else "" for kind in KINDS),
+            *(str(target.kinds.count(kind)) if target.compared else "" for kind in _KINDS),
             note,
         ]
         for target, note in zip(targets, notes, strict=True)
     ]
-    return list_cells(["Target", "Questions", *KINDS.values(), "Note"], rows)
+    return list_cells(["Target", "Questions", *_KINDS.values(), "Note"], rows)
 
 
 def _targets(study: Study, setting: Setting, folders: Folders) -> list[_Target]:
@@ -271,7 +271,7 @@ def _add(page: _Page, target: _Target, parts: int) -> str:
     page.targets.append({"name": target.name, "groups": names, "marks": marks})
     rows = _rows(page, target, samples, page.text.rest(parts))
     _add_pictures(page.images, target, samples, rows, page.images.rest(parts))
-    kinds = [*KINDS, ""]
+    kinds = [*_KINDS, ""]
     page.rows += [rows[n] for n in sorted(rows, key=lambda n: (kinds.index(target.kinds[n]), n))]
     return ""
 
@@ -327,7 +327,7 @@ def _row(page: _Page, target: _Target, sample: Sample, position: int) -> list[An
     replies = [[int(group.letter[position]), int(group.right[position])] for group in target.groups]
     return [
         len(page.targets) - 1,
-        list(KINDS).index(kind) if kind else None,
+        list(_KINDS).index(kind) if kind else None,
         sample.sample_id,
         number(sample.dataset),
         number(sample.question),

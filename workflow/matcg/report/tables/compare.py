@@ -51,7 +51,7 @@ from matcg.report.tables.declared import (
 from matcg.report.tables.table import Table
 from matcg.report.tables.write import write_table
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 __all__ = ["Wanted", "compare"]
 
@@ -128,7 +128,7 @@ class Tables:
     folder: Path
     wanted: Wanted
 
-    def write(self, table: Table[T], rows: Sequence[T], clean: bool = False) -> None:
+    def write(self, table: Table[_T], rows: Sequence[_T], clean: bool = False) -> None:
         """Write a table, or with `clean` the one without questions about leaked images."""
         table = without_leaks(table) if clean else table
         write_table(self.folder, table, rows, self.wanted.titled)

@@ -23,18 +23,18 @@ from matcg.analysis.summary import Summary
 from matcg.config.arm import CG
 from matcg.report.tables.table import Shown, Table
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-NAMES = {CG: "CG"}  # of arms in headers
+_NAMES = {CG: "CG"}  # of arms in headers
 
-SETTING = ("backbone", "recipe", ("n_train", "Samples"), ("mixed_in", "Target's"))
+_SETTING = ("backbone", "recipe", ("n_train", "Samples"), ("mixed_in", "Target's"))
 
 ACCURACY = Table(
     "accuracy",
     "Accuracy of every evaluation (%, Wilson 95 % interval)",
     Accuracy,
     (
-        *SETTING,
+        *_SETTING,
         *("target", "arm", "rule"),
         ("combination", "Sources"),
         ("label", "Row"),
@@ -50,7 +50,7 @@ COMPARISON = Table(
     "Every combination against the reference arm on the same questions (%, difference in points)",
     Comparison,
     (
-        *SETTING,
+        *_SETTING,
         *("target", "rule"),
         ("combination", "Sources"),
         ("label", "Row"),
@@ -79,7 +79,7 @@ SUMMARY = Table(
     "Means over targets (%, differences in points, bootstrap over targets and questions)",
     Summary,
     (
-        *SETTING,
+        *_SETTING,
         *("arm", "rule", "targets", "accuracy", "chance", "minus_chance", "reference"),
         "minus_reference",
         ("mixed_model", "by a mixed model"),
@@ -93,7 +93,7 @@ TARGETS = Table(
     "Accuracy of every arm on each target, over its runs (%, bootstrap over questions)",
     ByTarget,
     (
-        *SETTING,
+        *_SETTING,
         *("target", "arm", "rule", "combinations", "runs", "questions", "accuracy", "chance"),
     ),
 )
@@ -104,7 +104,7 @@ LETTERS = Table(
     " and RStd, the standard deviation of recalls (%)",
     LetterUse,
     (
-        *SETTING,
+        *_SETTING,
         *("arm", "options", "letter", "answers", "right", "answered", "recall"),
         ("rstd", "RStd"),
     ),
@@ -116,7 +116,7 @@ ORDERS = Table(
     " right answer stands at it, and RStd, the standard deviation of these accuracies (%)",
     OrderUse,
     (
-        *SETTING,
+        *_SETTING,
         *("protocol", "arm", "options", "letter", "answers", "right", "answered"),
         ("rstd", "RStd"),
         ("recall", "Accuracy there"),
@@ -129,7 +129,7 @@ CALIBRATION = Table(
     " accuracy, and expected calibration error (%)",
     Bin,
     (
-        *SETTING,
+        *_SETTING,
         "arm",
         ("low", "Above"),
         ("high", "Up to"),
@@ -144,7 +144,7 @@ PROTOCOLS = Table(
     " and questions)",
     ByProtocol,
     (
-        *SETTING,
+        *_SETTING,
         "protocol",
         ("asked", "How"),
         *("arm", "accuracy"),
@@ -161,7 +161,7 @@ LOOKING = Table(
     " points, bootstrap over targets and questions)",
     Looking,
     (
-        *SETTING,
+        *_SETTING,
         *("arm", "chance"),
         ("shown", "Picture shown"),
         ("blank", "Grey picture"),
@@ -238,7 +238,7 @@ def published(names: Iterable[str]) -> Table[Beside]:
     names = list(names)
     arms: list[Shown] = []
     for name in names:
-        words = " minus ".join(NAMES.get(part, part) for part in name.split("-minus-"))
+        words = " minus ".join(_NAMES.get(part, part) for part in name.split("-minus-"))
         arms += [(f"{name}_{end}", f"{words}, {end}") for end in ("printed", "ours")]
         arms.append((f"{name}_apart", "apart"))
     title = "Beside the published figures (%, ours with bootstrap 95 % intervals, apart in points)"
@@ -264,11 +264,11 @@ def published_in(folder: Path) -> Table[Beside] | None:
     return published(name.removesuffix(ending) for name in header if name.endswith(ending))
 
 
-def without_leaks(table: Table[T]) -> Table[T]:
+def without_leaks(table: Table[_T]) -> Table[_T]:
     """Return the table that is made without questions about leaked images."""
     return replace(table, stem=f"{table.stem}_without_leaks")
 
 
-def of_paper(table: Table[T], name: str) -> Table[T]:
+def of_paper(table: Table[_T], name: str) -> Table[_T]:
     """Return the table of one of a paper's tables."""
     return replace(table, stem=f"{name}_{table.stem}")

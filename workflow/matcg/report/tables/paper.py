@@ -14,7 +14,7 @@ from matcg.words import in_percent
 
 __all__ = ["write"]
 
-NONE = "\N{EN DASH}"
+_NONE = "\N{EN DASH}"
 NOTED = "abcdefghijklmnopqrstuvwxyz"
 ACROSS = {
     "samples": "number of training samples",
@@ -69,10 +69,10 @@ def _sheet(builder: Builder, lines: Sequence[Line], title: str, remark: str) -> 
     groups += [Group(name, numeric=False) for name in ends]
     blocks: dict[tuple[str, ...], list[list[str]]] = {}
     for line in lines:
-        row = [text(line) or NONE for text in lead.values()]
+        row = [text(line) or _NONE for text in lead.values()]
         for figure, theirs in zip(line.figures.values(), printed, strict=True):
             row += _shown(figure, scatter, theirs, notes)
-        row += [text(line) or NONE for text in ends.values()]
+        row += [text(line) or _NONE for text in ends.values()]
         blocks.setdefault(builder.heading(line.entry), []).append(row)
     named = [Block(_heading(builder, key), rows) for key, rows in blocks.items()]
     below_it = [_legend(builder, any(printed)), *notes.lines(), *([remark] if remark else [])]
@@ -125,7 +125,7 @@ def _shown(figure: Figure, scatter: str, printed: bool, notes: Notes) -> list[st
     if scatter == "questions" and figure.ours:
         ours += f" [{in_percent(figure.ours.low)}, {in_percent(figure.ours.high)}]"
     ours += notes.mark(figure.note)
-    apart = NONE if figure.apart is None else f"{100 * figure.apart:+.1f}"
+    apart = _NONE if figure.apart is None else f"{100 * figure.apart:+.1f}"
     return [theirs, ours, apart] if printed else [ours]
 
 
@@ -135,7 +135,7 @@ def _as_printed(share: float) -> str:
 
 def _with_sd(value: float | None, sd: float | None, text: Callable[[float], str]) -> str:
     if value is None:
-        return NONE
+        return _NONE
     return text(value) + ("" if sd is None else f" \N{PLUS-MINUS SIGN} {text(sd)}")
 
 
@@ -151,7 +151,7 @@ def _legend(builder: Builder, printed: bool) -> str:
     }[builder.layout.scatter]
     text = f"Accuracy in %, differences in points; {spread}."
     if printed:
-        text += f" Paper {NONE}, or no such column: not printed. Apart: ours less the paper's."
+        text += f" Paper {_NONE}, or no such column: not printed. Apart: ours less the paper's."
     if builder.layout.across:
         text += f" Columns: {ACROSS[builder.layout.across]}."
     return text

@@ -16,7 +16,7 @@ from matcg.errors import DataError
 
 __all__ = ["Column", "Shown", "Table", "read_cells", "read_rows"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 # A cell, or a cell and its header where that is not its name.
 Shown = str | tuple[str, str]
 
@@ -37,7 +37,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table(Generic[T]):
+class Table(Generic[_T]):
     """A table of records; `shown` are the cells that readers see, with headers that differ.
 
     `keys` are those of the record's mappings, by field.
@@ -45,7 +45,7 @@ class Table(Generic[T]):
 
     stem: str
     title: str
-    record: type[T]
+    record: type[_T]
     shown: Sequence[Shown]
     keys: Keys = field(default_factory=dict)
 
@@ -65,7 +65,7 @@ class Table(Generic[T]):
         return [Column(header, name, kinds[name], f"{name}_low" in kinds) for name, header in named]
 
 
-def read_cells(folder: Path, table: Table[T]) -> list[dict[str, Cell]]:
+def read_cells(folder: Path, table: Table[_T]) -> list[dict[str, Cell]]:
     """Return the cells that `write_table` wrote, numbers as numbers, None for empty ones.
 
     Raises:
@@ -79,7 +79,7 @@ def read_cells(folder: Path, table: Table[T]) -> list[dict[str, Cell]]:
         return [{name: _value(row[name], kind) for name, kind in kinds.items()} for row in reader]
 
 
-def read_rows(folder: Path, table: Table[T]) -> list[T]:
+def read_rows(folder: Path, table: Table[_T]) -> list[_T]:
     """Return the records that `write_table` wrote; raises as `read_cells` does."""
     return [record_of(table.record, cells, table.keys) for cells in read_cells(folder, table)]
 

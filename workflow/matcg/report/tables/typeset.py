@@ -9,7 +9,7 @@ __all__ = ["Block", "Group", "Sheet", "latex", "latex_escaped", "markdown", "wri
 # Widths are counted in digits: a page of A4 with margins of 2 cm holds so many in \\scriptsize.
 UPRIGHT, TURNED = 135, 200
 WIDEST = 24  # of a column of text, which breaks its lines there
-GAP = 2
+_GAP = 2
 
 
 LATEX_ESCAPES = {
@@ -96,7 +96,7 @@ def latex(sheet: Sheet, fitted: bool = True) -> str:
     Needs the packages that its first line names.
     """
     widths = _widths(sheet)
-    needed = sum(widths) + GAP * len(widths)
+    needed = sum(widths) + _GAP * len(widths)
     size = r"\tiny" if needed > TURNED else r"\scriptsize"
     numeric = [group.numeric for group in sheet.groups for _ in _each(group)]
     alignment = "".join(

@@ -17,7 +17,7 @@ from matcg.words import fixed, in_percent
 
 __all__ = ["csv_text", "shown", "write_table"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def _p(value: float) -> str:
@@ -52,7 +52,7 @@ def shown(cells: Mapping[str, Cell], column: Column) -> str:
 
 
 def write_table(
-    folder: Path, table: Table[T], rows: Iterable[T], prefix: str, fitted: bool = False
+    folder: Path, table: Table[_T], rows: Iterable[_T], prefix: str, fitted: bool = False
 ) -> None:
     """Write a table as .csv, .md and .tex; the same rows give the same bytes.
 
@@ -68,7 +68,7 @@ def write_table(
     write_texts(folder, table.stem, csv_text(table, cells), sheet, fitted)
 
 
-def csv_text(table: Table[T], rows: Iterable[Mapping[str, Cell]]) -> str:
+def csv_text(table: Table[_T], rows: Iterable[Mapping[str, Cell]]) -> str:
     """Return rows of cells as CSV with a header."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
