@@ -22,7 +22,8 @@ class Folder:
 
     def reason(self, path: str) -> str:
         """Return why no file at `path` can be used, empty where there is one in the folder."""
-        place, _, name = path.rpartition("/")
+        place, slash, name = path.rpartition("/")
+        place += slash  # "/" is not the folder itself
         names = self._listed.get(place)
         if names is None:
             names = self._listed[place] = self._list(place)

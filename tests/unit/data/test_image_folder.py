@@ -1,0 +1,29 @@
+"""Folders of images: the bound on a file, and why a file is refused, listed or looked at."""
+
+from pathlib import Path
+
+import pytest
+
+from matcg.data import image_folder
+from matcg.data.image_folder import Folder
+from matcg.errors import BadRowError
+
+
+def test_a_file_above_the_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one.png").write_bytes(b"one")
+    monkeypatch.setattr(image_folder, "MAX_BYTES", 3)
+    assert Folder(tmp_path).read("one.png") == b"one"
+    monkeypatch.setattr(image_folder, "MAX_BYTES", 2)
+    with pytest.raises(BadRowError, match="too large: the file exceeds 2 bytes"):
+        Folder(tmp_path).read("one.png")
+
+
+@pytest.mark.parametrize("path", ["/one.png", "../x", "a/../one.png", "a", "two.png", "\0.png"])
+def test_the_reason_is_that_of_looking(tmp_path: Path, path: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "one.png").touch()
+    folder = Folder(tmp_path)
+    assert folder.reason("one.png") == ""
+    with pytest.raises(BadRowError) as error:
+        folder.find(path)
+    assert folder.reason(path) == str(error.value)

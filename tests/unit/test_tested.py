@@ -1,0 +1,54 @@
+"""Every module is imported by a test, or stands here with the tests that reach it otherwise."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# Parts that are asked for through their package, of which they are no more than a piece.
+REACHED = {
+    "analysis.headline": "unit/report/tables/test_compare.py",
+    "config.arm": "unit/plan/test_enumerate.py",
+    "data.phantom_samples": "unit/data/test_prepare.py",
+    "data.readers.medmat": "unit/data/test_prepare.py",
+    "data.readers.phantom": "unit/data/test_prepare.py",
+    "evaluate.own_process": "workflow/test_group.py",
+    "models.families.llava": "workflow/test_siblings.py",
+    "models.families.mllama": "workflow/test_siblings.py",
+    "models.families.qwen2_5_vl": "workflow/test_siblings.py",
+    "models.families.qwen2_vl": "workflow/test_siblings.py",
+    "models.families.qwen3_vl": "workflow/test_siblings.py",
+    "models.llava_names": "unit/models/test_convert.py",
+    "models.llava_source": "unit/models/test_convert.py",
+    "models.small_sizes": "workflow/test_siblings.py",
+    "models.torchvision_ops": "workflow/test_torchvision_ops.py",
+    "phantom.anatomy": "unit/phantom/test_world.py",
+    "phantom.geometry": "unit/phantom/test_world.py",
+    "plan.arms": "unit/plan/test_enumerate.py",
+    "plan.targets": "unit/plan/test_enumerate.py",
+    "plugins": "unit/forms/test_forms.py",
+    "report.figures.arms": "unit/report/figures/test_all.py",
+    "report.figures.shared": "unit/report/figures/test_all.py",
+    "told": "unit/test_told.py",
+    "train.taken_over": "unit/train/test_finetune.py",
+}
+
+
+def named() -> Iterator[str]:
+    """Yield what the tests import."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                yield node.module
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            elif isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+
+
+def test_every_module_is_tested() -> None:
+    library = ROOT / "workflow/matcg"
+    paths = (p.relative_to(library) for p in library.rglob("*.py") if p.name != "__init__.py")
+    modules = {".".join(path.with_suffix("").parts) for path in paths}
+    unnamed = modules - {name.removeprefix("matcg.") for name in named()}
+    assert unnamed == REACHED.keys(), "give a module a test, or say here what reaches it"
+    assert not [path for path in REACHED.values() if not (ROOT / "tests" / path).is_file()]
