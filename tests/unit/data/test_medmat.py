@@ -185,15 +185,15 @@ def test_options_choose_file_group_and_label(root):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"group_py": "x"}, "unknown option 'group_py'. Did you mean 'group_by'"),
+        ({"group_py": "x"}, "medmat: group_py: unknown key. Did you mean 'group_by'"),
         ({"group_by": "(x"}, "no regular expression"),
-        ({"labels": {"cat": 1}}, "must map texts to texts"),
+        ({"labels": {"cat": 1}}, "labels.cat: 1 must be a valid string; YAML reads it as a number"),
         ({"files": {"a": 1}}, "must be a text or a list"),
-        ({"split_by": {"colum": "split"}}, "unknown key of option split_by: 'colum'. Did you"),
+        ({"split_by": {"colum": "split"}}, "split_by.colum: unknown key. Did you mean 'column'"),
         ({"split_by": {}}, "needs `column`"),
         ({"split_by": {"column": "s", "path": "x"}}, "needs `column`"),
         ({"split_by": {"column": "s", "train": "a", "test": "a"}}, "'a' is train and test"),
-        ({"rebuild": {"options": 1}}, "options must be 2 to 26"),
+        ({"rebuild": {"options": 1}}, "rebuild.options: 1 must be greater than or equal to 2"),
         ({"rebuild": {"instruction": "x"}}, "Did you mean 'instructions'"),
     ],
 )

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
-from matcg.errors import BadRowError, ConfigError, nearest
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from matcg.config.base import Model, Natural
+from matcg.config.explain import validate
+from matcg.errors import BadRowError
 
 # The release changed its mind about dashes and about the folder.
 FILES = (
@@ -17,17 +20,51 @@ FILES = (
 MOST_OPTIONS = 26  # as many as there are letters
 
 
-@dataclass(frozen=True)
-class SplitBy:
+def _texts(value: Any) -> list[str]:
+    """Let one text stand for a list of one, and a whole number for its digits."""
+    listed = value if isinstance(value, list | tuple) else [value] if value else []
+    if not all(isinstance(each, str | int) and not isinstance(each, bool) for each in listed):
+        raise ValueError("must be a text or a list of texts")
+    return list(map(str, listed))
+
+
+def _compiled(text: Any) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"'{text}' is no regular expression ({error}); mend it") from None
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a blank is no text; write the answer and the label that it counts as")
+    return text
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+Values = Annotated[frozenset[str], BeforeValidator(_texts)]
+Pattern = Annotated[re.Pattern[str], BeforeValidator(_compiled)]
+Filled = Annotated[str, AfterValidator(_not_blank)]
+
+
+class SplitBy(Model):
     """Where a source's own split is told: by a text column, or by a pattern in the image path.
 
     `train` and `test` are the values that mean each side; a row with any other is set aside.
     """
 
     column: str = ""
-    path: re.Pattern[str] | None = None
-    train: frozenset[str] = frozenset({"train", "training"})
-    test: frozenset[str] = frozenset({"test", "testing"})
+    path: Pattern | None = None
+    train: Values = frozenset({"train", "training"})
+    test: Values = frozenset({"test", "testing"})
+
+    @model_validator(mode="after")
+    def _two_sides(self) -> "SplitBy":
+        if bool(self.column) == (self.path is not None):
+            raise ValueError("needs `column` (a key) or `path`")
+        if both := self.train & self.test:
+            raise ValueError(f"'{min(both)}' is train and test; leave it out of one")
+        return self
 
     def is_test(self, value: str, image: str) -> bool:
         """Tell whether a row with this value or image path is tested on.
@@ -45,17 +82,15 @@ class SplitBy:
         return False
 
 
-@dataclass(frozen=True)
-class Rebuild:
+class Rebuild(Model):
     """How options are drawn anew: how many at most, and wordings that replace the rows' own."""
 
-    options: int = 4
-    instructions: tuple[str, ...] = ()
-    seed: int = 42
+    options: Annotated[int, Field(strict=True, ge=2, le=MOST_OPTIONS)] = 4
+    instructions: Texts = ()
+    seed: Natural = 42
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Model):
     """Options of this reader, in a catalog or a subset.
 
     `files`: patterns of the JSON file relative to the data folder, the first that exists is read.
@@ -65,10 +100,10 @@ class Options:
     `split_by`: where the source's own split is told. `rebuild`: questions get new options.
     """
 
-    files: tuple[str, ...] = FILES
-    group_by: re.Pattern[str] | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    only: frozenset[str] = frozenset()
+    files: Annotated[Texts, AfterValidator(lambda given: given or FILES)] = FILES
+    group_by: Pattern | None = None
+    labels: dict[Filled, Filled] = Field(default_factory=dict)
+    only: Values = frozenset()
     split_by: SplitBy | None = None
     rebuild: Rebuild | None = None
 
@@ -92,17 +127,10 @@ class Options:
         """Return the checked options.
 
         Raises:
-            ConfigError: an unknown option, or one of the wrong form.
+            ConfigError: an unknown option, or one of the wrong form. Null stands for the default.
         """
-        _known(cls, raw, "option")
-        return cls(
-            files=_words(raw.get("files"), "files") or FILES,
-            group_by=_pattern(raw.get("group_by"), "group_by"),
-            labels=_labels(raw.get("labels")),
-            only=frozenset(_words(raw.get("only"), "only")),
-            split_by=_split_by(raw.get("split_by")),
-            rebuild=_rebuild(raw.get("rebuild")),
-        )
+        given = {name: value for name, value in raw.items() if value is not None}
+        return validate(cls, given, "reader medmat")
 
 
 def searched(pattern: re.Pattern[str], text: str) -> str:
@@ -111,70 +139,3 @@ def searched(pattern: re.Pattern[str], text: str) -> str:
     if found is None:
         return ""
     return "/".join(part or "" for part in found.groups()) or found[0]
-
-
-def _known(kind: type[Any], raw: Any, what: str) -> None:
-    """Raise ConfigError unless `raw` is a mapping whose keys are fields of a dataclass."""
-    if not isinstance(raw, Mapping):
-        raise ConfigError(f"reader medmat: {what} must be a mapping of keys to values")
-    known = [each.name for each in fields(kind)]
-    for key in raw:
-        if key not in known:
-            raise ConfigError(f"reader medmat: unknown {what} '{key}'.{nearest(key, known)}")
-
-
-def _words(value: Any, name: str) -> tuple[str, ...]:
-    listed = value if isinstance(value, list | tuple) else [value] if value else []
-    if not all(isinstance(each, str | int) and not isinstance(each, bool) for each in listed):
-        raise ConfigError(f"reader medmat: option {name} must be a text or a list of texts")
-    return tuple(map(str, listed))
-
-
-def _labels(raw: Any) -> dict[str, str]:
-    pairs = raw or {}
-    if not isinstance(pairs, Mapping) or not all(
-        isinstance(part, str) and part.strip() for pair in pairs.items() for part in pair
-    ):
-        raise ConfigError("reader medmat: option labels must map texts to texts; quote them")
-    return dict(pairs)
-
-
-def _pattern(text: Any, name: str) -> re.Pattern[str] | None:
-    if text is None:
-        return None
-    try:
-        return re.compile(text)
-    except (re.error, TypeError) as error:
-        raise ConfigError(
-            f"reader medmat: option {name} '{text}' is no regular expression ({error}); mend it"
-        ) from None
-
-
-def _split_by(raw: Any) -> SplitBy | None:
-    if raw is None:
-        return None
-    _known(SplitBy, raw, "key of option split_by:")
-    column, path = raw.get("column", ""), _pattern(raw.get("path"), "split_by.path")
-    if not isinstance(column, str) or bool(column) == (path is not None):
-        raise ConfigError("reader medmat: option split_by needs `column` (a key) or `path`")
-    sides = {
-        side: frozenset(_words(raw[side], f"split_by.{side}"))
-        for side in ("train", "test")
-        if side in raw
-    }
-    found = SplitBy(column, path, **sides)
-    if both := found.train & found.test:
-        raise ConfigError(f"reader medmat: option split_by: '{min(both)}' is train and test")
-    return found
-
-
-def _rebuild(raw: Any) -> Rebuild | None:
-    if raw is None:
-        return None
-    _known(Rebuild, raw, "key of option rebuild:")
-    n, seed = raw.get("options", 4), raw.get("seed", 42)
-    if type(n) is not int or not 2 <= n <= MOST_OPTIONS or type(seed) is not int or seed < 0:
-        raise ConfigError(
-            f"reader medmat: option rebuild: options must be 2 to {MOST_OPTIONS}, seed 0 or more"
-        )
-    return Rebuild(n, _words(raw.get("instructions"), "rebuild.instructions"), seed)
