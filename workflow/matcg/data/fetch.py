@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import httpx2
@@ -29,6 +29,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # exported at
     validate_repo_id,
 )
 
+from matcg.config.catalog import Release
 from matcg.errors import FULL, ConfigError, DataError
 
 # Else huggingface_hub fetches a list of programs that may be calling it, keeps that in the user's
@@ -44,17 +45,6 @@ PARTS = ".cache/matcg"  # inside the folder, so that a rename from here is atomi
 TIMEOUT = 30  # seconds without a byte
 RETRIES = 3  # of a listing; waits 1, 2, 4 seconds
 ATTEMPTS = 4  # of a file, over what `http_get` retries itself
-
-
-class Release(Protocol):
-    """Which files of which data set repository, at which commit."""
-
-    @property
-    def repository(self) -> str: ...
-    @property
-    def revision(self) -> str: ...
-    @property
-    def files(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)

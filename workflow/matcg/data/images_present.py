@@ -4,22 +4,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from matcg.config.catalog import Preparation
 from matcg.data import readers
 from matcg.data.candidates import ImageCount
 from matcg.data.prepare import IMAGES, image_lines
 from matcg.errors import DataError
 from matcg.tsv import write_table
 
-if TYPE_CHECKING:
-    from matcg.config.catalog import Preparation
-
 NO_QUESTIONS = "no questions, so no paths"
 
 
 def check_images(
-    asked: Sequence["Preparation"],
+    asked: Sequence[Preparation],
     roots: Mapping[str, Path],
     sources: Mapping[str, Mapping[str, tuple[str, str]]],
     out: Path,
@@ -52,7 +49,7 @@ def check_images(
     say(f"Every source dataset with its link: {out}")
 
 
-def _counts(roots: Mapping[str, Path], asked: "Preparation") -> tuple[ImageCount, ...] | str:
+def _counts(roots: Mapping[str, Path], asked: Preparation) -> tuple[ImageCount, ...] | str:
     """Return the counts of a subset's source datasets, or why there are none."""
     options = {**asked.options, **asked.subset.options}
     try:

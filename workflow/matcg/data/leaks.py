@@ -10,17 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pyarrow.parquet as pq
 
+from matcg.config.catalog import Overlap
 from matcg.data.near_duplicates import hashes, near_pairs
 from matcg.errors import DataError
 from matcg.images import decode, pixel_digest
 from matcg.tsv import read_tsv, write_table
-
-if TYPE_CHECKING:
-    from matcg.config.catalog import Overlap
 
 OVERLAPS = (
     "catalog", "datasets", "known", "source", "images", "exact", "near", "examples",
@@ -59,7 +57,7 @@ class Search:
     sources: Sequence[str]
     distance: int
     folders: Mapping[str, Path]
-    known: Sequence["Overlap"] = ()
+    known: Sequence[Overlap] = ()
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ def _row(
     drawn: Mapping[str, int],
     datasets: tuple[str, ...],
     pairs: Sequence[Leak],
-    known: "Overlap | None" = None,
+    known: Overlap | None = None,
 ) -> list[object]:
     exact = sum(pair.exact for pair in pairs)
     told = (known.what, known.source) if known else ("", "")

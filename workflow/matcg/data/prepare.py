@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from matcg import forms, identity, versions
+from matcg.config.catalog import Preparation
 from matcg.data import readers, split
 from matcg.data.candidates import Flags, ImageCount, Numbers, Quarantined, Source
 from matcg.data.sampling import Draw, marks
@@ -22,9 +23,6 @@ from matcg.errors import BadRowError, DataError
 from matcg.samples import Sample, write_samples
 from matcg.seeds import derive
 from matcg.tsv import write_table
-
-if TYPE_CHECKING:
-    from matcg.config.catalog import Preparation
 
 _QUARANTINE = ("file", "row", "reason", "image")
 IMAGES = (
@@ -57,7 +55,7 @@ class Prepared:
     test: Sequence[Sample]
 
 
-def prepare(asked: "Preparation", root: Path | None, out: Path, threads: int = 1) -> None:
+def prepare(asked: Preparation, root: Path | None, out: Path, threads: int = 1) -> None:
     """Write the samples of a subset and the account of them into the folder `out`.
 
     `root` is the data folder of readers that have one.
@@ -84,7 +82,7 @@ def prepare(asked: "Preparation", root: Path | None, out: Path, threads: int = 1
     (out / "summary.json").write_text(text, encoding="utf-8")
 
 
-def _described(asked: "Preparation") -> str:
+def _described(asked: Preparation) -> str:
     return (
         f"Samples of subset {asked.subset.id} of catalog {asked.catalog}, version"
         f" {versions.PREPARE}: {asked.canonical()}"
@@ -97,7 +95,7 @@ def _check_ids(ids: Sequence[str], subset: str) -> None:
         raise DataError(f"subset {subset}: sample id '{name}' is given {n} times; mend the reader")
 
 
-def _drawn(asked: "Preparation", source: Source, threads: int) -> Prepared:
+def _drawn(asked: Preparation, source: Source, threads: int) -> Prepared:
     """Return the samples that are used, in order, and what became of the others."""
     caps, pool = asked.split, source.pool
     seed = derive(caps.seed, "split", asked.subset.id)
@@ -133,7 +131,7 @@ def _row(each: Quarantined) -> tuple[bool, int]:
     return (True, int(each.row)) if each.row.isdigit() else (False, 0)
 
 
-def _sides(asked: "Preparation", source: Source, ranks: Numbers) -> tuple[Flags, dict[int, str]]:
+def _sides(asked: Preparation, source: Source, ranks: Numbers) -> tuple[Flags, dict[int, str]]:
     """Return the marks of what may be tested on, and why some of a given split may not stay.
 
     The source's test samples stay, since they are what others report on.
@@ -175,7 +173,7 @@ def _require(subset: str, done: Prepared) -> None:
     )
 
 
-def _account(asked: "Preparation", done: Prepared) -> dict[str, Any]:
+def _account(asked: Preparation, done: Prepared) -> dict[str, Any]:
     """Return what became of every row, as written to summary.json."""
     source, caps, pool = done.source, asked.split, done.source.pool
     there = np.bincount(pool.labels, minlength=len(pool.names)).tolist()

@@ -6,7 +6,7 @@ each part absorbs more (or less) than the tissue it replaces.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,19 +73,7 @@ class Placed:
 
 
 def _pair(part: Part) -> tuple[Part, Part]:
-    mirrored = Part(
-        part.tissue,
-        part.under,
-        -part.x,
-        part.y,
-        part.width,
-        part.height,
-        part.depth,
-        -part.tilt,
-        part.block,
-        part.projected_only,
-    )
-    return part, mirrored
+    return part, replace(part, x=-part.x, tilt=-part.tilt)
 
 
 def _ribs() -> Iterator[Part]:

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from matcg.config.catalog import Catalog
 from matcg.errors import ConfigError
 from matcg.images import decode
-from matcg.phantom.world import TASKS, Subset, read
+from matcg.phantom.world import TASKS, read
 
 _Cell = tuple[str, str, str, str]  # modality, area, task, label
 Heading = tuple[str, str]  # a row's modality and area, a column's task and label
@@ -19,17 +19,6 @@ _Place = tuple[int, int]  # row, column
 
 INCHES = 0.72  # from one picture to the next
 _GAP = 0.2  # between groups, in pictures
-
-
-class Catalog(Protocol):
-    """What is read of a catalog."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def options(self) -> Mapping[str, Any]: ...
-    @property
-    def subsets(self) -> Sequence[Subset]: ...
 
 
 def draw(catalog: Catalog, out: Path) -> None:

@@ -7,11 +7,12 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
+from matcg.config.catalog import SubsetSpec
 from matcg.errors import ConfigError, nearest
 from matcg.phantom.anatomy import AREAS
 from matcg.phantom.lesions import KINDS, LEVELS, SIDES, Integers, Lesions
@@ -80,19 +81,6 @@ TASKS: Mapping[str, Task] = {
 }
 
 
-class Subset(Protocol):
-    """What is read of a catalog's subset."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def datasets(self) -> Sequence[str]: ...
-    @property
-    def elements(self) -> Mapping[str, Sequence[str]]: ...
-    @property
-    def options(self) -> Mapping[str, Any]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Case:
     """The truth of one sample: what is in the picture, and how the question is put."""
@@ -105,7 +93,7 @@ class Case:
     options: tuple[str, ...]
 
 
-def read(subset: Subset, options: Mapping[str, Any], split: Split, n: int) -> Iterator[Sample]:
+def read(subset: SubsetSpec, options: Mapping[str, Any], split: Split, n: int) -> Iterator[Sample]:
     """Yield the first `n` samples of a split, labels and answer positions evenly interleaved.
 
     Raises:
@@ -123,7 +111,7 @@ def read(subset: Subset, options: Mapping[str, Any], split: Split, n: int) -> It
             yield _sample(subset, split, case, Image.fromarray(picture))
 
 
-def _value(subset: Subset, element: str, known: Mapping[str, object]) -> str:
+def _value(subset: SubsetSpec, element: str, known: Mapping[str, object]) -> str:
     values = tuple(subset.elements.get(element, ()))
     if len(values) != 1:
         raise ConfigError(f"subset '{subset.id}': the phantom world needs exactly one {element}")
@@ -135,7 +123,7 @@ def _value(subset: Subset, element: str, known: Mapping[str, object]) -> str:
     return values[0]
 
 
-def _seed(subset: Subset, options: Mapping[str, Any]) -> int:
+def _seed(subset: SubsetSpec, options: Mapping[str, Any]) -> int:
     for name in options:
         if name != "seed":
             raise ConfigError(
@@ -196,7 +184,7 @@ def _lesions(task: str, cases: Sequence[Case]) -> Lesions:
     )
 
 
-def _sample(subset: Subset, split: Split, case: Case, picture: Image.Image) -> Sample:
+def _sample(subset: SubsetSpec, split: Split, case: Case, picture: Image.Image) -> Sample:
     file = io.BytesIO()
     picture.save(file, format="PNG", compress_level=6)
     name = f"{subset.id}/{split}/{case.index:05d}"

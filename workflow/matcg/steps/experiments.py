@@ -24,7 +24,6 @@ from matcg.steps.lookup import Lookup, planned
 PLAN_TABLES = ("experiments", "mixes", "runs", "evaluations", "subsets", "excluded")
 # Steps whose versions decide what lies in an experiment's folder.
 STEPS = ("LEAKS", "AUDIT", "COMPARE", "FIGURES", "LEAK_PAIRS")
-CLAIMS = ("family", "minimum_effect")
 GAINS = ("csv", "md", "tex")
 
 
