@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "tests/slurm"), str(ROOT / "tests/benchmarks")]
 
 import run_scale  # noqa: E402
+
 from cluster import call, missing, started  # noqa: E402
 
 JOBS = """\

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+
 from cluster import Cluster, NotStartedError, missing, started
 
 

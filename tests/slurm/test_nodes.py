@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, call
 
+from cluster import Cluster, call
 from data_makers import folder, write_mix
 from matcg.config.library import load
 from matcg.phantom.world import read

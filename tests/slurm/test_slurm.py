@@ -19,8 +19,9 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cluster import Cluster, NotStartedError, accounts_missing, call
 from repository import fresh_copy, snakemake, start
+
+from cluster import Cluster, NotStartedError, accounts_missing, call
 
 PLUGIN = "snakemake_executor_plugin_slurm"
 pytestmark = [

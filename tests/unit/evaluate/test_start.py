@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
+from test_predict import Desk, backbone
 
 from matcg import evaluate
 from matcg.errors import ConfigError
 from matcg.evaluate import check_engine
 from matcg.evaluate.start import prepare
-from test_predict import Desk, backbone
 
 
 @pytest.fixture
