@@ -13,7 +13,7 @@ from matcg.config.explain import validate
 from matcg.config.library import load
 from matcg.config.project import data_folder, find_origins, load_project
 from matcg.config.schemas import schemas
-from matcg.config.workflow import Config
+from matcg.config.workflow import Config, Limit
 from matcg.config.yaml_file import read_yaml
 from matcg.errors import ConfigError
 from matcg.models.identity import settings
@@ -327,6 +327,7 @@ def test_blocks_of_the_command_line_hold_numbers_of_which_snakemake_made_text(fo
         "experiments": ["experiment.yaml"],
         "budget": {"cpu_hours": "1", "disk_gb": "1e3", "gpu_hours": "null"},
         "engine": {"enforce_eager": "false", "runs": "8"},
+        "limit": {"targets": "1"},
     }
     said = dict.fromkeys(given, folder / "--config")
     config = load_project(given, REPO, said).config
@@ -336,10 +337,12 @@ def test_blocks_of_the_command_line_hold_numbers_of_which_snakemake_made_text(fo
         None,
     )
     assert (config.engine.enforce_eager, config.engine.runs) == (False, 8)
+    assert config.limit == Limit(targets=1)
     with pytest.raises(ConfigError, match="write a plain number without quotes"):
         load_project(given, REPO, dict.fromkeys(given, folder / "config.yaml"))
-    with pytest.raises(ConfigError, match=r"budget\.cpu_hours: 'much'"):
-        load_project({**given, "budget": {"cpu_hours": "much"}}, REPO, said)
+    files = said | {"experiments": folder / "config.yaml"}
+    with pytest.raises(ConfigError, match=r"--config: budget\.cpu_hours: 'much'"):
+        load_project({**given, "budget": {"cpu_hours": "much"}}, REPO, files)
 
 
 # --- Schemas -------------------------------------------------------------------------------------

@@ -14,8 +14,10 @@ from matcg.errors import ConfigError, nearest
 M = TypeVar("M", bound=Model)
 
 
-def validate(model: type[M], data: Mapping[str, Any], file: str) -> M:
-    """Return `data` as a `model`; `file` names it in errors.
+def validate(
+    model: type[M], data: Mapping[str, Any], file: str, files: Mapping[str, str] | None = None
+) -> M:
+    """Return `data` as a `model`; errors name `file`, or the one of `files` that gave the key.
 
     Raises:
         ConfigError: one line with the file, the key's path, what is wrong and a valid key.
@@ -23,17 +25,23 @@ def validate(model: type[M], data: Mapping[str, Any], file: str) -> M:
     try:
         record = model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{file}: {_explain(model, data, error)}") from None
+        first = _first(error)
+        where = (files or {}).get(str(next(iter(first["loc"]), "")), file)
+        raise ConfigError(f"{where}: {_explain(model, data, first)}") from None
     record._file = file
     return record
 
 
-def _explain(model: type[Model], data: Mapping[str, Any], error: ValidationError) -> str:
-    """Return the first finding in words; one is enough to mend before the next look."""
+def _first(error: ValidationError) -> Any:
+    """Return the finding that says the most; one is enough to mend before the next look."""
     found = error.errors(include_url=False)
     # A misspelt key is missing as well, and a union reports once a branch: the first says the most.
     order = ["extra_forbidden", "missing"]
-    first = min(found, key=lambda e: order.index(e["type"]) if e["type"] in order else len(order))
+    return min(found, key=lambda e: order.index(e["type"]) if e["type"] in order else len(order))
+
+
+def _explain(model: type[Model], data: Mapping[str, Any], first: Any) -> str:
+    """Return a finding in words."""
     path, last = _key_path(first["loc"]), str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         kind = _kind_at(model, first["loc"][:-1])

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from matcg.config.backbone import Backbone
-from matcg.config.base import Model
 from matcg.config.catalog import Catalog
 from matcg.config.experiment import Experiment
 from matcg.config.explain import validate
@@ -22,6 +21,14 @@ from matcg.errors import ConfigError, nearest
 
 SMOKE = ".smoke"  # ends the names of smoke runs
 COMMAND_LINE = "--config"  # in place of a file
+# Keys of a config that hold keys of their own.
+BLOCKS = [
+    name
+    for name, field in Config.model_fields.items()
+    if any(
+        hasattr(kind, "model_fields") for kind in (field.annotation, *get_args(field.annotation))
+    )
+]
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,10 @@ def load_project(
     """
     default = root / "config.yaml"
     origins = origins or {}
-    blocks = [key for key, field in Config.model_fields.items() if isinstance(field.default, Model)]
-    said = [key for key, file in origins.items() if file.name == COMMAND_LINE and key in blocks]
+    said = [key for key, file in origins.items() if file.name == COMMAND_LINE and key in BLOCKS]
     config = {key: _typed(value) if key in said else value for key, value in config.items()}
-    unknown = next((key for key in config if key not in Config.model_fields), None)
-    first = origins.get(unknown or "experiments", default)
-    checked = validate(Config, config, shown(first))
+    files = {key: shown(file) for key, file in origins.items()}
+    checked = validate(Config, config, shown(origins.get("experiments", default)), files)
     library = Library(root)
     file = origins.get("experiments", default)
     parts: dict[str, dict[str, Any]] = {kind: {} for kind in FOLDERS}
