@@ -1,13 +1,11 @@
 """What a process of a run is told is the job that it was started for."""
 
-import json
 from pathlib import Path
 
 from matcg.config.backbone import Backbone, Recipe
 from matcg.config.library import load
-from matcg.train.job import Job
-from matcg.train.launch import as_json
-from matcg.train.worker import job_of
+from matcg.train.job import Job, Told
+from matcg.train.lock import Claim
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,4 +18,5 @@ def test_a_job_is_the_same_after_it_was_told():
     mix, data, out, store = places
     job = Job(mix, data, backbone, recipe, 1, out, 4, store, None, ("0", "1"), "digest", nodes=2)
     assert job.processes == 4
-    assert job_of(json.loads(json.dumps(as_json(job)))) == job
+    told = Told(job=job, lock=Claim(store / "lock.json", "token"), host="node", port=29400)
+    assert Told.model_validate_json(told.model_dump_json()) == told

@@ -1,9 +1,12 @@
-"""What one run of training is told."""
+"""What one run of training is told, and each of the processes that train it together."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic.dataclasses import dataclass
+
 from matcg.config.backbone import Backbone, Recipe
+from matcg.config.base import Model
+from matcg.train.lock import Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +36,12 @@ class Job:
     def processes(self) -> int:
         """Return how many processes train it."""
         return self.nodes * max(1, len(self.leased))
+
+
+class Told(Model):
+    """What each process of a run is told as JSON: the job, its lock, where the others are met."""
+
+    job: Job
+    lock: Claim
+    host: str
+    port: int

@@ -14,13 +14,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from matcg import errors
 from matcg.errors import ConfigError, MatcgError, ResourceError, StoppedError
-from matcg.train.job import Job
+from matcg.train.job import Job, Told
 from matcg.train.lock import Claim
-from matcg.train.parallel import HERE, Meeting, host
+from matcg.train.parallel import HERE, host
 from matcg.train.training_state import Stop
 
 SPEC = "processes.json"  # what the processes are told, in the folder of the unfinished run
@@ -44,11 +43,8 @@ def launch(job: Job, lock: Claim, stop: Stop) -> None:
     meeting = host()
     spec = job.store / SPEC
     said = {rank: spec.with_name(f"said-{rank}.json") for rank in range(job.processes)}
-    told = {"host": here, "port": meeting.port, "size": job.processes}
-    spec.write_text(
-        json.dumps({"job": as_json(job), "lock": [str(lock.path), lock.token], "meeting": told}),
-        encoding="utf-8",
-    )
+    told = Told(job=job, lock=lock, host=here, port=meeting.port)
+    spec.write_text(told.model_dump_json(), encoding="utf-8")
     children: list[Child] = []
     try:
         if job.nodes == 1:
@@ -72,16 +68,6 @@ def _check_nodes(nodes: int) -> None:
             f"nodes={nodes}: a run is trained on several nodes in a Slurm allocation of so many,"
             f" and this one has {there}; see docs/finetuning.md, or leave it out"
         )
-
-
-def as_json(job: Job) -> dict[str, Any]:
-    """Return a job as JSON can hold it."""
-    plain = {field: getattr(job, field) for field in job.__slots__}
-    for field in ("mix", "data", "out", "store"):
-        plain[field] = str(plain[field])
-    for field in ("backbone", "recipe"):
-        plain[field] = plain[field].model_dump_json()
-    return plain
 
 
 def _environment() -> dict[str, str]:
@@ -113,17 +99,11 @@ def _start_on_nodes(spec: Path, job: Job) -> Child:
     return subprocess.Popen([*step, *_command(spec)], env=kept)
 
 
-def _place() -> tuple[int, int]:
+def place() -> tuple[int, int]:
     """Return this process's rank, and that among those of its host, as it was started with."""
     if RANK in os.environ:
         return int(os.environ[RANK]), int(os.environ[RANK])
     return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_LOCALID"])
-
-
-def meeting_of(spec: dict[str, Any]) -> Meeting:
-    """Return where a process that was told `spec` meets the others."""
-    rank, local_rank = _place()
-    return Meeting(**spec["meeting"], rank=rank, local_rank=local_rank)
 
 
 def _watch(children: Sequence[Child], stop: Stop) -> None:
