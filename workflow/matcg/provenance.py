@@ -10,6 +10,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -165,6 +166,13 @@ def describe(**facts: Any) -> dict[str, Any]:
         "machine": platform.platform(),
         "hardware": hardware(),
     }
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record that is there whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    part.replace(path)
 
 
 def read_record(path: Path) -> dict[str, Any]:

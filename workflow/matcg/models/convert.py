@@ -6,7 +6,6 @@ does not know (github.com/haotian-liu/LLaVA, llava/model). Here tensors get the 
 was published with, which vLLM reads too. No code of the checkpoint runs.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +50,7 @@ from matcg.models.llava_source import (
     vision_config,
 )
 from matcg.models.shards import Tensor, read_folder, write_folder
-from matcg.provenance import describe
+from matcg.provenance import describe, write_record
 
 _RECORD = "conversion.json"
 _FREE = (
@@ -84,7 +83,7 @@ def convert(backbone: Backbone, out: Path) -> None:
         record = describe(
             step="convert", version=versions.CONVERT, original=known, left_out=left_out
         )
-        _save(part / _RECORD, record)
+        write_record(part / _RECORD, record)
         shutil.rmtree(out, ignore_errors=True)
         part.rename(out)
 
@@ -221,7 +220,3 @@ def check_tensors(tensors: Mapping[str, Tensor], config: Any, folder: Path) -> N
 
 def _sized(shape: tuple[int, ...] | None) -> str:
     return "x".join(map(str, shape)) if shape is not None else "not there"
-
-
-def _save(file: Path, data: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -32,7 +32,7 @@ from matcg.models.loading import (
     weights_folder,
 )
 from matcg.models.prompts import single_tokens
-from matcg.provenance import begin, describe, device_name
+from matcg.provenance import begin, describe, device_name, read_record, write_record
 from matcg.samples import label_of
 from matcg.seeds import derive
 from matcg.train.batches import SHARE, Pictures, Reader
@@ -138,11 +138,7 @@ def _describe(out: Path, mix: Path, backbone: Backbone, recipe: Recipe) -> None:
 
 def _finished(out: Path, run: str) -> bool:
     """Return whether the outputs are those of this run; its record is written last."""
-    try:
-        found = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(found.get("run") == run)
+    return bool(read_record(out / told.RECORD).get("run") == run)
 
 
 def produce(
@@ -237,9 +233,7 @@ def _write(
         run=job.run,
         place="/".join(job.out.parts[-4:]),
     )
-    part = job.out / "provenance.json.part"
-    part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    part.replace(job.out / "provenance.json")
+    write_record(job.out / told.RECORD, record)
 
 
 def _training_files(job: Job) -> dict[str, Path]:

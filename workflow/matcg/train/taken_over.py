@@ -4,7 +4,6 @@ A mix is named after what decides it, the targets whose pictures it must not hol
 target makes another name, mostly of the same samples: what these have trained stays trained.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg.identity import plain
-from matcg.provenance import read_record
+from matcg.provenance import read_record, write_record
 from matcg.told import RECORD
 
 METRICS, WEIGHTS = "metrics.jsonl", "weights"
@@ -32,9 +31,7 @@ def take_over(out: Path, run: str) -> bool:
         shutil.copytree(folder / WEIGHTS, out / WEIGHTS, ignore=ignore, copy_function=_link)
         shutil.copyfile(folder / METRICS, out / METRICS)
         told = {**record, "place": "/".join(out.parts[-4:]), "taken_from": record.get("place", "")}
-        part = out / f"{RECORD}.part"
-        part.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        part.replace(out / RECORD)
+        write_record(out / RECORD, told)
         print(f"{out}: the same as {folder}, which is finished: not trained again", flush=True)
         return True
     return False

@@ -24,6 +24,7 @@ from matcg.report.figures.shared import (
     arm_styles,
     by_setting,
     chosen_settings,
+    not_drawn,
     percents,
     setting_title,
     unique,
@@ -67,8 +68,8 @@ def scaling_figure(targets: Sequence[ByTarget], published: Sequence[Beside] = ()
     groups, note = chosen_settings(by_setting(shown), _SETTINGS)
     choices = sorted({_choice(row) for row in shown}, key=lambda c: (arm_order(c[0]), c[1]))
     names = sorted(unique(row.target for row in shown))
-    notes = [note, f"{len(names) - TARGETS} further targets are not drawn; the tables have them"]
-    names, notes = names[:TARGETS], notes if len(names) > TARGETS else notes[:1]
+    left_out = not_drawn(len(names) - TARGETS, "targets")
+    names = names[:TARGETS]
     step = max(BAR * (len(choices) + _GAP), LABEL)
     each = max(1, min(len(names), int(WIDTH / step)))
     pages = [names[start : start + each] for start in range(0, len(names), each)]
@@ -86,7 +87,7 @@ def scaling_figure(targets: Sequence[ByTarget], published: Sequence[Beside] = ()
         axis.set_title(setting_title(setting) if page is pages[0] else "")
     handles = _legend(choices, bool(published))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
-    add_note(figure, "; ".join(part for part in notes if part))
+    add_note(figure, note, left_out)
     return figure
 
 

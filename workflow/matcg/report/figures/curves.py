@@ -22,6 +22,7 @@ from matcg.report.figures.shared import (
     ArmStyle,
     add_note,
     arm_styles,
+    not_drawn,
     panels,
     percents,
 )
@@ -143,9 +144,7 @@ def _figure(drawn: Sequence[Panel], label: str, title_of: Callable[[Facet], str]
         axis.set_ylabel("accuracy (%)" if place % columns == 0 else "")
     figure.legend(handles=_legend(styles), loc="outside lower center", ncols=len(styles) + 2)
     notes = [title_of(drawn[0].facet)] if len(facets) == 1 else []
-    if left_out > 0:
-        notes.append(f"{left_out} further panels are not drawn; the tables have them")
-    add_note(figure, "; ".join(notes))
+    add_note(figure, *notes, not_drawn(left_out, "panels"))
     return figure
 
 

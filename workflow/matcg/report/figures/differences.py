@@ -84,18 +84,15 @@ def difference_figure(comparison: Sequence[Comparison], summary: Sequence[Summar
         _panel(axis, each, styles, row)
         axis.set_title(setting_title(setting))
         axis.set_xlabel(f"CG minus {rows[0].reference} (points)")
-    add_note(figure, "; ".join(part for part in (_key(blocks), note) if part))
+    add_note(figure, _key(blocks), note)
     return figure
 
 
 def _key(blocks: Mapping[Setting, Sequence[Block]]) -> str:
-    merged = any(len(block.lines) < len(block.rows) for each in blocks.values() for block in each)
     text = "filled: Holm p < 0.05; dashed line and band: mean over targets, 95 % interval"
-    return (
-        f"{text}; a row is the mean of neighbouring combinations, filled where all are"
-        if merged
-        else text
-    )
+    if any(len(block.lines) < len(block.rows) for each in blocks.values() for block in each):
+        text += "; a row is the mean of neighbouring combinations, filled where all are"
+    return text
 
 
 def _blocks(

@@ -20,6 +20,7 @@ from matcg.report.figures.shared import (
     by_setting,
     chosen_settings,
     empty,
+    not_drawn,
     setting_title,
 )
 from matcg.report.figures.style import BLACK, GREY, clipped, new_figure
@@ -78,7 +79,7 @@ def letters_figure(rows: Sequence[LetterUse]) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.supylabel("%", fontsize=8)
-    add_note(figure, _joined(note, _arms_left_out(row.arm for row in rows)))
+    add_note(figure, note, _arms_left_out(rows))
     return figure
 
 
@@ -112,7 +113,7 @@ def calibration_figure(rows: Sequence[Bin]) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.supylabel("accuracy (%)", fontsize=8)
-    add_note(figure, _joined(CONFIDENCE, note, _arms_left_out(row.arm for row in rows)))
+    add_note(figure, CONFIDENCE, note, _arms_left_out(rows))
     return figure
 
 
@@ -141,13 +142,8 @@ def _short(count: float) -> str:
     return f"{count:.0f}"
 
 
-def _joined(*notes: str) -> str:
-    return "; ".join(note for note in notes if note)
-
-
-def _arms_left_out(arms: Iterable[str]) -> str:
-    more = len(set(arms)) - _ARMS
-    return f"{more} further arms are not drawn; the tables have them" if more > 0 else ""
+def _arms_left_out(rows: Iterable[Bin | LetterUse]) -> str:
+    return not_drawn(len({row.arm for row in rows}) - _ARMS, "arms")
 
 
 def _with_untrained(rows: Sequence[_R]) -> dict[Setting, list[_R]]:

@@ -17,6 +17,7 @@ from matcg.report.figures.shared import (
     arm_styles,
     by_setting,
     chosen_settings,
+    not_drawn,
     panels,
     percents,
     setting_title,
@@ -45,7 +46,7 @@ def protocol_figure(rows: Sequence[ByProtocol]) -> Figure | None:
     groups, note = chosen_settings(by_setting(drawn), _SETTINGS)
     arms = sorted(unique(row.arm for row in drawn), key=arm_order)
     more = [(len(arms) - _ARMS, "arms"), (len(names) - _PROTOCOLS, "protocols")]
-    notes = [f"{n} further {what} are not drawn; the table has them" for n, what in more if n > 0]
+    notes = [not_drawn(*each) for each in more]
     arms, names = arms[:_ARMS], names[:_PROTOCOLS]
     styles = arm_styles(arms)
     columns = min(2, len(groups))
@@ -62,7 +63,7 @@ def protocol_figure(rows: Sequence[ByProtocol]) -> Figure | None:
     ]
     handles.append(Line2D([], [], **CHANCE, label="chance"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7))
-    add_note(figure, "; ".join([*([note] if note else []), *notes]))
+    add_note(figure, note, *notes)
     return figure
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "by_setting",
     "chosen_settings",
     "empty",
+    "not_drawn",
     "panels",
     "percents",
     "setting_title",
@@ -97,9 +98,13 @@ def chosen_settings(
     """
     by_size = sorted(groups, key=lambda setting: -setting.n_train)
     kept = sorted(by_size[:most])
-    left_out = len(groups) - len(kept)
-    note = f"{left_out} further settings are not drawn; the tables have them" if left_out else ""
+    note = not_drawn(len(groups) - len(kept), "settings")
     return {setting: groups[setting] for setting in kept}, note
+
+
+def not_drawn(left_out: int, what: str) -> str:
+    """Return a note on how much of something a figure leaves out, empty where it has all."""
+    return f"{left_out} further {what} are not drawn; the tables have them" * (left_out > 0)
 
 
 def setting_title(setting: Setting) -> str:
@@ -127,9 +132,9 @@ def empty(text: str) -> Figure:
     return figure
 
 
-def add_note(figure: Figure, note: str) -> None:
+def add_note(figure: Figure, *notes: str) -> None:
     """Write above a figure what is to know of it, such as what it does not show."""
-    if note:
+    if note := "; ".join(filter(None, notes)):
         text = fill(note, int(17 * figure.get_figwidth()))
         figure.suptitle(text, fontsize=7, color=GREY, x=0.01, ha="left")
 
