@@ -5,7 +5,7 @@ from unittest import mock
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matcg.data import json_rows as module
@@ -52,6 +52,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("rows")
 
 
+@settings(max_examples=50)  # rows are long to invent
 @given(st.lists(ANY, max_size=4), BLOCKS, st.sampled_from([None, 2]), st.booleans())
 def test_every_row_is_read_in_order(folder, values, block, indent, ascii_only):
     path = folder / "f.json"

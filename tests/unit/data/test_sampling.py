@@ -80,7 +80,6 @@ def test_what_is_drawn_is_balanced_sound_and_free_of_the_test(samples, cap_test,
         assert reason.startswith("image also in test" if data[name] != BROKEN else "image damaged")
 
 
-@settings(deadline=None)
 @given(sources(), st.integers(1, 30))
 def test_nothing_sound_is_left_while_there_is_room(samples, cap):
     test, train, reasons = drawn(samples, (20, cap))
@@ -95,7 +94,7 @@ def test_nothing_sound_is_left_while_there_is_room(samples, cap):
     )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(sources(), st.integers(3, 20), st.integers(1, 20))
 def test_neither_the_order_of_rows_nor_threads_change_what_is_drawn(samples, cap_test, cap_train):
     one = drawn(samples, (cap_test, cap_train))

@@ -2,6 +2,7 @@
 
 import csv
 from fractions import Fraction
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -213,7 +214,7 @@ def test_a_fourth_element_is_matched_like_the_others() -> None:
 # --- The published tables ------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@cache
 def paper() -> Catalog:
     """Return the subsets as the paper prints them."""
     with (PAPER / "subsets.csv").open() as stream:
@@ -221,12 +222,13 @@ def paper() -> Catalog:
     return toy({r["subset"]: (r["modality"], r["area"], r["task_labels"].split()) for r in rows})
 
 
-def yielded(name: str, catalog: Catalog) -> set[tuple[str, frozenset[str]]]:
+@cache
+def yielded(name: str) -> set[tuple[str, frozenset[str]]]:
     a_rule = load("rule", REPO / f"combinations/{name}.yaml")
     return {
         (c.target, frozenset(c.sources))
-        for s in catalog.subsets
-        for c in combine(a_rule, catalog, s)
+        for s in paper().subsets
+        for c in combine(a_rule, paper(), s)
     }
 
 
@@ -234,17 +236,17 @@ def yielded(name: str, catalog: Catalog) -> set[tuple[str, frozenset[str]]]:
     ("name", "count"),
     [("fixed-modality", 85), ("fixed-area", 10), ("fixed-task", 46), ("modality-area", 617)],
 )
-def test_counts_over_the_classification_subsets(paper: Catalog, name: str, count: int) -> None:
-    assert len(yielded(name, paper)) == count
+def test_counts_over_the_classification_subsets(name: str, count: int) -> None:
+    assert len(yielded(name)) == count
 
 
-def test_the_shipped_catalog_says_what_the_paper_prints(paper: Catalog) -> None:
+def test_the_shipped_catalog_says_what_the_paper_prints() -> None:
     shipped = load("catalog", REPO / "catalogs/medmat.yaml")
     own = {s.id: s.elements for s in shipped.subsets if s.kind == "classification"}
-    assert own == {s.id: s.elements for s in paper.subsets}
+    assert own == {s.id: s.elements for s in paper().subsets}
 
 
-def test_the_listed_rows_are_among_what_each_printed_row_may_mean(paper: Catalog) -> None:
+def test_the_listed_rows_are_among_what_each_printed_row_may_mean() -> None:
     """The first subset declared `id` of those that fit, else the first; none twice in a row."""
     listed = {
         row.label: row for row in load("rule", REPO / "combinations/paper/table3.yaml").listed
@@ -266,7 +268,7 @@ def test_the_listed_rows_are_among_what_each_printed_row_may_mean(paper: Catalog
             first = next((c for c in candidates if c in large), candidates[0])
             # Row 17 would else be row 16 once more.
             assert source == ("04" if (label, first) == ("17", "03") else first), label
-        assert (mine.target, frozenset(mine.sources)) in yielded(mine.rule, paper)
+        assert (mine.target, frozenset(mine.sources)) in yielded(mine.rule)
     sets = [(row.target, frozenset(row.sources)) for row in listed.values()]
     assert len(set(sets)) == 43
 
@@ -282,7 +284,7 @@ def test_the_listed_triples_are_the_printed_ones() -> None:
     assert {row.rule for row in listed} == {"three-source"}
 
 
-def test_every_published_pair_is_found(paper: Catalog) -> None:
+def test_every_published_pair_is_found() -> None:
     with (PAPER / "table3.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 43
@@ -291,20 +293,20 @@ def test_every_published_pair_is_found(paper: Catalog) -> None:
         # Where several subsets fit the printed words, the paper does not say which it took.
         pairs = product(row["source_1_subsets"].split(), row["source_2_subsets"].split())
         wanted = {(row["target_subset"], frozenset(p)) for p in pairs if p[0] != p[1]}
-        assert wanted <= yielded(name, paper), f"row {row['row']}"
+        assert wanted <= yielded(name), f"row {row['row']}"
 
 
-def test_every_published_triple_is_found(paper: Catalog) -> None:
+def test_every_published_triple_is_found() -> None:
     with (PAPER / "table10_three_sources.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 9
     for row in rows:
         three = frozenset((row["modality_from"], row["area_from"], row["task_from"]))
-        assert (row["target_subset"], three) in yielded("three-source", paper)
+        assert (row["target_subset"], three) in yielded("three-source")
 
 
-def test_shared_task_labels_make_a_subset_related(paper: Catalog) -> None:
-    for target, names in yielded("unrelated", paper):
-        related = {n for t, found in yielded("all-related", paper) if t == target for n in found}
+def test_shared_task_labels_make_a_subset_related() -> None:
+    for target, names in yielded("unrelated"):
+        related = {n for t, found in yielded("all-related") if t == target for n in found}
         assert not names & related
-        assert len(names | related) == len(paper.subsets) - 1
+        assert len(names | related) == len(paper().subsets) - 1

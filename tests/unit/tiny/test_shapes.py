@@ -15,7 +15,7 @@ from matcg.tiny.shapes import ATTRIBUTES, SIZE, draw, paint
 
 SOURCE = Path(matcg.__file__).parent
 ROOT = Path(__file__).parents[3]
-N = 2400
+N = 1600
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,7 @@ def write(
     out.write_text(page, encoding="utf-8", newline="\n")
 
 
+@cache  # a template is compiled once a process
 def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(_FOLDER),
