@@ -28,27 +28,8 @@ from transformers import (
 from matcg import versions
 from matcg.config.backbone import Backbone, Original
 from matcg.errors import ConfigError, DataError, disk_errors
+from matcg.models import llava_names, llava_source
 from matcg.models.checks import check_architecture, check_processor
-from matcg.models.llava_names import (
-    CHECKPOINT,
-    CLASS,
-    CLIP,
-    EMBEDDING,
-    HEAD,
-    TOWER,
-    rename,
-    renamed,
-)
-from matcg.models.llava_source import (
-    SELECT,
-    SETTINGS,
-    WEIGHTS,
-    Source,
-    find,
-    folder_of,
-    text_config,
-    vision_config,
-)
 from matcg.models.shards import Tensor, read_folder, write_folder
 from matcg.provenance import describe, write_record
 
@@ -75,7 +56,7 @@ def convert(backbone: Backbone, out: Path) -> None:
     with disk_errors(part, _FREE):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        source = find(original)
+        source = llava_source.find(original)
         left_out = _write(source, original, part)
         check_architecture(AutoConfig.from_pretrained(part), backbone)
         check_processor(AutoProcessor.from_pretrained(part), backbone)
@@ -88,9 +69,9 @@ def convert(backbone: Backbone, out: Path) -> None:
         part.rename(out)
 
 
-def _write(source: Source, original: Original, out: Path) -> list[str]:
+def _write(source: llava_source.Source, original: Original, out: Path) -> list[str]:
     """Write weights, settings, tokeniser and processor; return the tensors that were left out."""
-    text, vision = text_config(source), vision_config(source.tower)
+    text, vision = llava_source.text_config(source), llava_source.vision_config(source.tower)
     tokenizer = load_tokenizer(source, text, out)
     tensors, left_out = _collect(source, original)
     _grow(tensors, text, len(tokenizer))
@@ -113,11 +94,11 @@ def _write(source: Source, original: Original, out: Path) -> list[str]:
     return left_out
 
 
-def load_tokenizer(source: Source, text: Any, scratch: Path) -> Any:
+def load_tokenizer(source: llava_source.Source, text: Any, scratch: Path) -> Any:
     """Return the checkpoint's tokeniser with a token for the picture and one to pad with."""
     folder = scratch / "tokenizer"
     folder.mkdir()
-    for pattern in SETTINGS:
+    for pattern in llava_source.SETTINGS:
         for file in source.folder.glob(pattern):
             if file.name != "config.json":
                 shutil.copy(file, folder)
@@ -134,18 +115,22 @@ def load_tokenizer(source: Source, text: Any, scratch: Path) -> Any:
     return tokenizer
 
 
-def _collect(source: Source, original: Original) -> tuple[dict[str, Tensor], list[str]]:
+def _collect(
+    source: llava_source.Source, original: Original
+) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors by the names they get, the tower's too, and the names of those left out.
 
     Raises:
         DataError: a tensor has a name that LLaVA's code does not give.
     """
-    tensors, left_out = rename(read_folder(source.folder), CHECKPOINT)
-    if not any(name.startswith(TOWER) for name in tensors):
+    tensors, left_out = llava_names.rename(read_folder(source.folder), llava_names.CHECKPOINT)
+    if not any(name.startswith(llava_names.TOWER) for name in tensors):
         folder = source.tower
         if original.tower:
-            folder = folder_of(original.tower, original.tower_revision, WEIGHTS)
-        tower, more = rename(read_folder(folder), CLIP)
+            folder = llava_source.folder_of(
+                original.tower, original.tower_revision, llava_source.WEIGHTS
+            )
+        tower, more = llava_names.rename(read_folder(folder), llava_names.CLIP)
         tensors |= tower
         left_out += more
     return tensors, sorted(left_out)
@@ -159,7 +144,7 @@ def _grow(tensors: dict[str, Tensor], text: Any, size: int) -> None:
     rows = text.vocab_size
     if size <= rows:
         return
-    for name in (EMBEDDING, HEAD):
+    for name in (llava_names.EMBEDDING, llava_names.HEAD):
         if name in tensors and tensors[name].shape[0] == rows:
             tensors[name] = tensors[name].with_rows(mean_row(tensors[name]), size - rows)
     text.vocab_size = size
@@ -175,9 +160,9 @@ def mean_row(tensor: Tensor, rows: int = 4096) -> bytes:
         return bytes(mean.to(matrix[:1].dtype).view(torch.uint8).tolist())
 
 
-def llava_config(source: Source, text: Any, vision: Any, image: int) -> Any:
+def llava_config(source: llava_source.Source, text: Any, vision: Any, image: int) -> Any:
     """Return the configuration of the whole; `image` is the token of the picture."""
-    strategy = SELECT[source.config.get("mm_vision_select_feature") or "patch"]
+    strategy = llava_source.SELECT[source.config.get("mm_vision_select_feature") or "patch"]
     patches = (vision.image_size // vision.patch_size) ** 2
     config = LlavaConfig(
         vision_config=vision,
@@ -203,10 +188,11 @@ def check_tensors(tensors: Mapping[str, Tensor], config: Any, folder: Path) -> N
     with torch.device("meta"):
         model = LlavaForConditionalGeneration(config)
     expected = {
-        str(renamed(name, CLASS)): tuple(value.shape) for name, value in model.state_dict().items()
+        str(llava_names.renamed(name, llava_names.CLASS)): tuple(value.shape)
+        for name, value in model.state_dict().items()
     }
-    if config.tie_word_embeddings and HEAD not in tensors:
-        del expected[HEAD]
+    if config.tie_word_embeddings and llava_names.HEAD not in tensors:
+        del expected[llava_names.HEAD]
     found = {name: tensor.shape for name, tensor in tensors.items()}
     odd = sorted(n for n in expected | found if expected.get(n) != found.get(n))
     if odd:

@@ -20,17 +20,10 @@ from matcg.cluster import devices
 from matcg.config.backbone import Backbone, Recipe
 from matcg.errors import disk_errors
 from matcg.forms import of_one_token
+from matcg.models import loading
 from matcg.models.checks import check_processor, follows_template
 from matcg.models.flops import Work
 from matcg.models.identity import of_backbone, settings
-from matcg.models.loading import (
-    Answers,
-    choose_parameters,
-    load,
-    save,
-    weight_names,
-    weights_folder,
-)
 from matcg.models.prompts import single_tokens
 from matcg.provenance import begin, describe, device_name, read_record, write_record
 from matcg.samples import label_of
@@ -161,11 +154,11 @@ def produce(
     with joined(kind, sharded, meeting) as world:
         attempt = Attempt(Store(job.store, job.run), job.minutes, stop, lock, world)
         torch.manual_seed(derive(job.seed, "weights"))
-        model, processor = load(job.backbone.weights, job.backbone, str(world.device))
+        model, processor = loading.load(job.backbone.weights, job.backbone, str(world.device))
         check_processor(processor, job.backbone)
         # Before training, which may take a day: who reads the log can still stop it.
         follows = follows_template(processor, job.backbone) if world.first else None
-        model = choose_parameters(model, job.recipe)
+        model = loading.choose_parameters(model, job.recipe)
         sizes, work = parameters_of(model), Work.of(model, job.backbone.image.size)
         answers = _spread(model, job.backbone, world)
         tokens = single_tokens(processor.tokenizer, job.backbone, of_one_token())
@@ -186,13 +179,13 @@ def produce(
             _write(job, model, processor, attempt, facts)
 
 
-def _spread(model: nn.Module, backbone: Backbone, world: World) -> Answers:
+def _spread(model: nn.Module, backbone: Backbone, world: World) -> loading.Answers:
     """Return the model ready to be trained by all processes.
 
     At the paper's rates most steps are smaller than bfloat16 can add to a weight: updates are made
     in float32, and only the arithmetic runs in the backbone's own type.
     """
-    answers = Answers(model)
+    answers = loading.Answers(model)
     if backbone.resources.gradient_checkpointing:
         layers: Any = model
         layers.gradient_checkpointing_enable({"use_reentrant": False})
@@ -212,7 +205,12 @@ def _write(
     """Write weights, metrics and, last, the record, with `facts` among others."""
     attempt.lock.check()
     model = model.to(getattr(torch, job.backbone.dtype))
-    save(model, processor, job.out / "weights", weight_names(weights_folder(job.backbone)))
+    loading.save(
+        model,
+        processor,
+        job.out / "weights",
+        loading.weight_names(loading.weights_folder(job.backbone)),
+    )
     attempt.finish(job.out)
     record = describe(
         step="finetune",

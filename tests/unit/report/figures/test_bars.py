@@ -7,7 +7,7 @@ import pytest
 from matcg.analysis.beside_published import Beside, Compared
 from matcg.analysis.by_target import ByTarget, by_targets
 from matcg.analysis.pairs import Setting
-from matcg.report.figures import bars, curves
+from matcg.report.figures import bars, curves, shared
 from matcg.report.tables.declared import SUMMARY, TARGETS
 from matcg.report.tables.table import read_rows
 from synthetic import (
@@ -121,7 +121,7 @@ def curve(axes, color):
     return list(zip(line.get_xdata(), line.get_ydata(), strict=True))
 
 
-CG = curves.arm_styles(["cg"])["cg"][0]
+CG = shared.arm_styles(["cg"])["cg"][0]
 
 
 def test_curves_start_at_the_baseline_and_rise_with_size():

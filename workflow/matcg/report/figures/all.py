@@ -19,17 +19,7 @@ from matcg.report.figures.letters import calibration_figure, letters_figure
 from matcg.report.figures.losses import loss_figure, read_losses
 from matcg.report.figures.protocols import protocol_figure
 from matcg.report.figures.style import STYLE, save
-from matcg.report.tables.declared import (
-    ACCURACY,
-    CALIBRATION,
-    COMPARISON,
-    LETTERS,
-    MISSING,
-    PROTOCOLS,
-    SUMMARY,
-    TARGETS,
-    published_in,
-)
+from matcg.report.tables import declared
 from matcg.report.tables.table import Table, read_rows
 
 __all__ = ["NAMES", "draw"]
@@ -72,20 +62,23 @@ def _figures(
     def rows(table: Table[_T] | None) -> list[_T]:
         return read_rows(tables, table) if table and made(table) else []
 
-    accuracy, targets = read_rows(tables, ACCURACY), read_rows(tables, TARGETS)
-    comparison, summary = read_rows(tables, COMPARISON), read_rows(tables, SUMMARY)
+    accuracy, targets = read_rows(tables, declared.ACCURACY), read_rows(tables, declared.TARGETS)
+    comparison, summary = (
+        read_rows(tables, declared.COMPARISON),
+        read_rows(tables, declared.SUMMARY),
+    )
     return {
-        "protocols": protocol_figure(rows(PROTOCOLS)),
+        "protocols": protocol_figure(rows(declared.PROTOCOLS)),
         "difference": difference_figure(comparison, summary),
         "arms": arms_figure(accuracy),
-        "scaling": scaling_figure(targets, rows(published_in(tables))),
+        "scaling": scaling_figure(targets, rows(declared.published_in(tables))),
         "sizes": sizes_figure(targets, summary),
         "mixed": mixed_figure(targets, summary),
         "heatmap": heatmap_figure(comparison, elements),
-        "letters": letters_figure(read_rows(tables, LETTERS)),
-        "calibration": calibration_figure(read_rows(tables, CALIBRATION)),
+        "letters": letters_figure(read_rows(tables, declared.LETTERS)),
+        "calibration": calibration_figure(read_rows(tables, declared.CALIBRATION)),
         # What is missing is shown elsewhere: here curves of runs that are gone are left out.
-        "loss": loss_figure(read_losses(accuracy, runs, made(MISSING))),
+        "loss": loss_figure(read_losses(accuracy, runs, made(declared.MISSING))),
     }
 
 

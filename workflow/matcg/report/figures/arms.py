@@ -10,17 +10,7 @@ from matplotlib.lines import Line2D
 from matcg.analysis.accuracy import Accuracy
 from matcg.analysis.pairs import arm_order
 from matcg.plan.records import BASELINE
-from matcg.report.figures.shared import (
-    LINES,
-    ArmStyle,
-    add_note,
-    arm_styles,
-    by_setting,
-    chosen_settings,
-    empty,
-    setting_title,
-    unique,
-)
+from matcg.report.figures import shared
 from matcg.report.figures.style import GREY, clipped, new_figure
 
 __all__ = ["arms_figure"]
@@ -31,22 +21,22 @@ _SETTINGS = 4
 def arms_figure(accuracy: Sequence[Accuracy]) -> Figure:
     """Draw the mean accuracy of every arm on each target, and its chance."""
     if not accuracy:
-        return empty("nothing has been answered yet")
-    trained_groups = by_setting(row for row in accuracy if row.run != BASELINE)
-    groups, note = chosen_settings(trained_groups or by_setting(accuracy), _SETTINGS)
-    longest = max(len(unique(row.target for row in group)) for group in groups.values())
+        return shared.empty("nothing has been answered yet")
+    trained_groups = shared.by_setting(row for row in accuracy if row.run != BASELINE)
+    groups, note = shared.chosen_settings(trained_groups or shared.by_setting(accuracy), _SETTINGS)
+    longest = max(len(shared.unique(row.target for row in group)) for group in groups.values())
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     size = (2.6 + 3.4 * columns, 0.9 + lines * (0.5 + 0.28 * longest))
     figure = new_figure(size[0], min(size[1], 40))
     axes = list(figure.subplots(lines, columns, squeeze=False, sharex=True).flat)
-    styles = arm_styles(sorted(unique(row.arm for row in accuracy), key=arm_order))
+    styles = shared.arm_styles(sorted(shared.unique(row.arm for row in accuracy), key=arm_order))
     untrained = [row for row in accuracy if row.run == BASELINE]
     for panel, (setting, group) in zip(axes, groups.items(), strict=False):
         mine = [row for row in group if row.run != BASELINE]
         mine += [row for row in untrained if row.setting.backbone == setting.backbone]
         _arms(panel, mine, styles)
-        panel.set_title(setting_title(setting))
+        panel.set_title(shared.setting_title(setting))
     for panel in axes[len(groups) :]:
         panel.set_visible(False)
     handles = [
@@ -55,12 +45,12 @@ def arms_figure(accuracy: Sequence[Accuracy]) -> Figure:
     ]
     handles.append(Line2D([], [], color=GREY, marker="|", ls="", ms=9, mew=1.5, label="chance"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
-    add_note(figure, note)
+    shared.add_note(figure, note)
     return figure
 
 
-def _arms(panel: Axes, rows: Sequence[Accuracy], styles: Mapping[str, ArmStyle]) -> None:
-    targets = sorted(unique(row.target for row in rows), reverse=True)
+def _arms(panel: Axes, rows: Sequence[Accuracy], styles: Mapping[str, shared.ArmStyle]) -> None:
+    targets = sorted(shared.unique(row.target for row in rows), reverse=True)
     for place, target in enumerate(targets):
         mine = [row for row in rows if row.target == target]
         chance = statistics.fmean(100 * row.chance for row in mine)
@@ -77,5 +67,5 @@ def _arms(panel: Axes, rows: Sequence[Accuracy], styles: Mapping[str, ArmStyle])
     panel.set_ylim(-0.7, len(targets) - 0.3)
     panel.set_xlim(-2, 102)
     panel.set_xlabel("accuracy (%); bars: range over combinations and seeds")
-    panel.grid(axis="both", color=LINES, lw=0.5)
+    panel.grid(axis="both", color=shared.LINES, lw=0.5)
     panel.set_axisbelow(True)

@@ -16,19 +16,7 @@ from matcg.analysis.beside_published import Beside
 from matcg.analysis.by_target import ByTarget
 from matcg.analysis.pairs import CG, Setting, arm_order
 from matcg.plan.records import BASELINE
-from matcg.report.figures.shared import (
-    CHANCE,
-    CYCLE,
-    LINES,
-    add_note,
-    arm_styles,
-    by_setting,
-    chosen_settings,
-    not_drawn,
-    percents,
-    setting_title,
-    unique,
-)
+from matcg.report.figures import shared
 from matcg.report.figures.style import BLACK, clipped, new_figure
 
 __all__ = ["scaling_figure"]
@@ -65,10 +53,10 @@ def scaling_figure(targets: Sequence[ByTarget], published: Sequence[Beside] = ()
     if not _is_choice(targets):
         return None
     shown = [row for row in targets if _is_bar(row)]
-    groups, note = chosen_settings(by_setting(shown), _SETTINGS)
+    groups, note = shared.chosen_settings(shared.by_setting(shown), _SETTINGS)
     choices = sorted({_choice(row) for row in shown}, key=lambda c: (arm_order(c[0]), c[1]))
-    names = sorted(unique(row.target for row in shown))
-    left_out = not_drawn(len(names) - TARGETS, "targets")
+    names = sorted(shared.unique(row.target for row in shown))
+    left_out = shared.not_drawn(len(names) - TARGETS, "targets")
     names = names[:TARGETS]
     step = max(BAR * (len(choices) + _GAP), LABEL)
     each = max(1, min(len(names), int(WIDTH / step)))
@@ -84,10 +72,10 @@ def scaling_figure(targets: Sequence[ByTarget], published: Sequence[Beside] = ()
         axis.set_xlim(-_GAP / 2 - 0.5, each * (len(choices) + _GAP) - _GAP / 2 - 0.5)
         names_shown = [clipped(name, int(step * 72 / 4)) for name in page]
         axis.set_xticks(axis.get_xticks(), names_shown)
-        axis.set_title(setting_title(setting) if page is pages[0] else "")
+        axis.set_title(shared.setting_title(setting) if page is pages[0] else "")
     handles = _legend(choices, bool(published))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
-    add_note(figure, note, left_out)
+    shared.add_note(figure, note, left_out)
     return figure
 
 
@@ -142,7 +130,7 @@ def _panel(panel: Axes, part: Part, names: Sequence[str], choices: Sequence[_Cho
     panel.tick_params(axis="x", length=0, labelsize=7)
     panel.set_ylim(0, 100)
     panel.set_ylabel("accuracy (%)")
-    panel.grid(axis="y", color=LINES, lw=0.5)
+    panel.grid(axis="y", color=shared.LINES, lw=0.5)
     panel.set_axisbelow(True)
 
 
@@ -151,7 +139,7 @@ def _group(panel: Axes, part: Part, name: str, choices: Sequence[_Choice], start
     ends = (start - 0.6, start + len(choices) - 0.4)
     rows = [part.rows[name, choice] for choice in choices if (name, choice) in part.rows]
     if rows:
-        panel.plot(ends, [100 * rows[0].chance] * 2, **CHANCE)
+        panel.plot(ends, [100 * rows[0].chance] * 2, **shared.CHANCE)
     baseline = part.baselines.get(name)
     if baseline:
         panel.plot(ends, [100 * baseline.accuracy.value] * 2, **BASELINE_LINE)
@@ -160,7 +148,7 @@ def _group(panel: Axes, part: Part, name: str, choices: Sequence[_Choice], start
     for place, (choice, look) in enumerate(zip(choices, _looks(choices), strict=True)):
         row = part.rows.get((name, choice))
         if row:
-            value, low, high = percents(row.accuracy)
+            value, low, high = shared.percents(row.accuracy)
             panel.bar(start + place, value, 0.86, **look)
             bars = [[value - low], [high - value]]
             panel.errorbar(start + place, value, bars, color=BLACK, elinewidth=0.7, capsize=1.2)
@@ -176,8 +164,8 @@ PRINTED: dict[str, Any] = {
 
 def _looks(choices: Sequence[_Choice]) -> list[dict[str, Any]]:
     """Return each choice's colour and hatch; arms that are no rule are drawn on white."""
-    pairs = zip(cycle(CYCLE[:-1]), cycle(HATCHES), strict=False)
-    styles = arm_styles(arm for arm, rule in choices if not rule)
+    pairs = zip(cycle(shared.CYCLE[:-1]), cycle(HATCHES), strict=False)
+    styles = shared.arm_styles(arm for arm, rule in choices if not rule)
     looks: list[dict[str, Any]] = []
     for (arm, rule), (color, hatch) in zip(choices, pairs, strict=False):
         look = {"fc": color, "ec": "white", "lw": 0.0}
@@ -193,7 +181,7 @@ def _legend(choices: Sequence[_Choice], printed: bool) -> list[Any]:
         for choice, look in zip(choices, _looks(choices), strict=True)
     ]
     handles += [Line2D([], [], **BASELINE_LINE, label="baseline")]
-    handles += [Line2D([], [], **CHANCE, label="chance")]
+    handles += [Line2D([], [], **shared.CHANCE, label="chance")]
     if printed:
         handles += [Line2D([], [], **PRINTED, marker="D", label="printed")]
         handles += [Line2D([], [], **PRINTED, marker="<", label="printed baseline")]

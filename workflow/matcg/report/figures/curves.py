@@ -16,16 +16,7 @@ from matcg.analysis.pairs import Setting, arm_order
 from matcg.analysis.statistics import Estimate
 from matcg.analysis.summary import Summary
 from matcg.plan.records import BASELINE
-from matcg.report.figures.shared import (
-    CHANCE,
-    LINES,
-    ArmStyle,
-    add_note,
-    arm_styles,
-    not_drawn,
-    panels,
-    percents,
-)
+from matcg.report.figures import shared
 from matcg.report.figures.style import BLACK, clipped, new_figure
 
 __all__ = ["mixed_figure", "sizes_figure"]
@@ -110,7 +101,7 @@ def _has_several(points: Iterable[Point]) -> bool:
 
 def _point(accuracy: Estimate | None, x: int) -> Point:
     assert accuracy, "an arm with rows has an accuracy"
-    return x, *percents(accuracy)
+    return x, *shared.percents(accuracy)
 
 
 def _add_baselines(found: Iterable[Panel], rows: Iterable[tuple[str, Summary | ByTarget]]) -> None:
@@ -130,9 +121,9 @@ def _figure(drawn: Sequence[Panel], label: str, title_of: Callable[[Facet], str]
     columns = min(_COLUMNS, len(kept))
     lines = -(-len(kept) // columns)
     figure = new_figure(max(4.0, 0.5 + 1.85 * columns), 0.6 + 1.75 * lines)
-    axes = panels(figure, len(kept), columns)
+    axes = shared.panels(figure, len(kept), columns)
     arms = {arm for panel in kept for arm in panel.curves}
-    styles = arm_styles(sorted(arms, key=arm_order))
+    styles = shared.arm_styles(sorted(arms, key=arm_order))
     facets = {panel.facet for panel in drawn}
     count = len({panel.target for panel in drawn if panel.target})
     for place, (axis, panel) in enumerate(zip(axes, kept, strict=True)):
@@ -144,12 +135,12 @@ def _figure(drawn: Sequence[Panel], label: str, title_of: Callable[[Facet], str]
         axis.set_ylabel("accuracy (%)" if place % columns == 0 else "")
     figure.legend(handles=_legend(styles), loc="outside lower center", ncols=len(styles) + 2)
     notes = [title_of(drawn[0].facet)] if len(facets) == 1 else []
-    add_note(figure, *notes, not_drawn(left_out, "panels"))
+    shared.add_note(figure, *notes, shared.not_drawn(left_out, "panels"))
     return figure
 
 
-def _draw(panel: Axes, drawn: Panel, styles: Mapping[str, ArmStyle]) -> None:
-    panel.axhline(drawn.chance, **CHANCE)
+def _draw(panel: Axes, drawn: Panel, styles: Mapping[str, shared.ArmStyle]) -> None:
+    panel.axhline(drawn.chance, **shared.CHANCE)
     if drawn.baseline is not None:
         panel.axhline(drawn.baseline[1], color=BLACK, lw=0.8, ls=(0, (1, 1)))
     for arm, (color, marker, dashes) in styles.items():
@@ -165,16 +156,16 @@ def _draw(panel: Axes, drawn: Panel, styles: Mapping[str, ArmStyle]) -> None:
             "ms": 3.5,
         }
         panel.plot(xs, values, **look)
-    panel.grid(color=LINES, lw=0.5)
+    panel.grid(color=shared.LINES, lw=0.5)
     panel.set_axisbelow(True)
     panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     panel.tick_params(labelsize=7)
 
 
-def _legend(styles: Mapping[str, ArmStyle]) -> list[Line2D]:
+def _legend(styles: Mapping[str, shared.ArmStyle]) -> list[Line2D]:
     handles = [
         Line2D([], [], color=color, marker=marker, ls=dashes, lw=1.3, ms=4, label=arm)
         for arm, (color, marker, dashes) in styles.items()
     ]
     handles += [Line2D([], [], color=BLACK, lw=0.8, ls=(0, (1, 1)), label="baseline")]
-    return [*handles, Line2D([], [], **CHANCE, label="chance")]
+    return [*handles, Line2D([], [], **shared.CHANCE, label="chance")]

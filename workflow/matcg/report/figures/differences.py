@@ -15,17 +15,7 @@ from matcg.analysis.comparison import Comparison
 from matcg.analysis.pairs import CG, Array, Setting
 from matcg.analysis.statistics import Estimate
 from matcg.analysis.summary import Summary
-from matcg.report.figures.shared import (
-    CYCLE,
-    LINES,
-    add_note,
-    by_setting,
-    chosen_settings,
-    empty,
-    percents,
-    setting_title,
-    unique,
-)
+from matcg.report.figures import shared
 from matcg.report.figures.style import BLACK, GREY, MARKERS, clipped, new_figure
 
 __all__ = ["difference_figure"]
@@ -68,23 +58,23 @@ def difference_figure(comparison: Sequence[Comparison], summary: Sequence[Summar
     """
     rows = [row for row in comparison if row.difference]
     if not rows:
-        return empty("no combination has a reference to be compared with")
-    groups = by_setting(rows)
+        return shared.empty("no combination has a reference to be compared with")
+    groups = shared.by_setting(rows)
     longest = max(map(len, groups.values()))
     most = SETTINGS if longest > LABELLED else min(SETTINGS, PANEL_ROWS // longest)
-    kept, note = chosen_settings(groups, most)
+    kept, note = shared.chosen_settings(groups, most)
     row = ROW if max(map(len, kept.values())) <= LABELLED else THIN_ROW
     blocks = {setting: _blocks(setting, mine, summary) for setting, mine in kept.items()}
     heights = [sum(HEADING + row * len(b.lines) for b in each) for each in blocks.values()]
     figure = new_figure(_WIDTH, max(2.0, 0.5 + sum(heights) + 0.6 * len(heights)))
     axes = figure.subplots(len(kept), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
-    rules = sorted(unique(row.rule for row in rows))
-    styles = dict(zip(rules, cycle(zip(CYCLE, MARKERS, strict=True)), strict=False))
+    rules = sorted(shared.unique(row.rule for row in rows))
+    styles = dict(zip(rules, cycle(zip(shared.CYCLE, MARKERS, strict=True)), strict=False))
     for axis, (setting, each) in zip(axes, blocks.items(), strict=True):
         _panel(axis, each, styles, row)
-        axis.set_title(setting_title(setting))
+        axis.set_title(shared.setting_title(setting))
         axis.set_xlabel(f"CG minus {rows[0].reference} (points)")
-    add_note(figure, _key(blocks), note)
+    shared.add_note(figure, _key(blocks), note)
     return figure
 
 
@@ -122,8 +112,8 @@ def _difference(row: Comparison) -> Estimate:
 
 def _means(setting: Setting, summary: Sequence[Summary]) -> dict[str, tuple[float, float, float]]:
     return {
-        row.rule: percents(row.minus_reference)
-        for row in by_setting(summary).get(setting, ())
+        row.rule: shared.percents(row.minus_reference)
+        for row in shared.by_setting(summary).get(setting, ())
         if row.rule and row.arm == CG and row.minus_reference
     }
 
@@ -134,7 +124,7 @@ def _lines(rows: Sequence[Comparison], most: int) -> list[tuple[float, float, fl
 
 
 def _line(rows: Sequence[Comparison]) -> tuple[float, float, float, bool]:
-    ends = zip(*(percents(_difference(row)) for row in rows), strict=True)
+    ends = zip(*(shared.percents(_difference(row)) for row in rows), strict=True)
     value, low, high = map(statistics.fmean, ends)
     return value, low, high, all(row.verdict in ("helps", "hurts") for row in rows)
 
@@ -153,7 +143,7 @@ def _panel(
         ticks += places.tolist()
         top = places[-1] + 0.5
     panel.axvline(0, color=BLACK, lw=0.7)
-    panel.grid(axis="x", color=LINES, lw=0.5)
+    panel.grid(axis="x", color=shared.LINES, lw=0.5)
     panel.set_axisbelow(True)
     panel.set_ylim(top + 0.2, 0)
     panel.set_yticks([])

@@ -13,16 +13,7 @@ from matplotlib.patheffects import withStroke
 
 from matcg.analysis.letters import BINS, Bin, LetterUse
 from matcg.analysis.pairs import Setting, arm_order
-from matcg.report.figures.shared import (
-    LINES,
-    add_note,
-    arm_styles,
-    by_setting,
-    chosen_settings,
-    empty,
-    not_drawn,
-    setting_title,
-)
+from matcg.report.figures import shared
 from matcg.report.figures.style import BLACK, GREY, clipped, new_figure
 
 __all__ = ["calibration_figure", "letters_figure"]
@@ -58,17 +49,17 @@ def letters_figure(rows: Sequence[LetterUse]) -> Figure:
     Every number of options has a line of panels of its own.
     """
     if not rows:
-        return empty("nothing has been answered yet")
-    kept, note = chosen_settings(_with_untrained(rows), _SETTINGS)
+        return shared.empty("nothing has been answered yet")
+    kept, note = shared.chosen_settings(_with_untrained(rows), _SETTINGS)
     lines = {
-        f"{setting_title(setting)}; questions of {options} options": [
+        f"{shared.setting_title(setting)}; questions of {options} options": [
             row for row in mine if row.use.options == options
         ]
         for setting, mine in kept.items()
         for options in sorted({row.use.options for row in mine})
     }
     figure, panels = _panels(lines)
-    styles = arm_styles(dict.fromkeys(panel.arm for panel in panels))
+    styles = shared.arm_styles(dict.fromkeys(panel.arm for panel in panels))
     for panel in panels:
         _letters(panel.axes, panel.rows, styles[panel.arm][0])
         panel.set_title("RStd", panel.rows[0].use.rstd)
@@ -79,7 +70,7 @@ def letters_figure(rows: Sequence[LetterUse]) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.supylabel("%", fontsize=8)
-    add_note(figure, note, _arms_left_out(rows))
+    shared.add_note(figure, note, _arms_left_out(rows))
     return figure
 
 
@@ -91,17 +82,19 @@ def _letters(panel: Axes, rows: Sequence[LetterUse], color: str) -> None:
     panel.plot([at for at, _ in recalls], [100 * recall for _, recall in recalls], **RECALL)
     panel.set_xticks(places, [each.letter for each in letters])
     panel.set_ylim(0, 103)
-    panel.grid(axis="y", color=LINES, lw=0.5)
+    panel.grid(axis="y", color=shared.LINES, lw=0.5)
     panel.set_axisbelow(True)
 
 
 def calibration_figure(rows: Sequence[Bin]) -> Figure:
     """Draw accuracy against confidence by bins of it, with their sizes."""
     if not rows:
-        return empty("nothing has been answered yet")
-    kept, note = chosen_settings(_with_untrained(rows), _SETTINGS)
-    figure, panels = _panels({setting_title(setting): mine for setting, mine in kept.items()})
-    styles = arm_styles(dict.fromkeys(panel.arm for panel in panels))
+        return shared.empty("nothing has been answered yet")
+    kept, note = shared.chosen_settings(_with_untrained(rows), _SETTINGS)
+    figure, panels = _panels(
+        {shared.setting_title(setting): mine for setting, mine in kept.items()}
+    )
+    styles = shared.arm_styles(dict.fromkeys(panel.arm for panel in panels))
     for panel in panels:
         color, marker, _ = styles[panel.arm]
         _reliability(panel.axes, panel.rows, color, marker)
@@ -113,7 +106,7 @@ def calibration_figure(rows: Sequence[Bin]) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.supylabel("accuracy (%)", fontsize=8)
-    add_note(figure, CONFIDENCE, note, _arms_left_out(rows))
+    shared.add_note(figure, CONFIDENCE, note, _arms_left_out(rows))
     return figure
 
 
@@ -143,12 +136,12 @@ def _short(count: float) -> str:
 
 
 def _arms_left_out(rows: Iterable[Bin | LetterUse]) -> str:
-    return not_drawn(len({row.arm for row in rows}) - _ARMS, "arms")
+    return shared.not_drawn(len({row.arm for row in rows}) - _ARMS, "arms")
 
 
 def _with_untrained(rows: Sequence[_R]) -> dict[Setting, list[_R]]:
     """Return rows by setting, those of an untrained backbone beside each of its settings."""
-    groups = by_setting(rows)
+    groups = shared.by_setting(rows)
     trained = {setting: mine for setting, mine in groups.items() if setting.recipe}
     for setting in groups.keys() - trained.keys():
         same = [other for other in trained if other.backbone == setting.backbone]

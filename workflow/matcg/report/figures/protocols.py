@@ -9,20 +9,7 @@ from matplotlib.lines import Line2D
 
 from matcg.analysis.pairs import arm_order
 from matcg.analysis.protocols import ByProtocol
-from matcg.report.figures.shared import (
-    CHANCE,
-    LINES,
-    ArmStyle,
-    add_note,
-    arm_styles,
-    by_setting,
-    chosen_settings,
-    not_drawn,
-    panels,
-    percents,
-    setting_title,
-    unique,
-)
+from matcg.report.figures import shared
 from matcg.report.figures.style import clipped, new_figure
 
 __all__ = ["protocol_figure"]
@@ -40,47 +27,50 @@ def protocol_figure(rows: Sequence[ByProtocol]) -> Figure | None:
     """
     # The difference is no accuracy, and a protocol without answers no line.
     drawn = [row for row in rows if row.accuracy and row.chance is not None]
-    names = unique(row.protocol for row in drawn)
+    names = shared.unique(row.protocol for row in drawn)
     if len(names) < 2:
         return None
-    groups, note = chosen_settings(by_setting(drawn), _SETTINGS)
-    arms = sorted(unique(row.arm for row in drawn), key=arm_order)
+    groups, note = shared.chosen_settings(shared.by_setting(drawn), _SETTINGS)
+    arms = sorted(shared.unique(row.arm for row in drawn), key=arm_order)
     more = [(len(arms) - _ARMS, "arms"), (len(names) - _PROTOCOLS, "protocols")]
-    notes = [not_drawn(*each) for each in more]
+    notes = [shared.not_drawn(*each) for each in more]
     arms, names = arms[:_ARMS], names[:_PROTOCOLS]
-    styles = arm_styles(arms)
+    styles = shared.arm_styles(arms)
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     step = 0.12 + 0.075 * len(arms)
     figure = new_figure(2.4 + 3.2 * columns, 1.0 + lines * (0.45 + step * len(names)))
-    axes = panels(figure, len(groups), columns)
+    axes = shared.panels(figure, len(groups), columns)
     for panel, (setting, group) in zip(axes, groups.items(), strict=True):
         _panel(panel, group, names, styles)
-        panel.set_title(clipped(setting_title(setting)))
+        panel.set_title(clipped(shared.setting_title(setting)))
     handles = [
         Line2D([], [], color=color, marker=marker, ls="", ms=4.5, label=clipped(arm, 24))
         for arm, (color, marker, _) in styles.items()
     ]
-    handles.append(Line2D([], [], **CHANCE, label="chance"))
+    handles.append(Line2D([], [], **shared.CHANCE, label="chance"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7))
-    add_note(figure, note, *notes)
+    shared.add_note(figure, note, *notes)
     return figure
 
 
 def _panel(
-    panel: Axes, rows: Sequence[ByProtocol], names: Sequence[str], styles: Mapping[str, ArmStyle]
+    panel: Axes,
+    rows: Sequence[ByProtocol],
+    names: Sequence[str],
+    styles: Mapping[str, shared.ArmStyle],
 ) -> None:
     found = {(row.protocol, row.arm): row for row in rows}
     step = SPREAD / max(len(styles) - 1, 1)
     for place, name in enumerate(names):
         chances = [100 * (row.chance or 0) for (at, _), row in found.items() if at == name]
         if chances:
-            panel.plot([fmean(chances)] * 2, [place - 0.45, place + 0.45], **CHANCE)
+            panel.plot([fmean(chances)] * 2, [place - 0.45, place + 0.45], **shared.CHANCE)
         for number, (arm, (color, marker, _)) in enumerate(styles.items()):
             row = found.get((name, arm))
             if row is None or row.accuracy is None:
                 continue
-            value, low, high = percents(row.accuracy)
+            value, low, high = shared.percents(row.accuracy)
             y = place - (SPREAD / 2 if len(styles) > 1 else 0) + number * step
             panel.plot([low, high], [y, y], color=color, lw=1.0)
             panel.plot(value, y, marker, color=color, ms=4)
@@ -90,6 +80,6 @@ def _panel(
     panel.set_xlabel("accuracy (%), means over targets with 95 % intervals")
     panel.tick_params(axis="y", length=0)
     for place in range(1, len(names)):
-        panel.axhline(place - 0.5, color=LINES, lw=0.8)
-    panel.grid(axis="x", color=LINES, lw=0.5)
+        panel.axhline(place - 0.5, color=shared.LINES, lw=0.8)
+    panel.grid(axis="x", color=shared.LINES, lw=0.5)
     panel.set_axisbelow(True)

@@ -29,17 +29,8 @@ from matcg.report.page.embed import embedded
 from matcg.report.page.leaks import view_leaks
 from matcg.report.page.listing import Listing, list_cells, list_csv, list_tsv
 from matcg.report.page.questions import Budget, ImageBudget, QuestionView, view_questions
-from matcg.report.tables.declared import (
-    ACCURACY,
-    COMPARISON,
-    LOOKING,
-    MISSING,
-    ORDERS,
-    PROTOCOLS,
-    SUMMARY,
-    published_in,
-    without_leaks,
-)
+from matcg.report.tables import declared
+from matcg.report.tables.table import Table
 
 __all__ = ["write"]
 
@@ -166,17 +157,18 @@ def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
         headline = json.loads((folder / "headline.json").read_text(encoding="utf-8"))
         tables = {
             table.stem: list_csv(results, folder / "tables", table)
-            for table in (SUMMARY, COMPARISON, ACCURACY)
+            for table in (declared.SUMMARY, declared.COMPARISON, declared.ACCURACY)
         }
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: not found; compare experiment '{name}' first") from None
-    for clean in (without_leaks(SUMMARY), without_leaks(COMPARISON)):
+    for table in (declared.SUMMARY, declared.COMPARISON):
+        clean: Table[Any] = declared.without_leaks(table)
         if (folder / "tables" / f"{clean.stem}.csv").exists():
             tables[clean.stem] = list_csv(results, folder / "tables", clean)
-    if published := published_in(folder / "tables"):
+    if published := declared.published_in(folder / "tables"):
         tables[published.stem] = list_csv(results, folder / "tables", published)
     if headline.get("missing"):
-        tables[MISSING.stem] = list_csv(results, folder / "tables", MISSING)
+        tables[declared.MISSING.stem] = list_csv(results, folder / "tables", declared.MISSING)
     shown = _figures(folder / "figures", name, [stem for stem in figures.NAMES if stem != ASKED])
     view = ExperimentView(name, folder, headline["headline"], headline["results"], tables, shown)
     view.asked = _asked(results, folder, name, headline.get("asked", ()))
@@ -189,7 +181,7 @@ def _asked(results: Path, folder: Path, name: str, sentences: Sequence[str]) -> 
     """Return how questions were asked, None where there is nothing but letters."""
     tables = {
         table.stem: list_csv(results, folder / "tables", table)
-        for table in (PROTOCOLS, LOOKING, ORDERS)
+        for table in (declared.PROTOCOLS, declared.LOOKING, declared.ORDERS)
         if (folder / "tables" / f"{table.stem}.csv").exists()
     }
     drawn = _figures(folder / "figures", name, [ASKED])
@@ -202,7 +194,7 @@ def _add_questions(
     """Show questions of the first setting that tests combinations, else of the first."""
     plan = view.folder / "plan"
     rows = read_plan(plan, view.name)
-    study = read_study(rows, read_places(plan), MISSING.stem in view.tables)
+    study = read_study(rows, read_places(plan), declared.MISSING.stem in view.tables)
     settings = study.settings()
     if not settings:
         return

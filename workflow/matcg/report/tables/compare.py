@@ -23,31 +23,9 @@ from matcg.analysis.protocols import asked_ways, by_protocols, further_rows, in_
 from matcg.analysis.summary import summaries
 from matcg.config.protocol import LETTERS as BY_LETTER
 from matcg.config.protocol import Protocol
-from matcg.plan.records import (
-    Excluded,
-    Key,
-    PlanRow,
-    read_excluded,
-    read_folders,
-    read_places,
-    read_plan,
-    read_runs,
-)
+from matcg.plan import records
+from matcg.report.tables import declared
 from matcg.report.tables import paper as papers
-from matcg.report.tables.declared import (
-    ACCURACY,
-    CALIBRATION,
-    COMPARISON,
-    LETTERS,
-    LOOKING,
-    MISSING,
-    ORDERS,
-    PROTOCOLS,
-    SUMMARY,
-    TARGETS,
-    published,
-    without_leaks,
-)
 from matcg.report.tables.table import Table
 from matcg.report.tables.write import write_table
 
@@ -89,23 +67,23 @@ def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -
         DataError: a planned evaluation has no answers, or answers that cannot be paired; or a run,
             an answer or a subset says that it is another than planned.
     """
-    rows, places = read_plan(plan, wanted.experiment), read_places(plan)
+    rows, places = records.read_plan(plan, wanted.experiment), records.read_places(plan)
     every = [*rows, *further_rows(rows, places, wanted.protocols)]
-    everything = read_study(every, places, wanted.show_missing, read_folders(plan))
+    everything = read_study(every, places, wanted.show_missing, records.read_folders(plan))
     check_runs(everything.rows, places, plan)
     study, tables = everything.of(rows), Tables(out / "tables", wanted)
     found, compared = tables.of_arms(study)
-    tables.write(TARGETS, by_targets(study))
-    tables.write(LETTERS, letters(study))
-    tables.write(CALIBRATION, calibration(study))
+    tables.write(declared.TARGETS, by_targets(study))
+    tables.write(declared.LETTERS, letters(study))
+    tables.write(declared.CALIBRATION, calibration(study))
     names = read_leaked(leaked, rows) if leaked else {}
     if names:
         again, _ = tables.of_arms(without(study, names), clean=True)
         found["without_leaks"] = {"questions": sum(map(len, names.values())), **again}
     if wanted.show_missing:
         add_missing(found, everything)
-        tables.write(MISSING, find_missing(everything))
-    left_out = read_excluded(plan, wanted.experiment)
+        tables.write(declared.MISSING, find_missing(everything))
+    left_out = records.read_excluded(plan, wanted.experiment)
     found |= tables.of_protocols(everything, every)
     found |= tables.as_printed(study, compared, left_out)
     if wanted.smoke:
@@ -114,9 +92,11 @@ def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -
     (out / "headline.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def check_runs(rows: Iterable[PlanRow], places: Mapping[Key, Path], plan: Path) -> None:
+def check_runs(
+    rows: Iterable[records.PlanRow], places: Mapping[records.Key, Path], plan: Path
+) -> None:
     """Refuse answers of runs that are others than planned, or were trained anew since."""
-    runs = read_runs(plan)
+    runs = records.read_runs(plan)
     for row in {row.key: row for row in rows if row.mix}.values():
         told.check_trained(places[row.key], runs[row.backbone, row.run])
 
@@ -130,7 +110,7 @@ class Tables:
 
     def write(self, table: Table[_T], rows: Sequence[_T], clean: bool = False) -> None:
         """Write a table, or with `clean` the one without questions about leaked images."""
-        table = without_leaks(table) if clean else table
+        table = declared.without_leaks(table) if clean else table
         write_table(self.folder, table, rows, self.wanted.titled)
 
     def of_arms(self, study: Study, clean: bool = False) -> tuple[dict[str, Any], list[Comparison]]:
@@ -140,12 +120,12 @@ class Tables:
             return {"experiment": name, "headline": "no question is left", "results": []}, []
         compared = comparisons(study, self.wanted.claims)
         summary = summaries(study, compared)
-        self.write(ACCURACY, accuracies(study), clean)
-        self.write(COMPARISON, compared, clean)
-        self.write(SUMMARY, summary, clean)
+        self.write(declared.ACCURACY, accuracies(study), clean)
+        self.write(declared.COMPARISON, compared, clean)
+        self.write(declared.SUMMARY, summary, clean)
         return headline(study, name, summary), compared
 
-    def of_protocols(self, everything: Study, planned: Sequence[PlanRow]) -> dict[str, Any]:
+    def of_protocols(self, everything: Study, planned: Sequence[records.PlanRow]) -> dict[str, Any]:
         """Write how the questions were asked, where not by letters alone.
 
         `everything` has the answers of `planned`, all evaluations by all protocols. A table without
@@ -156,22 +136,22 @@ class Tables:
             return {}
         ways = asked_ways(everything, planned, protocols)
         if asked := by_protocols(ways):
-            self.write(PROTOCOLS, asked)
+            self.write(declared.PROTOCOLS, asked)
         if orders := in_all_orders(ways):
-            self.write(ORDERS, orders)
+            self.write(declared.ORDERS, orders)
         if looked := looking.looking(ways):
-            self.write(LOOKING, looked)
+            self.write(declared.LOOKING, looked)
         said = looking.sentences(looked)
         return {"asked": said} if said else {}
 
     def as_printed(
-        self, study: Study, compared: Sequence[Comparison], left_out: Sequence[Excluded]
+        self, study: Study, compared: Sequence[Comparison], left_out: Sequence[records.Excluded]
     ) -> dict[str, Any]:
         """Write the tables beside a paper's figures and in its shape, if there is one."""
         paper, found, remark = self.wanted.paper, {}, ""
         if paper.printed:
             rows = beside(study, paper.printed)
-            self.write(published(arm_names(paper.printed)), rows)
+            self.write(declared.published(arm_names(paper.printed)), rows)
             found = {"published": agreement(rows, paper.printed)}
             remark = found["published"]["text"] = sentences(found["published"])
         if paper.printed or paper.layout:
