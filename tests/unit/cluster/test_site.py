@@ -62,13 +62,17 @@ def test_gres_is_asked_for_in_place_of_gpus(tmp_path: Path) -> None:
     ("text", "environment", "said"),
     [
         ("partitoin: gpu\n", {}, "site.yaml: partitoin: unknown key. Did you mean 'partition'?"),
-        ("account: 12\n", {}, "site.yaml: account: 12 is no text; put it into quotes"),
-        ("jobs: 0\n", {}, "site.yaml: jobs: 0 is no positive number"),
-        ("software: docker\n", {}, "site.yaml: software: 'docker' is none of none, conda"),
+        (
+            "account: 12\n",
+            {},
+            "site.yaml: account: 12 must be a valid string; YAML reads it as a number: put",
+        ),
+        ("jobs: 0\n", {}, "site.yaml: jobs: 0 must be greater than 0"),
+        ("software: docker\n", {}, "site.yaml: software: 'docker' must be 'none', 'conda' or"),
         ("- gpu\n", {}, "site.yaml: holds no `key: value` lines"),
         ("a: [\n", {}, "site.yaml: no YAML"),
-        ("", {"MATCG_SLURM_JOBS": "many"}, "environment: MATCG_SLURM_JOBS: 'many' is no positive"),
-        ("", {"MATCG_SLURM_QUEUE": "x"}, "environment: MATCG_SLURM_QUEUE: unknown key."),
+        ("", {"MATCG_SLURM_JOBS": "many"}, "environment: MATCG_SLURM_JOBS: jobs: 'many' must be"),
+        ("", {"MATCG_SLURM_QUEUE": "x"}, "environment: MATCG_SLURM_QUEUE: queue: unknown key."),
     ],
 )
 def test_what_no_site_can_mean(

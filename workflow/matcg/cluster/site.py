@@ -3,22 +3,20 @@
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
-from matcg.errors import ConfigError, nearest
+from matcg.config.base import Model, Positive
+from matcg.config.explain import validate
+from matcg.errors import ConfigError
 
 PREFIX = "MATCG_SLURM_"
-SOFTWARE = ("none", "conda", "apptainer")
-STATUS = ("squeue", "sacct")
 _KEPT = 240  # seconds that a finished job must be known for, so that the plugin sees its end
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Model):
     """One cluster's answers; what is None is left to the cluster's own default."""
 
     partition: str | None = None
@@ -30,10 +28,10 @@ class Site:
     gpu_constraint: str | None = None
     gpu_model: str | None = None
     gres: str | None = None
-    software: str = "none"
+    software: Literal["none", "conda", "apptainer"] = "none"
     setup: str | None = None
-    status: str = field(default_factory=lambda: status_command(configuration()))
-    jobs: int = 100
+    status: Literal["squeue", "sacct"] = "squeue"
+    jobs: Positive = 100
 
     @property
     def gpu(self) -> dict[str, str | int]:
@@ -73,8 +71,10 @@ def read_site(path: Path, environment: Mapping[str, str] = os.environ) -> Site:
     """
     given = _of_file(path) | _of_environment(environment)
     for key, (value, where) in given.items():
-        _check(key, value, where)
-    return Site(**{key: value for key, (value, _) in given.items() if value is not None})
+        if value is not None or key not in Site.model_fields:
+            validate(Site, {key: value}, where)
+    said = {key: value for key, (value, _) in given.items() if value is not None}
+    return Site(**{"status": said.get("status") or status_command(configuration()), **said})
 
 
 def _of_file(path: Path) -> dict[str, tuple[Any, str]]:
@@ -87,7 +87,7 @@ def _of_file(path: Path) -> dict[str, tuple[Any, str]]:
         raise ConfigError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(read, dict):
         raise ConfigError(f"{path}: holds no `key: value` lines")
-    return {str(key): (value, f"{path}: {key}") for key, value in read.items()}
+    return {str(key): (value, str(path)) for key, value in read.items()}
 
 
 def _of_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
@@ -99,22 +99,6 @@ def _of_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, str]
             number = key == "jobs" and value.isdecimal()
             found[key] = (int(value) if number else value or None, f"environment: {name}")
     return found
-
-
-def _check(key: str, value: Any, where: str) -> None:
-    """Refuse what no site can mean."""
-    known = [each.name for each in fields(Site)]
-    if key not in known:
-        raise ConfigError(f"{where}: unknown key.{nearest(key, known)}")
-    if value is None:
-        return
-    if key == "jobs" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ConfigError(f"{where}: {value!r} is no positive number")
-    if key != "jobs" and not isinstance(value, str):
-        raise ConfigError(f"{where}: {value!r} is no text; put it into quotes")
-    for name, valid in (("software", SOFTWARE), ("status", STATUS)):
-        if key == name and value not in valid:
-            raise ConfigError(f"{where}: '{value}' is none of {', '.join(valid)}")
 
 
 def configuration() -> dict[str, str]:

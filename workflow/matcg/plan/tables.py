@@ -10,22 +10,11 @@ from statistics import NormalDist
 from matcg import tsv
 from matcg.config.project import Project
 from matcg.identity import digest_in, plain
-from matcg.plan import unused
+from matcg.plan import records, unused
 from matcg.plan.enumerate import Plan
 from matcg.plan.groups import find_groups
 from matcg.plan.places import Places
 from matcg.plan.price import Cost, Tests, over_budget, questions, total
-from matcg.plan.records import (
-    EVALUATIONS,
-    MIXES,
-    RUNS,
-    SUBSETS,
-    Evaluation,
-    Excluded,
-    Mix,
-    PlanRow,
-    Run,
-)
 from matcg.provenance import read_record
 
 # Two arms that know nothing of each other differ on half of their two-option questions.
@@ -58,16 +47,16 @@ def render(plan: Plan, places: Places) -> dict[str, str]:
         for catalog, name in plan.subsets
     )
     return {
-        "experiments.tsv": tsv.records(PlanRow, plan.rows),
-        "mixes.tsv": tsv.table(MIXES, mixes),
-        "runs.tsv": tsv.table(RUNS, runs),
-        "evaluations.tsv": tsv.table(EVALUATIONS, asked),
-        "subsets.tsv": tsv.table(SUBSETS, subsets),
-        "excluded.tsv": tsv.records(Excluded, plan.excluded),
+        "experiments.tsv": tsv.records(records.PlanRow, plan.rows),
+        "mixes.tsv": tsv.table(records.MIXES, mixes),
+        "runs.tsv": tsv.table(records.RUNS, runs),
+        "evaluations.tsv": tsv.table(records.EVALUATIONS, asked),
+        "subsets.tsv": tsv.table(records.SUBSETS, subsets),
+        "excluded.tsv": tsv.records(records.Excluded, plan.excluded),
     }
 
 
-def _digests(backbone: str, run: Run) -> str:
+def _digests(backbone: str, run: records.Run) -> str:
     """Return the digests of a run's backbone, recipe and mix."""
     recipe, mix, _ = run.place.split("/")
     return ".".join(map(digest_in, (backbone, recipe, mix)))
@@ -76,13 +65,13 @@ def _digests(backbone: str, run: Run) -> str:
 def digest(plan: Plan) -> str:
     """Return what identifies a plan: all that its tables say, and no estimate."""
     kinds: tuple[tuple[type, Iterable[object]], ...] = (
-        (PlanRow, plan.rows),
-        (Mix, plan.mixes),
-        (Run, plan.runs),
-        (Evaluation, plan.evaluations),
-        (Excluded, plan.excluded),
+        (records.PlanRow, plan.rows),
+        (records.Mix, plan.mixes),
+        (records.Run, plan.runs),
+        (records.Evaluation, plan.evaluations),
+        (records.Excluded, plan.excluded),
     )
-    text = "".join(tsv.records(kind, records) for kind, records in kinds)
+    text = "".join(tsv.records(kind, found) for kind, found in kinds)
     return hashlib.sha256(f"{text}{sorted(plan.forbidden.items())}".encode()).hexdigest()[:16]
 
 
@@ -193,7 +182,7 @@ def smallest_effect(n: int, discordant: float = DISCORDANT) -> float:
 
 
 def _left_out(plan: Plan) -> list[str]:
-    groups: dict[tuple[str, str, str], list[Excluded]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[records.Excluded]] = defaultdict(list)
     for row in plan.excluded:
         groups[row.experiment, row.rule, row.arm].append(row)
     if not groups:
