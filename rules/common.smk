@@ -123,6 +123,17 @@ def short_name(wildcards):
     return plain(wildcards.experiment)
 
 
+def data_table(name):
+    """Return a table about an experiment's data, as `snakemake --report` shows it."""
+    return report(
+        f"results/experiments/{{experiment}}/data/{name}.tsv",
+        caption="../workflow/report/data.rst",
+        category="Data",
+        subcategory=short_name,
+        labels={"data": name},
+    )
+
+
 def needs(name, grows=False):
     """Return a resource function: what the backbone's file asks for, for this recipe, more on each retry."""
 

@@ -74,27 +74,9 @@ rule summarise:
         summaries=files("data_files", "summary.json"),
         quarantines=files("data_files", "quarantine.tsv"),
     output:
-        summary=report(
-            "results/experiments/{experiment}/data/summary.tsv",
-            caption="../workflow/report/data.rst",
-            category="Data",
-            subcategory=short_name,
-            labels={"data": "summary"},
-        ),
-        quarantine=report(
-            "results/experiments/{experiment}/data/quarantine.tsv",
-            caption="../workflow/report/data.rst",
-            category="Data",
-            subcategory=short_name,
-            labels={"data": "quarantine"},
-        ),
-        images=report(
-            "results/experiments/{experiment}/data/images.tsv",
-            caption="../workflow/report/data.rst",
-            category="Data",
-            subcategory=short_name,
-            labels={"data": "images"},
-        ),
+        summary=data_table("summary"),
+        quarantine=data_table("quarantine"),
+        images=data_table("images"),
     log:
         "logs/summarise/{experiment}.log",
     localrule: True

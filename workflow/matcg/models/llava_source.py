@@ -1,6 +1,5 @@
 """A checkpoint in the layout of LLaVA's own code: where its files are, what its settings say."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from transformers import CLIPVisionConfig, LlamaConfig, MistralConfig, Qwen2Conf
 
 from matcg.config.backbone import Original
 from matcg.errors import ConfigError, DataError
+from matcg.models.weights import json_in
 
 SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 WEIGHTS = (*SETTINGS, "*.safetensors")
@@ -30,6 +30,7 @@ _TEXTS = {
     "llava_qwen": Qwen2Config,
     "llava_qwen2": Qwen2Config,
 }
+_MEND = "fetch or copy it again"
 PROJECTOR = "mlp2x_gelu"
 SELECT = {"patch": "default", "cls_patch": "full"}
 # Keys of a configuration that say how it was saved or used, not what it is.
@@ -59,7 +60,7 @@ def find(original: Original) -> Source:
         DataError: the hub cannot be reached, or the layout is another.
     """
     folder = folder_of(original.weights, original.revision, WEIGHTS)
-    config = _read(folder / "config.json")
+    config = json_in(folder / "config.json", _MEND)
     check_layout(config, folder)
     return Source(folder, config, tower_folder(original, folder, config))
 
@@ -143,7 +144,7 @@ def vision_config(folder: Path) -> Any:
     Raises:
         DataError: it is no CLIP.
     """
-    config = _read(folder / "config.json")
+    config = json_in(folder / "config.json", _MEND)
     if config.get("model_type") not in ("clip", "clip_vision_model"):
         raise DataError(
             f"{folder / 'config.json'}: model_type is '{config.get('model_type')}'; only a tower of"
@@ -162,16 +163,3 @@ def _known(kind: Any, settings: Mapping[str, Any], old: set[str], folder: Path) 
         raise DataError(
             f"{folder / 'config.json'}: is no configuration of {kind.__name__} ({said})"
         ) from None
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """Return the mapping in a JSON file.
-
-    Raises:
-        DataError: it is missing or damaged.
-    """
-    try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read ({error}); fetch or copy it again") from None
-    return found

@@ -50,7 +50,7 @@ def whole_shapes(folder: Path) -> Shapes:
     """
     index = folder / INDEX
     if index.is_file():
-        files = sorted({folder / name for name in _json(index)["weight_map"].values()})
+        files = sorted({folder / name for name in json_in(index)["weight_map"].values()})
     else:
         files = [folder / "model.safetensors"]
     shapes: Shapes = {}
@@ -84,7 +84,7 @@ def adapter_config(folder: Path) -> dict[str, Any]:
         DataError: the file cannot be read.
     """
     file = folder / ADAPTER_CONFIG
-    return _json(file) if file.is_file() else {}
+    return json_in(file) if file.is_file() else {}
 
 
 def check_adapter(folder: Path, backbone: Backbone) -> None:
@@ -118,10 +118,14 @@ def _sized(shapes: Shapes, name: str) -> str:
     return "x".join(map(str, shapes[name])) if name in shapes else "none"
 
 
-def _json(file: Path) -> dict[str, Any]:
-    """Return the object in a JSON file."""
+def json_in(file: Path, advice: str = "train the run again") -> dict[str, Any]:
+    """Return the mapping in a JSON file.
+
+    Raises:
+        DataError: it is missing or damaged; ends with the advice.
+    """
     try:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read ({error}); train the run again") from None
+        raise DataError(f"{file}: cannot be read ({error}); {advice}") from None
     return found
