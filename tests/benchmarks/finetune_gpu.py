@@ -353,10 +353,7 @@ def planned_for(folder: Path, case: Case, told: dict[str, Any]) -> tuple[Any, An
     changes: dict[str, Any] = {"batch_size": told["batch"], "epochs": 1, "warmup": 0.0}
     if case.method == "lora" and told["shape"] == "tiny":
         changes |= {"rank": 8, "alpha": 16}
-    return (
-        backbone.model_copy(update={"resources": resources}),
-        recipe.model_copy(update=changes),
-    )
+    return (backbone.model_copy(update={"resources": resources}), recipe.model_copy(update=changes))
 
 
 def ours(folder: Path, case: Case, told: dict[str, Any]) -> float:

@@ -45,12 +45,7 @@ def seen_by(steps: Steps, batch: int, first: float, last: float) -> dict[str, An
 def by_trainer(folder: Path, told: dict[str, Any]) -> list[float]:
     """Train with transformers' own Trainer and a collator of a few lines."""
     from torch.utils.data import Dataset
-    from transformers import (
-        AutoModelForImageTextToText,
-        AutoProcessor,
-        Trainer,
-        TrainingArguments,
-    )
+    from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments
 
     class Rows(Dataset):
         def __init__(self, rows: list[dict[str, str]]) -> None:

@@ -199,12 +199,7 @@ def image_of(
 
 
 def row(
-    chance: random.Random,
-    number: int,
-    label: str,
-    labels: Sequence[str],
-    image: str,
-    question: str,
+    chance: random.Random, number: int, label: str, labels: Sequence[str], image: str, question: str
 ) -> dict[str, Any]:
     """Return a row of the release."""
     options = chance.sample([other for other in labels if other != label], min(3, len(labels) - 1))

@@ -45,10 +45,7 @@ def test_every_package_of_an_environment_is_pinned(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "slurm"])
 def test_locks_agree_where_they_share_a_package(name: str) -> None:
-    allowed = {
-        "gpu": {"torch", "apache-tvm-ffi", "setuptools"},
-        "slurm": {"numpy"},
-    }
+    allowed = {"gpu": {"torch", "apache-tvm-ffi", "setuptools"}, "slurm": {"numpy"}}
     cpu, other = read_lock("cpu"), read_lock(name)
     different = {package for package in cpu.keys() & other.keys() if cpu[package] != other[package]}
     assert different <= allowed[name]

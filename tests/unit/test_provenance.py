@@ -177,9 +177,7 @@ def test_gpus_are_named_where_torch_computes_on_them(monkeypatch: pytest.MonkeyP
     )
     cudnn = SimpleNamespace(version=lambda: 91002)
     fake = SimpleNamespace(
-        cuda=cuda,
-        version=SimpleNamespace(cuda="12.8"),
-        backends=SimpleNamespace(cudnn=cudnn),
+        cuda=cuda, version=SimpleNamespace(cuda="12.8"), backends=SimpleNamespace(cudnn=cudnn)
     )
     monkeypatch.setitem(sys.modules, "torch", fake)
     there = provenance.hardware()

@@ -322,10 +322,7 @@ def test_two_engines_give_identical_answers(
 
 
 def test_a_picture_is_processed_once_for_all_weights_and_protocols(
-    plain: Engine,
-    oracle: Engine,
-    weights: list[Path],
-    target: tuple[list[Sample], list[Sample]],
+    plain: Engine, oracle: Engine, weights: list[Path], target: tuple[list[Sample], list[Sample]]
 ) -> None:
     protocols = [LETTER, PROTOCOLS["cyclic"], PROTOCOLS["option-text"]]
     asks = {protocol.name: asked(target[0], protocol) for protocol in protocols}

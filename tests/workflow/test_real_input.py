@@ -15,10 +15,7 @@ from repository import fresh_copy, snakemake
 
 pytest.importorskip("vllm")
 
-pytestmark = [
-    pytest.mark.slow("a whole run of two experiments on real images"),
-    needs_realmat,
-]
+pytestmark = [pytest.mark.slow("a whole run of two experiments on real images"), needs_realmat]
 TABLE = "Aggregated_Subsets/Subset--30-train.json"
 SOURCE = "Aggregated_Subsets/Subset--22-train.json"
 CELLS = "Aggregated_Subsets/Subset--18-train.json"

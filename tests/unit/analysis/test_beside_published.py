@@ -285,10 +285,7 @@ def test_agreement_over_all_experiments_has_a_row_each(tmp_path: Path) -> None:
         heads.append(path)
     write_agreement(heads, tmp_path / "paper")
     rows = read_rows(tmp_path / "paper", AGREEMENT)
-    assert [(row.experiment, row.missing, row.inside) for row in rows] == [
-        ("a", 2, 2),
-        ("b", 0, 2),
-    ]
+    assert [(row.experiment, row.missing, row.inside) for row in rows] == [("a", 2, 2), ("b", 0, 2)]
 
 
 # --- Files ---------------------------------------------------------------------------------------

@@ -206,8 +206,7 @@ def test_a_learning_rate_changes_its_recipe_only() -> None:
     recipes: dict[str, BaseModel] = dict(before.backbones["tiny"].recipes)
     recipes["slow"] = recipes["slow"].model_copy(update={"learning_rate": 0.5})
     after = replace(
-        before,
-        backbones={"tiny": before.backbones["tiny"].model_copy(update={"recipes": recipes})},
+        before, backbones={"tiny": before.backbones["tiny"].model_copy(update={"recipes": recipes})}
     )
     old, new = folders(before), folders(after)
     assert old.keys() == new.keys()
@@ -586,10 +585,7 @@ def test_an_experiment_can_be_asked_otherwise_as_a_whole() -> None:
     assert all(row.asked == f"{row.run}@blank" for row in plan.rows)
 
 
-@pytest.mark.parametrize(
-    "experiment",
-    [{"protocol": "shots"}, {"also": ["blank", "shots"]}],
-)
+@pytest.mark.parametrize("experiment", [{"protocol": "shots"}, {"also": ["blank", "shots"]}])
 def test_examples_need_a_backbone_that_takes_several_pictures(
     experiment: dict[str, object],
 ) -> None:

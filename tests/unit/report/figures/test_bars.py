@@ -10,17 +10,7 @@ from matcg.analysis.pairs import Setting
 from matcg.report.figures import bars, curves, shared
 from matcg.report.tables.declared import SUMMARY, TARGETS
 from matcg.report.tables.table import read_rows
-from synthetic import (
-    PLAN,
-    PLAN_COLUMNS,
-    World,
-    about,
-    blank,
-    make,
-    study_of,
-    tabulate,
-    write_tsv,
-)
+from synthetic import PLAN, PLAN_COLUMNS, World, about, blank, make, study_of, tabulate, write_tsv
 
 
 def target_row(target, arm, accuracy, rule="", n_train=600, mixed_in=0):
@@ -137,7 +127,7 @@ def test_bands_are_the_intervals():
     (axes,) = curves.sizes_figure(size_rows((1000, 2000)), []).axes
     corners = axes.collections[0].get_paths()[0].vertices
     assert {tuple(corner.round(6)) for corner in corners} == {
-        *((1000, 0), (1000, 20), (2000, 10), (2000, 30)),
+        *((1000, 0), (1000, 20), (2000, 10), (2000, 30))
     }
 
 
