@@ -420,7 +420,7 @@ def trainer(folder: Path, case: Case, told: dict[str, Any]) -> float:
 
 def rows(folder: Path, backbone: Any, recipe: Any) -> list[dict[str, Any]]:
     """Return all samples in the order in which we train on them, pictures as encoded files."""
-    from matcg.forms.choice import LETTERS
+    from matcg.forms.choice import OPTION_LETTERS
     from matcg.models.prompts import prompt_of
     from matcg.train.tasks import batches, read_mix
 
@@ -428,7 +428,7 @@ def rows(folder: Path, backbone: Any, recipe: Any) -> list[dict[str, Any]]:
     return [
         {
             "prompt": prompt_of(task.sample, backbone),
-            "letter": LETTERS[task.answer],
+            "letter": OPTION_LETTERS[task.answer],
             "image": io.BytesIO(task.sample.image),
         }
         for batch in batches(tasks, recipe, 0)

@@ -135,7 +135,7 @@ def write(name: str, samples: int, workers: int) -> None:
     """Do what `make` says; a process of its own keeps torch out of the one that measures."""
     from matcg.config.library import load
     from matcg.data.mix_samples import make_mix
-    from matcg.phantom.world import read
+    from matcg.phantom.world import generate
     from matcg.plan.mixes import planned_mix
     from matcg.samples import write_samples
 
@@ -143,7 +143,7 @@ def write(name: str, samples: int, workers: int) -> None:
     catalog = load("catalog", ROOT / "catalogs/phantom.yaml")
     parts = {subset: samples // len(SUBSETS) for subset in SUBSETS}
     for subset, n in parts.items():
-        drawn = read(catalog.subset(subset), {"seed": 0}, "train", n)
+        drawn = generate(catalog.subset(subset), {"seed": 0}, "train", n)
         write_samples(folder / "data" / subset / "train.parquet", drawn)
     folders = {subset: folder / "data" / subset for subset in SUBSETS}
     make_mix(planned_mix("phantom", parts, 0), folders, (), samples, folder / "mix.parquet")
@@ -152,7 +152,7 @@ def write(name: str, samples: int, workers: int) -> None:
 
 def write_rows(folder: Path, workers: int) -> None:
     """Write pictures, prompts and letters of all epochs in the order in which we train on them."""
-    from matcg.forms.choice import LETTERS, question_text
+    from matcg.forms.choice import OPTION_LETTERS, question_text
     from matcg.models.prompts import prompt_of
     from matcg.train.tasks import batches, read_mix
 
@@ -168,7 +168,7 @@ def write_rows(folder: Path, workers: int) -> None:
                 "image": str(image),
                 "prompt": prompt_of(sample, backbone),
                 "question": question_text(sample.question, sample.options),
-                "letter": LETTERS[task.answer],
+                "letter": OPTION_LETTERS[task.answer],
             }
             stream.write(json.dumps(row) + "\n")
     told = {

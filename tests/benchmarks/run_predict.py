@@ -28,9 +28,9 @@ from matcg.config.workflow import Engine
 from matcg.evaluate.kept_answers import Store
 from matcg.evaluate.predict import Group, in_other_process, predict
 from matcg.evaluate.question_sets import read_asked
-from matcg.forms.choice import LETTERS
+from matcg.forms.choice import OPTION_LETTERS
 from matcg.models.prompts import picture_of, prompt_of, single_tokens
-from matcg.phantom.world import read
+from matcg.phantom.world import generate
 from matcg.samples import Sample, read_samples, write_samples
 
 ROOT = Path(__file__).parents[2]
@@ -62,16 +62,16 @@ def main() -> None:
 
 def make(folder: Path, runs: int, questions: int) -> None:
     """Write questions of four targets and weights of some runs."""
-    from matcg.tiny.make import save
+    from matcg.tiny.make import save_backbone
     from matcg.tiny.model import make_model, make_tokenizer
 
     catalog = load("catalog", ROOT / "catalogs/phantom.yaml")
     for target in TARGETS:
-        samples = read(catalog.subset(target), {"seed": 0}, "test", questions)
+        samples = generate(catalog.subset(target), {"seed": 0}, "test", questions)
         write_samples(folder / "data/phantom" / target / "test.parquet", samples)
     tokenizer = make_tokenizer()
     for number in range(runs):
-        save(make_model(tokenizer, number), tokenizer, folder / f"weights/{number}")
+        save_backbone(make_model(tokenizer, number), tokenizer, folder / f"weights/{number}")
 
 
 def backbone(folder: Path) -> Backbone:
@@ -120,7 +120,7 @@ def by_vllm(folder: Path, runs: int) -> dict[str, float]:
     llm = LLM(
         model=base.weights, dtype=base.dtype, seed=0, limit_mm_per_prompt={"image": 1}, **options
     )
-    letters = list(single_tokens(llm.get_tokenizer(), base, LETTERS).values())
+    letters = list(single_tokens(llm.get_tokenizer(), base, OPTION_LETTERS).values())
     start = time.perf_counter()
     prompts = [
         {"prompt": prompt_of(s, base), "multi_modal_data": {"image": picture_of(s, base)}}
@@ -146,10 +146,10 @@ def by_generate(folder: Path, runs: int) -> dict[str, float]:
     """Return seconds of transformers' `generate`, a batch at a time, a token each."""
     import torch
 
-    from matcg.models.loading import load
+    from matcg.models.loading import load_model
 
     base = backbone(folder)
-    models = [load(str(folder / f"weights/{n}"), base) for n in range(runs)]
+    models = [load_model(str(folder / f"weights/{n}"), base) for n in range(runs)]
     start = time.perf_counter()
     for model, processor in models:
         processor.tokenizer.padding_side = "left"

@@ -119,7 +119,7 @@ def compare(results: Path) -> None:
 
 def draw(results: Path, catalog: Any) -> None:
     """Draw the figures."""
-    from matcg.report.figures.all import draw as step
+    from matcg.report.figures.all import draw_figures as step
 
     folder = results / "experiments/demo"
     step(folder / "tables", folder / "plan", folder / "figures", "demo", catalog)
@@ -127,7 +127,7 @@ def draw(results: Path, catalog: Any) -> None:
 
 def write(results: Path) -> None:
     """Write the page."""
-    from matcg.report.page.page import write as step
+    from matcg.report.page.page import write_report as step
 
     step({"demo": results / "experiments/demo"}, results / "plan", results / "report.html")
 

@@ -254,14 +254,14 @@ def plan(copy: Path) -> Planned:
     """Plan as the Snakefile does."""
     load_project, make_plan = library(copy)
     from matcg.plan.places import Places
-    from matcg.plan.tables import render
+    from matcg.plan.tables import render_tables
 
     given = load(copy / "config.yaml")
     began = time.perf_counter()
     project = load_project(given, copy)
     made, places = make_plan(project), Places.of(project)
     planned = time.perf_counter()
-    render(made, places)
+    render_tables(made, places)
     ended = time.perf_counter()
     return Planned(planned - began, ended - planned, len(made.runs), made.naive[0])
 

@@ -12,7 +12,7 @@ import pytest
 from cluster import Cluster, call
 from data_makers import folder, write_mix
 from matcg.config.library import load
-from matcg.phantom.world import read
+from matcg.phantom.world import generate
 from matcg.samples import read_samples
 
 pytestmark = pytest.mark.slow("each job starts torch in three processes")
@@ -39,7 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a mix of eleven samples, their data, and what trains on them."""
     root = tmp_path_factory.mktemp("nodes")
     catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
-    folder(root, SUBSET, list(read(catalog.subset(SUBSET), {"seed": 0}, "train", 11)))
+    folder(root, SUBSET, list(generate(catalog.subset(SUBSET), {"seed": 0}, "train", 11)))
     write_mix(root / "mix.parquet", read_samples(root / SUBSET / "train.parquet"))
     (root / "train.py").write_text(TRAIN)
     return root

@@ -11,12 +11,12 @@ from PIL import Image
 from data_makers import sample
 from matcg.config.backbone import Backbone
 from matcg.config.library import load
-from matcg.forms.choice import LETTERS
-from matcg.models.loading import load as load_model
+from matcg.forms.choice import OPTION_LETTERS
+from matcg.models.loading import load_model
 from matcg.models.prompts import single_tokens
 from matcg.samples import Sample
 from matcg.tiny.siblings import make_sibling
-from matcg.train.batches import Pictures, Reader
+from matcg.train.batches import Collator, Pictures
 
 ROOT = Path(__file__).parents[2]
 NAMES = [path.stem for path in sorted((ROOT / "backbones").glob("*.yaml"))]
@@ -42,11 +42,11 @@ def siblings(tmp_path_factory: pytest.TempPathFactory) -> Siblings:
     return get
 
 
-def start(backbone: Backbone, weights: Path | None = None) -> tuple[torch.nn.Module, Reader]:
+def start(backbone: Backbone, weights: Path | None = None) -> tuple[torch.nn.Module, Collator]:
     """Return a backbone's model, ready to answer, and a reader for it."""
     model, processor = load_model(str(weights or backbone.weights), backbone)
-    letters = single_tokens(processor.tokenizer, backbone, LETTERS)
-    return model.eval(), Reader(processor, backbone, letters, CPU, Pictures(backbone))
+    letters = single_tokens(processor.tokenizer, backbone, OPTION_LETTERS)
+    return model.eval(), Collator(processor, backbone, letters, CPU, Pictures(backbone))
 
 
 def parts(model: torch.nn.Module, backbone: Backbone) -> dict[str, set[str]]:

@@ -7,12 +7,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from matcg.models.flops import Work
-from matcg.train.batches import Reader
-from matcg.train.tasks import Task
+from matcg.train.batches import Collator
+from matcg.train.tasks import TrainingSample
 from training import one_step
 
 
-def counted(model: nn.Module, reader: Reader, tasks: Sequence[Task]) -> int:
+def counted(model: nn.Module, reader: Collator, tasks: Sequence[TrainingSample]) -> int:
     """Return PyTorch's count, each prompt alone and so without padding.
 
     Attention is computed as products of matrices: of its other kernels for CPUs nothing is counted.
@@ -22,7 +22,7 @@ def counted(model: nn.Module, reader: Reader, tasks: Sequence[Task]) -> int:
     return int(counter.get_total_flops())
 
 
-def ours(model: nn.Module, reader: Reader, tasks: Sequence[Task]) -> float:
+def ours(model: nn.Module, reader: Collator, tasks: Sequence[TrainingSample]) -> float:
     """Return our count of the same; the prompts' lengths differ, or squares would go untested."""
     tokens = [int(reader.inputs([t.sample])["attention_mask"].sum()) for t in tasks]
     assert len(set(tokens)) == len(tokens)

@@ -22,13 +22,13 @@ from matcg.cells import Cell
 from matcg.config.protocol import Protocol
 from matcg.data import leak_audit as audit
 from matcg.data.leaks import write_leaks
-from matcg.forms.choice import SCHEMA
+from matcg.forms.choice import ANSWER_SCHEMA
 from matcg.plan.records import read_places, read_plan, tags
 from matcg.report.page import page as html
 from matcg.report.tables.compare import Wanted, compare
 from matcg.report.tables.table import Table, read_cells
 from matcg.samples import Sample, labelled, write_samples
-from matcg.tsv import write_table
+from matcg.tsv import write_tsv
 
 T = TypeVar("T")
 
@@ -118,19 +118,19 @@ def data_folder(results: Path, world: World, target: str) -> Path:
 def write_plan(results: Path, world: World, rows: list[dict[str, str]]) -> None:
     """Write the tables of the experiment's plan, and of the whole plan what the page shows."""
     folder, whole = results / PLAN, results / "plan"
-    write_tsv(folder / "experiments.tsv", PLAN_COLUMNS, rows)
-    write_tsv(whole / "experiments.tsv", PLAN_COLUMNS, rows)
+    write_dicts(folder / "experiments.tsv", PLAN_COLUMNS, rows)
+    write_dicts(whole / "experiments.tsv", PLAN_COLUMNS, rows)
     (whole / "summary.md").write_text("# Plan\n\n| step | jobs |\n|---|---|\n| mix | 7 |\n")
     mixes = {row["mix"]: row for row in rows if row["mix"]}
     parts = [(mix, name) for mix, row in mixes.items() for name in sources_of(row)]
-    write_table(folder / "mixes.tsv", ("mix", "subset"), parts)
+    write_tsv(folder / "mixes.tsv", ("mix", "subset"), parts)
     names = ("backbone", "recipe", "mix", "seed")
     runs = [
         (*(row[name] for name in names), world.digest, results / "runs" / run_place(world, row))
         for row in rows
         if row["mix"]
     ]
-    write_table(folder / "runs.tsv", (*names, "digest", "path"), runs)
+    write_tsv(folder / "runs.tsv", (*names, "digest", "path"), runs)
     asked = [
         (
             *(row["backbone"], "cat", row["target"], row["run"] + tag),
@@ -140,12 +140,12 @@ def write_plan(results: Path, world: World, rows: list[dict[str, str]]) -> None:
         for tag in tags(protocol)
     ]
     head = ("backbone", "catalog", "target", "run", "path")
-    write_table(folder / "evaluations.tsv", head, asked)
+    write_tsv(folder / "evaluations.tsv", head, asked)
     subsets = [("cat", t, world.digest, data_folder(results, world, t)) for t in world.targets]
-    write_table(folder / "subsets.tsv", ("catalog", "subset", "digest", "path"), subsets)
+    write_tsv(folder / "subsets.tsv", ("catalog", "subset", "digest", "path"), subsets)
     left_out = ("demo", "cat", "ct-brain-state", "fixed-task", "cg", "2 of 3 not chosen")
     head = ("experiment", "catalog", "target", "rule", "arm", "reason")
-    write_table(folder / "excluded.tsv", head, [left_out])
+    write_tsv(folder / "excluded.tsv", head, [left_out])
 
 
 def sources_of(row: dict[str, str]) -> list[str]:
@@ -214,7 +214,7 @@ def _plan_row(
     }
 
 
-def write_tsv(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]]) -> None:
+def write_dicts(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]]) -> None:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, delimiter="\t", lineterminator="\n")
     writer.writeheader()
@@ -233,7 +233,7 @@ def write_answers(results: Path, world: World, row: dict[str, str]) -> None:
             told = {"place": place, "trained": TRAINED * bool(row["mix"]), "record": row["arm"]}
             path = results / "answers" / place
             path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(table.cast(labelled(SCHEMA, told)), path)
+            pq.write_table(table.cast(labelled(ANSWER_SCHEMA, told)), path)
 
 
 def truth_of(world: World, target: str) -> np.ndarray:
@@ -271,7 +271,7 @@ def _answers(world: World, target: str, run: str, accuracy: float, protocol: Pro
         ],
         "verdicts": np.stack([predicted, *orders], axis=1).tolist(),
     }
-    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    return pa.table([columns[name] for name in ANSWER_SCHEMA.names], schema=ANSWER_SCHEMA)
 
 
 def sample_ids(target: str, n: int) -> list[str]:
@@ -305,12 +305,12 @@ def write_data(folder: Path, world: World, target: str) -> None:
 
 
 def write_data_tables(folder: Path) -> None:
-    write_tsv(
+    write_dicts(
         folder / "summary.tsv",
         ("catalog", "subset", "train", "test"),
         [{"catalog": "cat", "subset": "ct-brain-state", "train": "600", "test": "60"}],
     )
-    write_tsv(
+    write_dicts(
         folder / "quarantine.tsv",
         ("catalog", "subset", "file", "row", "reason", "image"),
         [
@@ -327,7 +327,7 @@ def write_data_tables(folder: Path) -> None:
     )
     write_leaks(folder / "leaks.tsv", [])
     uses = [("cat", "ct-brain-state", "m", "drop", 60, 0, 0, 0, 0, "")]
-    write_table(folder / "audit.tsv", audit.COLUMNS, uses)
+    write_tsv(folder / "audit.tsv", audit.COLUMNS, uses)
 
 
 def write_metrics(folder: Path, steps: int = 12) -> None:
@@ -379,7 +379,7 @@ def about(value: float, by: float = 0.0) -> Estimate:
 def write_page(results: Path, name: str = "report.html", **options: Any) -> Path:
     """Write the page of the experiment; return its path."""
     out = results / name
-    html.write({"demo": results / EXPERIMENT}, results / "plan", out, **options)
+    html.write_report({"demo": results / EXPERIMENT}, results / "plan", out, **options)
     return out
 
 

@@ -303,7 +303,7 @@ def test_a_folder_with_a_digest_says_in_a_line_what_it_is_and_keeps_what_it_says
 ) -> None:
     folder = tmp_path / "new-0123abcd"
     for line in ("Größe: 1", "Something else"):
-        identity.describe(folder, line)
-        identity.describe(tmp_path / "plain", line)
+        identity.describe_folder(folder, line)
+        identity.describe_folder(tmp_path / "plain", line)
     assert (folder / identity.ABOUT).read_text(encoding="utf-8") == "Größe: 1\n"
     assert not (tmp_path / "plain").exists()

@@ -24,11 +24,11 @@ def tiny(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     """Return the tiny backbone with weights as they are before any training."""
     import torch
 
-    from matcg.tiny.make import save
+    from matcg.tiny.make import save_backbone
     from matcg.tiny.model import make_model
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("backbone") / "tiny"
-    save(make_model(tokenizer, seed=0), tokenizer, folder)
+    save_backbone(make_model(tokenizer, seed=0), tokenizer, folder)
     backbone: Backbone = load("backbone", ROOT / "backbones" / "tiny-llava.yaml")
     return backbone.model_copy(update={"weights": str(folder)})

@@ -78,7 +78,7 @@ def kill_in_checkpoint(number: int) -> None:
 
     def counted(path: Path, content: bytes) -> None:
         nonlocal records
-        if path.name == checkpoint.RECORD:
+        if path.name == checkpoint.STATE_FILE:
             records += 1
             if records == number:
                 os.kill(os.getpid(), signal.SIGKILL)

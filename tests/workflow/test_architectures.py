@@ -29,9 +29,9 @@ from matcg.evaluate.engine import Engine
 from matcg.evaluate.requests import make_asks
 from matcg.evaluate.vllm_engine import VllmEngine
 from matcg.forms import Reply
-from matcg.models.loading import choose_parameters, last_logits, save, weight_names
+from matcg.models.loading import choose_parameters, last_logits, save_weights, weight_names
 from matcg.train.finetune import finetune
-from matcg.train.tasks import Task
+from matcg.train.tasks import TrainingSample
 from sibling_fixtures import NAMES, ROOT, Siblings, parts, questions, siblings, start
 from training import one_step
 
@@ -112,7 +112,7 @@ def test_what_is_saved_is_loaded_bit_for_bit_under_the_same_names(
         for parameter in model.parameters():
             parameter.add_(0.01 * torch.randn_like(parameter))
     layout = weight_names(Path(backbone.weights))
-    save(model, reader.processor, tmp_path / "weights", layout)
+    save_weights(model, reader.processor, tmp_path / "weights", layout)
     again, other = start(backbone, tmp_path / "weights")
     mine, theirs = model.state_dict(), again.state_dict()
     assert mine.keys() == theirs.keys()
@@ -122,7 +122,7 @@ def test_what_is_saved_is_loaded_bit_for_bit_under_the_same_names(
 
 
 def test_sixteen_bits_give_nearly_the_gradient_of_thirty_two(backbone: Backbone) -> None:
-    tasks = [Task(sample, sample.answer) for sample in questions(3)]
+    tasks = [TrainingSample(sample, sample.answer) for sample in questions(3)]
     found = []
     for dtype in ("float32", "bfloat16"):
         model, reader = start(backbone.model_copy(update={"dtype": dtype}))

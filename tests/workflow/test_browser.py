@@ -13,7 +13,7 @@ from matcg.report.tables.declared import ACCURACY, COMPARISON
 from matcg.report.tables.table import read_rows
 from matcg.report.tables.write import write_table
 from matcg.tsv import read_tsv
-from synthetic import EXPERIMENT, PLAN, World, about, make, tabulate, write_page, write_tsv
+from synthetic import EXPERIMENT, PLAN, World, about, make, tabulate, write_dicts, write_page
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
@@ -237,7 +237,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
             else:
                 row["combination"] = row["combination"] and f"{SVG} + {SCRIPT}"
                 row["label"] = SCRIPT
-        write_tsv(table, tuple(rows[0]), rows)
+        write_dicts(table, tuple(rows[0]), rows)
     attacks = (IMAGE, SCRIPT, SVG, COMMENT)
     columns = ("catalog", "subset", "file", "row", "reason", "image")
     # As many rows as a table needs to be searched.
@@ -247,11 +247,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for row in range(3)
     ]
     out = results / EXPERIMENT
-    write_tsv(out / "data/quarantine.tsv", columns, quarantined)
+    write_dicts(out / "data/quarantine.tsv", columns, quarantined)
     for name, first in (("data/summary", "catalog"), ("plan/excluded", "experiment")):
         columns = (first, "why")
         rows = [dict.fromkeys(columns, attack) for attack in attacks]
-        write_tsv(out / f"{name}.tsv", columns, rows)
+        write_dicts(out / f"{name}.tsv", columns, rows)
     lines = [f"| {attack} | b |" for attack in attacks]
     text = "\n".join([f"# {SCRIPT}", "", f"| {IMAGE} | b |", "|---|---|", *lines, "", SVG])
     (results / "plan/summary.md").write_text(text)

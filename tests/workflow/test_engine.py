@@ -23,17 +23,15 @@ from matcg.evaluate.requests import Ask, make_asks
 from matcg.evaluate.start import start
 from matcg.evaluate.transformers_engine import TransformersEngine
 from matcg.forms import Reply
-from matcg.forms.choice import LETTERS
-from matcg.models.loading import choose_parameters, last_logits
-from matcg.models.loading import load as load_model
-from matcg.models.loading import save as save_run
+from matcg.forms.choice import OPTION_LETTERS
+from matcg.models.loading import choose_parameters, last_logits, load_model, save_weights
 from matcg.models.prompts import single_tokens
-from matcg.phantom.world import read
+from matcg.phantom.world import generate
 from matcg.samples import Sample
-from matcg.tiny.make import save
+from matcg.tiny.make import save_backbone
 from matcg.tiny.model import make_model, make_tokenizer
-from matcg.tiny.shapes import ATTRIBUTES, draw
-from matcg.train.batches import Pictures, Reader
+from matcg.tiny.shapes import ATTRIBUTES, draw_shapes
+from matcg.train.batches import Collator, Pictures
 
 ROOT = Path(__file__).parents[2]
 SUBSETS = ("ct-brain-state", "us-knee-diseases", "xray-lung-level", "mri-breast-side")
@@ -55,7 +53,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     tokenizer = make_tokenizer()
     folders = [tmp_path_factory.mktemp("weights") / f"seed-{seed}" for seed in (0, 1)]
     for seed, folder in enumerate(folders):
-        save(make_model(tokenizer, seed), tokenizer, folder)
+        save_backbone(make_model(tokenizer, seed), tokenizer, folder)
     return folders
 
 
@@ -91,7 +89,7 @@ def shipped(engine: Engine, oracle: Engine) -> tuple[Engine, Engine]:
 @pytest.fixture(scope="module")
 def phantoms() -> list[Sample]:
     catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
-    return [s for name in SUBSETS for s in read(catalog.subset(name), {"seed": 0}, "test", 2)]
+    return [s for name in SUBSETS for s in generate(catalog.subset(name), {"seed": 0}, "test", 2)]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +97,7 @@ def target() -> tuple[list[Sample], list[Sample]]:
     """Return test questions and training samples of one subset."""
     catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
     subset = catalog.subset("ct-brain-diseases")
-    test, train = (list(read(subset, {"seed": 0}, part, 24)) for part in ("test", "train"))
+    test, train = (list(generate(subset, {"seed": 0}, part, 24)) for part in ("test", "train"))
     return test, train
 
 
@@ -117,7 +115,7 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for parameter_name, parameter in adapted.named_parameters():
             if "lora_B" in parameter_name:
                 torch.nn.init.normal_(parameter, 0, 0.05)
-        save_run(adapted, processor, root / name, set())
+        save_weights(adapted, processor, root / name, set())
     return {path.name: path for path in root.iterdir()}
 
 
@@ -144,7 +142,7 @@ def same_but_near_ties(first: Sequence[Reply], second: Sequence[Reply]) -> float
 def shapes() -> list[Sample]:
     """Return questions about shapes that no training has seen, equally many of each attribute."""
     rng = np.random.default_rng(20_251)
-    images, values = draw(rng, 3 * QUESTIONS)
+    images, values = draw_shapes(rng, 3 * QUESTIONS)
     found = []
     for place in np.flatnonzero(values["presence"] == 0)[: QUESTIONS * 5 // 6]:
         name = [n for n in ATTRIBUTES if n != "presence"][len(found) % 5]
@@ -183,9 +181,9 @@ def shape(
 def by_transformers(weights: Path | str, samples: Sequence[Sample]) -> list[np.ndarray]:
     """Return the log-probabilities of each sample's letters as training sees them."""
     model, processor = load_model(str(weights), TINY)
-    tokens = single_tokens(processor.tokenizer, TINY, LETTERS)
+    tokens = single_tokens(processor.tokenizer, TINY, OPTION_LETTERS)
     letters = list(tokens.values())
-    reader = Reader(processor, TINY, tokens, torch.device("cpu"), Pictures(TINY))
+    reader = Collator(processor, TINY, tokens, torch.device("cpu"), Pictures(TINY))
     found = []
     for place in range(0, len(samples), 50):
         part = samples[place : place + 50]
@@ -248,7 +246,7 @@ def test_the_shipped_backbone_says_letters_of_its_own_accord(
 ) -> None:
     for each in shipped:
         free = [
-            reply.free in [each.tokens[letter] for letter in LETTERS[: len(sample.options)]]
+            reply.free in [each.tokens[letter] for letter in OPTION_LETTERS[: len(sample.options)]]
             for reply, sample in zip(each.ask(asked(shapes)), shapes, strict=True)
         ]
         assert np.mean(free) >= 0.95

@@ -24,7 +24,7 @@ from matcg.errors import DataError
 from matcg.evaluate.kept_answers import Store
 from matcg.evaluate.predict import Group, predict
 from matcg.evaluate.question_sets import read_asked
-from matcg.phantom.world import read
+from matcg.phantom.world import generate
 from matcg.samples import Sample, read_samples, write_samples
 from matcg.train.finetune import finetune
 
@@ -59,7 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     catalog = load("catalog", ROOT / "catalogs/phantom.yaml")
     for target in TARGETS:
         for split, n in (("test", 24), ("train", 24)):
-            samples = read(catalog.subset(target), {"seed": 0}, split, n)  # type: ignore[arg-type]
+            samples = generate(catalog.subset(target), {"seed": 0}, split, n)  # type: ignore[arg-type]
             write_samples(place / "data/phantom" / target / f"{split}.parquet", samples)
     trained = [
         sample

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from repository import fresh_copy, snakemake, start
 
-from matcg.train.lock import read
+from matcg.train.lock import read_holder
 
 pytestmark = pytest.mark.slow(
     "real fine-tunings one after the other, since one of them is to be killed"
@@ -31,7 +31,7 @@ def fine_tuning(process: subprocess.Popen[str], folder: Path) -> psutil.Process:
     end = time.monotonic() + LIMIT
     while time.monotonic() < end and process.poll() is None:
         for lock in folder.glob("results/runs/*/*/*/*/unfinished/lock.json"):
-            holder = read(lock)
+            holder = read_holder(lock)
             ended = (lock.parents[1] / "provenance.json").exists()
             if holder and finished(folder) and not ended:
                 with suppress(psutil.NoSuchProcess):

@@ -17,7 +17,7 @@ import pytest
 
 from matcg.errors import StoppedError
 from matcg.train import lock as lock_module
-from matcg.train.lock import STALE, Holder, Lock, held, read
+from matcg.train.lock import STALE, Holder, Lock, held, read_holder
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 LIMIT = 120.0  # seconds; where others load the machine, imports alone take many
@@ -89,7 +89,7 @@ def end(process: "subprocess.Popen[str]") -> None:
 def holding(path: Path) -> Iterator[Lock]:
     """Hold the lock at `path` while the body runs, as `held` does, and do not wait too long."""
     holds = held(path)
-    lock = awaited(f"the lock that {read(path) or 'nobody'} holds", holds.__enter__)
+    lock = awaited(f"the lock that {read_holder(path) or 'nobody'} holds", holds.__enter__)
     try:
         yield lock
     finally:
@@ -132,7 +132,7 @@ def left_by(path: Path, age: float = 0, **changes: object) -> None:
 
 def test_a_lock_names_its_holder_and_leaves_nothing_behind(path: Path) -> None:
     with holding(path) as lock:
-        holder = read(path)
+        holder = read_holder(path)
         assert holder == lock.holder
         assert f"process {os.getpid()} on {holder.host} (started " in str(holder)
         assert not lock.waited
@@ -176,7 +176,7 @@ def test_a_killed_holder_is_followed_at_once(path: Path) -> None:
 def test_a_process_that_got_the_dead_ones_number_is_not_the_holder(path: Path) -> None:
     left_by(path, started=1.0)
     with holding(path) as lock:
-        assert read(path) == lock.holder
+        assert read_holder(path) == lock.holder
 
 
 @pytest.mark.usefixtures("beating")
@@ -194,7 +194,7 @@ def test_a_holder_elsewhere_that_has_fallen_silent_is_followed(
     monkeypatch.setattr(lock_module, "POLL", 0.01)
     left_by(path, host="far", slurm_job="4", age=STALE - rest)
     with holding(path) as lock:
-        assert read(path) == lock.holder
+        assert read_holder(path) == lock.holder
 
 
 @pytest.mark.usefixtures("beating")
@@ -212,7 +212,7 @@ def test_a_requeued_job_follows_itself_at_once(path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SLURM_JOB_ID", "5")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     with holding(path) as lock:
-        assert read(path) == lock.holder
+        assert read_holder(path) == lock.holder
 
 
 def test_a_lock_that_was_taken_over_is_noticed_and_left_alone(path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_lock_that_was_taken_over_is_noticed_and_left_alone(path: Path) -> Non
         left_by(path, host="far")
         with pytest.raises(StoppedError, match=r"taken over by process .* on far"):
             lock.check()
-    other = read(path)
+    other = read_holder(path)
     assert other is not None
     assert other.host == "far"
 

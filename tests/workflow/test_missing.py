@@ -22,7 +22,7 @@ WORLD = World(targets=(ONE, OTHER), rules=("fixed-task",), questions=20)
 def run(results: Path, printed: tuple[Printed, ...] = ()) -> dict:
     """Compare what there is, draw and report; return headline.json."""
     out = tabulate(results, show_missing=True, paper=Paper(printed))
-    figures.draw(out / "tables", results / PLAN, out / "figures", "demo", catalog())
+    figures.draw_figures(out / "tables", results / PLAN, out / "figures", "demo", catalog())
     write_page(results)
     return headline(out)
 

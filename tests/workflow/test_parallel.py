@@ -24,7 +24,7 @@ from matcg.cluster.devices import lease
 from matcg.config.backbone import Backbone, Recipe
 from matcg.config.library import load
 from matcg.errors import DataError
-from matcg.phantom.world import read
+from matcg.phantom.world import generate
 from matcg.samples import read_samples
 from matcg.train.finetune import finetune
 from matcg.tsv import read_tsv
@@ -50,7 +50,7 @@ def place(tmp_path_factory):
     """Return a folder with a mix of eleven samples and the data it draws from."""
     root = tmp_path_factory.mktemp("parallel")
     catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
-    folder(root, SUBSET, list(read(catalog.subset(SUBSET), {"seed": 0}, "train", 11)))
+    folder(root, SUBSET, list(generate(catalog.subset(SUBSET), {"seed": 0}, "train", 11)))
     write_mix(root / "mix.parquet", read_samples(root / SUBSET / "train.parquet"))
     return root
 

@@ -14,7 +14,7 @@ import pytest
 from data_makers import folder, write_mix
 from matcg.config.backbone import Recipe
 from matcg.config.library import load
-from matcg.phantom.world import read
+from matcg.phantom.world import generate
 from matcg.samples import read_samples
 from matcg.train import training_state as attempt
 from matcg.train.finetune import finetune
@@ -34,7 +34,7 @@ def place(tmp_path_factory):
     """Return a folder with a mix of sixteen samples and the data it draws from."""
     root = tmp_path_factory.mktemp("resume")
     catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
-    folder(root, SUBSET, list(read(catalog.subset(SUBSET), {"seed": 0}, "train", 16)))
+    folder(root, SUBSET, list(generate(catalog.subset(SUBSET), {"seed": 0}, "train", 16)))
     write_mix(root / "mix.parquet", read_samples(root / SUBSET / "train.parquet"))
     return root
 
@@ -175,7 +175,7 @@ def test_changed_pictures_make_another_run(harmed, place, tiny, tmp_path, capsys
     harmed(step=5, signal="SIGKILL")
     data = tmp_path / "data"
     catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
-    folder(data, SUBSET, list(read(catalog.subset(SUBSET), {"seed": 1}, "train", 16)))
+    folder(data, SUBSET, list(generate(catalog.subset(SUBSET), {"seed": 1}, "train", 16)))
     finetune(place / "mix.parquet", data, tiny, RECIPES["full"], 0, out, threads=1)
     assert "is of another run" in capsys.readouterr().out
 

@@ -10,14 +10,14 @@ from transformers import MistralConfig
 from matcg.config.backbone import Backbone, Recipe
 from matcg.models.flops import Work
 from matcg.models.loading import choose_parameters
-from matcg.train.batches import Reader
-from matcg.train.tasks import Task
+from matcg.train.batches import Collator
+from matcg.train.tasks import TrainingSample
 from sibling_fixtures import questions, siblings, start
 from step_flops import counted, ours
 
 __all__ = ["siblings"]
 
-TASKS = [Task(sample, sample.answer) for sample in questions(2)]
+TASKS = [TrainingSample(sample, sample.answer) for sample in questions(2)]
 ALL = ("llm", "projector", "tower")
 # The last leaves no gradient where tower and text begin, and all of it where they end.
 TRAINED = {
@@ -32,7 +32,7 @@ QWEN = ("qwen2-vl-7b", "qwen2.5-vl-7b", "qwen3-vl-8b")
 MLLAMA = "llama-3.2-11b-vision"
 
 
-def trained(backbone: Backbone, case: str) -> tuple[nn.Module, Reader]:
+def trained(backbone: Backbone, case: str) -> tuple[nn.Module, Collator]:
     model, reader = start(backbone)
     recipe = Recipe(learning_rate=1, epochs=1, batch_size=2, **TRAINED[case])
     return choose_parameters(model, recipe).train(), reader

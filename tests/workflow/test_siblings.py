@@ -15,7 +15,7 @@ from matcg.config.backbone import Recipe
 from matcg.errors import ConfigError
 from matcg.models import families
 from matcg.models.checks import check_processor, follows_template
-from matcg.models.loading import choose_parameters, last_logits, load
+from matcg.models.loading import choose_parameters, last_logits, load_model
 from matcg.models.prompts import prompt_of
 from matcg.tiny.siblings import make_sibling
 from sibling_fixtures import NAMES, parts, questions, siblings, start
@@ -178,7 +178,7 @@ def test_a_prompt_without_just_one_picture_is_refused(siblings, reader, token):
 def test_weights_of_another_architecture_are_refused(siblings, said):
     wrong = siblings("llava-1.5-7b").model_copy(update={"architecture": said})
     with pytest.raises(ConfigError, match=f"is '{said}', but its weights are llava/llama"):
-        load(wrong.weights, wrong)
+        load_model(wrong.weights, wrong)
 
 
 @pytest.mark.parametrize(("said", "shown"), [(None, "not said"), ("blip", "blip")])

@@ -88,7 +88,7 @@ def require(path: Path, name: str, told: str, what: str) -> None:
         )
 
 
-def describe(folder: Path, line: str) -> None:
+def describe_folder(folder: Path, line: str) -> None:
     """Say in a line in a folder what it is, where its name ends in a digest and it does not yet."""
     path = folder / ABOUT
     if digest_in(folder.name) and not path.exists():

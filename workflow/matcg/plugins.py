@@ -17,17 +17,17 @@ def names_in(package: ModuleType, ending: str = "") -> list[str]:
     return sorted(name.removesuffix(ending) for name in found if name.endswith(ending))
 
 
-def load(package: ModuleType, name: str, what: str, ending: str = "") -> ModuleType:
+def load_module(package: ModuleType, name: str, what: str, ending: str = "") -> ModuleType:
     """Return the module that `name` stands for; `what` says in an error what it would be.
 
     Raises:
         ConfigError: there is none.
     """
-    check(package, name, what, ending)
+    check_name(package, name, what, ending)
     return import_module(f"{package.__name__}.{name}{ending}")
 
 
-def check(package: ModuleType, name: str, what: str, ending: str = "") -> None:
+def check_name(package: ModuleType, name: str, what: str, ending: str = "") -> None:
     """Raise ConfigError where no module has a name; it gives the nearest."""
     known = names_in(package, ending)
     if name not in known:

@@ -24,7 +24,7 @@ def records(record: Any, rows: Iterable[Any]) -> str:
     return table(names, map(attrgetter(*names), rows))
 
 
-def write_table(
+def write_tsv(
     path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]], exact: bool = False
 ) -> None:
     """Write a TSV. Control characters in a cell become visible escapes, a line a row.

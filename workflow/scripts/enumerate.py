@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.steps.script import of_job
 
 with of_job(snakemake):
-    from matcg.identity import describe, plain
+    from matcg.identity import describe_folder, plain
     from matcg.plan.places import point_to
     from matcg.plan.tables import write_summary, write_tables
     from matcg.steps.specs import PlanSpec
@@ -17,6 +17,6 @@ with of_job(snakemake):
     out = Path(snakemake.output.summary).parent
     write_tables(spec.tables, out)
     write_summary(spec.summary, spec.used, out)
-    describe(out, f"The plan of {plain(spec.plan)}: summary.md says what it takes")
+    describe_folder(out, f"The plan of {plain(spec.plan)}: summary.md says what it takes")
     experiments = [Path(path).name for kind, path in spec.used if kind == "experiment"]
     point_to(out.name, experiments, out.parents[1])

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.steps.script import of_job
 
 with of_job(snakemake):
-    from matcg.report.figures.leak_pairs import draw
+    from matcg.report.figures.leak_pairs import draw_leak_pairs
 
     plan = Path(snakemake.input.plan[0]).parent
-    draw(Path(snakemake.input.leaks), plan, Path(snakemake.output.png))
+    draw_leak_pairs(Path(snakemake.input.leaks), plan, Path(snakemake.output.png))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from matcg.analysis.agreement import agreement, sentences
+from matcg.analysis.agreement import agreement, in_words
 from matcg.analysis.beside_published import Beside, Compared, arm_names, beside
 from matcg.analysis.comparison import Claims
 from matcg.analysis.pairs import Study
@@ -262,7 +262,7 @@ def test_agreement_counts_intervals_signs_verdicts_and_order() -> None:
         "gains_possibly_significant": 0,
         "rank_correlation": {"cg": 1.0, "control": 1.0, "gain": None},
     }
-    text = sentences(found)
+    text = in_words(found)
     assert "Of 6 printed figures 3 lie in our 95 % intervals" in text
     assert "Of 2 printed differences 1 have the same sign here" in text
     assert text.endswith("cg 1.00, control 1.00.")

@@ -14,7 +14,7 @@ from matcg.analysis.clusters import Origins
 from matcg.analysis.comparison import Claims, comparisons
 from matcg.analysis.pairs import Setting, Study
 from matcg.analysis.summary import summaries
-from matcg.plan.records import PlanRow
+from matcg.plan.records import Row
 
 N = 60
 IDS = np.array([f"q{index:02d}" for index in range(N)])
@@ -26,7 +26,7 @@ def row(arm, seed=0, draw=0, target="t", rule="r", combination="a + b"):
     own = (rule, combination) if arm == "cg" else ("", "")
     run = "baseline" if arm == "baseline" else f"{arm}{own}{seed}.{draw}.{target}"
     values = {**BASE, "seed": seed, **trained}
-    return PlanRow(
+    return Row(
         **values,
         target=target,
         rule=own[0],

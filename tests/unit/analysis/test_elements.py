@@ -2,7 +2,7 @@
 
 import pytest
 
-from matcg.analysis.elements import CatalogElements, words
+from matcg.analysis.elements import CatalogElements, subset_words
 
 CATALOG: CatalogElements = {
     "elements": ["area", "modality"],
@@ -19,5 +19,5 @@ CATALOG: CatalogElements = {
     [("lung-ct", "Lung CT"), ("7", "lung CT/MRI (7)"), ("chat", " (chat)"), ("new", "new")],
 )
 def test_values_stand_in_the_order_of_the_elements(subset: str, text: str) -> None:
-    assert words(CATALOG, subset) == text
-    assert words(None, subset) == subset
+    assert subset_words(CATALOG, subset) == text
+    assert subset_words(None, subset) == subset

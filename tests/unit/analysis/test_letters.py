@@ -7,19 +7,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from matcg.analysis.answers import NO_ORDER, Answers, read_answers
-from matcg.analysis.letters import calibration, letters, letters_in_orders
+from matcg.analysis.letters import calibration, letter_use, letters_in_orders
 from matcg.analysis.pairs import Study
 from matcg.cells import cells_of, fields_of
 from matcg.errors import DataError
-from matcg.forms.choice import SCHEMA
-from matcg.plan.records import PlanRow
+from matcg.forms.choice import ANSWER_SCHEMA
+from matcg.plan.records import Row
 from matcg.report.figures.letters import calibration_figure, letters_figure
 from matcg.report.figures.style import STYLE
 
 
 def row(arm="cg", target="t", run="full/m/seed0"):
     trained = run != "baseline"
-    return PlanRow(
+    return Row(
         *("demo", "cat", target, "rule" if arm == "cg" else "", "", arm, "tiny"),
         *("full", 0, "m", run, 600 if trained else 0),
         asked=run,
@@ -56,7 +56,7 @@ def column(rows, *names):
 
 def test_letters_are_counted_as_right_and_as_answered_and_recalled():
     # A: 3 of 4 right ones are answered so; B: 1 of 2.
-    rows = letters(study((row(), answers("AAAABB", "AAABAB", 2))))
+    rows = letter_use(study((row(), answers("AAAABB", "AAABAB", 2))))
     assert column(rows, "letter", "options", "answers") == [("A", 2, 6), ("B", 2, 6)]
     assert column(rows, "right") == [(4 / 6,), (2 / 6,)]
     assert column(rows, "answered") == [(4 / 6,), (2 / 6,)]
@@ -66,7 +66,7 @@ def test_letters_are_counted_as_right_and_as_answered_and_recalled():
 
 def test_questions_of_two_and_of_four_options_stand_apart():
     mixed = answers("ABABCD", "AAAAAA", [2, 2, 4, 4, 4, 4])
-    rows = letters(study((row(), mixed)))
+    rows = letter_use(study((row(), mixed)))
     assert column(rows, "options", "letter", "recall") == [
         *((2, "A", 1.0), (2, "B", 0.0)),
         *((4, "A", 1.0), (4, "B", 0.0), (4, "C", 0.0), (4, "D", 0.0)),
@@ -76,14 +76,14 @@ def test_questions_of_two_and_of_four_options_stand_apart():
 
 
 def test_a_letter_that_is_never_right_has_no_recall_and_no_part_in_rstd():
-    rows = letters(study((row(), answers("AAB", "ACB", 3))))
+    rows = letter_use(study((row(), answers("AAB", "ACB", 3))))
     assert column(rows, "letter", "recall") == [("A", 0.5), ("B", 1.0), ("C", None)]
     assert rows[0].use.rstd == pytest.approx(0.25)
     assert rows[2].use.answered == pytest.approx(1 / 3)
 
 
 def test_runs_and_targets_of_an_arm_are_pooled_and_arms_are_not():
-    rows = letters(
+    rows = letter_use(
         study(
             (row(run="full/a/seed0"), answers("AB", "AA", 2)),
             (row(run="full/b/seed0", target="u"), answers("AB", "AB", 2)),
@@ -120,7 +120,7 @@ def test_an_arm_that_is_as_sure_as_it_is_right_has_no_error():
 
 
 def test_what_could_not_be_read_is_no_letter_and_wrong():
-    rows = letters(study((row(), answers("AABB", "A??B", 2))))
+    rows = letter_use(study((row(), answers("AABB", "A??B", 2))))
     assert column(rows, "letter", "answered", "recall") == [("A", 0.25, 0.5), ("B", 0.25, 0.5)]
     (cells,) = calibration(study((row(), answers("AABB", "A??B", 2))))
     assert cells.accuracy == 0.5
@@ -162,7 +162,7 @@ def read_one(path, probabilities, predicted, verdicts=None):
         "correct": [False] * n,
         "verdicts": verdicts or [[0]] * n,
     }
-    table = pa.table(columns, schema=SCHEMA)
+    table = pa.table(columns, schema=ANSWER_SCHEMA)
     pq.write_table(table if verdicts else table.drop_columns("verdicts"), path)
     return read_answers({row().key: path}, [row()])[row().key]
 
@@ -204,7 +204,7 @@ def titles(figure):
 
 def test_untrained_arms_stand_beside_those_of_their_backbone():
     with mpl.rc_context(STYLE):
-        figure = letters_figure(letters(TWO_ARMS))
+        figure = letters_figure(letter_use(TWO_ARMS))
     assert titles(figure) == [
         "tiny, recipe full, 600 samples; questions of 2 options\nbaseline: RStd 50.0",
         "tiny, recipe full, 600 samples; questions of 4 options\ncg: RStd 43.3",
@@ -224,6 +224,6 @@ def test_the_reliability_diagram_has_each_bin_at_its_confidence_and_accuracy():
 def test_arms_beyond_the_bound_are_said():
     arms = [row(name, run=f"full/{name}/seed0") for name in ("cg", "control", *"abcde")]
     many = study(*((one, answers("AB", "AB", 2)) for one in arms))
-    for figure in (letters_figure(letters(many)), calibration_figure(calibration(many))):
+    for figure in (letters_figure(letter_use(many)), calibration_figure(calibration(many))):
         assert sum(axes.get_visible() for axes in figure.axes) == 6
         assert "1 further arms are not drawn" in " ".join(figure.get_suptitle().split())

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from matcg.analysis.answers import NO_ORDER, Answers
 from matcg.analysis.blank_images import looking, sentences
 from matcg.analysis.pairs import Study
-from matcg.analysis.protocols import asked_ways, by_protocols, further_rows, words
+from matcg.analysis.protocols import asked_ways, by_protocols, further_rows, protocol_words
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.plan.records import PlanRow, tags
+from matcg.plan.records import Row, tags
 from matcg.report.figures.protocols import protocol_figure
 from matcg.report.figures.style import STYLE
 from matcg.report.tables.declared import LOOKING, MISSING, ORDERS, PROTOCOLS, SUMMARY
@@ -202,7 +202,7 @@ def test_the_figure_shows_protocols_with_answers_and_needs_two(demo):
 
 def planned(arm, run="full/m/seed0", asked="", draw=0):
     trained = run != "baseline"
-    return PlanRow(
+    return Row(
         *("x", "cat", "t", "rule" if arm == "cg" else "", "", arm, "tiny"),
         *("full", 0, "m", run, 600 if trained else 0),
         draw=draw,
@@ -318,12 +318,12 @@ def test_only_what_differs_by_the_picture_alone_is_compared_with_it():
 
 
 def test_a_protocol_is_told_in_words():
-    assert words(LETTERS) == "letter"
-    assert words(CYCLIC) == "letter, mean of up to 4 orders"
-    assert words(Protocol(name="x", image="shuffled", shots=1)) == (
+    assert protocol_words(LETTERS) == "letter"
+    assert protocol_words(CYCLIC) == "letter, mean of up to 4 orders"
+    assert protocol_words(Protocol(name="x", image="shuffled", shots=1)) == (
         "letter, another question's picture, 1 example a label"
     )
-    assert words(Protocol(name="x", shots=2, per="prompt")) == "letter, 2 examples"
+    assert protocol_words(Protocol(name="x", shots=2, per="prompt")) == "letter, 2 examples"
 
 
 def test_a_protocol_s_name_is_told_apart_from_the_number_of_a_draw():

@@ -118,14 +118,14 @@ def test_a_lease_shows_its_devices_only_and_gives_them_back(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
     with lease(2, "a"):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,5"
-        assert devices.held() == ["4", "5"]
+        assert devices.leased() == ["4", "5"]
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
         with lease(1, "b"):
             assert os.environ["CUDA_VISIBLE_DEVICES"] == "6"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,5,6"
     with lease(3, "c"):
-        assert devices.held() == ["4", "5", "6"]
-    assert devices.held() == []
+        assert devices.leased() == ["4", "5", "6"]
+    assert devices.leased() == []
 
 
 @pytest.mark.parametrize("visible", [None, "", "0,1"])
@@ -207,6 +207,6 @@ def test_a_waiting_job_with_another_pool_stands_in_nobodys_way(
         assert "waiting" in waiting.stdout.readline()
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
         with lease(1, "me", lambda text: pytest.fail(text)):
-            assert devices.held() == ["2"]
+            assert devices.leased() == ["2"]
         assert holder.poll() is None
         waiting.kill()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matcg.data import json_rows as module
-from matcg.data.json_rows import Row, read_rows, row_type
+from matcg.data.json_rows import ReleaseRow, read_json_rows, row_type
 from matcg.errors import DataError
 
 # What could be taken for the end of a row, and what a decoder may stumble over.
@@ -28,12 +28,12 @@ GOOD = st.fixed_dictionaries(
     }
 )
 ANY = GOOD | st.none() | st.integers() | TEXT | st.lists(GOOD, max_size=2) | st.just({"id": [{}]})
-NAMES = {each.name: each.encode_name for each in msgspec.structs.fields(Row)}
+NAMES = {each.name: each.encode_name for each in msgspec.structs.fields(ReleaseRow)}
 
 
 def plain(row: object) -> object:
     """Return a row as the JSON value that it was, as far as it is kept."""
-    if isinstance(row, Row):
+    if isinstance(row, ReleaseRow):
         return {NAMES[name]: value for name, value in msgspec.structs.asdict(row).items()}
     if isinstance(row, dict):
         return {key: value for key, value in row.items() if key != "caption"}
@@ -41,7 +41,7 @@ def plain(row: object) -> object:
 
 
 def read(path, **settings) -> list[object]:
-    return [plain(row) for batch in read_rows(path, "f.json", **settings) for row in batch]
+    return [plain(row) for batch in read_json_rows(path, "f.json", **settings) for row in batch]
 
 
 BLOCKS = st.sampled_from([1, 7, 64, 1 << 20])
@@ -116,5 +116,5 @@ def test_a_mark_of_byte_order_and_blanks_are_passed_over(tmp_path, monkeypatch):
 def test_further_columns_are_read_when_asked_for(tmp_path):
     good = {"id": 1, "image": "a", "Question": "q", "Answer": "x", "data-no": 2, "fold": "test"}
     (tmp_path / "f.json").write_text(json.dumps([good]))
-    ((row,),) = read_rows(tmp_path / "f.json", "f.json", row_type(["fold"]))
+    ((row,),) = read_json_rows(tmp_path / "f.json", "f.json", row_type(["fold"]))
     assert (row.extra_0, row.choices, row.dataset) == ("test", "", 2)

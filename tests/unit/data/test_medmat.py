@@ -10,7 +10,7 @@ from realmat import REALMAT, needs_realmat
 
 from data_makers import picture, release, row, spec
 from matcg.data.candidates import ImageCount
-from matcg.data.medmat import read
+from matcg.data.medmat import read_medmat
 from matcg.data.sampling import Draw
 from matcg.errors import BadRowError, ConfigError, DataError
 
@@ -55,7 +55,7 @@ BAD_ROWS = {
 
 def read_all(subset, options, root):
     """Return the samples of a source in its order, and all rows set aside, images looked at."""
-    source = read(subset, options, root)
+    source = read_medmat(subset, options, root)
     draw = Draw(source, source.pool.ranks(0))
     everything = np.ones(len(source.pool), dtype=bool)
     taken = draw.train(everything, len(source.pool), 0, [], 0)
@@ -90,13 +90,13 @@ def test_a_bad_row_is_set_aside_with_file_row_and_reason(root, case, monkeypatch
     assert [sample.origin for sample in samples] == [f"med-mat/{n}.png" for n in (0, 1, 3)]
     assert (set_aside.file, set_aside.row) == ("Aggregated_Subsets/Subset--30-train.json", "3")
     assert set_aside.reason.startswith(reason)
-    assert read(spec(), {}, root).rows == 4
+    assert read_medmat(spec(), {}, root).rows == 4
 
 
 def test_an_id_that_all_rows_share_is_found_at_once(root):
     """Of twenty thousand rows with one id each names the first, in no more than linear time."""
     release(root, [row(0), *({**row(1), "id": 7} for _ in range(20_000))])
-    source = read(spec(), {}, root)
+    source = read_medmat(spec(), {}, root)
     assert source.rows == 20_001
     assert {each.reason for each in source.quarantined} == {"duplicate id: the one of row 2"}
 
@@ -123,7 +123,7 @@ def test_ids_may_start_anew_in_every_source_dataset(root):
 
 
 def test_images_are_read_only_when_they_are_drawn(root):
-    source = read(spec(), {}, root)
+    source = read_medmat(spec(), {}, root)
     assert source.load(7).image == picture(7)
     (root / "med-mat" / "7.png").unlink()
     with pytest.raises(BadRowError, match="image missing"):
@@ -140,7 +140,7 @@ def test_images_are_counted_by_source_dataset(root):
     rows = [row(0), row(1, image="med-mat/0.png"), row(2, image="med-mat/gone, (1).png")]
     release(root, [*rows, row(3, image="med-mat/ünï [2].png", **{"data-no": 6})])
     (root / "med-mat" / "ünï [2].png").write_bytes(picture(3))
-    assert read(spec(), {}, root).images == (
+    assert read_medmat(spec(), {}, root).images == (
         ImageCount("5", 3, 2, 1, "med-mat/gone, (1).png"),
         ImageCount("6", 1, 1, 0),
     )
@@ -158,7 +158,7 @@ def test_images_are_counted_by_source_dataset(root):
 def test_every_place_that_the_release_used_is_found(root, name):
     (root / "Aggregated_Subsets/Subset--30-train.json").unlink()
     (root / name).write_text(json.dumps([row(1)]))
-    assert read(spec(), {}, root).files == (name,)
+    assert read_medmat(spec(), {}, root).files == (name,)
 
 
 def test_a_subset_may_be_the_rows_of_some_source_datasets(root):
@@ -171,7 +171,7 @@ def test_a_subset_may_be_the_rows_of_some_source_datasets(root):
         ("3", "key missing: data-no"),
         ("6", "no answer: Answer or Answer-choice is missing or empty"),
     ]
-    assert read(spec(), {"only": ["7"]}, root).rows == 4
+    assert read_medmat(spec(), {"only": ["7"]}, root).rows == 4
 
 
 def test_options_choose_file_group_and_label(root):
@@ -199,7 +199,7 @@ def test_options_choose_file_group_and_label(root):
 )
 def test_a_wrong_option_is_named(root, options, match):
     with pytest.raises(ConfigError, match=match):
-        read(spec(), options, root)
+        read_medmat(spec(), options, root)
 
 
 @pytest.mark.parametrize(
@@ -208,21 +208,21 @@ def test_a_wrong_option_is_named(root, options, match):
 def test_a_file_that_is_no_json_list_is_one_line(root, content):
     (root / "Aggregated_Subsets/Subset--30-train.json").write_bytes(content)
     with pytest.raises(DataError, match=r"^Aggregated_Subsets/.*fetch the file again$"):
-        read(spec(), {}, root)
+        read_medmat(spec(), {}, root)
 
 
 def test_a_missing_file_or_folder_says_what_to_do(root):
     with pytest.raises(DataError, match=r"subset 31: none of .*Subset--31-train.json"):
-        read(spec("31"), {}, root)
+        read_medmat(spec("31"), {}, root)
     with pytest.raises(DataError, match="name it in the config under 'data:'"):
-        read(spec(), {}, None)
+        read_medmat(spec(), {}, None)
     with pytest.raises(DataError, match=r"does not exist; make it .* or mend the config"):
-        read(spec(), {}, root / "elsewhere")
+        read_medmat(spec(), {}, root / "elsewhere")
 
 
 def test_a_data_folder_that_is_itself_a_link_is_fine(root, tmp_path):
     (tmp_path / "link").symlink_to(root)
-    assert len(read(spec(), {}, tmp_path / "link").pool) == 40
+    assert len(read_medmat(spec(), {}, tmp_path / "link").pool) == 40
 
 
 def test_labels_are_told_apart_by_neither_case_nor_spaces_nor_final_points(root):
@@ -254,7 +254,7 @@ def test_the_source_s_own_split_is_told_by_column_or_path(root, how):
     for each in rows:
         (root / each["image"]).write_bytes(picture(each["id"]))
     release(root, rows)
-    source = read(spec(), {"split_by": how}, root)
+    source = read_medmat(spec(), {"split_by": how}, root)
     assert source.tests.tolist() == [False, True, True]
     (unknown,) = source.quarantined
     nothing = "split unknown: '' in the image path is neither train nor test"

@@ -20,10 +20,10 @@ from matcg.config.protocol import Protocol
 from matcg.errors import DataError, ResourceError
 from matcg.evaluate import predict as module
 from matcg.evaluate.kept_answers import Store
-from matcg.evaluate.predict import Group, Task, predict
+from matcg.evaluate.predict import Group, RunTask, predict
 from matcg.evaluate.question_sets import first_questions, read_asked
 from matcg.forms import Reply
-from matcg.forms.choice import LETTERS, SCHEMA
+from matcg.forms.choice import ANSWER_SCHEMA, OPTION_LETTERS
 from matcg.identity import ABOUT
 from matcg.samples import label_of, write_samples
 
@@ -41,7 +41,7 @@ class FakeEngine:
     """Answers by a share that the text of its weights, or of an adapter, decides."""
 
     def __init__(self, desk, weights):
-        self.tokens = dict(zip(LETTERS, range(50, 76), strict=True))
+        self.tokens = dict(zip(OPTION_LETTERS, range(50, 76), strict=True))
         self.desk = desk
         self.use("start", weights)
 
@@ -158,7 +158,7 @@ def desk(tmp_path, monkeypatch):
     desk = Desk(tmp_path)
 
     def in_other_process(group, run):
-        told = Task.model_validate_json(group.task(run))
+        told = RunTask.model_validate_json(group.task(run))
         alone = told.group()
         replies = module.in_own_engine(alone, told.run, alone.missing()[told.run])
         group.timing.add({"starts": 1, "questions": alone.timing.questions})
@@ -297,7 +297,7 @@ def test_answers_say_whose_they_are(desk):
     }
     path = desk.answers / run / "cat/knee.parquet"
     assert told.items() <= label_of(path).items()
-    assert pq.read_schema(path).equals(SCHEMA)
+    assert pq.read_schema(path).equals(ANSWER_SCHEMA)
     of_backbone = label_of(desk.answers / "baseline/cat/knee.parquet")
     assert (of_backbone["record"], of_backbone["trained"]) == ("full+all", "")
     assert "backbone" in (desk.answers / ABOUT).read_text()

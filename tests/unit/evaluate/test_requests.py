@@ -12,9 +12,9 @@ from PIL import Image
 from data_makers import FAKE, picture, sample
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.evaluate.requests import GREY, choose_examples, make_asks, tabulate
+from matcg.evaluate.requests import GREY_PIXEL, choose_examples, make_asks, tabulate
 from matcg.forms import Reply
-from matcg.forms.choice import SCHEMA, question_text
+from matcg.forms.choice import ANSWER_SCHEMA, question_text
 
 LETTERS = {"A": 50, "B": 51, "C": 52, "D": 53}
 THREE = ("x", "y", "z")
@@ -33,7 +33,7 @@ def reply(*probabilities, free=50):
 def tabulated(samples, protocol, *replies):
     asks = make_asks(samples, protocol, FAKE)
     table = tabulate("run", samples, asks, replies, LETTERS)
-    assert table.schema.equals(SCHEMA)
+    assert table.schema.equals(ANSWER_SCHEMA)
     return table.to_pylist()
 
 
@@ -134,7 +134,7 @@ def test_a_blank_picture_is_grey_in_the_pictures_own_size():
     padded = FAKE.model_copy(update={"image": FAKE.image.model_copy(update={"geometry": "pad"})})
     (ask,) = make_asks([sample(0, image=buffer.getvalue())], asking(image="blank"), padded)
     values = np.asarray(ask.pictures[0])
-    assert (values[4:12] == GREY).all()
+    assert (values[4:12] == GREY_PIXEL).all()
     assert not values[:4].any()
     assert not values[12:].any()
 

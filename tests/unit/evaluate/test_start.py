@@ -8,7 +8,7 @@ from test_predict import Desk, backbone
 from matcg import evaluate
 from matcg.errors import ConfigError
 from matcg.evaluate import check_engine
-from matcg.evaluate.start import prepare
+from matcg.evaluate.start import prepare_engine
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_an_engine_from_a_file_alone_answers(tmp_path):
     desk = Desk(tmp_path)
     desk.backbone = desk.backbone.model_copy(update={"engine": "echo"})
     check_engine(desk.backbone)
-    prepare(desk.backbone)
+    prepare_engine(desk.backbone)
     rows, _ = desk.predict("full/cg/seed0")
     expected = [f"{target}-{n}" for target in ("knee", "lung") for n in range(3)]
     assert [row["sample_id"] for row in rows] == expected

@@ -8,7 +8,7 @@ import pytest
 from data_makers import FAKE, folder, sample
 from matcg import forms
 from matcg.config.protocol import Protocol
-from matcg.data.mix_samples import draw, shuffle_labels
+from matcg.data.mix_samples import draw_samples, shuffle_labels
 from matcg.errors import ConfigError
 from matcg.evaluate.requests import make_asks, tabulate
 from matcg.forms import Reply
@@ -38,7 +38,7 @@ def numbered(n, label):
 def test_a_form_from_a_file_alone_is_trained_on(number, tmp_path):
     data = folder(tmp_path, "s", number)
     assert read_samples(data / "train.parquet") == number
-    drawn = draw(Mix("m", "cat", (("s", 4),), 0, "true"), "s", 4, data)
+    drawn = draw_samples(Mix("m", "cat", (("s", 4),), 0, "true"), "s", 4, data)
     assert {each.sample.sample_id: each.answer for each in drawn} == {
         each.sample_id: int(each.label) for each in number
     }

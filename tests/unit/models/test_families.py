@@ -15,9 +15,9 @@ def blip(monkeypatch):
     """Put the family of `plugged` beside those of the library."""
     plugged = str(Path(__file__).parent / "plugged")
     monkeypatch.setattr(families, "__path__", [*families.__path__, plugged])
-    families.marks.cache_clear()
+    families.parameter_marks.cache_clear()
     yield
-    families.marks.cache_clear()
+    families.parameter_marks.cache_clear()
 
 
 @pytest.mark.usefixtures("blip")

@@ -9,11 +9,11 @@ import torch
 from matcg.config.backbone import Recipe
 from matcg.models.flops import PEAKS, Work, peak_flops, peak_of
 from matcg.models.loading import choose_parameters
-from matcg.train.tasks import Task
+from matcg.train.tasks import TrainingSample
 from sibling_fixtures import questions, start
 from step_flops import counted, ours
 
-TASKS = [Task(sample, sample.answer) for sample in questions(2)]
+TASKS = [TrainingSample(sample, sample.answer) for sample in questions(2)]
 
 
 @pytest.mark.parametrize(

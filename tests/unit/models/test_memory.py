@@ -9,7 +9,7 @@ from data_makers import sample
 from matcg.errors import ResourceError
 from matcg.models.memory import out_of_memory
 from matcg.train.loop import memory_errors
-from matcg.train.tasks import Task
+from matcg.train.tasks import TrainingSample
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_errors_without_memory_are_told_from_others_also_below_another_error(err
 
 
 def test_samples_at_hand_and_remedy_are_named_and_other_errors_pass():
-    tasks, cpu = [Task(sample(number), 0) for number in range(2)], torch.device("cpu")
+    tasks, cpu = [TrainingSample(sample(number), 0) for number in range(2)], torch.device("cpu")
     said = r"on cpu at step 7, with 2 samples at a time \(s-0, s-1\).*`micro_batch` to less than 2"
     with pytest.raises(ResourceError, match=said), memory_errors(tasks, 7, cpu):
         raise MemoryError

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from data_makers import sample
 from matcg.config.library import load
 from matcg.errors import ConfigError, DataError
-from matcg.forms.choice import INSTRUCTION, LETTERS
+from matcg.forms.choice import INSTRUCTION, OPTION_LETTERS
 from matcg.models.prompts import picture_of, prompt_of, single_tokens
 
 ROOT = Path(__file__).parents[3]
@@ -32,7 +32,7 @@ def sentence_pieces():
     """Return a tokeniser that, as SentencePiece, holds the space before a word in its token."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
-    words = " ".join(["ASSISTANT:", "question", *LETTERS[:4]])
+    words = " ".join(["ASSISTANT:", "question", *OPTION_LETTERS[:4]])
     tokenizer.train_from_iterator([words] * 9, trainers.BpeTrainer(show_progress=False))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
@@ -65,10 +65,10 @@ def test_a_question_with_braces_is_asked_as_it_stands():
 
 
 def test_every_letter_is_one_token_the_same_in_options_and_answers(tokenizer):
-    letters = list(single_tokens(tokenizer, LLAVA, LETTERS).values())
-    assert len(set(letters)) == len(LETTERS)
-    assert tokenizer.convert_ids_to_tokens(letters) == list(LETTERS)
-    options = tuple(f"option {number}" for number in range(len(LETTERS)))
+    letters = list(single_tokens(tokenizer, LLAVA, OPTION_LETTERS).values())
+    assert len(set(letters)) == len(OPTION_LETTERS)
+    assert tokenizer.convert_ids_to_tokens(letters) == list(OPTION_LETTERS)
+    options = tuple(f"option {number}" for number in range(len(OPTION_LETTERS)))
     question = prompt_of(sample(0, "option 0", options=options), LLAVA)
     ids = tokenizer(question, add_special_tokens=False)["input_ids"]
     (colon,) = tokenizer(":", add_special_tokens=False)["input_ids"]

@@ -26,7 +26,7 @@ from matcg.phantom import contact_sheet as sheet
 from matcg.phantom.lesions import KINDS, LEVELS, SIDES, Lesions, masks
 from matcg.phantom.render import MODALITIES, render
 from matcg.phantom.strength import SIZE, STRENGTH
-from matcg.phantom.world import BATCH, TASKS, read
+from matcg.phantom.world import BATCH, TASKS, generate
 from matcg.samples import Sample
 
 ROOT = Path(__file__).parents[3]
@@ -46,7 +46,7 @@ def golden() -> dict[str, str]:
     """Return a short digest of a training sample of each subset, its question included."""
     found = {}
     for subset in catalog.subsets:
-        (sample,) = list(read(subset, {"seed": 0}, "train", 1))
+        (sample,) = list(generate(subset, {"seed": 0}, "train", 1))
         found[subset.id] = f"{pixels(sample)[:16]} {sample.answer} {sample.question}"
     return found
 
@@ -56,7 +56,7 @@ def expected() -> dict[str, str]:
 
 
 def samples(name: str, n: int, split: str = "test", seed: int = 0) -> list[Sample]:
-    return list(read(catalog.subset(name), {"seed": seed}, split, n))
+    return list(generate(catalog.subset(name), {"seed": seed}, split, n))
 
 
 def seeds(n: int) -> np.ndarray:
@@ -223,10 +223,10 @@ def test_unknown_or_missing_element_values_are_refused() -> None:
     spec = catalog.subset("ct-brain-state")
     wrong = spec.model_copy(update={"elements": {**spec.elements, "area": ("Brian",)}})
     with pytest.raises(ConfigError, match=r"ct-brain-state.*no area 'Brian'.*'Brain'"):
-        next(read(wrong, {}, "train", 1))
+        next(generate(wrong, {}, "train", 1))
     wrong = spec.model_copy(update={"elements": {**spec.elements, "task": ("State", "Level")}})
     with pytest.raises(ConfigError, match="exactly one task"):
-        next(read(wrong, {}, "train", 1))
+        next(generate(wrong, {}, "train", 1))
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_unknown_or_missing_element_values_are_refused() -> None:
 )
 def test_wrong_options_are_refused(options: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        next(read(catalog.subset("ct-brain-state"), options, "train", 1))
+        next(generate(catalog.subset("ct-brain-state"), options, "train", 1))
 
 
 def test_decay_and_rotation_are_what_they_stand_for() -> None:
@@ -256,11 +256,11 @@ def test_sheet_shows_every_subset_of_a_catalog(tmp_path: Path) -> None:
     some = [s for s in catalog.subsets if s.id.startswith(("ct-brain", "us-knee"))]
     part = SimpleNamespace(name="part", options={"seed": 0}, subsets=some)
     out = tmp_path / "figures" / "world.png"
-    sheet.draw(part, out)
+    sheet.draw_sheet(part, out)
     image = decode(out.read_bytes(), "world.png")
     assert image.width > 1000
     with pytest.raises(ConfigError, match="nothing to draw"):
-        sheet.draw(SimpleNamespace(name="none", options={}, subsets=[]), out)
+        sheet.draw_sheet(SimpleNamespace(name="none", options={}, subsets=[]), out)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from matcg.plan.enumerate import Names, Plan, make_plan
 from matcg.plan.mixes import planned_mix, spread
 from matcg.plan.places import Places
 from matcg.plan.records import Mix
-from matcg.plan.tables import digest, render
+from matcg.plan.tables import plan_digest, render_tables
 from planned import AREAS, BASE, PROTOCOLS, backbone, project, world
 
 
@@ -196,9 +196,9 @@ def test_execution_settings_are_no_part_of_identity() -> None:
     before = with_backbone()
     moved = with_backbone(resources={"gpu": 4, "threads": 8, "runtime": 5}, description="moved")
     assert folders(before) == folders(moved)
-    tables, again = (render(make_plan(each), Places.of(each)) for each in (before, moved))
+    tables, again = (render_tables(make_plan(each), Places.of(each)) for each in (before, moved))
     assert tables == again
-    assert digest(make_plan(before)) == digest(make_plan(moved))
+    assert plan_digest(make_plan(before)) == plan_digest(make_plan(moved))
 
 
 def test_a_learning_rate_changes_its_recipe_only() -> None:
@@ -214,7 +214,7 @@ def test_a_learning_rate_changes_its_recipe_only() -> None:
 
 
 def test_tables_have_a_row_a_record(plan: Plan) -> None:
-    tables = render(plan, Places.of(project()))
+    tables = render_tables(plan, Places.of(project()))
     assert len(tables["experiments.tsv"].splitlines()) == len(plan.rows) + 1
     assert len(tables["runs.tsv"].splitlines()) == len(plan.runs) + 1
     assert len(tables["evaluations.tsv"].splitlines()) == len(plan.evaluations) + 1

@@ -14,7 +14,13 @@ from matcg.errors import ConfigError
 from matcg.plan import price, throughput
 from matcg.plan.enumerate import Plan, make_plan
 from matcg.plan.places import Places
-from matcg.plan.tables import read_tests, render, smallest_effect, summarise, write_tables
+from matcg.plan.tables import (
+    read_tests,
+    render_tables,
+    smallest_effect,
+    summarise_plan,
+    write_tables,
+)
 from matcg.plan.throughput import Measured
 from planned import RESOURCES, backbone, costs, priced, project
 
@@ -86,7 +92,7 @@ def test_a_plan_above_its_budget_or_of_unknown_price_is_refused(
 
 def summary(given: price.Project) -> str:
     given = replace(given, config=Config(experiments=("toy",), budget=Budget(gpu_hours=0.1)))
-    return summarise(make_plan(given), given, costs(given), {("world", "ct-brain-state"): 10})
+    return summarise_plan(make_plan(given), given, costs(given), {("world", "ct-brain-state"): 10})
 
 
 def test_the_summary_says_jobs_price_power_and_what_is_left_out() -> None:
@@ -138,7 +144,7 @@ def places(tmp_path: Path) -> Places:
 def tables(plan: Plan, places: Places, tmp_path: Path) -> Path:
     """Return the folder of the plan's tables."""
     folder = tmp_path / "results/plans/p-01234567"
-    write_tables(render(plan, places), folder)
+    write_tables(render_tables(plan, places), folder)
     return folder
 
 
@@ -199,9 +205,9 @@ def test_what_another_plan_has_measured_stays(write_run: Callable[..., Path], ta
     path = tables.parents[1] / throughput.NAME
     mine = Measured("finetune", "tiny", "full", "A100", 1, 120, 10.0)
     others = Measured("finetune", "other", "full", "A100", 3, 9, 2.0)
-    throughput.write([replace(mine, seconds=99.0), others], path)
+    throughput.write_speeds([replace(mine, seconds=99.0), others], path)
     throughput.refresh(tables)
-    assert set(throughput.read(path)) == {mine, others}
+    assert set(throughput.read_speeds(path)) == {mine, others}
 
 
 def test_a_plan_without_tables_leaves_what_is_known(tmp_path: Path) -> None:
@@ -211,16 +217,16 @@ def test_a_plan_without_tables_leaves_what_is_known(tmp_path: Path) -> None:
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     rows = (Measured("finetune", "tiny", "full", "A100 80GB", 2, 240, 22.0),)
-    throughput.write(rows, tmp_path / "results/t.tsv")
-    assert throughput.read(tmp_path / "results/t.tsv") == rows
-    assert throughput.read(tmp_path / "none.tsv") == ()
+    throughput.write_speeds(rows, tmp_path / "results/t.tsv")
+    assert throughput.read_speeds(tmp_path / "results/t.tsv") == rows
+    assert throughput.read_speeds(tmp_path / "none.tsv") == ()
 
 
 @pytest.mark.parametrize("line", ["a\tb", "finetune\tb\tr\td\t1\t2\tx", "f\tb\tr\td\t1\t2\t0.0"])
 def test_a_damaged_table_names_its_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "t.tsv").write_text(f"header\n{line}\n")
     with pytest.raises(ConfigError, match=r"t.tsv, line 2: no measurement; remove the file"):
-        throughput.read(tmp_path / "t.tsv")
+        throughput.read_speeds(tmp_path / "t.tsv")
 
 
 # --- Files ---------------------------------------------------------------------------------------

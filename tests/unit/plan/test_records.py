@@ -7,7 +7,7 @@ from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.plan.records import (
     Excluded,
-    PlanRow,
+    Row,
     draw_of,
     protocol_of,
     read_excluded,
@@ -18,7 +18,7 @@ from matcg.plan.records import (
     tags,
 )
 
-ROW = PlanRow(
+ROW = Row(
     *("one", "cat", "t", "", "", "control", "tiny", "full", 3, "m", "full/m/seed3", 600),
     asked="full/m/seed3@two-shot.1",
 )
@@ -44,11 +44,11 @@ def test_the_names_of_a_protocol_lead_back_to_it_and_its_draws():
 
 
 def write(folder, *rows):
-    (folder / "experiments.tsv").write_text(tsv.records(PlanRow, rows))
+    (folder / "experiments.tsv").write_text(tsv.records(Row, rows))
 
 
 def test_rows_are_read_as_they_were_written(tmp_path):
-    other = PlanRow(*("two", "cat", "t", "", "", "a", "tiny", "full", 0, "", "baseline", 0))
+    other = Row(*("two", "cat", "t", "", "", "a", "tiny", "full", 0, "", "baseline", 0))
     write(tmp_path, other, ROW)
     assert read_plan(tmp_path, "one") == [ROW]
     with pytest.raises(DataError, match=r"no rows of experiment 'onne'.*one"):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from matcg.forms.choice import LETTERS
+from matcg.forms.choice import OPTION_LETTERS
 from matcg.tiny.lessons import IGNORE, OPTIONS, QUERIES, Bank, Lexicon, Sequence, ask, bind, collate
 from matcg.tiny.make import answer_loss
 from matcg.tiny.model import make_model
-from matcg.tiny.shapes import ATTRIBUTES, SIZE
+from matcg.tiny.shapes import ATTRIBUTES, SIDE
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_where_nothing_is_drawn_nothing_else_is_asked(lexicon):
 def test_words_follow_the_picture_when_it_is_mirrored_turned_or_inverted():
     bank = object.__new__(Bank)
     n = 2 * Bank.HELD_OUT
-    bank.images = np.full((n, SIZE, SIZE), 100, dtype=np.uint8)
+    bank.images = np.full((n, SIDE, SIDE), 100, dtype=np.uint8)
     bank.images[:, 5, 40] = 255  # a pale dot in the north-east, the picture's only one
     bank.images[-Bank.HELD_OUT :] = 0
     words = {"column": 1, "row": 0, "shade": 0}
@@ -97,7 +97,7 @@ def test_words_follow_the_picture_when_it_is_mirrored_turned_or_inverted():
     for at, image in enumerate(images):
         dark = image[24, 24] > 128
         row, column = np.argwhere(image == (0 if dark else 255))[0]
-        place = (int(column > SIZE / 2), int(row > SIZE / 2), int(dark))
+        place = (int(column > SIDE / 2), int(row > SIDE / 2), int(dark))
         assert place == tuple(int(values[name][at]) for name in ("column", "row", "shade"))
         seen.add(place)
     assert len(seen) == 8
@@ -121,4 +121,4 @@ def test_the_loss_counts_answers_only(lexicon, tokenizer):
 
 def test_every_letter_of_the_options_is_one_token(lexicon):
     assert [len(letter) for letter in lexicon.letters] == [1] * OPTIONS
-    assert len({letter[0] for letter in lexicon.letters}) == OPTIONS <= len(LETTERS)
+    assert len({letter[0] for letter in lexicon.letters}) == OPTIONS <= len(OPTION_LETTERS)

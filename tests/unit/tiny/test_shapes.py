@@ -8,10 +8,10 @@ import pytest
 
 import matcg
 from matcg.config.library import load
-from matcg.forms.choice import LETTERS
+from matcg.forms.choice import OPTION_LETTERS
 from matcg.images import decode
-from matcg.phantom.world import TASKS, read
-from matcg.tiny.shapes import ATTRIBUTES, SIZE, draw, paint
+from matcg.phantom.world import TASKS, generate
+from matcg.tiny.shapes import ATTRIBUTES, SIDE, draw_shapes, paint
 
 SOURCE = Path(matcg.__file__).parent
 ROOT = Path(__file__).parents[3]
@@ -21,7 +21,7 @@ N = 1600
 @pytest.fixture(scope="module")
 def drawn():
     rng = np.random.default_rng(1)
-    parts = [draw(rng, 100) for _ in range(N // 100)]  # larger arrays take longer
+    parts = [draw_shapes(rng, 100) for _ in range(N // 100)]  # larger arrays take longer
     images = np.concatenate([images for images, _ in parts])
     return images, {n: np.concatenate([values[n] for _, values in parts]) for n in ATTRIBUTES}
 
@@ -39,7 +39,7 @@ def spaced(character):
 def painted(drawn):
     """Return how much brighter each form makes an even ground, and the words of it."""
     _, values = drawn
-    ground = np.full((N, SIZE, SIZE), 0.5)
+    ground = np.full((N, SIDE, SIDE), 0.5)
     return paint(np.random.default_rng(2), values, ground) - ground, values
 
 
@@ -65,12 +65,12 @@ def differences(drawn, **wanted):
 
 def test_pictures_are_grey_squares_with_all_words_in_use(drawn):
     images, values = drawn
-    assert images.shape == (N, SIZE, SIZE)
+    assert images.shape == (N, SIDE, SIDE)
     assert images.dtype == np.uint8
     assert set(values) == set(ATTRIBUTES)
     for name, attribute in ATTRIBUTES.items():
         shares = np.bincount(values[name]) / N
-        assert len(shares) == len(attribute.words) <= len(LETTERS)
+        assert len(shares) == len(attribute.words) <= len(OPTION_LETTERS)
         expected = (0.85, 0.15) if name == "presence" else 1 / len(shares)
         assert shares == pytest.approx(np.broadcast_to(expected, len(shares)), abs=0.04)
 
@@ -117,7 +117,7 @@ def test_nothing_leaves_the_ground_alone(drawn):
 
 
 def test_the_seed_decides_every_pixel_and_word():
-    first, again, other = (draw(np.random.default_rng(seed), 20) for seed in (3, 3, 4))
+    first, again, other = (draw_shapes(np.random.default_rng(seed), 20) for seed in (3, 3, 4))
     assert first[0].tobytes() == again[0].tobytes()
     assert all((first[1][name] == again[1][name]).all() for name in ATTRIBUTES)
     assert not (first[0] == other[0]).all(axis=(1, 2)).any()
@@ -141,10 +141,10 @@ def test_no_shape_is_a_phantom_picture(drawn):
     catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
     images = drawn[0][:200].reshape(200, -1).astype(np.float32)
     for subset in catalog.subsets:
-        for sample in read(subset, {"seed": 0}, "train", 2):
+        for sample in generate(subset, {"seed": 0}, "train", 2):
             picture = decode(sample.image, sample.sample_id).convert("L")
             pixels = np.asarray(picture, dtype=np.float32).reshape(-1)
-            assert pixels.size == SIZE * SIZE
+            assert pixels.size == SIDE * SIDE
             assert np.abs(images - pixels).mean(axis=1).min() > 8, sample.sample_id
 
 

@@ -15,7 +15,7 @@ from matcg.train import batches as reader
 from matcg.train.batches import Pictures, ahead
 from matcg.train.loop import Step, Totals, row_of, step_of
 from matcg.train.parallel import World
-from matcg.train.tasks import Task
+from matcg.train.tasks import TrainingSample
 
 CPU = torch.device("cpu")
 
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 def tasks_of(lengths):
     """Return tasks whose options are so long."""
     return [
-        Task(sample(n, "x" * length, options=("x" * length,)), 0)
+        TrainingSample(sample(n, "x" * length, options=("x" * length,)), 0)
         for n, length in enumerate(lengths)
     ]
 

@@ -21,21 +21,26 @@ from matcg.config.backbone import Recipe
 from matcg.config.library import load
 from matcg.errors import DataError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
-from matcg.forms.choice import LETTERS
+from matcg.forms.choice import OPTION_LETTERS
 from matcg.identity import ABOUT, named, of_recipe
 from matcg.models.flops import Work
 from matcg.models.identity import of_backbone, settings
-from matcg.models.loading import choose_parameters, last_logits, save, weight_names
-from matcg.models.loading import load as load_model
+from matcg.models.loading import (
+    choose_parameters,
+    last_logits,
+    load_model,
+    save_weights,
+    weight_names,
+)
 from matcg.models.prompts import single_tokens
-from matcg.phantom.world import read
+from matcg.phantom.world import generate
 from matcg.samples import read_samples
 from matcg.seeds import derive
 from matcg.train import loop
-from matcg.train.batches import Pictures, Reader
+from matcg.train.batches import Collator, Pictures
 from matcg.train.finetune import finetune
 from matcg.train.loop import rate_at
-from matcg.train.tasks import Task, batches, read_mix
+from matcg.train.tasks import TrainingSample, batches, read_mix
 from training import one_step
 
 ROOT = Path(__file__).parents[3]
@@ -53,7 +58,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
     for name in SUBSETS:
-        folder(root, name, list(read(catalog.subset(name), {"seed": 0}, "train", 8)))
+        folder(root, name, list(generate(catalog.subset(name), {"seed": 0}, "train", 8)))
     return root
 
 
@@ -93,8 +98,8 @@ def started(tiny):
 
     def start(weights=tiny.weights):
         model, processor = load_model(str(weights), tiny)
-        letters = single_tokens(processor.tokenizer, tiny, LETTERS)
-        return model, Reader(processor, tiny, letters, CPU, Pictures(tiny))
+        letters = single_tokens(processor.tokenizer, tiny, OPTION_LETTERS)
+        return model, Collator(processor, tiny, letters, CPU, Pictures(tiny))
 
     return start
 
@@ -212,7 +217,7 @@ def test_a_mix_gives_its_own_order_and_answers(mix, data, samples):
 
 def test_targets_are_the_letters_of_the_tasks_answers(started, samples):
     _, reader = started()
-    tasks = [Task(samples[0], answer) for answer in (1, 0, 3)]
+    tasks = [TrainingSample(samples[0], answer) for answer in (1, 0, 3)]
     tokens = reader.processor.tokenizer.convert_ids_to_tokens(reader.targets(tasks).tolist())
     assert tokens == ["B", "A", "D"]
 
@@ -308,13 +313,13 @@ def test_a_part_that_the_model_lacks_is_named():
 def test_changed_weight_names_are_refused(started, tmp_path):
     model, reader = started()
     with pytest.raises(DataError, match=r"weight names changed on saving .*foreign"):
-        save(model, reader.processor, tmp_path / "weights", {"foreign"})
+        save_weights(model, reader.processor, tmp_path / "weights", {"foreign"})
     assert not (tmp_path / "weights").exists()
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_micro_batches_give_the_gradient_of_the_whole_batch(started, samples, method):
-    tasks = [Task(sample, sample.answer) for sample in samples[4:12]]
+    tasks = [TrainingSample(sample, sample.answer) for sample in samples[4:12]]
     plan = recipe(method=method, rank=2 if method == "lora" else None)
     gradients, totals = [], []
     for micro in (8, 3):
@@ -447,7 +452,7 @@ def test_what_is_not_the_same_run_is_trained(placed, samples, capsys):
     count=st.integers(1, 40), size=st.integers(1, 12), epochs=st.integers(1, 3), seed=st.integers(0)
 )
 def test_every_epoch_sees_every_sample_once(count, size, epochs, seed):
-    tasks = [Task(None, number) for number in range(count)]
+    tasks = [TrainingSample(None, number) for number in range(count)]
     plan = recipe(epochs=epochs, batch_size=size)
     found = list(batches(tasks, plan, seed))
     per_epoch = math.ceil(count / size)
@@ -460,7 +465,7 @@ def test_every_epoch_sees_every_sample_once(count, size, epochs, seed):
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
-    tasks = [Task(None, number) for number in range(50)]
+    tasks = [TrainingSample(None, number) for number in range(50)]
     orders = [
         [task.answer for task in batch]
         for seed in (0, 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from matcg.analysis import statistics
 from matcg.analysis.pairs import Setting, Study, setting_of
 from matcg.analysis.statistics import Estimate
-from matcg.plan.records import PlanRow
+from matcg.plan.records import Row
 
 __all__ = ["Accuracy", "accuracies"]
 
@@ -41,7 +41,7 @@ def accuracies(study: Study) -> list[Accuracy]:
     return [_accuracy(study, row) for row in study.rows]
 
 
-def _accuracy(study: Study, row: PlanRow) -> Accuracy:
+def _accuracy(study: Study, row: Row) -> Accuracy:
     answers = study.answers[row.key]
     correct, n = int(answers.correct.sum()), answers.correct.size
     names = ("catalog", "target", "arm", "rule", "combination", "label", "draw", "run")

@@ -16,7 +16,7 @@ from matcg.config.arm import CG
 from matcg.config.published import Printed, gains
 from matcg.plan.records import BASELINE
 
-__all__ = ["RANKED", "Agreement", "agreement", "read_agreements", "sentences"]
+__all__ = ["RANKED", "Agreement", "agreement", "in_words", "read_agreements"]
 
 GAIN = "gain"
 RANKED = (CG, "control", BASELINE, GAIN)
@@ -40,7 +40,7 @@ class Agreement:
 
 
 def agreement(rows: Sequence[Beside], printed: Iterable[Printed]) -> dict[str, Any]:
-    """Return how many figures, signs and verdicts agree, and rank correlations; see `sentences`."""
+    """Return how many figures, signs and verdicts agree, and rank correlations; see `in_words`."""
     names = arm_names(printed)
     both = [_known(row) for row in rows]
     pairs = [pair for each in both for pair in each.values()]
@@ -119,7 +119,7 @@ def _rank(pairs: Sequence[tuple[float, float]]) -> float | None:
     return round(float(spearmanr(pairs).statistic), 6)
 
 
-def sentences(found: Mapping[str, Any]) -> str:
+def in_words(found: Mapping[str, Any]) -> str:
     """Return an `agreement` in words."""
     if not found["figures"]:
         return "No printed figure has one of ours beside it."

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from matcg import told
 from matcg.errors import DataError
-from matcg.plan.records import Key, PlanRow
+from matcg.plan.records import Key, Row
 from matcg.tsv import read_tsv
 
 ANSWER_COLUMNS = ["sample_id", "n_options", "answer", "predicted", "strict", "mass"]
@@ -54,7 +54,7 @@ class Answers:
         return right
 
 
-def read_leaked(path: Path, rows: Iterable[PlanRow]) -> dict[tuple[str, str], set[str]]:
+def read_leaked(path: Path, rows: Iterable[Row]) -> dict[tuple[str, str], set[str]]:
     """Return the test images of each target (catalog, id) that a run of `rows` was trained on.
 
     A question that one arm has seen the picture of is unfair to compare in any.
@@ -67,7 +67,7 @@ def read_leaked(path: Path, rows: Iterable[PlanRow]) -> dict[tuple[str, str], se
     return dict(found)
 
 
-def read_answers(places: Mapping[Key, Path], rows: Iterable[PlanRow]) -> dict[Key, Answers]:
+def read_answers(places: Mapping[Key, Path], rows: Iterable[Row]) -> dict[Key, Answers]:
     """Return the answers of every planned evaluation, which lie at `places`.
 
     Raises:
@@ -81,7 +81,7 @@ def read_answers(places: Mapping[Key, Path], rows: Iterable[PlanRow]) -> dict[Ke
 
 
 def read_found(
-    places: Mapping[Key, Path], rows: Iterable[PlanRow]
+    places: Mapping[Key, Path], rows: Iterable[Row]
 ) -> tuple[dict[Key, Answers], list[Key]]:
     """Return the answers that there are, and the planned evaluations that have none.
 

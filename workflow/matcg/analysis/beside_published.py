@@ -10,7 +10,7 @@ from matcg.analysis.power import paired_p
 from matcg.analysis.statistics import Estimate
 from matcg.cells import P
 from matcg.config.published import Place, Printed, by_place, gains, tick
-from matcg.plan.records import PlanRow
+from matcg.plan.records import Row
 
 __all__ = ["Beside", "Compared", "arm_names", "beside"]
 
@@ -123,7 +123,7 @@ def _scores(study: Study, model: tuple[str, str], place: Place, arm: str) -> Arr
     return study.mean_correct(rows) if rows else None
 
 
-def _fits(row: PlanRow, label: str, rule: str) -> bool:
+def _fits(row: Row, label: str, rule: str) -> bool:
     """Tell whether a run is of a printed combination, or of an arm that belongs to all."""
     return not row.rule or ((not label or row.label == label) and (not rule or row.rule == rule))
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from matcg.analysis import statistics
 from matcg.analysis.pairs import CG, Array, Setting, Study, Target, arm_order, by_target
-from matcg.analysis.protocols import Asked, difference_name, mean_of, place_of
+from matcg.analysis.protocols import AskedRuns, difference_name, mean_of, place_of
 from matcg.analysis.statistics import Estimate
-from matcg.plan.records import PlanRow
+from matcg.plan.records import Row
 from matcg.words import in_percent
 
 __all__ = ["Looking", "looking", "sentences"]
@@ -39,18 +39,18 @@ class Looking:
 
 _Scores = Mapping[Target, Array]
 # Per-question scores of evaluations in a study.
-_Score = Callable[[Study, PlanRow], Array | None]
+_Score = Callable[[Study, Row], Array | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
     """The main protocol and, by what is shown, those that differ from it by the picture alone."""
 
-    main: Asked
-    hidden: Mapping[str, Asked]
+    main: AskedRuns
+    hidden: Mapping[str, AskedRuns]
 
 
-def _views(ways: Sequence[Asked]) -> Views:
+def _views(ways: Sequence[AskedRuns]) -> Views:
     main = ways[0]
     only = {"name", "description", "image", *([] if main.protocol.shots else ["seed"])}
     rest = main.protocol.canonical(only)
@@ -58,7 +58,7 @@ def _views(ways: Sequence[Asked]) -> Views:
     return Views(main, {name: found[name] for name in HIDDEN if name in found})
 
 
-def looking(ways: Sequence[Asked]) -> list[Looking]:
+def looking(ways: Sequence[AskedRuns]) -> list[Looking]:
     """Return one record a setting and arm, and one of CG minus its reference.
 
     Differences are taken question by question over the runs that were asked both ways. There are
@@ -73,7 +73,7 @@ def looking(ways: Sequence[Asked]) -> list[Looking]:
     for setting in study.settings():
         found += [_looking(views, setting, arm, arm, lambda s, r: s.correct(r)) for arm in arms]
 
-        def against(of: Study, row: PlanRow, setting: Setting = setting) -> Array | None:
+        def against(of: Study, row: Row, setting: Setting = setting) -> Array | None:
             return of.minus_reference(row, setting)
 
         of_both = _looking(views, setting, CG, difference_name(study), against)
@@ -103,7 +103,7 @@ def _looking(views: Views, setting: Setting, arm: str, name: str, score: _Score)
 
 
 def _paired(
-    main: Asked, way: Asked, setting: Setting, arm: str, score: _Score
+    main: AskedRuns, way: AskedRuns, setting: Setting, arm: str, score: _Score
 ) -> tuple[_Scores, _Scores] | None:
     """Return by target the scores of the runs that have answers both ways, None without any."""
     both = main.by_place.keys() & way.by_place.keys()

@@ -8,7 +8,7 @@ from matcg import seeds
 from matcg.analysis import statistics
 from matcg.analysis.pairs import Setting, Study, arm_order, per_target, setting_of
 from matcg.analysis.statistics import Estimate
-from matcg.plan.records import PlanRow
+from matcg.plan.records import Row
 
 __all__ = ["ByTarget", "by_targets"]
 
@@ -38,7 +38,7 @@ def by_targets(study: Study) -> list[ByTarget]:
     Every rule of an arm weighs alike, as in the means over targets. The interval is that of other
     questions of the kind, with these runs. Untrained rows are a setting of their own.
     """
-    groups: dict[_Group, list[PlanRow]] = defaultdict(list)
+    groups: dict[_Group, list[Row]] = defaultdict(list)
     for row in study.rows:
         for rule in dict.fromkeys(("", row.rule)):
             groups[setting_of(row), row.catalog, row.target, row.arm, rule].append(row)
@@ -50,7 +50,7 @@ def _order(group: _Group) -> tuple[Setting, str, str, tuple[int, str], str]:
     return (setting, catalog, target, arm_order(arm), rule)
 
 
-def _by_target(study: Study, group: _Group, rows: Sequence[PlanRow]) -> ByTarget:
+def _by_target(study: Study, group: _Group, rows: Sequence[Row]) -> ByTarget:
     setting, catalog, target, arm, rule = group
     (scores,) = per_target(rows, study.correct)
     seed = seeds.derive(seeds.ANALYSIS, "target", *map(str, setting), catalog, target, arm, rule)

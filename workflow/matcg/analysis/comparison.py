@@ -18,7 +18,7 @@ from matcg.analysis.pairs import CG, CONTROL, Array, Setting, Study, Target, set
 from matcg.analysis.statistics import Codes, Estimate
 from matcg.cells import P
 from matcg.config.published import tick
-from matcg.plan.records import PlanRow
+from matcg.plan.records import Row
 
 __all__ = ["Claims", "Comparison", "comparisons"]
 
@@ -79,8 +79,8 @@ class Claims:
 
 
 Adjust = Callable[[Sequence[float]], list[float]]
-Family = Callable[[Comparison], tuple[object, ...]]
-FAMILIES: dict[str, Family] = {
+TestFamily = Callable[[Comparison], tuple[object, ...]]
+FAMILIES: dict[str, TestFamily] = {
     "rule": lambda each: (each.setting, each.rule),
     "target": lambda each: (each.setting, each.target),
     "experiment": lambda each: (each.setting,),
@@ -92,12 +92,12 @@ def comparisons(study: Study, claims: Claims) -> list[Comparison]:
 
     Holm's family is that of `claims` within a setting; Benjamini and Hochberg's is the whole table.
     """
-    groups: dict[tuple[Setting, str, str, str, str], list[PlanRow]] = defaultdict(list)
+    groups: dict[tuple[Setting, str, str, str, str], list[Row]] = defaultdict(list)
     for row in study.rows:
         if row.arm == CG:
             key = (setting_of(row), row.catalog, row.target, row.rule, row.combination)
             groups[key].append(row)
-    pairs = [Pair(study, key[0], rows) for key, rows in groups.items()]
+    pairs = [Contrast(study, key[0], rows) for key, rows in groups.items()]
     against_reference = _estimates(pairs, lambda pair: pair.difference)
     against_baseline = _estimates(pairs, lambda pair: pair.minus_baseline)
     found = list(map(_comparison, pairs, against_reference, against_baseline))
@@ -114,7 +114,7 @@ def comparisons(study: Study, claims: Claims) -> list[Comparison]:
 
 
 def _adjusted(
-    found: Sequence[Comparison], ps: Sequence[float | None], adjust: Adjust, family: Family
+    found: Sequence[Comparison], ps: Sequence[float | None], adjust: Adjust, family: TestFamily
 ) -> list[float | None]:
     """Return each p adjusted over its family, of which those without p are no part."""
     families: dict[tuple[object, ...], dict[int, float]] = defaultdict(dict)
@@ -142,12 +142,12 @@ def _verdict(found: Comparison, claims: Claims) -> str:
 
 
 @dataclass(frozen=True)
-class Pair:
+class Contrast:
     """A combination's runs in a setting, and what they are compared with."""
 
     study: Study
     setting: Setting
-    rows: Sequence[PlanRow]
+    rows: Sequence[Row]
 
     @property
     def target(self) -> Target:
@@ -155,7 +155,7 @@ class Pair:
         return (self.rows[0].catalog, self.rows[0].target)
 
     @cached_property
-    def references(self) -> list[PlanRow]:
+    def references(self) -> list[Row]:
         """Return the reference runs, each once."""
         found = [other for row in self.rows for other in self.study.references(row, self.setting)]
         return list({row.key: row for row in found}.values())
@@ -186,7 +186,7 @@ class Pair:
 
 
 def _estimates(
-    pairs: Sequence[Pair], scores_of: Callable[[Pair], Array | None]
+    pairs: Sequence[Contrast], scores_of: Callable[[Contrast], Array | None]
 ) -> list[Estimate | None]:
     """Return the bootstrap interval of each pair's scores; those of a target are drawn alike."""
     targets: dict[Target, dict[int, Array]] = defaultdict(dict)
@@ -206,7 +206,7 @@ def _estimates(
 
 
 def _comparison(
-    pair: Pair, difference: Estimate | None, minus_baseline: Estimate | None
+    pair: Contrast, difference: Estimate | None, minus_baseline: Estimate | None
 ) -> Comparison:
     study, first = pair.study, pair.rows[0]
     n_options, clusters = study.answers[first.key].n_options, study.clusters(pair.target)
@@ -238,7 +238,7 @@ def _comparison(
     )
 
 
-def _mean_accuracy(study: Study, rows: Sequence[PlanRow]) -> float | None:
+def _mean_accuracy(study: Study, rows: Sequence[Row]) -> float | None:
     return float(np.mean([study.correct(row).mean() for row in rows])) if rows else None
 
 
@@ -247,7 +247,7 @@ def _sd(runs: Array | None) -> float | None:
     return None if runs is None or len(runs) < 2 else float(runs.mean(axis=1).std(ddof=1))
 
 
-def _tests(pair: Pair, clusters: Codes | None) -> dict[str, Any]:
+def _tests(pair: Contrast, clusters: Codes | None) -> dict[str, Any]:
     """Return p values and what they rest on.
 
     McNemar's test takes the runs as they are. Where there are several, a claim must also hold

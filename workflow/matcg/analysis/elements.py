@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-__all__ = ["CatalogElements", "SubsetElements", "words"]
+__all__ = ["CatalogElements", "SubsetElements", "subset_words"]
 
 
 class SubsetElements(TypedDict):
@@ -20,7 +20,7 @@ class CatalogElements(TypedDict):
     subsets: Mapping[str, SubsetElements]
 
 
-def words(catalog: CatalogElements | None, subset: str) -> str:
+def subset_words(catalog: CatalogElements | None, subset: str) -> str:
     """Return a subset as a reader knows it: the values of its elements, and its id."""
     if catalog is None or subset not in catalog["subsets"]:
         return subset

@@ -8,7 +8,7 @@ import numpy as np
 from matcg.analysis.pairs import CG, Array, Setting, Study, per_target
 from matcg.analysis.summary import Summary
 from matcg.cells import Cell, cells_of, fields_of
-from matcg.plan.records import PlanRow
+from matcg.plan.records import Row
 from matcg.words import counted, in_percent
 
 __all__ = ["headline", "mark"]
@@ -79,7 +79,7 @@ def _paired_accuracies(study: Study, setting: Setting) -> dict[str, float] | Non
     if not rows:
         return None
 
-    def reference(row: PlanRow) -> Array:
+    def reference(row: Row) -> Array:
         return study.mean_correct(study.references(row, setting))
 
     values = {CG: per_target(rows, study.correct), "reference": per_target(rows, reference)}

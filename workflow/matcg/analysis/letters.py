@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from matcg.analysis.answers import NO_ORDER, Answers
 from matcg.analysis.pairs import Array, Setting, Study, arm_order, setting_of
-from matcg.forms.choice import LETTERS as NAMES
-from matcg.plan.records import PlanRow
+from matcg.forms.choice import OPTION_LETTERS as NAMES
+from matcg.plan.records import Row
 
 __all__ = [
     "BINS",
@@ -25,7 +25,7 @@ __all__ = [
     "LetterUse",
     "OrderUse",
     "calibration",
-    "letters",
+    "letter_use",
     "letters_in_orders",
 ]
 
@@ -84,7 +84,7 @@ class Bin:
 Counts = npt.NDArray[np.int64]
 
 
-def letters(study: Study) -> list[LetterUse]:
+def letter_use(study: Study) -> list[LetterUse]:
     """Return one record a setting, arm, number of options and letter.
 
     Questions of two and of four options stand apart: a letter is right more often among two. RStd
@@ -112,9 +112,9 @@ def letters_in_orders(study: Study, protocol: str) -> list[OrderUse]:
     ]
 
 
-def _groups(study: Study) -> Iterator[tuple[Setting, str, Sequence[PlanRow]]]:
+def _groups(study: Study) -> Iterator[tuple[Setting, str, Sequence[Row]]]:
     """Yield each setting's arms with their rows; untrained rows are a setting of their own."""
-    groups: dict[tuple[Setting, str], list[PlanRow]] = defaultdict(list)
+    groups: dict[tuple[Setting, str], list[Row]] = defaultdict(list)
     for row in study.rows:
         groups[setting_of(row), row.arm].append(row)
     for setting, arm in sorted(groups, key=lambda group: (group[0], arm_order(group[1]))):
@@ -141,7 +141,7 @@ def _in_orders(answers: Answers) -> Iterator[_Places]:
 
 
 def _confusions(
-    study: Study, rows: Iterable[PlanRow], places_of: Callable[[Answers], Iterable[_Places]]
+    study: Study, rows: Iterable[Row], places_of: Callable[[Answers], Iterable[_Places]]
 ) -> dict[int, Counts]:
     """Return for each number of options how often which letter (row) was answered as which.
 
@@ -185,7 +185,7 @@ def calibration(study: Study) -> list[Bin]:
     ]
 
 
-def _sums(study: Study, rows: Iterable[PlanRow]) -> Array:
+def _sums(study: Study, rows: Iterable[Row]) -> Array:
     """Return answers, their confidence and right ones summed in each bin, shape (3, bins)."""
     sums = np.zeros((3, BINS))
     for row in rows:

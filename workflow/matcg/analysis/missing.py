@@ -8,7 +8,7 @@ from typing import Any
 from matcg.analysis.answers import read_answers, read_found
 from matcg.analysis.clusters import Folders, read_origins
 from matcg.analysis.pairs import Study
-from matcg.plan.records import Excluded, Key, PlanRow
+from matcg.plan.records import Excluded, Key, Row
 from matcg.words import counted
 
 __all__ = ["NO_ANSWERS", "Missing", "Reasons", "add_missing", "find_missing", "read_study"]
@@ -29,7 +29,7 @@ class Missing:
 
 
 def read_study(
-    rows: Sequence[PlanRow],
+    rows: Sequence[Row],
     places: Mapping[Key, Path],
     show_missing: bool,
     folders: Folders | None = None,
@@ -78,7 +78,7 @@ def add_missing(found: dict[str, Any], study: Study) -> None:
 class Reasons:
     """Why there is no result of ours where a paper has a figure, as far as the plan says."""
 
-    def __init__(self, planned: Sequence[PlanRow], excluded: Sequence[Excluded]) -> None:
+    def __init__(self, planned: Sequence[Row], excluded: Sequence[Excluded]) -> None:
         self._planned = planned
         self._arms = {row.arm for row in planned}
         self._excluded = excluded

@@ -17,7 +17,7 @@ from matcg.analysis.clusters import Origins
 from matcg.analysis.statistics import Estimate, mean_over_targets
 from matcg.config.arm import ARMS, CG, CONTROL, reference
 from matcg.errors import DataError
-from matcg.plan.records import Key, PlanRow
+from matcg.plan.records import Key, Row
 
 __all__ = [
     "CG",
@@ -60,10 +60,10 @@ class Study:
 
     def __init__(
         self,
-        rows: Sequence[PlanRow],
+        rows: Sequence[Row],
         answers: Mapping[Key, Answers],
         origins: Mapping[Target, Origins] | None = None,
-        planned: Sequence[PlanRow] | None = None,
+        planned: Sequence[Row] | None = None,
     ) -> None:
         self.rows = rows
         self.answers = answers
@@ -72,8 +72,8 @@ class Study:
         self.planned = rows if planned is None else planned
         self.reference = reference({row.arm for row in self.planned})
         self._elsewhere: set[Key] = set()
-        self._references: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
-        self._baselines: dict[tuple[str, str, str], list[PlanRow]] = defaultdict(list)
+        self._references: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+        self._baselines: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
         of_reference = {(*row.key[:3], row.run) for row in rows if row.arm == self.reference}
         own = {row.key for row in rows if row.arm == self.reference}
         for row in rows:
@@ -86,7 +86,7 @@ class Study:
             if not row.trained:
                 self._baselines[place].append(row)
 
-    def of(self, rows: Sequence[PlanRow]) -> "Study":
+    def of(self, rows: Sequence[Row]) -> "Study":
         """Return the study of some of the planned evaluations."""
         kept = [row for row in rows if row.key in self.answers]
         return Study(kept, self.answers, self.origins, planned=rows if self.partial else None)
@@ -98,7 +98,7 @@ class Study:
         untrained = {setting_of(row) for row in self.rows if row.backbone not in backbones}
         return sorted(trained | untrained)
 
-    def arm(self, setting: Setting, arm: str) -> list[PlanRow]:
+    def arm(self, setting: Setting, arm: str) -> list[Row]:
         """Return an arm's rows in a setting; untrained rows belong to all of their backbone."""
         return [
             row
@@ -109,11 +109,11 @@ class Study:
             )
         ]
 
-    def correct(self, row: PlanRow) -> Array:
+    def correct(self, row: Row) -> Array:
         """Return 1.0 for a right, 0.0 for a wrong answer to each question."""
         return self.answers[row.key].correct
 
-    def mean_correct(self, rows: Sequence[PlanRow]) -> Array:
+    def mean_correct(self, rows: Sequence[Row]) -> Array:
         """Return the mean of the same over evaluations of one target."""
         mean: Array = np.mean([self.correct(row) for row in rows], axis=0)
         return mean
@@ -127,7 +127,7 @@ class Study:
         """Return the number of each question's patient or image, None where all differ."""
         return self.origins[target].clusters if target in self.origins else None
 
-    def replicates(self, rows: Iterable[PlanRow]) -> Array:
+    def replicates(self, rows: Iterable[Row]) -> Array:
         """Return the mean scores of an arm's draws, or of its seeds, shape (runs, questions).
 
         Draws where there are several: what another training set would change counts what another
@@ -145,21 +145,21 @@ class Study:
             groups[row.draw if len(first) == 1 else number].append(self.correct(row))
         return np.array([np.mean(scores, axis=0) for scores in groups.values()])
 
-    def baselines(self, row: PlanRow) -> list[PlanRow]:
+    def baselines(self, row: Row) -> list[Row]:
         """Return the untouched backbone's evaluations on a row's target, asked as the row is."""
         found = self._baselines.get((row.backbone, row.catalog, row.target), [])
         return [other for other in found if other.protocol == row.protocol]
 
-    def minus_baseline(self, row: PlanRow) -> Array | None:
+    def minus_baseline(self, row: Row) -> Array | None:
         """Return per-question differences from the baseline, None where there is none."""
         found = self.baselines(row) if row.trained else []
         return self.correct(row) - self.mean_correct(found) if found else None
 
-    def minus_chance(self, row: PlanRow) -> Array:
+    def minus_chance(self, row: Row) -> Array:
         """Return right answers less what blind guessing would get on each question."""
         return self.correct(row) - 1.0 / self.answers[row.key].n_options
 
-    def references(self, row: PlanRow, setting: Setting) -> list[PlanRow]:
+    def references(self, row: Row, setting: Setting) -> list[Row]:
         """Return the reference runs that `row` is compared with.
 
         There are none where the target has none, for an arm of a size or protocol of its own, and
@@ -187,7 +187,7 @@ class Study:
             )
         return matching
 
-    def minus_reference(self, row: PlanRow, setting: Setting) -> Array | None:
+    def minus_reference(self, row: Row, setting: Setting) -> Array | None:
         """Return per-question differences from the reference, None where there is none."""
         references = self.references(row, setting)
         if not references:
@@ -214,7 +214,7 @@ def without(study: Study, left_out: Mapping[tuple[str, str], Collection[str]]) -
     return Study(rows, kept, origins, planned=study.planned if study.partial else None)
 
 
-def setting_of(row: PlanRow) -> Setting:
+def setting_of(row: Row) -> Setting:
     """Return what a run shares with those that it is compared with."""
     recipe = row.recipe if row.trained else ""
     return Setting(row.backbone, recipe, row.n_train, row.mixed_in)
@@ -225,14 +225,12 @@ def arm_order(arm: str) -> tuple[int, str]:
     return (ARMS.index(arm) if arm in ARMS else len(ARMS), arm)
 
 
-def per_target(rows: Iterable[PlanRow], score: Callable[[PlanRow], Array | None]) -> list[Array]:
+def per_target(rows: Iterable[Row], score: Callable[[Row], Array | None]) -> list[Array]:
     """Return each target's mean scores: over the runs of a rule, then over rules."""
     return list(by_target(rows, score).values())
 
 
-def by_target(
-    rows: Iterable[PlanRow], score: Callable[[PlanRow], Array | None]
-) -> dict[Target, Array]:
+def by_target(rows: Iterable[Row], score: Callable[[Row], Array | None]) -> dict[Target, Array]:
     """Return the same by target (catalog, id)."""
     groups: dict[Target, dict[str, list[Array]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:

@@ -22,7 +22,7 @@ from matcg.analysis.pairs import CG, Array, Study, arm_order
 from matcg.analysis.statistics import Estimate
 from matcg.config.layout import Layout, LayoutColumn, slug_of
 from matcg.config.published import Printed, by_place, tick
-from matcg.plan.records import BASELINE, PlanRow
+from matcg.plan.records import BASELINE, Row
 
 __all__ = ["Builder", "Figure", "Line", "Paper"]
 
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     target: str
     combination: str
 
-    def fits(self, row: PlanRow, column: LayoutColumn, arm: str) -> bool:
+    def fits(self, row: Row, column: LayoutColumn, arm: str) -> bool:
         """Tell whether an evaluation of this arm belongs into a cell of this row."""
         if (row.arm, row.backbone, row.target) != (arm, self.backbone, self.target):
             return False
@@ -242,9 +242,7 @@ class Builder:
             note=note,
         )
 
-    def _ours(
-        self, entry: Entry, column: LayoutColumn, arms: Sequence[Sequence[PlanRow]]
-    ) -> Estimate:
+    def _ours(self, entry: Entry, column: LayoutColumn, arms: Sequence[Sequence[Row]]) -> Estimate:
         """Return the accuracy of the first arm, or its difference from the second."""
         scores, *minus = map(self.study.mean_correct, arms)
         name = "-minus-".join(rows[0].arm for rows in arms)
@@ -266,7 +264,7 @@ class Builder:
 
     def _runs(
         self, entry: Entry, column: LayoutColumn, arm: str, size: int | None
-    ) -> tuple[list[PlanRow], str]:
+    ) -> tuple[list[Row], str]:
         """Return the answered evaluations of a cell, and a note where some or all are missing."""
         if size == 0 and self.layout.across == "samples":
             arm = BASELINE
@@ -287,7 +285,7 @@ class Builder:
         few = len(answered) < len(planned)
         return answered, f"mean of {len(answered)} of {len(planned)} runs" if few else ""
 
-    def _under(self, condition: str, rows: Sequence[PlanRow]) -> list[PlanRow]:
+    def _under(self, condition: str, rows: Sequence[Row]) -> list[Row]:
         """Return the evaluations of the same runs that were asked as the condition says."""
         protocol = self.layout.conditions[condition]
         runs = {(*row.key[:3], row.run) for row in rows}
@@ -297,12 +295,12 @@ class Builder:
             if row.protocol == protocol and (*row.key[:3], row.run) in runs
         ]
 
-    def _of_size(self, row: PlanRow, size: int | None) -> bool:
+    def _of_size(self, row: Row, size: int | None) -> bool:
         if size is None:
             return True
         return size == (row.mixed_in if self.layout.across == "mixed_in" else row.n_train)
 
-    def _deviation(self, rows: Sequence[PlanRow]) -> float | None:
+    def _deviation(self, rows: Sequence[Row]) -> float | None:
         """Return the standard deviation of accuracy over seeds, or over the draws of one seed.
 
         None where there is but one of both.

@@ -18,11 +18,11 @@ from matcg.analysis.missing import NO_ANSWERS
 from matcg.analysis.pairs import CG, Array, Setting, Study, Target, arm_order, by_target
 from matcg.analysis.statistics import Estimate
 from matcg.config.protocol import Protocol
-from matcg.plan.records import Key, PlanRow, draw_of, protocol_of, run_of
+from matcg.plan.records import Key, Row, draw_of, protocol_of, run_of
 from matcg.words import counted
 
 __all__ = [
-    "Asked",
+    "AskedRuns",
     "ByProtocol",
     "_Place",
     "asked_ways",
@@ -32,7 +32,7 @@ __all__ = [
     "in_all_orders",
     "mean_of",
     "place_of",
-    "words",
+    "protocol_words",
 ]
 
 SCORING = {
@@ -70,16 +70,16 @@ class ByProtocol:
 
 # An arm's run on a target: backbone, catalog, target, arm, rule, combination, run.
 _Place = tuple[str, ...]
-_Score = Callable[[PlanRow], Array | None]
+_Score = Callable[[Row], Array | None]
 _Scores = Mapping[Target, Array]
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedRuns:
     """The runs as one protocol asks them; `planned` are all, those in `study` have answers."""
 
     protocol: Protocol
-    planned: Sequence[PlanRow]
+    planned: Sequence[Row]
     study: Study
 
     @property
@@ -88,20 +88,20 @@ class Asked:
         return self.protocol.name
 
     @cached_property
-    def by_place(self) -> Mapping[_Place, Sequence[PlanRow]]:
+    def by_place(self) -> Mapping[_Place, Sequence[Row]]:
         """Return the answered evaluations of each run, its draws of examples."""
-        found: dict[_Place, list[PlanRow]] = defaultdict(list)
+        found: dict[_Place, list[Row]] = defaultdict(list)
         for row in self.study.rows:
             found[place_of(row)].append(row)
         return found
 
 
-def place_of(row: PlanRow) -> _Place:
+def place_of(row: Row) -> _Place:
     """Return which run of which arm a row is about, however it is asked."""
     return (*row.key[:3], row.arm, row.rule, row.combination, row.run)
 
 
-def words(protocol: Protocol) -> str:
+def protocol_words(protocol: Protocol) -> str:
     """Return what a protocol does, in a few words."""
     examples = counted(protocol.shots, "example") + (" a label" if protocol.per == "label" else "")
     parts = (
@@ -115,8 +115,8 @@ def words(protocol: Protocol) -> str:
 
 
 def further_rows(
-    rows: Sequence[PlanRow], evaluations: Iterable[Key], protocols: Sequence[Protocol]
-) -> list[PlanRow]:
+    rows: Sequence[Row], evaluations: Iterable[Key], protocols: Sequence[Protocol]
+) -> list[Row]:
     """Return the rows of the plan's evaluations by all protocols but the first, that of `rows`.
 
     Arms with a protocol of their own are reported by no other.
@@ -144,8 +144,8 @@ def further_rows(
 
 
 def asked_ways(
-    everything: Study, planned: Sequence[PlanRow], protocols: Sequence[Protocol]
-) -> list[Asked]:
+    everything: Study, planned: Sequence[Row], protocols: Sequence[Protocol]
+) -> list[AskedRuns]:
     """Return the study of each protocol, the main one first.
 
     `everything` has the answers of `planned`, all evaluations by all protocols.
@@ -154,7 +154,7 @@ def asked_ways(
     found = []
     for protocol in protocols:
         rows = [row for row in planned if row.arm in arms and row.protocol == protocol.name]
-        found.append(Asked(protocol, rows, everything.of(rows)))
+        found.append(AskedRuns(protocol, rows, everything.of(rows)))
     return found
 
 
@@ -163,7 +163,7 @@ def difference_name(study: Study) -> str:
     return f"CG minus {study.reference}"
 
 
-def by_protocols(ways: Sequence[Asked]) -> list[ByProtocol]:
+def by_protocols(ways: Sequence[AskedRuns]) -> list[ByProtocol]:
     """Return one record a setting, protocol and arm, and one of CG minus its reference.
 
     Draws of examples are averaged, every target weighs alike, within it every rule. Intervals are
@@ -174,9 +174,11 @@ def by_protocols(ways: Sequence[Asked]) -> list[ByProtocol]:
     return [each for setting in settings for way in ways for each in _by_arms(way, main, setting)]
 
 
-def _by_arms(way: Asked, main: Asked, setting: Setting) -> Iterator[ByProtocol]:
+def _by_arms(way: AskedRuns, main: AskedRuns, setting: Setting) -> Iterator[ByProtocol]:
     planned = Study(way.planned, {})
-    named = partial(ByProtocol, setting=setting, protocol=way.name, asked=words(way.protocol))
+    named = partial(
+        ByProtocol, setting=setting, protocol=way.name, asked=protocol_words(way.protocol)
+    )
     for arm in sorted({row.arm for row in way.planned}, key=arm_order):
         wanted = planned.arm(setting, arm)
         if not wanted:
@@ -209,7 +211,9 @@ def mean_of(study: Study, setting: Setting, scores: _Scores, arm: str) -> Estima
     return study.mean(scores, seeds.derive(seeds.ANALYSIS, "summary", *setting, arm, ""))
 
 
-def _measures(way: Asked, main: Asked, setting: Setting, rows: Sequence[PlanRow]) -> dict[str, Any]:
+def _measures(
+    way: AskedRuns, main: AskedRuns, setting: Setting, rows: Sequence[Row]
+) -> dict[str, Any]:
     """Return what is measured of an arm's answers."""
     study = way.study
 
@@ -240,7 +244,7 @@ def _unread(answers: Answers) -> Array:
     return unread
 
 
-def _as_main(way: Asked, main: Asked, row: PlanRow) -> Array | None:
+def _as_main(way: AskedRuns, main: AskedRuns, row: Row) -> Array | None:
     """Return by question in what share of the main protocol's draws the same option is chosen."""
     said = way.study.answers[row.key].predicted
     others = [main.study.answers[other.key] for other in main.by_place.get(place_of(row), ())]
@@ -260,7 +264,7 @@ def _changes(answers: Answers) -> Array | None:
     return changed
 
 
-def _order_accuracies(study: Study, rows: Sequence[PlanRow]) -> list[float]:
+def _order_accuracies(study: Study, rows: Sequence[Row]) -> list[float]:
     """Return the accuracy in each cyclic order, a mean over targets.
 
     Questions with fewer options begin again with their first order.
@@ -270,7 +274,7 @@ def _order_accuracies(study: Study, rows: Sequence[PlanRow]) -> list[float]:
     accuracies = []
     for order in range(most):
 
-        def right(row: PlanRow, order: int = order) -> Array | None:
+        def right(row: Row, order: int = order) -> Array | None:
             return _in_order(study.answers[row.key], order)
 
         accuracies.append(float(np.mean([each.mean() for each in by_target(rows, right).values()])))
@@ -286,7 +290,7 @@ def _in_order(answers: Answers, order: int) -> Array | None:
     return right
 
 
-def in_all_orders(ways: Sequence[Asked]) -> list[OrderUse]:
+def in_all_orders(ways: Sequence[AskedRuns]) -> list[OrderUse]:
     """Return how letters are used by every protocol that asks in several orders."""
     several = [way for way in ways if way.protocol.permutations > 1]
     return [use for way in several for use in letters_in_orders(way.study, way.name)]

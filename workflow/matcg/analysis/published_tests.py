@@ -75,7 +75,7 @@ class GainCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PrintedGain:
     """A printed row with a gain: its values as fractions, and the size of its test set."""
 
     place: Place
@@ -95,11 +95,11 @@ class Claim:
         return self.values[CG] - gain if CG in self.values and gain is not None else None
 
 
-def _claims(printed: Iterable[Printed]) -> list[Claim]:
+def _claims(printed: Iterable[Printed]) -> list[PrintedGain]:
     printed = list(printed)
     sizes = {each.target: each.questions for each in printed if each.questions}
     return [
-        Claim(place, values, sizes.get(place[1]))
+        PrintedGain(place, values, sizes.get(place[1]))
         for place, values in by_place(printed).items()
         if gains(values)
     ]
@@ -110,7 +110,7 @@ def gain_tests(printed: Iterable[Printed]) -> list[GainTest]:
     return [_test(claim) for claim in _claims(printed)]
 
 
-def _test(claim: Claim) -> GainTest:
+def _test(claim: PrintedGain) -> GainTest:
     label, target, rule = claim.place
     best = claim.gain("best")
     return GainTest(
@@ -135,7 +135,7 @@ def _test(claim: Claim) -> GainTest:
     )
 
 
-def _p(claim: Claim, against: str, case: str, questions: int | None) -> float | None:
+def _p(claim: PrintedGain, against: str, case: str, questions: int | None) -> float | None:
     """Return a claim's p in one of CASES or unpaired, None where it cannot be known."""
     gain, other = claim.gain(against), claim.other(against)
     if gain is None or questions is None:
@@ -150,7 +150,7 @@ def gain_counts(printed: Iterable[Printed]) -> list[GainCount]:
     return list(_counts(_claims(printed)))
 
 
-def _counts(claims: Sequence[Claim]) -> Iterator[GainCount]:
+def _counts(claims: Sequence[PrintedGain]) -> Iterator[GainCount]:
     for against, asked, case in product(AGAINST, (None, *ASSUMED), (*CASES, UNPAIRED)):
         found = [
             (claim.gain(against), _p(claim, against, case, asked or claim.questions))

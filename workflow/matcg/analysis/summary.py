@@ -11,7 +11,7 @@ from matcg.analysis import statistics
 from matcg.analysis.comparison import Comparison
 from matcg.analysis.pairs import CG, Array, Setting, Study, Target, arm_order, by_target
 from matcg.analysis.statistics import Estimate
-from matcg.plan.records import BASELINE, PlanRow
+from matcg.plan.records import BASELINE, Row
 
 __all__ = ["Summary", "summaries"]
 
@@ -64,7 +64,7 @@ def summaries(study: Study, comparisons: Sequence[Comparison]) -> list[Summary]:
 def _summary(
     study: Study,
     setting: Setting,
-    rows: Sequence[PlanRow],
+    rows: Sequence[Row],
     comparisons: Iterable[Comparison],
     rule: str,
 ) -> Summary:
@@ -97,7 +97,7 @@ def _summary(
     )
 
 
-def _chance(study: Study, rows: Iterable[PlanRow]) -> float:
+def _chance(study: Study, rows: Iterable[Row]) -> float:
     one_a_target = {(row.catalog, row.target): study.answers[row.key] for row in rows}
     return float(np.mean([statistics.chance(each.n_options) for each in one_a_target.values()]))
 

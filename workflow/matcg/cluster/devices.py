@@ -142,7 +142,7 @@ def _too_few(who: str, wanted: int, given: int | None = None) -> str:
     )
 
 
-def held() -> list[str]:
+def leased() -> list[str]:
     """Return the words of the devices that this process has leased."""
     return list(_HELD)
 

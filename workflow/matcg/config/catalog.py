@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from matcg.config.base import Fraction, Kind, Model, Name, Natural, Positive, Slug, Text, Words
-from matcg.config.yaml_file import shown
+from matcg.config.yaml_file import shown_path
 from matcg.errors import ConfigError, nearest
 
 RESERVED = frozenset(
@@ -218,6 +218,6 @@ def read_sources(catalog: Catalog) -> dict[str, tuple[str, str]]:
         return {row["dataset"]: (row["name"], row["url"]) for row in rows}
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
-            f"{catalog.where}: sources: {shown(Path(catalog.sources))} is no CSV file with the"
+            f"{catalog.where}: sources: {shown_path(Path(catalog.sources))} is no CSV file with the"
             f" columns dataset, name and url ({error})"
         ) from None

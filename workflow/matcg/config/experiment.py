@@ -20,7 +20,7 @@ from matcg.config.arm import (
 )
 from matcg.config.base import Float, Model, Name, Natural, Once, Positive, Sizes, Slug, Text, Words
 from matcg.config.layout import Layout
-from matcg.config.protocol import LETTERS
+from matcg.config.protocol import DEFAULT_PROTOCOL
 
 LIKE = 0.7  # how alike a name must be to be taken for a misspelt one
 
@@ -91,7 +91,9 @@ class Experiment(Model):
     published: str | None = Field(
         default=None, description="CSV file, relative to this one, of printed figures for it"
     )
-    protocol: Text = Field(default=LETTERS, description="how questions are asked and answers read")
+    protocol: Text = Field(
+        default=DEFAULT_PROTOCOL, description="how questions are asked and answers read"
+    )
     also: Annotated[tuple[Text, ...], Once] = Field(
         default=(), description="further protocols, reported beside what is compared"
     )

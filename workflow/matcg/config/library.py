@@ -12,7 +12,7 @@ from matcg.config.experiment import Experiment
 from matcg.config.explain import validate
 from matcg.config.protocol import Protocol
 from matcg.config.rule import Rule
-from matcg.config.yaml_file import read_yaml, shown
+from matcg.config.yaml_file import read_yaml, shown_path
 from matcg.errors import ConfigError, nearest
 
 # One file a thing, in one folder a kind, below the repository.
@@ -63,11 +63,11 @@ class Library:
         if reference.endswith((".yaml", ".yml")):
             path = (file.parent / reference).resolve()
             if not path.is_file():
-                raise ConfigError(f"{shown(file)}: {key}: no file {shown(path)}")
+                raise ConfigError(f"{shown_path(file)}: {key}: no file {shown_path(path)}")
             return path
         if reference not in (names := self.names(kind)):
             raise ConfigError(
-                f"{shown(file)}: {key}: no {kind} '{reference}' in {FOLDERS[kind]}/."
+                f"{shown_path(file)}: {key}: no {kind} '{reference}' in {FOLDERS[kind]}/."
                 f"{nearest(reference, names)}"
             )
         return (self.root / FOLDERS[kind] / f"{reference}.yaml").resolve()
@@ -79,7 +79,7 @@ class Library:
             record = self._read[path] = load(kind, path)
             if kind == "backbone" and record.name != path.stem:  # a copy that kept the other's name
                 raise ConfigError(
-                    f"{shown(path)}: name: '{record.name}' is not the name of this file; write"
+                    f"{shown_path(path)}: name: '{record.name}' is not the name of this file; write"
                     f" `name: {path.stem}`, or rename the file"
                 )
         return self._read[path]
@@ -87,7 +87,7 @@ class Library:
 
 def load(kind: str, path: Path) -> Any:
     """Return one file as the record of its kind; a backbone's weights are looked for."""
-    record = validate(TYPES[kind], read_yaml(path), shown(path))
+    record = validate(TYPES[kind], read_yaml(path), shown_path(path))
     if isinstance(record, Backbone):
         return _located(record, path)
     if isinstance(record, Catalog) and record.sources:
@@ -129,11 +129,12 @@ def _source(path: Path, block: str, key: str, name: str, revision: str | None) -
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name):
         at = f"{block.split('.')[0]}.{key}" if block else key
         raise ConfigError(
-            f"{shown(path)}: {at}: no folder {shown(folder)}, and '{name}' is not a"
+            f"{shown_path(path)}: {at}: no folder {shown_path(folder)}, and '{name}' is not a"
             " hub name (org/model); give one of the two"
         )
     if not revision:
         raise ConfigError(
-            f"{shown(path)}: {block}revision: is missing; a hub name needs the commit it stands for"
+            f"{shown_path(path)}: {block}revision: is missing; a hub name needs the commit it"
+            " stands for"
         )
     return name

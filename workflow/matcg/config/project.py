@@ -12,11 +12,11 @@ from matcg.config.catalog import Catalog
 from matcg.config.experiment import Experiment
 from matcg.config.explain import validate
 from matcg.config.library import FOLDERS, Library
-from matcg.config.protocol import LETTERS, Protocol
+from matcg.config.protocol import DEFAULT_PROTOCOL, Protocol
 from matcg.config.published import Printed, read_published
 from matcg.config.rule import Rule
 from matcg.config.workflow import Config, Limit
-from matcg.config.yaml_file import read_yaml, shown
+from matcg.config.yaml_file import read_yaml, shown_path
 from matcg.errors import ConfigError, nearest
 
 SMOKE = ".smoke"  # ends the names of smoke runs
@@ -43,7 +43,7 @@ class Project:
     roots: Mapping[str, Path | None]
     published: Mapping[str, tuple[Printed, ...]] = field(default_factory=dict)
     protocols: Mapping[str, Protocol] = field(
-        default_factory=lambda: {LETTERS: Protocol(name=LETTERS)}
+        default_factory=lambda: {DEFAULT_PROTOCOL: Protocol(name=DEFAULT_PROTOCOL)}
     )
 
 
@@ -65,8 +65,8 @@ def load_project(
     origins = origins or {}
     said = [key for key, file in origins.items() if file.name == COMMAND_LINE and key in BLOCKS]
     config = {key: _typed(value) if key in said else value for key, value in config.items()}
-    files = {key: shown(file) for key, file in origins.items()}
-    checked = validate(Config, config, shown(origins.get("experiments", default)), files)
+    files = {key: shown_path(file) for key, file in origins.items()}
+    checked = validate(Config, config, shown_path(origins.get("experiments", default)), files)
     library = Library(root)
     file = origins.get("experiments", default)
     parts: dict[str, dict[str, Any]] = {kind: {} for kind in FOLDERS}
@@ -128,7 +128,7 @@ def _published(
     """Return the figures printed for an experiment, checked against its arms and catalog."""
     file = (path.parent / str(experiment.published)).resolve()
     targets = [subset.id for subset in catalogs[experiment.catalog].subsets]
-    return read_published(file, shown(file), experiment.arms, targets)
+    return read_published(file, shown_path(file), experiment.arms, targets)
 
 
 def _distinct(experiments: Sequence[Experiment]) -> None:
@@ -189,7 +189,9 @@ def _roots(
     valid = {*catalogs, *library.names("catalog")}
     for name in config.data:
         if name not in valid:
-            raise ConfigError(f"{shown(file)}: data.{name}: no such catalog.{nearest(name, valid)}")
+            raise ConfigError(
+                f"{shown_path(file)}: data.{name}: no such catalog.{nearest(name, valid)}"
+            )
     roots: dict[str, Path | None] = {}
     for name, catalog in catalogs.items():
         folder = data_folder(config, file, library.root, catalog)
@@ -197,8 +199,8 @@ def _roots(
         key = name if config.data.get(name) else catalog.folder or name
         if config.data.get(key) and not folder.is_dir():
             raise ConfigError(
-                f"{shown(file)}: data.{key}: no folder {config.data[key]}; mend the path, or make"
-                " the folder"
+                f"{shown_path(file)}: data.{key}: no folder {config.data[key]}; mend the path, or"
+                " make the folder"
             )
     return roots
 

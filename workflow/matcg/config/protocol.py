@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from matcg.config.base import Model, Natural, Positive, Slug
 
-LETTERS = "letters"  # the protocol that is used where none is named
+DEFAULT_PROTOCOL = "letters"  # the protocol that is used where none is named
 
 
 class Protocol(Model):

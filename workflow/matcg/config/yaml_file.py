@@ -48,16 +48,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{shown(path)}{line}: {error.problem or error.context}") from None
+        raise ConfigError(f"{shown_path(path)}{line}: {error.problem or error.context}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or "not a YAML text file"
-        raise ConfigError(f"{shown(path)}: cannot be read ({reason})") from None
+        raise ConfigError(f"{shown_path(path)}: cannot be read ({reason})") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{shown(path)}: holds no `key: value` pairs")
+        raise ConfigError(f"{shown_path(path)}: holds no `key: value` pairs")
     return data
 
 
-def shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """Return a path as a user would type it: relative to the working folder where it is below."""
     try:
         return str(path.resolve().relative_to(Path.cwd().resolve()))

@@ -10,7 +10,7 @@ from matcg.data import readers
 from matcg.data.candidates import ImageCount
 from matcg.data.prepare import IMAGES, image_lines
 from matcg.errors import DataError
-from matcg.tsv import write_table
+from matcg.tsv import write_tsv
 
 NO_QUESTIONS = "no questions, so no paths"
 
@@ -42,7 +42,7 @@ def check_images(
             counts = tuple(ImageCount(name, 0, 0, 0, NO_QUESTIONS) for name in names)
         known = sources.get(each.catalog, {})
         lines += image_lines(each.catalog, each.subset.id, counts, known)
-    write_table(out, IMAGES, lines)
+    write_tsv(out, IMAGES, lines)
     if absent:
         say(f"Of {len(absent)} of {len(asked)} subsets the questions are missing: {absent[0]}")
     _say(lines, say)

@@ -1,8 +1,8 @@
 """Rows of a JSON file of any size, in bounded memory: a list, or in a .jsonl file one a line.
 
 The file is read in blocks that are cut between two rows. A cut is a guess, since the same bytes may
-stand within a text; that both sides are valid JSON proves it right. Good rows become `Row`s without
-further ado, anything else is handed over as it is, for the caller to say what is wrong with it.
+stand within a text; that both sides are valid JSON proves it right. Good rows become `ReleaseRow`s
+without further ado, anything else is handed over as it is, for the caller to say what is wrong.
 """
 
 import json
@@ -23,7 +23,7 @@ _BLANK = b" \t\r\n"
 _MARK = b"\xef\xbb\xbf"  # of byte order; some editors put it first
 
 
-class Row(msgspec.Struct, gc=False, kw_only=True):
+class ReleaseRow(msgspec.Struct, gc=False, kw_only=True):
     """The keys of a row of the release that are used, each with a value of the right type."""
 
     id: int | str
@@ -38,14 +38,14 @@ class Row(msgspec.Struct, gc=False, kw_only=True):
 def row_type(columns: Sequence[str]) -> type[Any]:
     """Return the type of rows that also have these text columns, as `extra_0`, `extra_1` ..."""
     if not columns:
-        return Row
+        return ReleaseRow
     extra: list[tuple[str, type, Any]] = [
         (f"extra_{at}", str, msgspec.field(name=name)) for at, name in enumerate(columns)
     ]
-    return msgspec.defstruct("ExtraRow", extra, bases=(Row,), gc=False, kw_only=True)
+    return msgspec.defstruct("ExtraRow", extra, bases=(ReleaseRow,), gc=False, kw_only=True)
 
 
-def read_rows(path: Path, name: str, kind: type[Any] = Row) -> Iterator[list[Any]]:
+def read_json_rows(path: Path, name: str, kind: type[Any] = ReleaseRow) -> Iterator[list[Any]]:
     """Yield the rows of a file, some at a time; `name` stands for the file in errors.
 
     Raises:

@@ -10,9 +10,9 @@ from typing import Literal
 
 import pyarrow.parquet as pq
 
-from matcg.data.leaks import Leak, barred, leaks_by_target, shown
+from matcg.data.leaks import Leak, barred, leaks_by_target, shown_leaks
 from matcg.errors import DataError
-from matcg.tsv import write_table
+from matcg.tsv import write_tsv
 
 COLUMNS = (
     "catalog", "target", "mix", "policy", "test_images", "in_sources", "left_out", "trained_on",
@@ -63,13 +63,13 @@ def audit(
         in_sources = len({leak.train for leak in there})
         counts = (in_sources, in_sources - len(trained), len(trained), len(tested))
         place = (catalog, target, mix, told, test_images(target))
-        rows.append((*place, *counts, shown(inside or there)))
+        rows.append((*place, *counts, shown_leaks(inside or there)))
         leaked += [(catalog, target, mix, name) for name in tested]
         wrong += [(mix, leak) for leak in inside if policy != "report"]
         barred(mix, policy, there)
     _require_clean(wrong, mixes)
-    write_table(out / "audit.tsv", COLUMNS, rows)
-    write_table(out / "leaked.tsv", LEAKED, leaked, exact=True)
+    write_tsv(out / "audit.tsv", COLUMNS, rows)
+    write_tsv(out / "leaked.tsv", LEAKED, leaked, exact=True)
 
 
 def _require_clean(wrong: Sequence[tuple[str, Leak]], mixes: Mapping[str, Path]) -> None:

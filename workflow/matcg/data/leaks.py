@@ -18,7 +18,7 @@ from matcg.config.catalog import Overlap
 from matcg.data.near_duplicates import hashes, near_pairs
 from matcg.errors import DataError
 from matcg.images import decode, pixel_digest
-from matcg.tsv import read_tsv, write_table
+from matcg.tsv import read_tsv, write_tsv
 
 OVERLAPS = (
     "catalog", "datasets", "known", "source", "images", "exact", "near", "examples",
@@ -74,7 +74,7 @@ def search(asked: Search, out: Path) -> None:
     """Write leaks.tsv and overlaps.tsv into the folder `out`."""
     leaks = find_leaks(asked)
     write_leaks(out / "leaks.tsv", leaks)
-    write_table(out / "overlaps.tsv", OVERLAPS, find_overlaps(asked, leaks))
+    write_tsv(out / "overlaps.tsv", OVERLAPS, find_overlaps(asked, leaks))
 
 
 def find_leaks(asked: Search, pixels: bool = True) -> list[Leak]:
@@ -161,7 +161,7 @@ def read_images(path: Path, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
 
 def write_leaks(path: Path, leaks: Iterable[Leak]) -> None:
     """Write leaks as a table, a line each."""
-    write_table(path, [field.name for field in fields(Leak)], map(astuple, leaks), exact=True)
+    write_tsv(path, [field.name for field in fields(Leak)], map(astuple, leaks), exact=True)
 
 
 def read_leaks(path: Path) -> list[Leak]:
@@ -204,7 +204,7 @@ def _row(
     told = (known.what, known.source) if known else ("", "")
     images = sum(drawn.get(name, 0) for name in datasets)
     counts = (images, exact, len(pairs) - exact)
-    return [asked.catalog, " ".join(datasets), *told, *counts, shown(pairs)]
+    return [asked.catalog, " ".join(datasets), *told, *counts, shown_leaks(pairs)]
 
 
 def _shared(sides: Mapping[str, Side], datasets: Sequence[str], asked: Search) -> list[Leak]:
@@ -229,7 +229,7 @@ def _of(samples: Side, datasets: Sequence[str]) -> Side:
     return Side(*([column[at] for at in kept] for column in columns))
 
 
-def shown(leaks: Iterable[Leak]) -> str:
+def shown_leaks(leaks: Iterable[Leak]) -> str:
     """Return the closest few pairs as "test sample = training sample"."""
     closest = sorted(leaks, key=lambda leak: (not leak.exact, leak.bits, leak))
     return "; ".join(f"{leak.test} = {leak.train}" for leak in closest[:EXAMPLES])

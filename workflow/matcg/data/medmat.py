@@ -15,13 +15,13 @@ from matcg.config.catalog import Split, SubsetSpec
 from matcg.config.reader_options import Options
 from matcg.data.candidates import ImageCount, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
-from matcg.data.release_table import Table, read_table
+from matcg.data.release_table import ReleaseTable, read_table
 from matcg.errors import DataError
 from matcg.forms.choice import rebuild
 from matcg.samples import Sample
 
 
-def read(
+def read_medmat(
     subset: SubsetSpec, options: Mapping[str, Any], root: Path | None, caps: Split | None = None
 ) -> Source:
     """Return the usable rows of `subset`, and those set aside; caps apply after the split.
@@ -46,16 +46,18 @@ def count(
     """Return how many pictures of each source dataset are there.
 
     Raises:
-        ConfigError, DataError: as `read`.
+        ConfigError, DataError: as `read_medmat`.
     """
     return count_images(*open_table(subset, Options.parse(options), root))
 
 
-def open_table(subset: SubsetSpec, options: Options, root: Path | None) -> tuple[Table, Folder]:
+def open_table(
+    subset: SubsetSpec, options: Options, root: Path | None
+) -> tuple[ReleaseTable, Folder]:
     """Return the rows of a subset and the folder that its images are in.
 
     Raises:
-        DataError: as `read`.
+        DataError: as `read_medmat`.
     """
     place = find_folder(root, subset)
     path = find_table(place, options.files, subset)
@@ -98,7 +100,7 @@ def find_table(folder: Path, patterns: Iterable[str], subset: SubsetSpec) -> Pat
     )
 
 
-def count_images(table: Table, folder: Folder) -> tuple[ImageCount, ...]:
+def count_images(table: ReleaseTable, folder: Folder) -> tuple[ImageCount, ...]:
     """Set the rows aside whose image is not there, and return the count of each dataset's."""
     seen: dict[str, str] = {}
     rows: Counter[str] = Counter()
@@ -127,7 +129,11 @@ def count_images(table: Table, folder: Folder) -> tuple[ImageCount, ...]:
 
 
 def _source(
-    table: Table, folder: Folder, subset: str, options: Options, images: tuple[ImageCount, ...]
+    table: ReleaseTable,
+    folder: Folder,
+    subset: str,
+    options: Options,
+    images: tuple[ImageCount, ...],
 ) -> Source:
     """Return the rows of a table as a source whose images lie in a folder."""
     labels = np.array(table.labels, dtype=object)[np.array(table.label)]

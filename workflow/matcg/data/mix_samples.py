@@ -22,7 +22,7 @@ from matcg.plan.records import Mix
 from matcg.samples import Sample, labelled, read_samples
 from matcg.seeds import derive
 
-SCHEMA = pa.schema(
+MIX_SCHEMA = pa.schema(
     [
         ("position", pa.int32()),
         ("subset", pa.string()),
@@ -73,7 +73,7 @@ def make_mix(
     drawn: list[Drawn] = []
     for subset, n in mix.parts:
         names = {name for source, name in left_out if source == subset}
-        chosen = draw(mix, subset, n, folders[subset], names)
+        chosen = draw_samples(mix, subset, n, folders[subset], names)
         drawn += shuffle_labels(chosen, mix.seed) if mix.labels == "shuffled" else chosen
     found = {each.sample.subset for each in drawn}
     if len(drawn) != size or found & set(forbidden):
@@ -128,7 +128,7 @@ def _check(mix: Mix, forbidden: Sequence[str]) -> None:
             )
 
 
-def draw(
+def draw_samples(
     mix: Mix, subset: str, n: int, folder: Path, left_out: Collection[str] = ()
 ) -> list[Drawn]:
     """Return `n` training samples of one subset with their true answers, balanced by label.
@@ -189,6 +189,6 @@ def _write(out: Path, drawn: Sequence[Drawn], label: Mapping[str, Any]) -> None:
         [each.sample.sample_id for each in drawn],
         [each.answer for each in drawn],
     ]
-    arrays = [pa.array(values, each.type) for values, each in zip(columns, SCHEMA, strict=True)]
+    arrays = [pa.array(values, each.type) for values, each in zip(columns, MIX_SCHEMA, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(arrays, schema=labelled(SCHEMA, label)), out, compression="zstd")
+    pq.write_table(pa.table(arrays, schema=labelled(MIX_SCHEMA, label)), out, compression="zstd")

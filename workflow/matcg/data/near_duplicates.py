@@ -12,7 +12,7 @@ import numpy.typing as npt
 from matcg.images import BITS
 
 Hashes = npt.NDArray[np.uint64]
-Pair = tuple[int, int, int]
+NearPair = tuple[int, int, int]
 
 _WORDS = BITS // 64
 ROWS, COLUMNS = 32, 2048
@@ -30,7 +30,7 @@ def distances(one: Hashes, many: Hashes) -> npt.NDArray[np.int64]:
     return bits
 
 
-def near_pairs(tests: Hashes, trained: Hashes, distance: int) -> Iterator[Pair]:
+def near_pairs(tests: Hashes, trained: Hashes, distance: int) -> Iterator[NearPair]:
     """Yield (i, j, bits) of all pairs of test i and training hash j that differ in few bits.
 
     `distance` is the most bits, below 64.
@@ -44,7 +44,7 @@ def near_pairs(tests: Hashes, trained: Hashes, distance: int) -> Iterator[Pair]:
 
 def _in_tile(
     rows: Hashes, columns: Hashes, distance: int, corner: tuple[int, int]
-) -> Iterator[Pair]:
+) -> Iterator[NearPair]:
     """Yield the pairs in one tile; most tiles have none, as half of the bits already tell."""
     half = _WORDS // 2
     bits = np.bitwise_count(rows[:half] ^ columns[:half]).sum(axis=0, dtype=np.uint8)

@@ -10,11 +10,13 @@ from matcg.data.sampling import marks
 from matcg.phantom import world
 
 
-def read(subset: SubsetSpec, options: Mapping[str, Any], root: Path | None, caps: Split) -> Source:
+def read_world(
+    subset: SubsetSpec, options: Mapping[str, Any], root: Path | None, caps: Split
+) -> Source:
     """Generate as many samples as the caps ask; the phantom world has its own test split."""
     del root
-    train = list(world.read(subset, options, "train", caps.train))
-    samples = train + list(world.read(subset, options, "test", caps.test))
+    train = list(world.generate(subset, options, "train", caps.train))
+    samples = train + list(world.generate(subset, options, "test", caps.test))
     columns = zip(*((s.sample_id, s.label, s.origin, s.group) for s in samples), strict=True)
     return Source(
         pool=pool_of(*map(list, columns)),

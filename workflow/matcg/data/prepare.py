@@ -22,7 +22,7 @@ from matcg.data.sampling import Draw, marks
 from matcg.errors import BadRowError, DataError
 from matcg.samples import Sample, write_samples
 from matcg.seeds import derive
-from matcg.tsv import write_table
+from matcg.tsv import write_tsv
 
 _QUARANTINE = ("file", "row", "reason", "image")
 IMAGES = (
@@ -67,7 +67,7 @@ def prepare(asked: Preparation, root: Path | None, out: Path, threads: int = 1) 
     """
     found = identity.of_subset(asked)
     identity.require(out, out.name, found, "the subset's settings have digest")
-    identity.describe(out, _described(asked))
+    identity.describe_folder(out, _described(asked))
     options = {**asked.options, **asked.subset.options}
     source = readers.get(asked.reader).source(asked.subset, options, root, asked.split)
     _check_ids(source.pool.ids, asked.subset.id)
@@ -76,7 +76,7 @@ def prepare(asked: Preparation, root: Path | None, out: Path, threads: int = 1) 
     for side, samples in (("train", (*done.train, *done.reserve)), ("test", done.test)):
         loaded = (_loaded(done, each) for each in samples)
         write_samples(out / f"{side}.parquet", loaded, found)
-    write_table(out / "quarantine.tsv", _QUARANTINE, map(astuple, done.quarantined))
+    write_tsv(out / "quarantine.tsv", _QUARANTINE, map(astuple, done.quarantined))
     account = _account(asked, done)
     text = json.dumps(account, indent=1, ensure_ascii=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
@@ -234,7 +234,7 @@ def summarise(
     `sources` gives the name and link of each source dataset, by catalog.
     """
     accounts = [json.loads((folder / "summary.json").read_text("utf-8")) for folder in folders]
-    write_table(out / "summary.tsv", _SUMMARY, map(_line, accounts))
+    write_tsv(out / "summary.tsv", _SUMMARY, map(_line, accounts))
     rows, images = [], []
     for folder, account in zip(folders, accounts, strict=True):
         place = (account["catalog"], account["subset"])
@@ -243,8 +243,8 @@ def summarise(
         rows += [[*place, *each] for each in cells]
         known = sources.get(account["catalog"], {})
         images += image_lines(*place, [ImageCount(**each) for each in account["images"]], known)
-    write_table(out / "quarantine.tsv", ("catalog", "subset", *_QUARANTINE), rows)
-    write_table(out / "images.tsv", IMAGES, images)
+    write_tsv(out / "quarantine.tsv", ("catalog", "subset", *_QUARANTINE), rows)
+    write_tsv(out / "images.tsv", IMAGES, images)
 
 
 def image_lines(

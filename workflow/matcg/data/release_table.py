@@ -16,11 +16,11 @@ import msgspec
 
 from matcg.config.reader_options import Options
 from matcg.data.candidates import Quarantined
-from matcg.data.json_rows import Row, read_rows, row_type
+from matcg.data.json_rows import ReleaseRow, read_json_rows, row_type
 from matcg.errors import BadRowError
 from matcg.forms.choice import normal, parse_letter, parse_options, tidy
 
-__all__ = ["Table", "read_table"]
+__all__ = ["ReleaseTable", "read_table"]
 
 ANSWER_KEYS = ("Answer", "Answer-choice")
 TEXT_KEYS = ("image", "Question", "Question-choice")
@@ -37,7 +37,7 @@ def _numbers() -> "array[int]":
 
 
 @dataclass
-class Table:
+class ReleaseTable:
     """The good rows as columns, and the bad ones.
 
     `numbers` counts the rows of the file from 1. `asked`, `label` and `question` are indices into
@@ -83,16 +83,16 @@ class Table:
             setattr(self, name, array("l", kept) if isinstance(column, array) else kept)
 
 
-def read_table(path: Path, name: str, subset: str, options: Options) -> Table:
+def read_table(path: Path, name: str, subset: str, options: Options) -> ReleaseTable:
     """Return the rows of a JSON file; `name` stands for it in errors.
 
     Raises:
         DataError: the file is no list of rows.
     """
-    table = Table(name)
+    table = ReleaseTable(name)
     reader = _Reader(table, subset, options)
     with _collector_paused():
-        for batch in read_rows(path, name, row_type(options.columns)):
+        for batch in read_json_rows(path, name, row_type(options.columns)):
             reader.add(batch)
     return table
 
@@ -128,7 +128,7 @@ class _Reader:
     good only on a closer look, is gone through row by row, which says what is wrong.
     """
 
-    def __init__(self, table: Table, subset: str, options: Options) -> None:
+    def __init__(self, table: ReleaseTable, subset: str, options: Options) -> None:
         self.table = table
         self.options = options
         self.prefix = f"{subset}-"
@@ -150,10 +150,10 @@ class _Reader:
         if len(self.choices) >= REMEMBERED:
             self.choices.clear()
         batched = self.options.split_by is None and not self.options.only
-        if not (batched and set(map(type, batch)) <= {Row} and self._add_all(batch)):
+        if not (batched and set(map(type, batch)) <= {ReleaseRow} and self._add_all(batch)):
             self._add_each(batch)
 
-    def _add_all(self, rows: Sequence[Row]) -> bool:
+    def _add_all(self, rows: Sequence[ReleaseRow]) -> bool:
         """Add rows if all of them are good at the first look, and tell whether they are.
 
         Whole columns are looked up by `map`: this is what reading millions of rows takes.
@@ -221,11 +221,11 @@ class _Reader:
             if self.options.only and _of_another(row, self.options.only):
                 continue
             try:
-                self._add(row if isinstance(row, Row) else self._typed(row))
+                self._add(row if isinstance(row, ReleaseRow) else self._typed(row))
             except BadRowError as error:
                 self.table.reject(self.position, str(error), _image_of(row))
 
-    def _add(self, row: Row) -> None:
+    def _add(self, row: ReleaseRow) -> None:
         """Add a row whose values are of the right types."""
         _require(row, self.options)
         asked, answer = self._one_asked(row)
@@ -253,7 +253,7 @@ class _Reader:
         self.first.update(zip(table.ids[start:], table.numbers[start:], strict=True))
         return self.first[name]
 
-    def _one_asked(self, row: Row) -> tuple[int, int]:
+    def _one_asked(self, row: ReleaseRow) -> tuple[int, int]:
         if self.options.rebuild:
             return self.choices[""], 0
         try:
@@ -263,11 +263,11 @@ class _Reader:
             asked = self.choices[row.choices]
         return asked, _index(self.table.choices[asked], tidy(row.answer), row.letter)
 
-    def _typed(self, row: Any) -> Row:
+    def _typed(self, row: Any) -> ReleaseRow:
         """Return a row that the typed decoder did not take, or say why it cannot be used."""
         _check(row, self.options)
         given = {key: value for key, value in row.items() if value is not None}
-        typed: Row = msgspec.convert(given, row_type(self.options.columns))
+        typed: ReleaseRow = msgspec.convert(given, row_type(self.options.columns))
         return typed
 
     def _choices(self, text: str) -> int:
@@ -349,7 +349,7 @@ def _place(choices: tuple[str, ...], text: str) -> int | None:
 
 def _of_another(row: Any, only: frozenset[str]) -> bool:
     """Tell whether a row says that it is of another dataset; one that does not say is read."""
-    if isinstance(row, Row):
+    if isinstance(row, ReleaseRow):
         dataset: Any = row.dataset
     else:
         dataset = row.get("data-no") if isinstance(row, dict) else None
@@ -357,12 +357,12 @@ def _of_another(row: Any, only: frozenset[str]) -> bool:
 
 
 def _image_of(row: Any) -> str:
-    if isinstance(row, Row):
+    if isinstance(row, ReleaseRow):
         return row.image
     return str(row.get("image", "")) if isinstance(row, dict) else ""
 
 
-def _require(row: Row, options: Options) -> None:
+def _require(row: ReleaseRow, options: Options) -> None:
     """Raise BadRowError where a row of the right types lacks something."""
     names = {field.name: field.encode_name for field in msgspec.structs.fields(row)}
     _check({names[name]: value for name, value in msgspec.structs.asdict(row).items()}, options)

@@ -47,16 +47,16 @@ def merge(folder: Path, backbone: Backbone, out: Path) -> Path:
     from peft import PeftModel
     from transformers.utils import logging
 
-    from matcg.models.loading import load, save, weight_names, weights_folder
+    from matcg.models.loading import load_model, save_weights, weight_names, weights_folder
 
     check_adapter(folder, backbone)
     logging.disable_progress_bar()
-    model, processor = load(backbone.weights, backbone)
+    model, processor = load_model(backbone.weights, backbone)
     adapted = PeftModel.from_pretrained(model, folder)
     # An adapter begins with zeros as its second factors.
     if not any(p.any() for name, p in adapted.named_parameters() if ".lora_B." in name):
         raise DataError(f"{folder}: this adapter changes nothing; train the run again")
     with torch.no_grad():
         merged = adapted.merge_and_unload()
-    save(merged, processor, out, weight_names(weights_folder(backbone)))
+    save_weights(merged, processor, out, weight_names(weights_folder(backbone)))
     return out

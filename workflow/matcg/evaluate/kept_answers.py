@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matcg.evaluate.question_sets import Sheet
+from matcg.evaluate.question_sets import QuestionSet
 from matcg.samples import label_of
 
 
@@ -23,18 +23,20 @@ class Store:
 
     folder: Path
 
-    def path(self, run: str, sheet: Sheet) -> Path:
+    def path(self, run: str, sheet: QuestionSet) -> Path:
         """Return the file of one run's answers on one sheet."""
         return self.folder / run / sheet.file
 
-    def holds(self, run: str, sheet: Sheet, digest: str) -> bool:
+    def holds(self, run: str, sheet: QuestionSet, digest: str) -> bool:
         """Tell whether answers are kept that are of just these weights and questions.
 
         The label stands at the end of the file: one that was cut short has none.
         """
         return bool(label_of(self.path(run, sheet)).get("digest") == digest)
 
-    def write(self, run: str, sheet: Sheet, digest: str, table: pa.Table, **told: object) -> None:
+    def write(
+        self, run: str, sheet: QuestionSet, digest: str, table: pa.Table, **told: object
+    ) -> None:
         """Keep answers, with what they are of: they are there whole or not at all."""
         path = self.path(run, sheet)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Answers for one run in a process of its own: `python -m matcg.evaluate.own_process TASK RESULT`.
 
-TASK is JSON (`predict.Task`). RESULT gets the replies to the probe and the engine's times, or what
-was wrong, as JSON.
+TASK is JSON (`predict.RunTask`). RESULT gets the replies to the probe and the engine's times, or
+what was wrong, as JSON.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from matcg.errors import MatcgError
-from matcg.evaluate.predict import KINDS, Task, in_own_engine
+from matcg.evaluate.predict import ERROR_KINDS, RunTask, in_own_engine
 
 PR_SET_PDEATHSIG = 1
 
@@ -25,13 +25,13 @@ def main(task_file: str, result: str) -> int:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return 1
-    task = Task.model_validate_json(Path(task_file).read_text(encoding="utf-8"))
+    task = RunTask.model_validate_json(Path(task_file).read_text(encoding="utf-8"))
     group = task.group()
     try:
         replies = in_own_engine(group, task.run, group.missing().get(task.run, []))
     except MatcgError as error:
         name = type(error).__name__
-        kind = name if name in KINDS else MatcgError.__name__
+        kind = name if name in ERROR_KINDS else MatcgError.__name__
         told: dict[str, object] = {"error": str(error), "kind": kind}
     else:
         told = {

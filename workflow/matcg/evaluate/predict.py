@@ -22,14 +22,14 @@ from pydantic import BaseModel
 
 from matcg import identity, told, versions
 from matcg.config.backbone import Backbone
-from matcg.config.protocol import LETTERS, Protocol
+from matcg.config.protocol import DEFAULT_PROTOCOL, Protocol
 from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.evaluate.engine import Engine
 from matcg.evaluate.kept_answers import Store, digest_of_answers
-from matcg.evaluate.question_sets import Sheet, first_questions, weights_digest
+from matcg.evaluate.question_sets import QuestionSet, first_questions, weights_digest
 from matcg.evaluate.requests import Ask, make_asks, tabulate
-from matcg.evaluate.start import prepare, start
+from matcg.evaluate.start import prepare_engine, start
 from matcg.forms import Reply
 from matcg.models.identity import settings
 from matcg.models.weights import check_whole
@@ -37,8 +37,8 @@ from matcg.plan.records import BASELINE
 from matcg.provenance import begin, describe, device_name
 from matcg.samples import Sample, read_samples
 
-KINDS = {kind.__name__: kind for kind in (MatcgError, ConfigError, DataError, ResourceError)}
-_PLAIN = Protocol(name=LETTERS)
+ERROR_KINDS = {kind.__name__: kind for kind in (MatcgError, ConfigError, DataError, ResourceError)}
+_PLAIN = Protocol(name=DEFAULT_PROTOCOL)
 _PROBES = 16  # questions that a check of an engine asks
 # Log-probabilities of the same weights differ by rounding alone: by one step of a logit near 32.
 ROUNDING = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
@@ -77,12 +77,12 @@ class Timing:
             setattr(self, name, getattr(self, name) + time.perf_counter() - begun)
 
 
-class Task(BaseModel):
+class RunTask(BaseModel):
     """One run's part of a group, for another process."""
 
     run: str
     weights: Path
-    sheets: Sequence[Sheet]
+    sheets: Sequence[QuestionSet]
     backbone: Backbone
     engine: dict[str, Any]
     store: Path
@@ -106,7 +106,7 @@ class Group:
     """
 
     runs: Mapping[str, Path]
-    asked: Mapping[str, Sequence[Sheet]]
+    asked: Mapping[str, Sequence[QuestionSet]]
     backbone: Backbone
     engine: Mapping[str, Any]
     store: Store
@@ -114,7 +114,7 @@ class Group:
     trained: Mapping[str, str] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
     digests: dict[tuple[str, str], str] = field(default_factory=dict)
-    _asks: dict[Sheet, tuple[list[Sample], list[Ask]]] = field(default_factory=dict)
+    _asks: dict[QuestionSet, tuple[list[Sample], list[Ask]]] = field(default_factory=dict)
 
     @contextmanager
     def whole(self, run: str) -> Iterator[Path]:
@@ -129,7 +129,7 @@ class Group:
 
     def task(self, run: str) -> str:
         """Return all that `own_process.py` has to know to answer for one run, as JSON."""
-        return Task(
+        return RunTask(
             run=run,
             weights=self.runs[run],
             sheets=self.asked[run],
@@ -147,11 +147,11 @@ class Group:
             for sheet in self.asked[run]:
                 self.digests[run, sheet.file] = digest_of_answers(whole, sheets[sheet])
 
-    def holds(self, run: str, sheet: Sheet) -> bool:
+    def holds(self, run: str, sheet: QuestionSet) -> bool:
         """Tell whether a run's answers on a sheet are there and valid."""
         return self.store.holds(run, sheet, self.digests[run, sheet.file])
 
-    def missing(self) -> dict[str, list[Sheet]]:
+    def missing(self) -> dict[str, list[QuestionSet]]:
         """Return the runs that lack answers, with the sheets on which they lack them."""
         found = {
             run: [sheet for sheet in self.asked[run] if not self.holds(run, sheet)]
@@ -159,7 +159,7 @@ class Group:
         }
         return {run: sheets for run, sheets in found.items() if sheets}
 
-    def asks(self, sheet: Sheet) -> tuple[list[Sample], list[Ask]]:
+    def asks(self, sheet: QuestionSet) -> tuple[list[Sample], list[Ask]]:
         """Return a sheet's questions, each picture decoded once however many runs see it."""
         if sheet not in self._asks:
             samples = first_questions(read_samples(sheet.test), sheet.protocol)
@@ -173,7 +173,7 @@ class Group:
         samples = read_samples(self.asked[run][0].test)[:_PROBES]
         return [ask.scored() for ask in make_asks(samples, _PLAIN, self.backbone)]
 
-    def start(self, weights: Path, sheets: Iterable[Sheet], rank: int = 0) -> Engine:
+    def start(self, weights: Path, sheets: Iterable[QuestionSet], rank: int = 0) -> Engine:
         """Return a started engine that takes the prompts of these sheets."""
         pictures = max((len(ask.pictures) for s in sheets for ask in self.asks(s)[1]), default=1)
         self.timing.starts += 1
@@ -181,7 +181,7 @@ class Group:
             return start(weights, self.backbone, self.engine, pictures, rank)
 
     def answer(
-        self, run: str, sheets: Iterable[Sheet], engine: Engine, adapter: Path | None = None
+        self, run: str, sheets: Iterable[QuestionSet], engine: Engine, adapter: Path | None = None
     ) -> None:
         """Let a run that an engine holds answer its sheets; keep each when it is done."""
         for sheet in sheets:
@@ -234,12 +234,14 @@ def describe_folders(group: Group) -> None:
     """Say in the folders of answers what their names stand for."""
     backbone, folder = group.backbone, group.store.folder
     asked = f"backbone {settings(backbone)} asked with {backbone.asked()}"
-    identity.describe(folder, f"Answers of {asked}, version {versions.PREDICT}")
+    identity.describe_folder(folder, f"Answers of {asked}, version {versions.PREDICT}")
     for run in group.runs:
         if run != BASELINE:
             trained = group.runs[run].parent
             for place, of in zip((folder / run).parents[:2], trained.parents[:2], strict=True):
-                identity.describe(place, f"Answers of the runs in {of}: see {identity.ABOUT} there")
+                identity.describe_folder(
+                    place, f"Answers of the runs in {of}: see {identity.ABOUT} there"
+                )
 
 
 def trained_digest(weights: Path) -> str:
@@ -263,7 +265,7 @@ def answered(group: Group) -> dict[str, str]:
 
 
 def with_adapters(
-    group: Group, missing: Mapping[str, Sequence[Sheet]], ranks: Mapping[str, int]
+    group: Group, missing: Mapping[str, Sequence[QuestionSet]], ranks: Mapping[str, int]
 ) -> None:
     """Answer for the backbone and for runs that are adapters to it, in one engine."""
     if not missing:
@@ -276,7 +278,7 @@ def with_adapters(
     engine.close()
 
 
-def with_whole_weights(group: Group, missing: Mapping[str, Sequence[Sheet]]) -> None:
+def with_whole_weights(group: Group, missing: Mapping[str, Sequence[QuestionSet]]) -> None:
     """Answer for runs with weights of their own: all but the last take turns in one engine.
 
     The last answers in an engine of its own, in another process, since a device need not hold two.
@@ -301,12 +303,12 @@ def with_whole_weights(group: Group, missing: Mapping[str, Sequence[Sheet]]) -> 
         return
     for run in rest:
         with group.whole(run) as weights:
-            load(group, engine, weights)
+            _swap(group, engine, weights)
             group.answer(run, missing[run], engine)
     engine.close()
 
 
-def in_own_engine(group: Group, run: str, sheets: Sequence[Sheet]) -> list[Reply]:
+def in_own_engine(group: Group, run: str, sheets: Sequence[QuestionSet]) -> list[Reply]:
     """Answer for one run in an engine that is started for it; return its replies to the probe."""
     with group.whole(run) as weights:
         engine = group.start(weights, sheets)
@@ -329,10 +331,10 @@ def in_other_process(group: Group, run: str) -> list[tuple[float, ...]]:
         command = [sys.executable, "-m", "matcg.evaluate.own_process", str(task), str(result)]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         with subprocess.Popen(command, env=environment) as process:
-            prepare(group.backbone)  # the shared engine comes next, and starts sooner so
+            prepare_engine(group.backbone)  # the shared engine comes next, and starts sooner so
         told = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
     if "error" in told:
-        raise KINDS[told["kind"]](told["error"])
+        raise ERROR_KINDS[told["kind"]](told["error"])
     if process.returncode or "probe" not in told:
         raise ResourceError(
             f"the engine of run {run} ended (exit status {process.returncode}); what had been"
@@ -345,7 +347,7 @@ def in_other_process(group: Group, run: str) -> list[tuple[float, ...]]:
 def swaps_well(group: Group, engine: Engine, run: str, fresh: Sequence[tuple[float, ...]]) -> bool:
     """Tell whether a run whose weights are swapped in answers as it does in a fresh engine."""
     with group.whole(run) as weights:
-        load(group, engine, weights)
+        _swap(group, engine, weights)
         replies = engine.ask(group.probe(run))
     largest = max(
         float(np.abs(np.subtract(reply.logprobs, expected)).max())
@@ -358,7 +360,7 @@ def swaps_well(group: Group, engine: Engine, run: str, fresh: Sequence[tuple[flo
     return False
 
 
-def load(group: Group, engine: Engine, weights: Path) -> None:
+def _swap(group: Group, engine: Engine, weights: Path) -> None:
     """Swap weights into a running engine."""
     group.timing.loads += 1
     with group.timing.of("load_s"):

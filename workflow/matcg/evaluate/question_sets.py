@@ -17,7 +17,7 @@ from matcg.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class QuestionSet:
     """One target's questions as one protocol asks them; `tag` ends the names of their answers.
 
     `draw` numbers the draw of examples, which come from the training samples in `pool`. `file` is
@@ -66,7 +66,7 @@ def read_asked(
     asked: Mapping[str, Iterable[tuple[str, str, str, str, str]]],
     protocols: Mapping[str, Protocol],
     data: Path,
-) -> dict[str, list[Sheet]]:
+) -> dict[str, list[QuestionSet]]:
     """Return each run's sheets from its (catalog, target, folder, tag, file).
 
     `data` is results/data; `folder` that of the target's samples below its catalog's.
@@ -74,7 +74,7 @@ def read_asked(
     found = {}
     for run, places in asked.items():
         found[run] = [
-            Sheet(
+            QuestionSet(
                 catalog,
                 target,
                 tag,

@@ -20,7 +20,7 @@ from matcg.models.prompts import continued, picture_of
 from matcg.samples import Sample
 from matcg.seeds import derive
 
-GREY = (128, 128, 128)
+GREY_PIXEL = (128, 128, 128)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _picture(sample: Sample, protocol: Protocol, backbone: Backbone) -> Image.Im
     if protocol.image != "blank":
         return picture_of(sample, backbone)
     size = decode(sample.image, f"{sample.subset}, sample {sample.sample_id}").size
-    grey = Image.new("RGB", size, GREY)
+    grey = Image.new("RGB", size, GREY_PIXEL)
     return fit(grey, backbone.image.size, backbone.image.geometry)
 
 

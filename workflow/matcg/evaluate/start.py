@@ -9,7 +9,7 @@ from matcg.config.backbone import Backbone
 from matcg.evaluate.engine import Engine
 
 
-def prepare(backbone: Backbone) -> None:
+def prepare_engine(backbone: Backbone) -> None:
     """Do what a start needs that takes no device: import the libraries."""
     engine_of(backbone).prepare(backbone)
 
@@ -36,4 +36,4 @@ def start(
 
 def engine_of(backbone: Backbone) -> Any:
     """Return the class of a backbone's engine."""
-    return plugins.load(evaluate, backbone.engine, "engine", evaluate.ENGINE).ENGINE
+    return plugins.load_module(evaluate, backbone.engine, "engine", evaluate.ENGINE).ENGINE

@@ -15,7 +15,7 @@ from matcg.evaluate.engine import Engine, boundary, option_tokens, too_long
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
 from matcg.models.checks import check_processor
-from matcg.models.loading import last_hidden, last_logits, load
+from matcg.models.loading import last_hidden, last_logits, load_model
 from matcg.models.prompts import begins_itself, continued, single_tokens
 
 _BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
@@ -55,7 +55,7 @@ class TransformersEngine(Engine):
 
     def _load(self, weights: Path | str) -> None:
         self._model = None  # two at once may not fit
-        model, self._processor = load(str(weights), self.backbone)
+        model, self._processor = load_model(str(weights), self.backbone)
         self._model = model.to(self._device).eval()
         text = self._model.config.get_text_config()
         self._context = int(text.max_position_embeddings)

@@ -143,7 +143,7 @@ def of(sample: Sample) -> Form:
 
 @cache
 def _form(name: str) -> Form:
-    found: Form = plugins.load(sys.modules[__name__], name, "form of answer").FORM
+    found: Form = plugins.load_module(sys.modules[__name__], name, "form of answer").FORM
     return found
 
 

@@ -21,10 +21,10 @@ from matcg.forms import KEYS, Form, How, Pairs, Shown, Wording
 from matcg.samples import Sample
 from matcg.seeds import derive
 
-LETTERS = ascii_uppercase
+OPTION_LETTERS = ascii_uppercase
 INSTRUCTION = "Answer with the option's letter from the given choices directly."
 UNPARSED = -1
-SCHEMA = pa.schema(
+ANSWER_SCHEMA = pa.schema(
     [
         *KEYS,
         ("n_options", pa.int8()),
@@ -47,8 +47,8 @@ LETTER = re.compile(r"(?<![\w.'\u2019-])([A-Z])(?![\w'\u2019-]|\.\w)(?!(?<=[AI])
 class Choice(Form):
     """Several options, asked for by letter."""
 
-    columns = SCHEMA
-    tokens = tuple(LETTERS)
+    columns = ANSWER_SCHEMA
+    tokens = tuple(OPTION_LETTERS)
 
     def question(self, sample: Sample) -> str:
         """Return the paper's template over the sample's options."""
@@ -69,7 +69,7 @@ class Choice(Form):
     def told(self, sample: Sample, answer: Any) -> str:
         """Return the letter at a place."""
         del sample
-        return LETTERS[answer]
+        return OPTION_LETTERS[answer]
 
     def wordings(self, sample: Sample, how: How) -> list[Wording]:
         """Return the question in cyclic orders of its options, the sample's own first.
@@ -79,7 +79,7 @@ class Choice(Form):
         if how.scoring == "option-text":
             order = tuple(range(len(sample.options)))
             return [Wording(sample.question, "texts", sample.options, order)]
-        letters = tuple(LETTERS[: len(sample.options)])
+        letters = tuple(OPTION_LETTERS[: len(sample.options)])
         length = how.max_tokens if how.scoring == "generate" else 0
         return [
             Wording(
@@ -96,7 +96,7 @@ class Choice(Form):
         """Return the question with the right letter, or bare with the right option's text."""
         if how.scoring == "option-text":
             return sample.question, sample.options[sample.answer]
-        return self.question(sample), LETTERS[sample.answer]
+        return self.question(sample), OPTION_LETTERS[sample.answer]
 
     def read(self, sample: Sample, pairs: Pairs, tokens: Mapping[str, int]) -> dict[str, Any]:
         """Return what was chosen, and how surely.
@@ -120,11 +120,11 @@ class Choice(Form):
 
     def show(self, sample: Sample) -> Shown:
         """Return the options under their letters."""
-        return Shown(tuple(LETTERS[: len(sample.options)]), sample.options, sample.answer)
+        return Shown(tuple(OPTION_LETTERS[: len(sample.options)]), sample.options, sample.answer)
 
     def tally(self, samples: Iterable[Sample]) -> dict[str, int]:
         """Return how often each letter is right."""
-        return dict(sorted(Counter(LETTERS[each.answer] for each in samples).items()))
+        return dict(sorted(Counter(OPTION_LETTERS[each.answer] for each in samples).items()))
 
 
 FORM = Choice()
@@ -132,7 +132,7 @@ FORM = Choice()
 
 def question_text(question: str, options: Iterable[str]) -> str:
     """Return the paper's template (its figure 8): question, an option a line, instruction."""
-    lines = [f"{letter}: {option}" for letter, option in zip(LETTERS, options, strict=False)]
+    lines = [f"{letter}: {option}" for letter, option in zip(OPTION_LETTERS, options, strict=False)]
     return "\n".join([question, *lines, INSTRUCTION])
 
 
@@ -175,7 +175,7 @@ def _from_text(sample: Sample, pairs: Pairs) -> dict[str, Any]:
     parsed = place is not None
     return {
         "predicted": predicted,
-        "strict": parsed and reply.text.strip() == LETTERS[place or 0],
+        "strict": parsed and reply.text.strip() == OPTION_LETTERS[place or 0],
         "mass": float(parsed),
         "probabilities": [float(i == predicted) if parsed else 1 / n for i in range(n)],
         "verdicts": [predicted],
@@ -199,10 +199,10 @@ def parse(text: str, options: Sequence[str]) -> int | None:
     A letter counts first: one that begins the text, or else the only one in it. Then the only
     option whose words occur; one within a longer option's words does not count.
     """
-    found = [match for match in LETTER.finditer(text) if match[1] in LETTERS[: len(options)]]
+    found = [match for match in LETTER.finditer(text) if match[1] in OPTION_LETTERS[: len(options)]]
     named = {match[1] for match in found}
     if found and (len(named) == 1 or not re.search(r"\w", text[: found[0].start()])):
-        return LETTERS.index(found[0][1])
+        return OPTION_LETTERS.index(found[0][1])
     rest = " ".join(text.casefold().split())
     said = []
     for place in sorted(range(len(options)), key=lambda i: (-len(options[i]), i)):
@@ -243,7 +243,7 @@ def parse_options(text: str) -> tuple[str, ...]:
     if len(options) < 2:
         raise ValueError("fewer than two lines 'A: ...', 'B: ...'")
     if len(lines) - starts[-1] - len(options) > 1:
-        raise ValueError(f"lines that are no option after '{LETTERS[len(options) - 1]}'")
+        raise ValueError(f"lines that are no option after '{OPTION_LETTERS[len(options) - 1]}'")
     if len(set(map(normal, options))) < len(options):
         raise ValueError("an option is given twice")
     return tuple(options)
@@ -262,7 +262,7 @@ def _option(line: str) -> tuple[str, str]:
 def _run(found: Sequence[tuple[str, str]]) -> list[str]:
     """Return the option texts as long as the letters go on A, B, C ..."""
     options: list[str] = []
-    for letter, (given, text) in zip(LETTERS, found, strict=False):
+    for letter, (given, text) in zip(OPTION_LETTERS, found, strict=False):
         if given != letter:
             break
         options.append(text)
@@ -279,7 +279,7 @@ def parse_letter(text: str) -> tuple[int, str]:
     match = _LETTER.match(text)
     if match is None:
         raise ValueError(f"'{tidy(text)[:40]}' is no option letter")
-    return LETTERS.index(match[1]), tidy(match[2] or "")
+    return OPTION_LETTERS.index(match[1]), tidy(match[2] or "")
 
 
 def rebuild(

@@ -56,7 +56,7 @@ def convert(backbone: Backbone, out: Path) -> None:
     with disk_errors(part, _FREE):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        source = llava_source.find(original)
+        source = llava_source.find_checkpoint(original)
         left_out = _write(source, original, part)
         check_architecture(AutoConfig.from_pretrained(part), backbone)
         check_processor(AutoProcessor.from_pretrained(part), backbone)
@@ -69,7 +69,7 @@ def convert(backbone: Backbone, out: Path) -> None:
         part.rename(out)
 
 
-def _write(source: llava_source.Source, original: Original, out: Path) -> list[str]:
+def _write(source: llava_source.LlavaCheckpoint, original: Original, out: Path) -> list[str]:
     """Write weights, settings, tokeniser and processor; return the tensors that were left out."""
     text, vision = llava_source.text_config(source), llava_source.vision_config(source.tower)
     tokenizer = load_tokenizer(source, text, out)
@@ -94,11 +94,11 @@ def _write(source: llava_source.Source, original: Original, out: Path) -> list[s
     return left_out
 
 
-def load_tokenizer(source: llava_source.Source, text: Any, scratch: Path) -> Any:
+def load_tokenizer(source: llava_source.LlavaCheckpoint, text: Any, scratch: Path) -> Any:
     """Return the checkpoint's tokeniser with a token for the picture and one to pad with."""
     folder = scratch / "tokenizer"
     folder.mkdir()
-    for pattern in llava_source.SETTINGS:
+    for pattern in llava_source.SETTINGS_FILES:
         for file in source.folder.glob(pattern):
             if file.name != "config.json":
                 shutil.copy(file, folder)
@@ -116,7 +116,7 @@ def load_tokenizer(source: llava_source.Source, text: Any, scratch: Path) -> Any
 
 
 def _collect(
-    source: llava_source.Source, original: Original
+    source: llava_source.LlavaCheckpoint, original: Original
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors by the names they get, the tower's too, and the names of those left out.
 
@@ -160,7 +160,7 @@ def mean_row(tensor: Tensor, rows: int = 4096) -> bytes:
         return bytes(mean.to(matrix[:1].dtype).view(torch.uint8).tolist())
 
 
-def llava_config(source: llava_source.Source, text: Any, vision: Any, image: int) -> Any:
+def llava_config(source: llava_source.LlavaCheckpoint, text: Any, vision: Any, image: int) -> Any:
     """Return the configuration of the whole; `image` is the token of the picture."""
     strategy = llava_source.SELECT[source.config.get("mm_vision_select_feature") or "patch"]
     patches = (vision.image_size // vision.patch_size) ** 2

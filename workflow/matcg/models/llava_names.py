@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from matcg.errors import DataError
 from matcg.models.shards import Tensor
 
-Names = Sequence[tuple[str, str | None]]
+Renamings = Sequence[tuple[str, str | None]]
 
 EMBEDDING = "language_model.model.embed_tokens.weight"
 HEAD = "language_model.lm_head.weight"
@@ -14,7 +14,7 @@ HEAD = "language_model.lm_head.weight"
 # Patterns of whole names, and what they become; None leaves a tensor out: buffers that are computed
 # anew, and a separator of tiles, of which checkpoints that use it are refused.
 TOWER = "vision_tower.vision_model."
-CHECKPOINT: Names = (
+CHECKPOINT: Renamings = (
     (r".*\.rotary_emb\.inv_freq|.*\.position_ids|model\.image_newline", None),
     (r"model\.vision_tower\.(?:vision_tower\.)?(?:vision_model\.)?(.+)", rf"{TOWER}\1"),
     (r"model\.mm_projector\.0\.(.+)", r"multi_modal_projector.linear_1.\1"),
@@ -22,12 +22,12 @@ CHECKPOINT: Names = (
     (r"model\.((?:embed_tokens|layers|norm)\..+)", r"language_model.model.\1"),
     (r"lm_head\.(.+)", r"language_model.lm_head.\1"),
 )
-CLIP: Names = (
+CLIP: Renamings = (
     (r"text_model\..+|(?:text|visual)_projection\.weight|logit_scale|.*\.position_ids", None),
     (r"(?:vision_model\.)?(.+)", rf"{TOWER}\1"),
 )
 # Names within transformers' class, which its own saving turns back only for weights it has loaded.
-CLASS: Names = (
+CLASS: Renamings = (
     (r"model\.language_model\.(.+)", r"language_model.model.\1"),
     (r"model\.vision_tower\.(.+)", rf"{TOWER}\1"),
     (r"model\.(multi_modal_projector\..+)", r"\1"),
@@ -35,7 +35,7 @@ CLASS: Names = (
 )
 
 
-def rename(tensors: Mapping[str, Tensor], names: Names) -> tuple[dict[str, Tensor], list[str]]:
+def rename(tensors: Mapping[str, Tensor], names: Renamings) -> tuple[dict[str, Tensor], list[str]]:
     """Return tensors by their new names, and the old names of those that are left out.
 
     Raises:
@@ -56,7 +56,7 @@ def rename(tensors: Mapping[str, Tensor], names: Names) -> tuple[dict[str, Tenso
     return found, left_out
 
 
-def renamed(old: str, names: Names) -> str | None:
+def renamed(old: str, names: Renamings) -> str | None:
     """Return a tensor's new name; None where it is left out, "" where no pattern fits."""
     for pattern, new in names:
         if match := re.fullmatch(pattern, old):

@@ -20,8 +20,8 @@ from matcg.config.backbone import Original
 from matcg.errors import ConfigError, DataError
 from matcg.models.weights import json_in
 
-SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
-WEIGHTS = (*SETTINGS, "*.safetensors")
+SETTINGS_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
+WEIGHTS = (*SETTINGS_FILES, "*.safetensors")
 # What LLaVA's code calls the classes that it makes of text models, and their own configurations.
 _TEXTS = {
     "llava": LlamaConfig,
@@ -44,7 +44,7 @@ NOT_FETCHED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class LlavaCheckpoint:
     """A checkpoint: its folder, its configuration, and the folder with the tower's settings."""
 
     folder: Path
@@ -52,7 +52,7 @@ class Source:
     tower: Path
 
 
-def find(original: Original) -> Source:
+def find_checkpoint(original: Original) -> LlavaCheckpoint:
     """Fetch a checkpoint where it lies on the hub, and return what it consists of.
 
     Raises:
@@ -62,7 +62,7 @@ def find(original: Original) -> Source:
     folder = folder_of(original.weights, original.revision, WEIGHTS)
     config = json_in(folder / "config.json", _MEND)
     check_layout(config, folder)
-    return Source(folder, config, tower_folder(original, folder, config))
+    return LlavaCheckpoint(folder, config, tower_folder(original, folder, config))
 
 
 def folder_of(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
@@ -121,7 +121,7 @@ def tower_folder(original: Original, folder: Path, config: Mapping[str, Any]) ->
         ConfigError: the backbone's file names none, and the checkpoint holds none.
     """
     if original.tower:
-        return folder_of(original.tower, original.tower_revision, SETTINGS)
+        return folder_of(original.tower, original.tower_revision, SETTINGS_FILES)
     named = str(config.get("mm_vision_tower") or config.get("vision_tower") or "")
     inside = (folder / named).resolve()
     if inside.is_relative_to(folder.resolve()) and (named and (inside / "config.json").is_file()):
@@ -132,7 +132,7 @@ def tower_folder(original: Original, folder: Path, config: Mapping[str, Any]) ->
     )
 
 
-def text_config(source: Source) -> Any:
+def text_config(source: LlavaCheckpoint) -> Any:
     """Return the configuration of the text model that a LLaVA's was made of."""
     old = {"rope_theta", "rope_scaling"}
     return _known(_TEXTS[source.config["model_type"]], source.config, old, source.folder)

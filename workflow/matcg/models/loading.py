@@ -15,7 +15,7 @@ from matcg.models.checks import check_architecture
 from matcg.models.weights import ADAPTER_CONFIG, part_of
 
 
-def load(weights: str, backbone: Backbone, device: str = "cpu") -> tuple[nn.Module, Any]:
+def load_model(weights: str, backbone: Backbone, device: str = "cpu") -> tuple[nn.Module, Any]:
     """Return a backbone's model, on a device, and processor; only safetensors are read.
 
     Raises:
@@ -70,7 +70,7 @@ def _with_adapters(model: nn.Module, chosen: set[str], recipe: Recipe) -> nn.Mod
     return adapted
 
 
-class Answers(nn.Module):
+class AnswerLogits(nn.Module):
     """A model that gives logits (n, vocabulary) after each prompt, and none elsewhere."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -104,7 +104,7 @@ def last_hidden(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, nn
     return hidden, head
 
 
-def save(model: nn.Module, processor: Any, out: Path, layout: set[str]) -> None:
+def save_weights(model: nn.Module, processor: Any, out: Path, layout: set[str]) -> None:
     """Write a run's weights to a folder that appears whole or not at all.
 
     Adapters are written as such, without the processor, which is the backbone's own.

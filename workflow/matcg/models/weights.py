@@ -20,7 +20,7 @@ Shapes = dict[str, tuple[int, ...]]
 def part_of(name: str) -> str:
     """Return the part (tower, projector or llm) that a parameter belongs to."""
     pieces = f".{name}."
-    for part, marks in families.marks().items():
+    for part, marks in families.parameter_marks().items():
         if any(f".{mark}." in pieces for mark in marks):
             return part
     return "llm"

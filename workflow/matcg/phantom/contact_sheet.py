@@ -11,7 +11,7 @@ from PIL import Image
 from matcg.config.catalog import Catalog
 from matcg.errors import ConfigError
 from matcg.images import decode
-from matcg.phantom.world import TASKS, read
+from matcg.phantom.world import TASKS, generate
 
 _Cell = tuple[str, str, str, str]  # modality, area, task, label
 Heading = tuple[str, str]  # a row's modality and area, a column's task and label
@@ -21,7 +21,7 @@ INCHES = 0.72  # from one picture to the next
 _GAP = 0.2  # between groups, in pictures
 
 
-def draw(catalog: Catalog, out: Path) -> None:
+def draw_sheet(catalog: Catalog, out: Path) -> None:
     """Write a sheet with a row for each modality and area and a column for each task's label.
 
     Raises:
@@ -48,7 +48,7 @@ def _pictures(catalog: Catalog) -> dict[_Cell, Image.Image]:
     most = max(len(task.labels) for task in TASKS.values())
     for subset in catalog.subsets:
         # Labels come evenly interleaved, so these hold one of each.
-        for sample in read(subset, {**catalog.options, **subset.options}, "test", most):
+        for sample in generate(subset, {**catalog.options, **subset.options}, "test", most):
             modality, area, task = (subset.elements[e][0] for e in ("modality", "area", "task"))
             cell = (modality, area, task, sample.label)
             found.setdefault(cell, decode(sample.image, sample.origin))

@@ -20,7 +20,7 @@ from matcg.phantom.render import MODALITIES, render
 from matcg.samples import Sample
 from matcg.seeds import derive
 
-Split = Literal["train", "test"]
+SplitName = Literal["train", "test"]
 
 BATCH = 16
 
@@ -82,7 +82,7 @@ TASKS: Mapping[str, Task] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class SampleTruth:
     """The truth of one sample: what is in the picture, and how the question is put."""
 
     index: int
@@ -93,7 +93,9 @@ class Case:
     options: tuple[str, ...]
 
 
-def read(subset: SubsetSpec, options: Mapping[str, Any], split: Split, n: int) -> Iterator[Sample]:
+def generate(
+    subset: SubsetSpec, options: Mapping[str, Any], split: SplitName, n: int
+) -> Iterator[Sample]:
     """Yield the first `n` samples of a split, labels and answer positions evenly interleaved.
 
     Raises:
@@ -136,7 +138,7 @@ def _seed(subset: SubsetSpec, options: Mapping[str, Any]) -> int:
     return seed
 
 
-def _case(base: int, task: Task, index: int) -> Case:
+def _case(base: int, task: Task, index: int) -> SampleTruth:
     """Return case number `index`.
 
     Of k labels, each k consecutive samples hold every label and every answer position once, each
@@ -153,7 +155,7 @@ def _case(base: int, task: Task, index: int) -> Case:
     order = [others[i] for i in _shuffled(derive(seed, "options"), k - 1)]
     order.insert(position, task.labels[label])
     question = task.questions[derive(seed, "question") % len(task.questions)]
-    return Case(index, seed, label, position, question, tuple(order))
+    return SampleTruth(index, seed, label, position, question, tuple(order))
 
 
 def _shuffled(seed: int, count: int) -> list[int]:
@@ -165,7 +167,7 @@ def _shuffled(seed: int, count: int) -> list[int]:
     return items
 
 
-def _lesions(task: str, cases: Sequence[Case]) -> Lesions:
+def _lesions(task: str, cases: Sequence[SampleTruth]) -> Lesions:
     """Return the lesions of a batch: the task's attribute by label, the others free."""
 
     def attribute(name: str, values: Sequence[str]) -> Integers:
@@ -184,7 +186,9 @@ def _lesions(task: str, cases: Sequence[Case]) -> Lesions:
     )
 
 
-def _sample(subset: SubsetSpec, split: Split, case: Case, picture: Image.Image) -> Sample:
+def _sample(
+    subset: SubsetSpec, split: SplitName, case: SampleTruth, picture: Image.Image
+) -> Sample:
     file = io.BytesIO()
     picture.save(file, format="PNG", compress_level=6)
     name = f"{subset.id}/{split}/{case.index:05d}"

@@ -24,7 +24,7 @@ from matcg.plan.records import (
     Evaluation,
     Excluded,
     Mix,
-    PlanRow,
+    Row,
     Run,
     protocol_of,
     tag_of,
@@ -45,7 +45,7 @@ class Plan:
     which others there are.
     """
 
-    rows: tuple[PlanRow, ...]
+    rows: tuple[Row, ...]
     mixes: tuple[Mix, ...]
     runs: tuple[Run, ...]
     evaluations: tuple[Evaluation, ...]
@@ -160,7 +160,7 @@ class Names:
             self._recipes[key] = identity.named(recipe, identity.of_recipe(settings))
         return self._recipes[key]
 
-    def run(self, row: PlanRow, mix: Mix) -> Run:
+    def run(self, row: Row, mix: Mix) -> Run:
         """Return the run of a row."""
         place = f"{self.recipe(row.backbone, row.recipe)}/{mix.name}/seed{row.seed}"
         return Run(row.backbone, row.recipe, row.mix, row.seed, place)
@@ -174,7 +174,7 @@ class Names:
         return self._questions[key]
 
 
-def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> Iterator[PlanRow]:
+def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> Iterator[Row]:
     """Yield a row for each case, backbone, seed and draw of examples.
 
     The untouched backbone has but one seed.
@@ -187,7 +187,7 @@ def _rows(experiment: Experiment, cases: Iterable[Case], project: Project) -> It
         rule, combination, label = case.shown
         protocol = _protocol(experiment, case.arm, project.backbones[backbone], project)
         for number, tag in enumerate(tags(protocol)):
-            yield PlanRow(
+            yield Row(
                 experiment=experiment.name,
                 catalog=experiment.catalog,
                 target=case.target,
@@ -243,7 +243,7 @@ def _naive(experiment: Experiment, cases: Sequence[Case]) -> tuple[int, int]:
 
 
 def _forbidden(
-    rows: Iterable[PlanRow], mixes: Mapping[str, Mix], experiment: Experiment, project: Project
+    rows: Iterable[Row], mixes: Mapping[str, Mix], experiment: Experiment, project: Project
 ) -> dict[str, tuple[str, ...]]:
     """Return the targets each mix must not hold, having made sure that it holds none."""
     allowed = {name: _sees_target(experiment, name, project) for name in experiment.arms}
@@ -270,7 +270,7 @@ def _sees_target(experiment: Experiment, name: str, project: Project) -> bool:
 
 
 def _evaluations(
-    rows: Iterable[PlanRow],
+    rows: Iterable[Row],
     runs: Mapping[tuple[str, str], Run],
     experiment: Experiment,
     names: Names,

@@ -15,8 +15,8 @@ from matcg.plan.records import BASELINE, Evaluation
 _BITS = 256
 
 # What each run of a group is asked, by the place of the run.
-Group = dict[str, tuple[Evaluation, ...]]
-Groups = dict[tuple[str, str], Group]
+AskedByRun = dict[str, tuple[Evaluation, ...]]
+Groups = dict[tuple[str, str], AskedByRun]
 
 
 def find_groups(plan: Plan, size: int) -> Groups:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from matcg import identity, tsv, versions
-from matcg.config.protocol import LETTERS, Protocol
+from matcg.config.protocol import DEFAULT_PROTOCOL, Protocol
 from matcg.errors import DataError, nearest
 
 BASELINE = "baseline"  # the run of the untouched backbone, and the arm that is nothing else
@@ -35,7 +35,7 @@ Key = tuple[str, str, str, str]
 
 def tags(protocol: Protocol) -> tuple[str, ...]:
     """Return what the names of answers by a protocol end in, one a draw of examples."""
-    if protocol.name == LETTERS:
+    if protocol.name == DEFAULT_PROTOCOL:
         return ("",)
     if protocol.draws == 1:
         return (f"@{protocol.name}",)
@@ -54,7 +54,7 @@ def tag_of(name: str) -> str:
 
 def protocol_of(name: str) -> str:
     """Return the protocol's name in the name of answers, or in its end."""
-    return name.partition("@")[2].partition(".")[0] or LETTERS
+    return name.partition("@")[2].partition(".")[0] or DEFAULT_PROTOCOL
 
 
 def draw_of(name: str) -> int:
@@ -149,7 +149,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class PlanRow:
+class Row:
     """What a run is for: one arm of one experiment on one target. Rule empty: a shared arm.
 
     `n_train` is the size that was asked for; of it `mixed_in` samples are the target's, in every
@@ -206,14 +206,14 @@ class Excluded:
 # --- Reading the tables of a plan, which lie in its folder ---------------------------------------
 
 
-def read_plan(plan: Path, experiment: str) -> list[PlanRow]:
+def read_plan(plan: Path, experiment: str) -> list[Row]:
     """Return the rows of one experiment in the plan's order.
 
     Raises:
         DataError: a column is absent, a number is not one, or the experiment has no rows.
     """
     path = plan / "experiments.tsv"
-    rows = tsv.read_records(path, PlanRow)
+    rows = tsv.read_records(path, Row)
     chosen = [row for row in rows if row.experiment == experiment]
     if not chosen:
         names = {row.experiment for row in rows}

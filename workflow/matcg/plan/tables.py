@@ -24,7 +24,7 @@ _SHOWN = 60  # lines of one table of the summary
 _SUMMARY = "summary.md"
 
 
-def render(plan: Plan, places: Places) -> dict[str, str]:
+def render_tables(plan: Plan, places: Places) -> dict[str, str]:
     """Return the text of each table of a plan, by file name; paths are of the working folder."""
     mixes = (
         (
@@ -47,7 +47,7 @@ def render(plan: Plan, places: Places) -> dict[str, str]:
         for catalog, name in plan.subsets
     )
     return {
-        "experiments.tsv": tsv.records(records.PlanRow, plan.rows),
+        "experiments.tsv": tsv.records(records.Row, plan.rows),
         "mixes.tsv": tsv.table(records.MIXES, mixes),
         "runs.tsv": tsv.table(records.RUNS, runs),
         "evaluations.tsv": tsv.table(records.EVALUATIONS, asked),
@@ -62,10 +62,10 @@ def _digests(backbone: str, run: records.Run) -> str:
     return ".".join(map(digest_in, (backbone, recipe, mix)))
 
 
-def digest(plan: Plan) -> str:
+def plan_digest(plan: Plan) -> str:
     """Return what identifies a plan: all that its tables say, and no estimate."""
     kinds: tuple[tuple[type, Iterable[object]], ...] = (
-        (records.PlanRow, plan.rows),
+        (records.Row, plan.rows),
         (records.Mix, plan.mixes),
         (records.Run, plan.runs),
         (records.Evaluation, plan.evaluations),
@@ -75,7 +75,7 @@ def digest(plan: Plan) -> str:
     return hashlib.sha256(f"{text}{sorted(plan.forbidden.items())}".encode()).hexdigest()[:16]
 
 
-def summarise(plan: Plan, project: Project, costs: Sequence[Cost], tests: Tests) -> str:
+def summarise_plan(plan: Plan, project: Project, costs: Sequence[Cost], tests: Tests) -> str:
     """Return the plan in a page of Markdown: jobs, what sharing saves, price, power, exclusions."""
     parts = [
         ["# Plan", "", *_jobs(plan, project)],
@@ -226,10 +226,10 @@ def write_summary(summary: str, used: Sequence[tuple[str, str]], folder: Path) -
     """
     paths = [path for _, path in used]
     found = unused.find_unused(paths, folder.parents[1], plain(folder.name))
-    summary += unused.describe(found)
+    summary += unused.describe_unused(found)
     texts = {
         _SUMMARY: summary,
-        unused.FILE: unused.render(found),
+        unused.FILE: unused.render_unused(found),
         unused.USED: tsv.table(("kind", "path"), used),
     }
     write_tables(texts, folder)

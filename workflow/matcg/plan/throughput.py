@@ -50,8 +50,8 @@ def refresh(plan: Path) -> None:
     """
     if (plan / "runs.tsv").exists():
         path = plan.parents[1] / NAME
-        known = {_place(row): row for row in read(path)}
-        write(list((known | {_place(row): row for row in collect(plan)}).values()), path)
+        known = {_place(row): row for row in read_speeds(path)}
+        write_speeds(list((known | {_place(row): row for row in collect(plan)}).values()), path)
 
 
 def collect(plan: Path) -> tuple[Measured, ...]:
@@ -116,14 +116,14 @@ def _job_seconds(path: Path) -> float:
         return 0.0
 
 
-def write(rows: Sequence[Measured], path: Path) -> None:
+def write_speeds(rows: Sequence[Measured], path: Path) -> None:
     """Write the table; nothing is written where nothing was measured."""
     if rows:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(tsv.records(Measured, rows), encoding="utf-8")
 
 
-def read(path: Path) -> tuple[Measured, ...]:
+def read_speeds(path: Path) -> tuple[Measured, ...]:
     """Return the table's rows, none where there is no table.
 
     Raises:

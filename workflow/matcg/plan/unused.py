@@ -66,7 +66,7 @@ def _size(path: Path) -> float:
     return sum(file.lstat().st_size for file in files) / MB
 
 
-def describe(found: Found) -> str:
+def describe_unused(found: Found) -> str:
     """Return what is unused as the last section of the plan's summary."""
     sums: dict[str, list[float]] = defaultdict(list)
     for kind, _, size in found:
@@ -82,7 +82,7 @@ def describe(found: Found) -> str:
     return f"\n## Unused\n\n{text}\n"
 
 
-def render(found: Found) -> str:
+def render_unused(found: Found) -> str:
     """Return the text of `unused.tsv`."""
     return tsv.table(("kind", "path", "mb"), [(k, path, f"{size:.3f}") for k, path, size in found])
 

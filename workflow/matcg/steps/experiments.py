@@ -15,8 +15,7 @@ from matcg.data import readers
 from matcg.plan import throughput
 from matcg.plan.enumerate import Plan
 from matcg.plan.places import experiment_folder, needed, plan_name, point_to
-from matcg.plan.tables import digest as plan_digest
-from matcg.plan.tables import render, summarise
+from matcg.plan.tables import plan_digest, render_tables, summarise_plan
 from matcg.plan.unused import FILE, older_layout
 from matcg.steps import specs
 from matcg.steps.lookup import Lookup, planned
@@ -144,7 +143,7 @@ class Experiments:
         experiment = self._experiment(wildcards)
         said = experiment.question or experiment.canonical()
         return specs.ExperimentPlanSpec(
-            tables=render(self._part(experiment), self._of.here),
+            tables=render_tables(self._part(experiment), self._of.here),
             about=f"Experiment {experiment.name}: {said}",
         )
 
@@ -262,8 +261,8 @@ class Experiments:
         ]
         return specs.PlanSpec(
             plan=self.plan_place,
-            tables=render(self._plan, of.here),
-            summary=summarise(self._plan, self._project, of.costs(), of.tests),
+            tables=render_tables(self._plan, of.here),
+            summary=summarise_plan(self._plan, self._project, of.costs(), of.tests),
             used=tuple(used),
         )
 

@@ -22,7 +22,7 @@ from matcg.identity import plain
 from matcg.models.identity import with_weights
 from matcg.plan import price, throughput
 from matcg.plan.enumerate import Plan
-from matcg.plan.groups import Group, Groups, find_groups
+from matcg.plan.groups import AskedByRun, Groups, find_groups
 from matcg.plan.places import Places
 from matcg.plan.price import Cost
 from matcg.plan.records import BASELINE, Evaluation, Mix, protocol_of, tag_of
@@ -162,13 +162,13 @@ class Lookup:
         return find_groups(plan, self.project.config.engine.runs)
 
     @cached_property
-    def _answering(self) -> dict[tuple[str, str], Group]:
+    def _answering(self) -> dict[tuple[str, str], AskedByRun]:
         """Return all groups by the names that backbone and group have in paths."""
         return {
             (self.places.asked[name], group): runs for (name, group), runs in self.groups().items()
         }
 
-    def _group(self, wildcards: Any) -> Group:
+    def _group(self, wildcards: Any) -> AskedByRun:
         return planned(self._answering, (wildcards.backbone, wildcards.group))
 
     def group_weights(self, wildcards: Any) -> list[str]:
@@ -220,7 +220,7 @@ class Lookup:
         return price.price(
             self.plan,
             self.project,
-            throughput.read(Path(self.here.results, throughput.NAME)),
+            throughput.read_speeds(Path(self.here.results, throughput.NAME)),
             self.tests,
         )
 

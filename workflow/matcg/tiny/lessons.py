@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from matcg.forms.choice import INSTRUCTION, LETTERS
+from matcg.forms.choice import INSTRUCTION, OPTION_LETTERS
 from matcg.tiny.model import PATCH
-from matcg.tiny.shapes import ATTRIBUTES, SIZE, draw
+from matcg.tiny.shapes import ATTRIBUTES, SIDE, draw_shapes
 
 IGNORE = -100
-IMAGE_TOKENS = (SIZE // PATCH) ** 2
+IMAGE_TOKENS = (SIDE // PATCH) ** 2
 OPTIONS = 4
 QUERIES = 8
 
@@ -29,7 +29,7 @@ class Lexicon:
         def ids(text: str) -> list[int]:
             return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-        self.letters = [ids(letter) for letter in LETTERS[:OPTIONS]]
+        self.letters = [ids(letter) for letter in OPTION_LETTERS[:OPTIONS]]
         if any(len(letter) != 1 for letter in self.letters):
             raise ValueError("every option letter must be one token")
         self.colon = ids(":")
@@ -160,7 +160,7 @@ class Bank:
     HELD_OUT = 2000
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
-        parts = [draw(rng, 1000) for _ in range(size // 1000)]
+        parts = [draw_shapes(rng, 1000) for _ in range(size // 1000)]
         self.images = np.concatenate([images for images, _ in parts])
         self.values = {n: np.concatenate([values[n] for _, values in parts]) for n in ATTRIBUTES}
 

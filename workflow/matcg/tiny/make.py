@@ -196,7 +196,7 @@ def accuracy(
     return rates | {"all": float(np.mean([v for values in right.values() for v in values]))}
 
 
-def save(
+def save_backbone(
     model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path
 ) -> None:
     """Write weights and processor to `out`, under the names that vLLM reads."""
@@ -239,6 +239,6 @@ def make(out: Path, seed: int, threads: int) -> None:
             f"the backbone answers {rates['all']:.1%} of held-out questions, less than "
             f"{QUALITY:.0%}; give the stages of {Path(__file__).name} more steps"
         )
-    save(model, tokenizer, out)
+    save_backbone(model, tokenizer, out)
     record = describe(step="backbone", seed=seed, accuracy=rates, loss=rows)
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")

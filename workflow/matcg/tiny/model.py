@@ -18,8 +18,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from matcg.forms.choice import INSTRUCTION, LETTERS
-from matcg.tiny.shapes import ATTRIBUTES, SIZE
+from matcg.forms.choice import INSTRUCTION, OPTION_LETTERS
+from matcg.tiny.shapes import ATTRIBUTES, SIDE
 
 VOCABULARY = 1536
 PATCH = 12
@@ -34,7 +34,7 @@ _WORDS = Path(__file__).with_name("words.txt")
 def corpus() -> list[str]:
     """Return the text that the vocabulary is learnt from: common words, shapes, the template."""
     shapes = [text for a in ATTRIBUTES.values() for text in (*a.words, *a.questions)]
-    return (shapes + list(LETTERS)) * 50 + _WORDS.read_text().split() * 10
+    return (shapes + list(OPTION_LETTERS)) * 50 + _WORDS.read_text().split() * 10
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -74,7 +74,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 def make_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
     """Return the processor: 48 x 48 pixels, 16 image tokens (the class token is dropped)."""
     pixels = CLIPImageProcessorPil(
-        size={"height": SIZE, "width": SIZE},
+        size={"height": SIDE, "width": SIDE},
         do_center_crop=False,
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.25, 0.25, 0.25],
@@ -100,7 +100,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlavaForConditi
         intermediate_size=2 * _WIDTH,
         num_hidden_layers=3,
         num_attention_heads=_HEADS,
-        image_size=SIZE,
+        image_size=SIDE,
         patch_size=PATCH,
         projection_dim=_WIDTH,
     )
@@ -124,7 +124,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlavaForConditi
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
-        image_seq_length=(SIZE // PATCH) ** 2,
+        image_seq_length=(SIDE // PATCH) ** 2,
         tie_word_embeddings=False,
     )
     model = LlavaForConditionalGeneration(config)

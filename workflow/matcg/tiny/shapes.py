@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SIZE = 48
+SIDE = 48
 
 _Floats = NDArray[np.float64]
 _Integers = NDArray[np.int64]
@@ -54,7 +54,7 @@ FORMS = ATTRIBUTES["form"].words
 RADII = (5.0, 8.0, 12.0)
 
 
-def draw(rng: np.random.Generator, n: int) -> tuple[NDArray[np.uint8], dict[str, _Integers]]:
+def draw_shapes(rng: np.random.Generator, n: int) -> tuple[NDArray[np.uint8], dict[str, _Integers]]:
     """Return `n` grey images (n, 48, 48) and the index of each attribute's word (n,).
 
     Where `presence` says nothing, the other attributes describe no visible form.
@@ -82,7 +82,7 @@ def paint(rng: np.random.Generator, values: Mapping[str, _Integers], ground: _Fl
 
 def _centre(rng: np.random.Generator, side: _Integers, radius: _Floats) -> _Floats:
     """Return coordinates inside the chosen half, off the midline, mostly inside the picture."""
-    half = SIZE / 2
+    half = SIDE / 2
     offset = 3 + rng.random(len(side)) * np.maximum(half - 4 - 0.8 * radius, 2)
     return half + np.where(side == 0, -offset, offset)
 
@@ -91,7 +91,7 @@ def _mask(
     rng: np.random.Generator, form: _Integers, radius: _Floats, x: _Floats, y: _Floats
 ) -> _Floats:
     """Return soft-edged masks (n, 48, 48) of rotated forms of about equal extent."""
-    grid = np.arange(SIZE) + 0.5
+    grid = np.arange(SIDE) + 0.5
     u = (grid[None, None, :] - x[:, None, None]) / radius[:, None, None]
     v = (grid[None, :, None] - y[:, None, None]) / radius[:, None, None]
     angle = rng.uniform(-np.pi, np.pi, len(form))[:, None, None]
@@ -115,7 +115,7 @@ def _ground(rng: np.random.Generator, n: int) -> _Floats:
     A form in real pictures stands among edges that are none of its own. Slabs are larger than any
     form and lines are thinner, so that neither can be taken for one.
     """
-    grid = np.linspace(-1, 1, SIZE)
+    grid = np.linspace(-1, 1, SIDE)
     x, y = grid[None, None, :], grid[None, :, None]
     slope_x, slope_y = rng.uniform(-0.2, 0.2, (2, n, 1, 1))
     ground: _Floats = rng.uniform(0.25, 0.65, (n, 1, 1)) + slope_x * x + slope_y * y
@@ -132,7 +132,7 @@ def _ground(rng: np.random.Generator, n: int) -> _Floats:
         ground = _step(ground, rng, _slab(rng, n, x, y), 0.35)
     for _ in range(2):
         ground = _step(ground, rng, _line(rng, n, x, y), 0.25)
-    coarse = rng.normal(0, 1, (n, SIZE // 4, SIZE // 4)).repeat(4, axis=1).repeat(4, axis=2)
+    coarse = rng.normal(0, 1, (n, SIDE // 4, SIDE // 4)).repeat(4, axis=1).repeat(4, axis=2)
     ground = ground + coarse * rng.uniform(0, 0.04, (n, 1, 1))
     # Neither black nor white, on which a dark or a pale form could not be seen.
     return np.clip(ground, 0.12, 0.82)
@@ -152,7 +152,7 @@ def _slab(rng: np.random.Generator, n: int, x: _Floats, y: _Floats) -> _Floats:
     power = rng.choice([2, 4], size=(n, 1, 1))
     rim = 1 - np.abs((x - px) / wide) ** power - np.abs((y - py) / high) ** power
     outward = rng.random((n, 1, 1)) < 0.5
-    mask = np.clip(rim * SIZE / 4 + 0.5, 0, 1)
+    mask = np.clip(rim * SIDE / 4 + 0.5, 0, 1)
     return np.where(outward, 1 - mask, mask)
 
 
@@ -163,5 +163,5 @@ def _line(rng: np.random.Generator, n: int, x: _Floats, y: _Floats) -> _Floats:
     along = x * np.cos(angle) + y * np.sin(angle)
     across = y * np.cos(angle) - x * np.sin(angle) - offset - bend * along**2
     width = rng.uniform(0.5, 1.0, (n, 1, 1))
-    mask: _Floats = np.clip(width + 0.5 - np.abs(across) * SIZE / 2, 0, 1)
+    mask: _Floats = np.clip(width + 0.5 - np.abs(across) * SIDE / 2, 0, 1)
     return mask

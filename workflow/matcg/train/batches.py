@@ -15,10 +15,10 @@ from matcg import forms
 from matcg.config.backbone import Backbone
 from matcg.models.prompts import begins_itself, picture_of, prompt_of
 from matcg.samples import Sample
-from matcg.train.tasks import Task
+from matcg.train.tasks import TrainingSample
 
 DEPTH = 2  # batches that are made ready ahead
-SHARE = 8  # of a job's memory, decoded pictures take at most one part in so many
+MEMORY_SHARE = 8  # of a job's memory, decoded pictures take at most one part in so many
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -62,13 +62,13 @@ class Pictures:
 class Inputs:
     """A model's inputs for some tasks, and how many tokens, image included, each prompt has."""
 
-    tasks: Sequence[Task]
+    tasks: Sequence[TrainingSample]
     tensors: dict[str, Tensor]
     lengths: list[int]
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Collator:
     """Turns samples into a model's input, in the backbone's prompt and image geometry."""
 
     processor: Any
@@ -77,11 +77,11 @@ class Reader:
     device: torch.device
     pictures: Pictures
 
-    def ready(self, parts: Sequence[Sequence[Task]]) -> list[Inputs]:
+    def ready(self, parts: Sequence[Sequence[TrainingSample]]) -> list[Inputs]:
         """Return the inputs of some tasks, part by part."""
         return [self._ready(tasks) for tasks in parts]
 
-    def _ready(self, tasks: Sequence[Task]) -> Inputs:
+    def _ready(self, tasks: Sequence[TrainingSample]) -> Inputs:
         # On the CPU still, where lengths can be read without waiting for a GPU.
         tensors = self.encode([task.sample for task in tasks])
         return Inputs(tasks, tensors, tensors["attention_mask"].sum(dim=1).tolist())
@@ -107,7 +107,7 @@ class Reader:
         """Return tensors on the device."""
         return {name: value.to(self.device) for name, value in tensors.items()}
 
-    def targets(self, tasks: Sequence[Task]) -> Tensor:
+    def targets(self, tasks: Sequence[TrainingSample]) -> Tensor:
         """Return the token of each task's answer (n,)."""
         texts = [forms.of(task.sample).told(task.sample, task.answer) for task in tasks]
         return torch.tensor([self.tokens[text] for text in texts], device=self.device)

@@ -22,7 +22,7 @@ from matcg.train.parallel import part_of_whole, whole
 
 FORMAT = 1  # raised when older checkpoints can no longer be read; part of a run's digest
 _SHARD = 1 << 30  # bytes a file: so much of a GPU's memory is copied at a time
-RECORD = "state.json"
+STATE_FILE = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class State:
     tries: int
 
 
-class Store:
+class Checkpoints:
     """A folder of one run's checkpoints; `run` is the digest of all that decides its weights."""
 
     def __init__(self, folder: Path, run: str) -> None:
@@ -77,7 +77,7 @@ class Store:
             "tries": state.tries,
             "tensors": sorted(state.tensors),
         }
-        _write(part / RECORD, json.dumps(record).encode())
+        _write(part / STATE_FILE, json.dumps(record).encode())
         _sync(part)
 
     def clear(self) -> None:
@@ -112,7 +112,7 @@ class Store:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
     return found
 
 

@@ -28,8 +28,8 @@ from matcg.models.prompts import single_tokens
 from matcg.provenance import begin, describe, device_name, read_record, write_record
 from matcg.samples import label_of
 from matcg.seeds import derive
-from matcg.train.batches import SHARE, Pictures, Reader
-from matcg.train.checkpoint import FORMAT, Store
+from matcg.train.batches import MEMORY_SHARE, Collator, Pictures
+from matcg.train.checkpoint import FORMAT, Checkpoints
 from matcg.train.job import Job
 from matcg.train.launch import launch
 from matcg.train.lean import spare_imports
@@ -38,7 +38,7 @@ from matcg.train.loop import train
 from matcg.train.parallel import Meeting, World, alike, copy_of_whole, joined, shard
 from matcg.train.record import digest_of, digests_of, parameters_of, peaks_of, seeds_of
 from matcg.train.taken_over import take_over
-from matcg.train.tasks import Task, read_mix
+from matcg.train.tasks import TrainingSample, read_mix
 from matcg.train.training_state import Attempt, Stop
 
 _FREE = (
@@ -47,7 +47,9 @@ _FREE = (
 )
 
 
-def run_digest(tasks: Sequence[Task], backbone: Backbone, recipe: Recipe, seed: int) -> str:
+def run_digest(
+    tasks: Sequence[TrainingSample], backbone: Backbone, recipe: Recipe, seed: int
+) -> str:
     """Return the SHA-256 of all that decides a run's weights, what the samples show included.
 
     Not of `resources`: a try that ran out of memory goes on with a smaller micro-batch.
@@ -93,7 +95,7 @@ def finetune(
     run = run_digest(tasks, backbone, recipe, seed)
     _check_place(out, mix, backbone, recipe, seed)
     _describe(out, mix, backbone, recipe)
-    leased = tuple(devices.held())
+    leased = tuple(devices.leased())
     job = Job(mix, data, backbone, recipe, seed, out, threads, store, minutes, leased, run, nodes)
     with disk_errors(store, _FREE), held(store / "lock.json") as lock:
         if lock.waited and _finished(out, run):
@@ -105,7 +107,7 @@ def finetune(
                     launch(job, lock.claim, stop)
                 else:
                     produce(job, tasks, lock.claim, stop)
-        Store(store, run).clear()
+        Checkpoints(store, run).clear()
     # Another try may wait at the lock in this folder: it then stays.
     with suppress(OSError):
         store.rmdir()
@@ -126,7 +128,7 @@ def _describe(out: Path, mix: Path, backbone: Backbone, recipe: Recipe) -> None:
     known = {name: label.get(name) for name in ("mix", "parts", "seed", "labels", "targets")}
     lines = (f"mix {known}", f"recipe {recipe.canonical()}", f"backbone {settings(backbone)}")
     for folder, line in zip(out.parents, lines, strict=False):
-        identity.describe(folder, f"Runs of {line}")
+        identity.describe_folder(folder, f"Runs of {line}")
 
 
 def _finished(out: Path, run: str) -> bool:
@@ -135,7 +137,11 @@ def _finished(out: Path, run: str) -> bool:
 
 
 def produce(
-    job: Job, tasks: Sequence[Task], lock: Claim, stop: Stop, meeting: Meeting | None = None
+    job: Job,
+    tasks: Sequence[TrainingSample],
+    lock: Claim,
+    stop: Stop,
+    meeting: Meeting | None = None,
 ) -> None:
     """Train and write the outputs, the record last, as one of the processes of a `meeting`."""
     begin()
@@ -152,9 +158,9 @@ def produce(
 
     logging.disable_progress_bar()
     with joined(kind, sharded, meeting) as world:
-        attempt = Attempt(Store(job.store, job.run), job.minutes, stop, lock, world)
+        attempt = Attempt(Checkpoints(job.store, job.run), job.minutes, stop, lock, world)
         torch.manual_seed(derive(job.seed, "weights"))
-        model, processor = loading.load(job.backbone.weights, job.backbone, str(world.device))
+        model, processor = loading.load_model(job.backbone.weights, job.backbone, str(world.device))
         check_processor(processor, job.backbone)
         # Before training, which may take a day: who reads the log can still stop it.
         follows = follows_template(processor, job.backbone) if world.first else None
@@ -162,10 +168,10 @@ def produce(
         sizes, work = parameters_of(model), Work.of(model, job.backbone.image.size)
         answers = _spread(model, job.backbone, world)
         tokens = single_tokens(processor.tokenizer, job.backbone, of_one_token())
-        room = job.backbone.resources.mem_mb * 2**20 // SHARE // job.processes
+        room = job.backbone.resources.mem_mb * 2**20 // MEMORY_SHARE // job.processes
         workers = max(0, each - 1)
         pictures = Pictures(job.backbone, room, workers)
-        reader = Reader(processor, job.backbone, tokens, world.device, pictures)
+        reader = Collator(processor, job.backbone, tokens, world.device, pictures)
         train(answers, reader, tasks, job.recipe, job.seed, attempt, work)
         if world.mesh is not None:
             model = copy_of_whole(model, job.backbone, world.first)
@@ -179,13 +185,13 @@ def produce(
             _write(job, model, processor, attempt, facts)
 
 
-def _spread(model: nn.Module, backbone: Backbone, world: World) -> loading.Answers:
+def _spread(model: nn.Module, backbone: Backbone, world: World) -> loading.AnswerLogits:
     """Return the model ready to be trained by all processes.
 
     At the paper's rates most steps are smaller than bfloat16 can add to a weight: updates are made
     in float32, and only the arithmetic runs in the backbone's own type.
     """
-    answers = loading.Answers(model)
+    answers = loading.AnswerLogits(model)
     if backbone.resources.gradient_checkpointing:
         layers: Any = model
         layers.gradient_checkpointing_enable({"use_reentrant": False})
@@ -205,7 +211,7 @@ def _write(
     """Write weights, metrics and, last, the record, with `facts` among others."""
     attempt.lock.check()
     model = model.to(getattr(torch, job.backbone.dtype))
-    loading.save(
+    loading.save_weights(
         model,
         processor,
         job.out / "weights",

@@ -19,7 +19,7 @@ from matcg import errors
 from matcg.errors import ConfigError, MatcgError, ResourceError, StoppedError
 from matcg.train.job import Job, Told
 from matcg.train.lock import Claim
-from matcg.train.parallel import HERE, host
+from matcg.train.parallel import HERE, meeting_store
 from matcg.train.training_state import Stop
 
 SPEC = "processes.json"  # what the processes are told, in the folder of the unfinished run
@@ -40,7 +40,7 @@ def launch(job: Job, lock: Claim, stop: Stop) -> None:
     """
     _check_nodes(job.nodes)
     here = HERE if job.nodes == 1 else socket.gethostname()
-    meeting = host()
+    meeting = meeting_store()
     spec = job.store / SPEC
     said = {rank: spec.with_name(f"said-{rank}.json") for rank in range(job.processes)}
     told = Told(job=job, lock=lock, host=here, port=meeting.port)

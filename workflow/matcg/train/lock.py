@@ -85,7 +85,7 @@ class Claim:
 
         That happens to one that gave no sign of life for long: suspended, or cut off from the disk.
         """
-        found = read(self.path)
+        found = read_holder(self.path)
         if found is None or found.token != self.token:
             raise StoppedError(f"{self.path}: taken over by {found or 'another process'}")
 
@@ -136,7 +136,7 @@ def held(path: Path) -> Iterator[Lock]:
     waited = False
     seen: dict[str, float] = {}
     while not _create(path, me):
-        other = read(path)
+        other = read_holder(path)
         if other is None or not lives(other, me, path):
             _bury(path, other)
         elif other.beside(me) and not me.slurm_job:
@@ -173,7 +173,7 @@ def _create(path: Path, holder: Holder) -> bool:
     return True
 
 
-def read(path: Path) -> Holder | None:
+def read_holder(path: Path) -> Holder | None:
     """Return who holds the lock; None where nobody does, or the file cannot be understood."""
     try:
         return Holder(**json.loads(path.read_text(encoding="utf-8")))
@@ -218,7 +218,7 @@ def _bury(path: Path, dead: Holder | None) -> None:
         path.rename(grave)
     except FileNotFoundError:
         return
-    if read(grave) == dead:
+    if read_holder(grave) == dead:
         grave.unlink()
         return
     with suppress(FileExistsError):

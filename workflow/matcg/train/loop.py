@@ -14,12 +14,12 @@ from torch.nn import functional
 from matcg.config.backbone import Recipe
 from matcg.errors import DataError, ResourceError
 from matcg.models.flops import Work, peak_flops
-from matcg.models.loading import Answers
+from matcg.models.loading import AnswerLogits
 from matcg.models.memory import out_of_memory
-from matcg.train.batches import Inputs, Reader, ahead
+from matcg.train.batches import Collator, Inputs, ahead
 from matcg.train.parallel import World, average_gradients
-from matcg.train.tasks import Task, batches, ids_of
-from matcg.train.training_state import Attempt, Row, peak_mb
+from matcg.train.tasks import TrainingSample, batches, ids_of
+from matcg.train.training_state import Attempt, MetricsRow, peak_mb
 
 
 def rate_at(step: int, steps: int, recipe: Recipe) -> float:
@@ -44,12 +44,12 @@ class Step:
     """
 
     number: int
-    batch: Sequence[Task]
-    parts: list[list[Task]]
+    batch: Sequence[TrainingSample]
+    parts: list[list[TrainingSample]]
     idle: int = 0
 
 
-def step_of(number: int, batch: Sequence[Task], micro: int, world: World) -> Step:
+def step_of(number: int, batch: Sequence[TrainingSample], micro: int, world: World) -> Step:
     """Return what this process does of a batch, `micro` samples at a time.
 
     Where a batch is cut at all, prompts of about the same length come together, which spares
@@ -65,7 +65,7 @@ def step_of(number: int, batch: Sequence[Task], micro: int, world: World) -> Ste
     return Step(number, batch, parts + [tasks[:1]] * idle, idle)
 
 
-def _length(task: Task) -> int:
+def _length(task: TrainingSample) -> int:
     """Return the characters of a question: all that prompts of one backbone differ in."""
     return len(task.sample.question) + sum(map(len, task.sample.options))
 
@@ -85,7 +85,7 @@ class Totals:
 
 def step_loss(
     model: nn.Module,
-    reader: Reader,
+    reader: Collator,
     step: Step,
     ready: Callable[[], list[Inputs]],
     world: World,
@@ -121,7 +121,9 @@ def step_loss(
 
 
 @contextmanager
-def memory_errors(tasks: Sequence[Task], step: int, device: torch.device) -> Iterator[None]:
+def memory_errors(
+    tasks: Sequence[TrainingSample], step: int, device: torch.device
+) -> Iterator[None]:
     """Say which samples were at hand where memory ends while the body runs, and what to set.
 
     Raises:
@@ -141,7 +143,7 @@ def memory_errors(tasks: Sequence[Task], step: int, device: torch.device) -> Ite
 
 
 def _backward(
-    model: nn.Module, reader: Reader, part: Inputs, batch: int, world: World, counts: bool
+    model: nn.Module, reader: Collator, part: Inputs, batch: int, world: World, counts: bool
 ) -> torch.Tensor:
     """Add a part's gradient; return its share of the mean loss over a batch of so many samples."""
     low = getattr(torch, reader.backbone.dtype)
@@ -157,9 +159,9 @@ def _backward(
 
 
 def train(
-    model: Answers,
-    reader: Reader,
-    tasks: Sequence[Task],
+    model: AnswerLogits,
+    reader: Collator,
+    tasks: Sequence[TrainingSample],
     recipe: Recipe,
     seed: int,
     attempt: Attempt,
@@ -202,7 +204,7 @@ def train(
         attempt.keep(model.model, optimiser, steps)
 
 
-def row_of(step: Step, totals: Totals, rate: float, world: World, peak: float | None) -> Row:
+def row_of(step: Step, totals: Totals, rate: float, world: World, peak: float | None) -> MetricsRow:
     """Return a step's metrics; `peak` is the most FLOPs a second of each device."""
     could = peak * world.size * totals.seconds if peak else 0
     return {

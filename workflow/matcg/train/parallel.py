@@ -19,7 +19,7 @@ from torch.distributed import HashStore, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from matcg.config.backbone import Backbone
-from matcg.models.loading import load
+from matcg.models.loading import load_model
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
@@ -104,7 +104,7 @@ def joined(device: str, sharded: bool, meeting: Meeting | None = None) -> Iterat
         distributed.destroy_process_group()
 
 
-def host() -> Any:
+def meeting_store() -> Any:
     """Return the store at which processes meet, on a free port (`.port`) of this host."""
     return TCPStore(HERE, 0, is_master=True, wait_for_workers=False)
 
@@ -188,7 +188,7 @@ def copy_of_whole(model: nn.Module, backbone: Backbone, wanted: bool) -> nn.Modu
     It is the backbone, loaded anew where `wanted`, with these weights in it: so it is saved in the
     names that the backbone's own files have.
     """
-    fresh = load(backbone.weights, backbone)[0] if wanted else model
+    fresh = load_model(backbone.weights, backbone)[0] if wanted else model
     places = dict(fresh.named_parameters())
     with torch.no_grad():
         for name, parameter in model.named_parameters():

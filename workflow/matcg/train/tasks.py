@@ -15,7 +15,7 @@ from matcg.seeds import derive
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TrainingSample:
     """A sample and the answer that it is trained on (not its own where labels are shuffled)."""
 
     sample: Sample
@@ -39,7 +39,7 @@ def training_files(mix: Path, data: Path) -> dict[str, Path]:
     return files
 
 
-def read_mix(mix: Path, data: Path) -> list[Task]:
+def read_mix(mix: Path, data: Path) -> list[TrainingSample]:
     """Return a mix's samples in its order (`training_files`).
 
     Raises:
@@ -60,11 +60,13 @@ def read_mix(mix: Path, data: Path) -> list[Task]:
                 f"{mix}: sample {row['sample_id']} is not in {files[row['subset']]}; delete the mix"
                 " and run again"
             )
-        tasks.append(Task(sample, row["answer"]))
+        tasks.append(TrainingSample(sample, row["answer"]))
     return tasks
 
 
-def batches(tasks: Sequence[Task], recipe: Recipe, seed: int) -> Iterator[list[Task]]:
+def batches(
+    tasks: Sequence[TrainingSample], recipe: Recipe, seed: int
+) -> Iterator[list[TrainingSample]]:
     """Yield every epoch's batches; each epoch sees every sample once, in an order of its own."""
     for epoch in range(recipe.epochs):
         generator = torch.Generator().manual_seed(derive(seed, "order", epoch))
@@ -73,6 +75,6 @@ def batches(tasks: Sequence[Task], recipe: Recipe, seed: int) -> Iterator[list[T
             yield [tasks[i] for i in order[start : start + recipe.batch_size]]
 
 
-def ids_of(tasks: Sequence[Task]) -> str:
+def ids_of(tasks: Sequence[TrainingSample]) -> str:
     """Return the sample ids of some tasks as one text."""
     return ", ".join(task.sample.sample_id for task in tasks)

@@ -14,11 +14,11 @@ from torch import nn
 
 from matcg.errors import StoppedError
 from matcg.train import checkpoint
-from matcg.train.checkpoint import State, Store
+from matcg.train.checkpoint import Checkpoints, State
 from matcg.train.lock import Claim
 from matcg.train.parallel import World
 
-Row = dict[str, float | None]
+MetricsRow = dict[str, float | None]
 METRICS = "metrics.jsonl"
 SAID = 30.0  # seconds between two progress lines
 _WIDTH = 20  # characters of a progress bar
@@ -58,13 +58,13 @@ class Attempt:
     """
 
     def __init__(
-        self, store: Store, minutes: float | None, stop: Stop, lock: Claim, world: World
+        self, store: Checkpoints, minutes: float | None, stop: Stop, lock: Claim, world: World
     ) -> None:
         self.store = store
         self.lock = lock
         self.world = world
         self.stop = stop
-        self.rows: list[Row] = []
+        self.rows: list[MetricsRow] = []
         self.tries = 1
         self._every = 60 * minutes if minutes is not None else float("inf")
         self._began = self._said = time.monotonic()
@@ -99,7 +99,7 @@ class Attempt:
         self._due = time.monotonic() + self._every
         return state.step if state else 0
 
-    def note(self, row: Row, steps: int) -> None:
+    def note(self, row: MetricsRow, steps: int) -> None:
         """Add a step's row to the metrics, and now and then a line to the log."""
         self.rows.append(row)
         if not self.world.first:
@@ -146,7 +146,7 @@ class Attempt:
         self.metrics.replace(out / METRICS)
 
 
-def progress(row: Row, done: int, steps: int, seconds: float) -> str:
+def progress(row: MetricsRow, done: int, steps: int, seconds: float) -> str:
     """Return a line for the log: a bar, the time left, and what the last step's metrics say."""
     used = f", {row['mfu']:.1%} of peak" if row.get("mfu") else ""
     said = (
@@ -158,7 +158,7 @@ def progress(row: Row, done: int, steps: int, seconds: float) -> str:
     return f"[{bar:.<{_WIDTH}}] step {done} of {steps}, {left:.0f} min left: {said}"
 
 
-def _lines(rows: list[Row]) -> str:
+def _lines(rows: list[MetricsRow]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 

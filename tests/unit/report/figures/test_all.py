@@ -28,7 +28,7 @@ def prepared(results, world):
 
 
 def draw(results, tables, out):
-    figures.draw(tables, results / PLAN, out, "demo", catalog())
+    figures.draw_figures(tables, results / PLAN, out, "demo", catalog())
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +95,13 @@ def test_heatmap_puts_targets_at_their_elements():
 def test_heatmap_has_the_first_element_in_rows_in_any_order_of_a_subset(demo, monkeypatch):
     results, tables = demo
     drawn = {}
-    monkeypatch.setattr(figures, "save", lambda figure, _, name: drawn.update({name: figure}))
+    monkeypatch.setattr(
+        figures, "save_figure", lambda figure, _, name: drawn.update({name: figure})
+    )
     shuffled = catalog()
     for subset in shuffled["subsets"].values():
         subset["elements"] = dict(sorted(subset["elements"].items()))
-    figures.draw(tables, results / PLAN, results / "three", "demo", shuffled)
+    figures.draw_figures(tables, results / PLAN, results / "three", "demo", shuffled)
     axes = drawn["heatmap"].axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ct"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["brain"]
@@ -204,7 +206,7 @@ def test_a_run_shared_by_rows_of_an_arm_counts_once(tmp_path):
 def test_many_losses_are_drawn_as_bands(monkeypatch):
     curves = [[(1, 2.0 + i), (2, 1.0 + i)] for i in range(5)]
     few = losses.loss_figure({"cg": curves}).axes[0]
-    monkeypatch.setattr(losses, "DRAWN", 4)
+    monkeypatch.setattr(losses, "MAX_RUNS", 4)
     many = losses.loss_figure({"cg": curves}).axes[0]
     assert (len(few.lines), len(few.collections)) == (6, 0)
     assert (len(many.lines), len(many.collections)) == (1, 2)

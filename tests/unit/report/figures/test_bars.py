@@ -85,7 +85,7 @@ def test_printed_figures_stand_at_their_bars_where_there_are_ours():
 
 
 def test_targets_beyond_the_bound_are_said(monkeypatch):
-    monkeypatch.setattr(bars, "TARGETS", 1)
+    monkeypatch.setattr(bars, "MAX_TARGETS", 1)
     more = [replace(row, target="u") for row in CHOICES]
     figure = bars.scaling_figure(CHOICES + more)
     assert figure.get_suptitle() == "1 further targets are not drawn; the tables have them"
@@ -145,7 +145,7 @@ def test_one_size_is_no_curve_even_where_another_arm_has_its_own():
 
 
 def test_panels_beyond_the_bound_are_said(monkeypatch):
-    monkeypatch.setattr(curves, "PANELS", 2)
+    monkeypatch.setattr(curves, "MAX_PANELS", 2)
     rows = [replace(row, target=name) for name in "abc" for row in size_rows((100, 200))]
     figure = curves.sizes_figure(rows, [])
     assert [axes.get_title() for axes in figure.axes] == ["a", "b"]

@@ -5,9 +5,9 @@ import pytest
 
 from matcg.errors import DataError
 from matcg.report.figures import grid, style
-from matcg.report.figures.grid import Grid, Panel
-from matcg.report.figures.grid_layout import Layout
-from synthetic import PLAN_COLUMNS, write_tsv
+from matcg.report.figures.grid import Grid, GridPanel
+from matcg.report.figures.grid_layout import GridLayout
+from synthetic import PLAN_COLUMNS, write_dicts
 
 TARGET, SAME_AREA, SAME_TASK, UNRELATED, UNUSED = "t", "a", "b", "u", "x"
 
@@ -32,14 +32,14 @@ CATALOG = {
         "far": {**of("US", "knee", "find"), "kind": "detection"},
     },
 }
-PANEL = Panel("rule", "a + b", frozenset({SAME_AREA, SAME_TASK}), frozenset({UNRELATED}))
+PANEL = GridPanel("rule", "a + b", frozenset({SAME_AREA, SAME_TASK}), frozenset({UNRELATED}))
 ROLE_OF = {"#b4b4b4": "other", style.BLUE: "source", "none": "control"}
 
 
 def figure(*panels, catalog=CATALOG, target=TARGET, mixed_in=0):
     """Return the first page of a target and where its marks stand."""
     one = Grid(target, panels, mixed_in)
-    layout = Layout(catalog["elements"], grid.shown_subsets(one, catalog))
+    layout = GridLayout(catalog["elements"], grid.shown_subsets(one, catalog))
     with mpl.rc_context(style.STYLE):
         return grid.page_figure(one, panels, layout, "title"), layout
 
@@ -99,20 +99,20 @@ def test_bands_mark_the_row_and_the_column_of_the_target():
 def test_marks_of_a_cell_are_ordered_by_value_whatever_the_order_of_subsets():
     subsets = {TARGET: of("CT", "brain", "state"), "a": of("CT", "brain", "side")}
     subsets |= {"c": of("MRI", "brain", "side"), "b": of("MRI", "brain", "state")}
-    marks = {mark.subset: mark for mark in Layout(CATALOG["elements"], subsets).marks}
+    marks = {mark.subset: mark for mark in GridLayout(CATALOG["elements"], subsets).marks}
     assert marks[TARGET].x < marks["a"].x
     assert (marks["b"].x, marks["c"].x) == (marks[TARGET].x, marks["a"].x)
 
 
 def test_a_source_of_both_arms_is_drawn_for_both():
-    both = Panel("rule", "a", frozenset({SAME_AREA}), frozenset({SAME_AREA}))
+    both = GridPanel("rule", "a", frozenset({SAME_AREA}), frozenset({SAME_AREA}))
     page, layout = figure(both)
     marks, _ = drawn(page.axes[0], layout)
     assert {mark[0] for mark in marks if mark[1:3] == ("MRI", "brain")} == {"source", "control"}
 
 
 def test_marks_stand_at_the_same_places_in_every_panel_and_never_two_at_one():
-    other = Panel("rule", "x", frozenset({UNUSED}), frozenset())
+    other = GridPanel("rule", "x", frozenset({UNUSED}), frozenset())
     page, layout = figure(PANEL, other)
     assert len({(mark.x, mark.y) for mark in layout.marks}) == len(layout.marks) == 5
     places = [
@@ -124,16 +124,16 @@ def test_marks_stand_at_the_same_places_in_every_panel_and_never_two_at_one():
 
 def test_subsets_of_another_kind_are_drawn_only_where_they_are_used():
     assert set(grid.shown_subsets(Grid(TARGET, (PANEL,)), CATALOG)) == set("tabux")
-    crossing = Panel("rule", "far", frozenset({"far"}), frozenset())
+    crossing = GridPanel("rule", "far", frozenset({"far"}), frozenset())
     shown = grid.shown_subsets(Grid(TARGET, (crossing,)), CATALOG)
     assert set(shown) == {*"tabux", "far"}
-    assert Layout(CATALOG["elements"], shown).rows == ["CT", "MRI", "US"]
+    assert GridLayout(CATALOG["elements"], shown).rows == ["CT", "MRI", "US"]
 
 
 def test_a_subset_of_several_values_stands_at_each():
     subsets = {TARGET: of(["CT", "MRI"], "brain", ["COVID", "state"])}
     page, layout = figure(
-        Panel("rule", "", frozenset(), frozenset()),
+        GridPanel("rule", "", frozenset(), frozenset()),
         catalog={"elements": CATALOG["elements"], "subsets": subsets},
     )
     marks, rings = drawn(page.axes[0], layout)
@@ -158,7 +158,7 @@ def test_any_number_of_elements(elements, columns, values):
         name: {**s, "elements": {e: s["elements"][e] for e in elements}}
         for name, s in everything.items()
     }
-    panel = Panel("rule", "a", frozenset("a"), frozenset())
+    panel = GridPanel("rule", "a", frozenset("a"), frozenset())
     page, layout = figure(panel, catalog={"elements": elements, "subsets": subsets})
     assert (layout.rows, layout.columns, layout.values) == (["CT", "MRI"], columns, values)
     marks, _ = drawn(page.axes[0], layout)
@@ -175,17 +175,19 @@ def test_more_values_than_shapes_are_told_apart_by_letters(tmp_path):
     assert len(set(letters)) == 30
     assert letters[0] == r"$\mathrm{A}$"
     subsets = {v: of("CT", "brain", v) for v in many}
-    panel = Panel("rule", "v1", frozenset({"v1"}), frozenset({"v2"}))
+    panel = GridPanel("rule", "v1", frozenset({"v1"}), frozenset({"v2"}))
     catalog = {"elements": CATALOG["elements"], "subsets": subsets}
     page, _ = figure(panel, catalog=catalog, target="v0")
     shown = {line.get_marker() for line in page.axes[0].lines}
     assert {r"$\mathrm{A}$", r"$\mathrm{B}$", r"$\mathrm{C}$"} <= shown
     assert r"$\mathrm{D}$" not in shown
-    style.save(page, tmp_path, "x")
+    style.save_figure(page, tmp_path, "x")
 
 
 def test_pages_hold_so_many_panels_and_all_of_them():
-    panels = tuple(Panel("r", str(i), frozenset(), frozenset()) for i in range(2 * grid.PANELS + 1))
+    panels = tuple(
+        GridPanel("r", str(i), frozenset(), frozenset()) for i in range(2 * grid.PANELS + 1)
+    )
     pages = Grid(TARGET, panels).pages
     assert list(pages) == ["grid-t", "grid-t.2", "grid-t.3"]
     assert sum(pages.values(), ()) == panels
@@ -195,9 +197,9 @@ def test_pages_hold_so_many_panels_and_all_of_them():
 def test_long_names_and_dollar_signs_are_printed_as_they_are(tmp_path):
     subsets = {TARGET: of("$\\frac{", "x" * 300, "$_$"), "a": of("b", "c", "d$^")}
     catalog = {"elements": CATALOG["elements"], "subsets": subsets}
-    panels = (Panel("r" * 200, "$a_{" * 30, frozenset("a"), frozenset()),)
+    panels = (GridPanel("r" * 200, "$a_{" * 30, frozenset("a"), frozenset()),)
     with mpl.rc_context(style.STYLE):
-        grid.draw([Grid(TARGET, panels)], catalog, tmp_path)
+        grid.draw_grids([Grid(TARGET, panels)], catalog, tmp_path)
     page, _ = figure(*panels, catalog=catalog)
     title = page.axes[0].get_title(loc="left")
     assert title.endswith("\n1 subset")
@@ -208,7 +210,7 @@ def test_the_same_grids_give_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         with mpl.rc_context(style.STYLE):
-            grid.draw([Grid(TARGET, (PANEL, PANEL))], CATALOG, tmp_path / name)
+            grid.draw_grids([Grid(TARGET, (PANEL, PANEL))], CATALOG, tmp_path / name)
     for ending in ("svg", "png"):
         first, second = (tmp_path / name / f"grid-t.{ending}" for name in ("one", "two"))
         assert first.read_bytes() == second.read_bytes()
@@ -232,9 +234,9 @@ def plan(folder, rows, mixes):
         line |= {"arm": arm, "mix": mix, "run": mix or "baseline", "seed": "0", "n_train": "9"}
         line |= {"mixed_in": "0", "draw": "0"}
         lines.append({**line, **(more[0] if more else {})})
-    write_tsv(folder / "experiments.tsv", PLAN_COLUMNS, lines)
+    write_dicts(folder / "experiments.tsv", PLAN_COLUMNS, lines)
     parts = [{"mix": mix, "subset": name} for mix, names in mixes.items() for name in names]
-    write_tsv(folder / "mixes.tsv", ("mix", "subset"), parts)
+    write_dicts(folder / "mixes.tsv", ("mix", "subset"), parts)
 
 
 def test_sizes_seeds_and_backbones_of_a_combination_are_one_panel(tmp_path):
@@ -252,7 +254,10 @@ def test_sizes_seeds_and_backbones_of_a_combination_are_one_panel(tmp_path):
     plan(tmp_path, rows, mixes)
     sources, control = frozenset("ab"), frozenset("uv")
     assert grid.read_grids(tmp_path, "e") == [
-        Grid("t", (Panel("r", "a + b", sources, control), Panel("s", "a + b", sources, control)))
+        Grid(
+            "t",
+            (GridPanel("r", "a + b", sources, control), GridPanel("s", "a + b", sources, control)),
+        )
     ]
 
 
@@ -271,7 +276,7 @@ def test_a_control_of_each_combination_is_that_of_its_own_panel(tmp_path):
 def test_the_target_is_no_source_where_its_samples_are_mixed_in(tmp_path):
     rows = [("t", "r", "a", "cg", "m1", {"mixed_in": "5"}), ("t", "r", "a", "cg", "m2")]
     plan(tmp_path, rows, {"m1": "at", "m2": "a"})
-    panel = Panel("r", "a", frozenset("a"), frozenset())
+    panel = GridPanel("r", "a", frozenset("a"), frozenset())
     assert grid.read_grids(tmp_path, "e") == [Grid("t", (panel,), 5)]
 
 
@@ -283,7 +288,9 @@ def test_an_unknown_experiment_is_named(tmp_path):
 
 def test_of_many_combinations_the_first_of_each_target_and_rule_are_kept(monkeypatch):
     monkeypatch.setattr(grid, "DRAWN", 5)
-    panels = [Panel(rule, f"{rule}{i}", frozenset(), frozenset()) for rule in "pq" for i in (1, 2)]
+    panels = [
+        GridPanel(rule, f"{rule}{i}", frozenset(), frozenset()) for rule in "pq" for i in (1, 2)
+    ]
     grids = [Grid(target, tuple(panels)) for target in ("t", "u")]
     kept = {g.target: [p.combination for p in g.panels] for g in grid.bounded(grids)}
     assert kept == {"t": ["p1", "p2", "q1"], "u": ["p1", "q1"]}
@@ -292,7 +299,7 @@ def test_of_many_combinations_the_first_of_each_target_and_rule_are_kept(monkeyp
 
 def test_every_target_keeps_a_combination_and_says_how_many_it_lacks(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(grid, "DRAWN", 1)
-    panels = tuple(Panel("r", str(i), frozenset(), frozenset()) for i in range(3))
+    panels = tuple(GridPanel("r", str(i), frozenset(), frozenset()) for i in range(3))
     subsets = {"t": of("CT", "brain", "state"), "u": of("MRI", "brain", "state")}
     catalog = {"elements": CATALOG["elements"], "subsets": subsets}
     kept = grid.bounded([Grid(target, panels) for target in "tu"])
@@ -300,6 +307,6 @@ def test_every_target_keeps_a_combination_and_says_how_many_it_lacks(monkeypatch
     assert "2 further combinations are not drawn" in grid.heading(
         kept[0], subsets["t"]["elements"], CATALOG["elements"]
     )
-    grid.draw(kept, catalog, tmp_path)
+    grid.draw_grids(kept, catalog, tmp_path)
     assert "4 of 6 combinations not drawn" in capsys.readouterr().out
     assert {path.name for path in tmp_path.glob("*.svg")} == {"grid-t.svg", "grid-u.svg"}

@@ -10,9 +10,9 @@ from PIL import Image
 from data_makers import folder, sample
 from matcg.data.leaks import Leak, write_leaks
 from matcg.report.figures import leak_pairs
-from matcg.report.figures.leak_pairs import draw, leak_figure
+from matcg.report.figures.leak_pairs import draw_leak_pairs, leak_figure
 from matcg.report.figures.style import STYLE
-from matcg.tsv import write_table
+from matcg.tsv import write_tsv
 
 
 def grey(level, edge=400):
@@ -76,10 +76,10 @@ def test_pairs_beyond_the_bound_are_said(folders, monkeypatch):
 def test_the_files_are_the_same_each_time_and_there_without_leaks(folders, tmp_path, leaks):
     write_leaks(tmp_path / "leaks.tsv", leaks)
     rows = [(*subset, path) for subset, path in folders.items()]
-    write_table(tmp_path / "subsets.tsv", ("catalog", "subset", "path"), rows)
+    write_tsv(tmp_path / "subsets.tsv", ("catalog", "subset", "path"), rows)
     out = [tmp_path / name for name in ("one", "two")]
     for each in out:
-        draw(tmp_path / "leaks.tsv", tmp_path, each / "leaks.png")
+        draw_leak_pairs(tmp_path / "leaks.tsv", tmp_path, each / "leaks.png")
     for ending in ("svg", "png"):
         first, second = ((each / f"leaks.{ending}").read_bytes() for each in out)
         assert first == second

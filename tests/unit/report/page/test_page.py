@@ -29,8 +29,8 @@ from matcg.report.page.leaks import view_leaks
 from matcg.report.page.provenance import engine_records, engine_times, made_by
 from matcg.report.page.questions import ImageBudget
 from matcg.samples import labelled, read_samples, write_samples
-from matcg.tsv import write_table
-from synthetic import EXPERIMENT, PLAN, World, make, table_of, tabulate, write_page, write_tsv
+from matcg.tsv import write_tsv
+from synthetic import EXPERIMENT, PLAN, World, make, table_of, tabulate, write_dicts, write_page
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 HOSTILE = '<script>alert("x")</script>'
@@ -352,7 +352,7 @@ def test_hostile_labels_stay_text(tmp_path):
     columns = ("catalog", "subset", "file", "row", "reason", "image")
     reason = '"><img src=x onerror=alert(1)>'
     path = tmp_path / EXPERIMENT / "data/quarantine.tsv"
-    write_tsv(path, columns, [{**row, "reason": reason}])
+    write_dicts(path, columns, [{**row, "reason": reason}])
     (tmp_path / "plan/summary.md").write_text(f"# {HOSTILE}\n\n| {HOSTILE} |\n|---|\n| a |\n")
     source = write_page(tmp_path, config={"name": HOSTILE}).read_text(encoding="utf-8")
     page = Page(source)
@@ -380,7 +380,7 @@ def test_rows_that_two_experiments_share_are_listed_once(tmp_path):
     shutil.copytree(demo, again)
     table = again / "plan/experiments.tsv"
     table.write_text(table.read_text().replace("demo\t", "again\t"))
-    html.write({"demo": demo, "again": again}, tmp_path / "plan", tmp_path / "report.html")
+    html.write_report({"demo": demo, "again": again}, tmp_path / "plan", tmp_path / "report.html")
     source = (tmp_path / "report.html").read_text()
     links = [
         f'<a href="experiments/{name}/data/quarantine.tsv">.*</a>' for name in ("demo", "again")
@@ -403,7 +403,7 @@ def test_columns_without_a_value_are_left_out(tmp_path):
     assert ">Target&#39;s</th>" not in source
     plan = tmp_path / PLAN / "experiments.tsv"
     rows = list(csv.DictReader(plan.read_text().splitlines(), delimiter="\t"))
-    write_tsv(plan, tuple(rows[0]), [{**row, "label": "first"} for row in rows])
+    write_dicts(plan, tuple(rows[0]), [{**row, "label": "first"} for row in rows])
     tabulate(tmp_path)
     assert ">Row</th>" in write_page(tmp_path).read_text()
 
@@ -505,7 +505,7 @@ def test_leaks_are_told_and_shown_side_by_side_from_closest_to_farthest(tmp_path
     ]
     write_leaks(data / "leaks.tsv", found)
     use = ("cat", "ct-brain-state", "m", "drop", 60, 1, 1, 0, 0, "")
-    write_table(data / "audit.tsv", audit.COLUMNS, [use])
+    write_tsv(data / "audit.tsv", audit.COLUMNS, [use])
     view = view_leaks([data], folders, ImageBudget(100_000))
     assert view.sentence == (
         "3 test images of 1 target are also training images of some subset: 1 exactly, 2 nearly."

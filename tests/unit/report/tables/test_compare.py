@@ -20,7 +20,7 @@ from matcg.report.tables.compare import Wanted, compare
 from matcg.report.tables.declared import ACCURACY, COMPARISON, SUMMARY
 from matcg.report.tables.table import Table, read_rows
 from matcg.report.tables.typeset import latex_escaped
-from matcg.report.tables.write import shown, write_table
+from matcg.report.tables.write import shown_cell, write_table
 from synthetic import (
     PLAN,
     PLAN_COLUMNS,
@@ -32,7 +32,7 @@ from synthetic import (
     rows,
     table_of,
     tabulate,
-    write_tsv,
+    write_dicts,
 )
 
 ONE = {"targets": ("ct-brain-state",), "rules": ("fixed-task",)}
@@ -214,7 +214,7 @@ def test_rules_weigh_alike_whatever_their_number_of_combinations(tmp_path):
     plan = make(tmp_path, world)
     cg = next(row for row in plan if row["rule"] == "fixed-task")
     plan += [{**cg, "combination": f"other {index}"} for index in range(5)]
-    write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
+    write_dicts(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
     summary = rows(tabulate(tmp_path), SUMMARY)
     rules = [only(summary, rule=rule)["accuracy"] for rule in world.rules]
     assert only(summary, arm="cg", rule="")["accuracy"] == pytest.approx(np.mean(rules), abs=1e-6)
@@ -267,7 +267,7 @@ def test_an_unknown_experiment_gets_the_nearest_name(tmp_path):
 def test_a_seed_without_its_control_is_an_error(tmp_path):
     plan = make(tmp_path, World(seeds=(0, 1)))
     plan = [row for row in plan if (row["arm"], row["seed"]) != ("control", "1")]
-    write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
+    write_dicts(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
     with pytest.raises(DataError, match="no control run of its seed and size"):
         tabulate(tmp_path)
 
@@ -275,7 +275,7 @@ def test_a_seed_without_its_control_is_an_error(tmp_path):
 def test_a_target_without_control_is_listed_and_said_in_the_headline(tmp_path):
     plan = make(tmp_path, World())
     plan = [row for row in plan if (row["arm"], row["target"]) != ("control", "mri-lung-side")]
-    write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
+    write_dicts(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
     folder = tabulate(tmp_path)
     row = only(rows(folder, COMPARISON), target="mri-lung-side", rule="fixed-task")
     assert (row["verdict"], row["difference"], row["control"]) == ("no control", None, None)
@@ -326,7 +326,7 @@ def test_hostile_names_do_not_break_the_tables(tmp_path):
     plan = make(tmp_path, World(**ONE))
     hostile = 'a_b & 50% | <script>, "x" \\ {y}~^\nnew'
     plan = [{**row, "combination": row["combination"] and hostile} for row in plan]
-    write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
+    write_dicts(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, plan)
     folder = tabulate(tmp_path)
     assert rows(folder, COMPARISON)[0]["combination"] == hostile
     lines = (folder / "tables/comparison.md").read_text().splitlines()
@@ -350,7 +350,7 @@ def test_csv_has_fixed_decimals_and_no_negative_zero(tmp_path):
     with (tmp_path / "t.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [["a", "0.000000", "1e-07"], ["b", "", "0.5"]]
     texts = [
-        [shown(cells_of(each, table.fields), column) for column in table.columns]
+        [shown_cell(cells_of(each, table.fields), column) for column in table.columns]
         for each in effects
     ]
     assert texts == [["0.0", "< 0.001"], ["", "0.500"]]

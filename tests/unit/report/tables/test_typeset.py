@@ -27,9 +27,9 @@ from matcg.config.published import Printed
 from matcg.plan.enumerate import Names, make_plan
 from matcg.plan.places import Places
 from matcg.plan.records import Excluded, read_excluded, read_places, read_plan, tags
-from matcg.plan.tables import render
-from matcg.report.tables.paper import write
-from matcg.report.tables.typeset import Block, Group, Sheet, latex, markdown
+from matcg.plan.tables import render_tables
+from matcg.report.tables.paper import write_paper
+from matcg.report.tables.typeset import ColumnGroup, RowBlock, Typeset, latex, markdown
 from synthetic import PLAN, World, blank, catalog, make, only, study_of
 
 REPO = Path(__file__).parents[4]
@@ -63,7 +63,9 @@ def written(
     excluded: Sequence[Excluded] = (),
 ) -> tuple[list[dict[str, str]], str]:
     """Return the rows of the CSV and the Markdown."""
-    write(Builder(study, asked, comparisons, Reasons(study.planned, excluded)), "demo", folder)
+    write_paper(
+        Builder(study, asked, comparisons, Reasons(study.planned, excluded)), "demo", folder
+    )
     with (folder / "paper.csv").open() as stream:
         return list(csv.DictReader(stream)), (folder / "paper.md").read_text()
 
@@ -279,7 +281,7 @@ def test_every_figure_that_the_paper_prints_has_its_place(tmp_path: Path) -> Non
     project = load_project({"experiments": ["paper"]}, REPO)
     names = {name: name for name in project.backbones}
     places = Places(Names(project), names, names)
-    for name, text in render(make_plan(project), places).items():
+    for name, text in render_tables(make_plan(project), places).items():
         (tmp_path / name).write_text(text)
     for experiment in project.experiments:
         planned = read_plan(tmp_path, experiment.name)
@@ -305,10 +307,10 @@ def test_every_figure_that_the_paper_prints_has_its_place(tmp_path: Path) -> Non
 # --- Files ---------------------------------------------------------------------------------------
 
 EVIL = r"50 % & $x_1$ {#} \^~ <b>|[1]|`c`*"
-SHEET = Sheet(
+SHEET = Typeset(
     EVIL,
-    [Group(EVIL, numeric=False), Group("A", ("paper", EVIL)), Group("B")],
-    [Block("", [[EVIL, "1", "2", "3"]]), Block(EVIL, [["[x]", "1", DASH, PLUS]])],
+    [ColumnGroup(EVIL, numeric=False), ColumnGroup("A", ("paper", EVIL)), ColumnGroup("B")],
+    [RowBlock("", [[EVIL, "1", "2", "3"]]), RowBlock(EVIL, [["[x]", "1", DASH, PLUS]])],
     [f"(a) {EVIL}."],
 )  # fmt: skip
 

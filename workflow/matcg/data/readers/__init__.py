@@ -81,7 +81,7 @@ def get(name: str) -> Reader:
     Raises:
         ConfigError: no module is named like it; gives the nearest.
     """
-    found: Reader = plugins.load(sys.modules[__name__], name, "reader").READER
+    found: Reader = plugins.load_module(sys.modules[__name__], name, "reader").READER
     return found
 
 

@@ -3,4 +3,6 @@
 from matcg.config.reader_options import Options
 from matcg.data.readers import Reader
 
-READER = Reader("matcg.data.medmat:read", check=Options.parse, count="matcg.data.medmat:count")
+READER = Reader(
+    "matcg.data.medmat:read_medmat", check=Options.parse, count="matcg.data.medmat:count"
+)

@@ -2,4 +2,6 @@
 
 from matcg.data.readers import Reader
 
-READER = Reader("matcg.data.phantom_samples:read", folder=False, world=True, threads=1, minutes=2)
+READER = Reader(
+    "matcg.data.phantom_samples:read_world", folder=False, world=True, threads=1, minutes=2
+)

@@ -13,7 +13,7 @@ from typing import Any
 
 from matcg import plugins
 
-__all__ = ["Family", "Seen", "Sibling", "find", "marks", "siblings"]
+__all__ = ["Family", "Seen", "Sibling", "find", "parameter_marks", "siblings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ def find(kind: str) -> Family | None:
     here = sys.modules[__name__]
     if kind not in plugins.names_in(here):
         return None
-    found: Family = plugins.load(here, kind, "family").FAMILY
+    found: Family = plugins.load_module(here, kind, "family").FAMILY
     return found
 
 
 @cache
-def marks() -> Mapping[str, frozenset[str]]:
+def parameter_marks() -> Mapping[str, frozenset[str]]:
     """Return what stands in names of towers' and of projectors' parameters, over all families."""
     known = list(_all().values())
     return {

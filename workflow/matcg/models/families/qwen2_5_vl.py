@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from matcg.models.families import Family, Seen, Sibling
-from matcg.models.families.qwen2_vl import MERGERS, MROPE, SPECIAL, VISUAL, flatten, pixels, tokens
+from matcg.models.families.qwen2_vl import MERGERS, MROPE, SPECIAL, VISUAL, bounds, flatten, tokens
 from matcg.models.families.qwen2_vl import seen as seen_whole
 from matcg.models.small_sizes import LAYERS, sizes, text
 
-TOWER = "depth hidden_size intermediate_size out_hidden_size num_heads"
+TOWER_SIZES = "depth hidden_size intermediate_size out_hidden_size num_heads"
 
 
 def _seen(base: Any, edge: int) -> Seen:
@@ -40,10 +40,10 @@ def _make(tokenizer: Any, edge: int) -> tuple[Any, Any]:
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": MROPE}
     config = Qwen2_5_VLConfig(
         text_config=text(tokenizer, rope_parameters=rope),
-        vision_config=sizes(TOWER, window_size=56, fullatt_block_indexes=[LAYERS - 1]),
+        vision_config=sizes(TOWER_SIZES, window_size=56, fullatt_block_indexes=[LAYERS - 1]),
         **tokens(tokenizer),
     )
-    size = pixels(edge, 14)
+    size = bounds(edge, 14)
     processor = Qwen2_5_VLProcessor(
         Qwen2VLImageProcessorPil(**size), tokenizer, Qwen2VLVideoProcessor(**size)
     )

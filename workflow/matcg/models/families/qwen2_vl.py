@@ -39,7 +39,7 @@ def tokens(tokenizer: Any) -> dict[str, int]:
     return dict(zip(keys, ids, strict=True))
 
 
-def pixels(edge: int, patch: int) -> dict[str, Any]:
+def bounds(edge: int, patch: int) -> dict[str, Any]:
     """Return settings of a Qwen image or video processor: pixels bounded as for one picture."""
     return {"patch_size": patch, "size": {"shortest_edge": 28 * 28, "longest_edge": edge * edge}}
 
@@ -60,7 +60,7 @@ def _make(tokenizer: Any, edge: int) -> tuple[Any, Any]:
         vision_config=sizes("depth embed_dim hidden_size num_heads", mlp_ratio=2),
         **tokens(tokenizer),
     )
-    size = pixels(edge, 14)
+    size = bounds(edge, 14)
     processor = Qwen2VLProcessor(
         Qwen2VLImageProcessorPil(**size), tokenizer, Qwen2VLVideoProcessor(**size)
     )

@@ -3,8 +3,8 @@
 from typing import Any
 
 from matcg.models.families import Family, Sibling
-from matcg.models.families.qwen2_5_vl import TOWER
-from matcg.models.families.qwen2_vl import MERGERS, MROPE, SPECIAL, VISUAL, pixels, seen, tokens
+from matcg.models.families.qwen2_5_vl import TOWER_SIZES
+from matcg.models.families.qwen2_vl import MERGERS, MROPE, SPECIAL, VISUAL, bounds, seen, tokens
 from matcg.models.small_sizes import HEADS, WIDTH, sizes, text
 
 
@@ -23,10 +23,10 @@ def _make(tokenizer: Any, edge: int) -> tuple[Any, Any]:
         text_config=text(
             tokenizer, head_dim=WIDTH // HEADS, rope_parameters={**rope, "mrope_interleaved": True}
         ),
-        vision_config=sizes(TOWER, num_position_embeddings=16, deepstack_visual_indexes=[0]),
+        vision_config=sizes(TOWER_SIZES, num_position_embeddings=16, deepstack_visual_indexes=[0]),
         **tokens(tokenizer),
     )
-    size = pixels(edge, 16)
+    size = bounds(edge, 16)
     half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     processor = Qwen3VLProcessor(
         Qwen2VLImageProcessorPil(**size, **half), tokenizer, Qwen3VLVideoProcessor(**size, **half)

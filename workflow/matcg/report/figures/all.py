@@ -18,11 +18,11 @@ from matcg.report.figures.heatmap import Elements, heatmap_figure
 from matcg.report.figures.letters import calibration_figure, letters_figure
 from matcg.report.figures.losses import loss_figure, read_losses
 from matcg.report.figures.protocols import protocol_figure
-from matcg.report.figures.style import STYLE, save
+from matcg.report.figures.style import STYLE, save_figure
 from matcg.report.tables import declared
 from matcg.report.tables.table import Table, read_rows
 
-__all__ = ["NAMES", "draw"]
+__all__ = ["NAMES", "draw_figures"]
 
 # In the order in which a page shows them; some are drawn for some experiments only.
 NAMES = (
@@ -32,7 +32,9 @@ NAMES = (
 _T = TypeVar("_T")
 
 
-def draw(tables: Path, plan: Path, out: Path, experiment: str, catalog: CatalogElements) -> None:
+def draw_figures(
+    tables: Path, plan: Path, out: Path, experiment: str, catalog: CatalogElements
+) -> None:
     """Write the figures of `NAMES`, and the grids of the targets, to `out` as .svg and .png.
 
     `scaling`, `sizes`, `mixed` and `protocols` are drawn where an experiment has several rules with
@@ -47,8 +49,8 @@ def draw(tables: Path, plan: Path, out: Path, experiment: str, catalog: CatalogE
     with mpl.rc_context(STYLE):
         for name, figure in _figures(tables, read_runs(plan), _elements(catalog)).items():
             if figure is not None:
-                save(figure, out, name)
-        grid.draw(grid.read_grids(plan, experiment), catalog, out)
+                save_figure(figure, out, name)
+        grid.draw_grids(grid.read_grids(plan, experiment), catalog, out)
 
 
 def _figures(

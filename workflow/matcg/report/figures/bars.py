@@ -22,7 +22,7 @@ from matcg.report.figures.style import BLACK, clipped, new_figure
 __all__ = ["scaling_figure"]
 
 _SETTINGS = 4
-TARGETS = 32
+MAX_TARGETS = 32
 WIDTH, BAR, LABEL = 7.2, 0.12, 0.95  # inches: of a line, a bar, a target's name
 _GAP = 1.5  # bars between two targets
 # Lines only: dots and circles make half a megabyte each.
@@ -35,7 +35,7 @@ _Printed = Mapping[tuple[str, _Choice], Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Part:
+class Bars:
     """What one setting draws: its rows by target and choice, and what is printed for them."""
 
     rows: Mapping[tuple[str, _Choice], ByTarget]
@@ -56,8 +56,8 @@ def scaling_figure(targets: Sequence[ByTarget], published: Sequence[Beside] = ()
     groups, note = shared.chosen_settings(shared.by_setting(shown), _SETTINGS)
     choices = sorted({_choice(row) for row in shown}, key=lambda c: (arm_order(c[0]), c[1]))
     names = sorted(shared.unique(row.target for row in shown))
-    left_out = shared.not_drawn(len(names) - TARGETS, "targets")
-    names = names[:TARGETS]
+    left_out = shared.not_drawn(len(names) - MAX_TARGETS, "targets")
+    names = names[:MAX_TARGETS]
     step = max(BAR * (len(choices) + _GAP), LABEL)
     each = max(1, min(len(names), int(WIDTH / step)))
     pages = [names[start : start + each] for start in range(0, len(names), each)]
@@ -99,7 +99,7 @@ def _part(
     rows: Iterable[ByTarget],
     targets: Iterable[ByTarget],
     published: Iterable[Beside],
-) -> Part:
+) -> Bars:
     backbone, recipe, *_ = setting
     baselines = {
         row.target: row
@@ -108,7 +108,7 @@ def _part(
     }
     mine = [row for row in published if (row.backbone, row.recipe) == (backbone, recipe)]
     found = {(row.target, _choice(row)): row for row in rows}
-    return Part(found, baselines, _printed(mine))
+    return Bars(found, baselines, _printed(mine))
 
 
 def _printed(published: Iterable[Beside]) -> _Printed:
@@ -122,7 +122,7 @@ def _printed(published: Iterable[Beside]) -> _Printed:
     return {place: list(values) for place, values in found.items()}
 
 
-def _panel(panel: Axes, part: Part, names: Sequence[str], choices: Sequence[_Choice]) -> None:
+def _panel(panel: Axes, part: Bars, names: Sequence[str], choices: Sequence[_Choice]) -> None:
     step = len(choices) + _GAP
     for place, name in enumerate(names):
         _group(panel, part, name, choices, place * step)
@@ -134,7 +134,7 @@ def _panel(panel: Axes, part: Part, names: Sequence[str], choices: Sequence[_Cho
     panel.set_axisbelow(True)
 
 
-def _group(panel: Axes, part: Part, name: str, choices: Sequence[_Choice], start: float) -> None:
+def _group(panel: Axes, part: Bars, name: str, choices: Sequence[_Choice], start: float) -> None:
     """Draw a target's bars from x = `start` on, its baseline and its chance."""
     ends = (start - 0.6, start + len(choices) - 0.4)
     rows = [part.rows[name, choice] for choice in choices if (name, choice) in part.rows]

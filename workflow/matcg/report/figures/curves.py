@@ -21,7 +21,7 @@ from matcg.report.figures.style import BLACK, clipped, new_figure
 
 __all__ = ["mixed_figure", "sizes_figure"]
 
-PANELS = 24
+MAX_PANELS = 24
 _COLUMNS = 4
 
 # x, accuracy, low, high; in percent.
@@ -31,7 +31,7 @@ Facet = tuple[str, str, int]
 
 
 @dataclass
-class Panel:
+class CurvePanel:
     """One panel: a target, or the mean where that is empty; `baseline` is drawn across it."""
 
     facet: Facet
@@ -77,15 +77,15 @@ def _panels(
     summary: Sequence[Summary],
     x_of: Callable[[Setting], int],
     size_of: Callable[[Setting], int],
-) -> list[Panel]:
+) -> list[CurvePanel]:
     """Return a panel a facet and target whose curves have more than one place, means first."""
     whole: list[tuple[str, Summary | ByTarget]] = [("", row) for row in summary if not row.rule]
     whole += [(row.target, row) for row in targets if not row.rule]
-    found: dict[tuple[Facet, str], Panel] = {}
+    found: dict[tuple[Facet, str], CurvePanel] = {}
     for target, row in whole:
         if row.arm != BASELINE:
             facet = (row.setting.backbone, row.setting.recipe, size_of(row.setting))
-            panel = found.setdefault((facet, target), Panel(facet, target))
+            panel = found.setdefault((facet, target), CurvePanel(facet, target))
             panel.curves[row.arm].append(_point(row.accuracy, x_of(row.setting)))
             panel.chance = 100 * row.chance
     _add_baselines(found.values(), whole)
@@ -104,7 +104,9 @@ def _point(accuracy: Estimate | None, x: int) -> Point:
     return x, *shared.percents(accuracy)
 
 
-def _add_baselines(found: Iterable[Panel], rows: Iterable[tuple[str, Summary | ByTarget]]) -> None:
+def _add_baselines(
+    found: Iterable[CurvePanel], rows: Iterable[tuple[str, Summary | ByTarget]]
+) -> None:
     """Give each panel its baseline; the summary repeats it in each setting, slightly resampled."""
     baselines: dict[tuple[str, str], Point] = {}
     for target, row in rows:
@@ -114,10 +116,12 @@ def _add_baselines(found: Iterable[Panel], rows: Iterable[tuple[str, Summary | B
         panel.baseline = baselines.get((panel.facet[0], panel.target))
 
 
-def _figure(drawn: Sequence[Panel], label: str, title_of: Callable[[Facet], str]) -> Figure | None:
+def _figure(
+    drawn: Sequence[CurvePanel], label: str, title_of: Callable[[Facet], str]
+) -> Figure | None:
     if not drawn:
         return None
-    kept, left_out = drawn[:PANELS], len(drawn) - PANELS
+    kept, left_out = drawn[:MAX_PANELS], len(drawn) - MAX_PANELS
     columns = min(_COLUMNS, len(kept))
     lines = -(-len(kept) // columns)
     figure = new_figure(max(4.0, 0.5 + 1.85 * columns), 0.6 + 1.75 * lines)
@@ -139,7 +143,7 @@ def _figure(drawn: Sequence[Panel], label: str, title_of: Callable[[Facet], str]
     return figure
 
 
-def _draw(panel: Axes, drawn: Panel, styles: Mapping[str, shared.ArmStyle]) -> None:
+def _draw(panel: Axes, drawn: CurvePanel, styles: Mapping[str, shared.ArmStyle]) -> None:
     panel.axhline(drawn.chance, **shared.CHANCE)
     if drawn.baseline is not None:
         panel.axhline(drawn.baseline[1], color=BLACK, lw=0.8, ls=(0, (1, 1)))

@@ -30,7 +30,7 @@ ROW, THIN_ROW, HEADING = 0.17, 0.026, 0.27  # inches
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class RuleBlock:
     """A rule's combinations, the best first, and its mean over targets: value, low, high (points).
 
     `lines` are the combinations as they are drawn (value, low, high, significant), neighbours
@@ -78,7 +78,7 @@ def difference_figure(comparison: Sequence[Comparison], summary: Sequence[Summar
     return figure
 
 
-def _key(blocks: Mapping[Setting, Sequence[Block]]) -> str:
+def _key(blocks: Mapping[Setting, Sequence[RuleBlock]]) -> str:
     text = "filled: Holm p < 0.05; dashed line and band: mean over targets, 95 % interval"
     if any(len(block.lines) < len(block.rows) for each in blocks.values() for block in each):
         text += "; a row is the mean of neighbouring combinations, filled where all are"
@@ -87,14 +87,14 @@ def _key(blocks: Mapping[Setting, Sequence[Block]]) -> str:
 
 def _blocks(
     setting: Setting, rows: Sequence[Comparison], summary: Sequence[Summary]
-) -> list[Block]:
+) -> list[RuleBlock]:
     groups: dict[str, list[Comparison]] = defaultdict(list)
     for row in rows:
         groups[row.rule].append(row)
     most = max(6, THIN_ROWS // len(groups)) if len(rows) > LABELLED else LABELLED
     means = _means(setting, summary)
     blocks = [
-        Block(rule, ordered, means.get(rule), _lines(ordered, most))
+        RuleBlock(rule, ordered, means.get(rule), _lines(ordered, most))
         for rule, group in groups.items()
         for ordered in [sorted(group, key=_place)]
     ]
@@ -130,7 +130,7 @@ def _line(rows: Sequence[Comparison]) -> tuple[float, float, float, bool]:
 
 
 def _panel(
-    panel: Axes, blocks: Sequence[Block], styles: Mapping[str, tuple[str, str]], row: float
+    panel: Axes, blocks: Sequence[RuleBlock], styles: Mapping[str, tuple[str, str]], row: float
 ) -> None:
     """Draw blocks one below the other; a unit of y is a row of so many inches."""
     top = 0.0
@@ -152,7 +152,7 @@ def _panel(
         panel.set_yticks(ticks, [clipped(name) for name in names], fontsize=6.5)
 
 
-def _heading(panel: Axes, block: Block, middle: float) -> None:
+def _heading(panel: Axes, block: RuleBlock, middle: float) -> None:
     panel.text(
         *(0.005, middle, block.heading),
         transform=panel.get_yaxis_transform(),
@@ -164,7 +164,7 @@ def _heading(panel: Axes, block: Block, middle: float) -> None:
     )
 
 
-def _mean(panel: Axes, block: Block, places: Array) -> None:
+def _mean(panel: Axes, block: RuleBlock, places: Array) -> None:
     """Draw a rule's mean with its interval across its rows."""
     if block.mean is None:
         return
@@ -174,7 +174,9 @@ def _mean(panel: Axes, block: Block, places: Array) -> None:
     panel.fill_betweenx(ends, low, high, color=GREY, alpha=0.15, lw=0, zorder=0)
 
 
-def _rows(panel: Axes, block: Block, places: Array, style: tuple[str, str], scale: float) -> None:
+def _rows(
+    panel: Axes, block: RuleBlock, places: Array, style: tuple[str, str], scale: float
+) -> None:
     color, marker = style
     values, lows, highs, significant = map(np.array, zip(*block.lines, strict=True))
     panel.hlines(places, lows, highs, color=color, lw=1.1 * scale)

@@ -21,8 +21,8 @@ from matplotlib.lines import Line2D
 
 from matcg.analysis.elements import CatalogElements, SubsetElements
 from matcg.analysis.pairs import CG, CONTROL
-from matcg.plan.records import PlanRow, read_mixes, read_plan
-from matcg.report.figures.grid_layout import Layout, Mark, middles
+from matcg.plan.records import Row, read_mixes, read_plan
+from matcg.report.figures.grid_layout import GridLayout, Mark, middles
 from matcg.report.figures.style import (
     BLACK,
     BLUE,
@@ -32,10 +32,10 @@ from matcg.report.figures.style import (
     VERMILLION,
     clipped,
     new_figure,
-    save,
+    save_figure,
 )
 
-__all__ = ["Grid", "Panel", "draw", "read_grids"]
+__all__ = ["Grid", "GridPanel", "draw_grids", "read_grids"]
 
 PANELS = 18  # of one figure; more go on further pages
 # Of an experiment: each takes a twentieth of a second. The plan's tables name them all.
@@ -49,7 +49,7 @@ LINE = "#d8d8d8"
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class GridPanel:
     """One combination: what it trains on, and what the control it is compared with trains on."""
 
     rule: str
@@ -73,12 +73,12 @@ class Grid:
     """
 
     target: str
-    panels: tuple[Panel, ...]
+    panels: tuple[GridPanel, ...]
     mixed_in: int = 0
     left_out: int = 0
 
     @property
-    def pages(self) -> dict[str, tuple[Panel, ...]]:
+    def pages(self) -> dict[str, tuple[GridPanel, ...]]:
         """Return the panels of each figure by its name; no target's id holds a dot."""
         starts = range(0, len(self.panels), PANELS)
         return {
@@ -96,7 +96,7 @@ def read_grids(plan: Path, experiment: str) -> list[Grid]:
     Raises:
         DataError: experiments.tsv is not of this version or lacks the experiment.
     """
-    targets: dict[str, list[PlanRow]] = defaultdict(list)
+    targets: dict[str, list[Row]] = defaultdict(list)
     for row in read_plan(plan, experiment):
         targets[row.target].append(row)
     trained = read_mixes(plan)
@@ -124,7 +124,7 @@ def bounded(grids: Sequence[Grid]) -> list[Grid]:
     ]
 
 
-def _by_turns(panels: Sequence[Panel]) -> list[int]:
+def _by_turns(panels: Sequence[GridPanel]) -> list[int]:
     """Return the places of panels, the first of each rule before the second of any."""
     seen: dict[str, int] = defaultdict(int)
     turns = []
@@ -134,7 +134,7 @@ def _by_turns(panels: Sequence[Panel]) -> list[int]:
     return [at for _, at in sorted(turns)]
 
 
-def _grid(target: str, rows: Sequence[PlanRow], trained: Mapping[str, set[str]]) -> Grid:
+def _grid(target: str, rows: Sequence[Row], trained: Mapping[str, set[str]]) -> Grid:
     combinations = dict.fromkeys((row.rule, row.combination) for row in rows if row.arm == CG)
     panels = []
     for rule, combination in combinations:
@@ -144,11 +144,11 @@ def _grid(target: str, rows: Sequence[PlanRow], trained: Mapping[str, set[str]])
         for row in rows:
             if (row.rule, row.combination) in places.get(row.arm, ()):
                 used[row.arm] |= trained.get(row.mix, set()) - {target}
-        panels.append(Panel(rule, combination, frozenset(used[CG]), frozenset(used[CONTROL])))
+        panels.append(GridPanel(rule, combination, frozenset(used[CG]), frozenset(used[CONTROL])))
     return Grid(target, tuple(panels), max(row.mixed_in for row in rows))
 
 
-def draw(grids: Iterable[Grid], catalog: CatalogElements, out: Path) -> None:
+def draw_grids(grids: Iterable[Grid], catalog: CatalogElements, out: Path) -> None:
     """Write each target's figures to `out` as .svg and .png, named as `Grid.pages` says."""
     grids = list(grids)
     left_out = sum(grid.left_out for grid in grids)
@@ -156,12 +156,12 @@ def draw(grids: Iterable[Grid], catalog: CatalogElements, out: Path) -> None:
         total = left_out + sum(len(grid.panels) for grid in grids)
         print(f"grids: {left_out} of {total} combinations not drawn; mixes.tsv has them all")
     for grid in grids:
-        layout = Layout(catalog["elements"], shown_subsets(grid, catalog))
+        layout = GridLayout(catalog["elements"], shown_subsets(grid, catalog))
         values = catalog["subsets"][grid.target]["elements"]
         for number, (name, panels) in enumerate(grid.pages.items(), 1):
             title = heading(grid, values, catalog["elements"])
             title += f" ({number} of {len(grid.pages)})" if len(grid.pages) > 1 else ""
-            save(page_figure(grid, panels, layout, title), out, name)
+            save_figure(page_figure(grid, panels, layout, title), out, name)
 
 
 def shown_subsets(grid: Grid, catalog: CatalogElements) -> dict[str, SubsetElements]:
@@ -186,7 +186,7 @@ def heading(grid: Grid, values: Mapping[str, Sequence[str]], names: Sequence[str
     )
 
 
-def page_figure(grid: Grid, panels: Sequence[Panel], layout: Layout, title: str) -> Figure:
+def page_figure(grid: Grid, panels: Sequence[GridPanel], layout: GridLayout, title: str) -> Figure:
     """Draw some combinations of a target, a panel each."""
     width = max(1.75, layout.inches * layout.column_edges[-1])
     lines = ceil(len(panels) / max(1, int(_WIDTH / (width + 0.15))))
@@ -209,7 +209,7 @@ def page_figure(grid: Grid, panels: Sequence[Panel], layout: Layout, title: str)
 
 
 def _size(
-    layout: Layout, width: float, columns: int, lines: int, ragged: bool
+    layout: GridLayout, width: float, columns: int, lines: int, ragged: bool
 ) -> tuple[float, float]:
     """Return a figure's size in inches: panels of `width`, labels, legends above and below.
 
@@ -231,7 +231,7 @@ def _legend_columns(width: float, names: Sequence[str]) -> int:
     return min(len(names), max(1, int(72 * width / (32 + 4.6 * longest))))
 
 
-def _title(panel: Panel, length: int) -> str:
+def _title(panel: GridPanel, length: int) -> str:
     """Return the rule, and its sources where their names are short enough."""
     sources = clipped(panel.combination, 10**6)
     if len(sources) > length:
@@ -240,14 +240,14 @@ def _title(panel: Panel, length: int) -> str:
     return f"{clipped(panel.rule, length)}\n{sources}"
 
 
-def _ticks(panel: Axes, layout: Layout) -> None:
+def _ticks(panel: Axes, layout: GridLayout) -> None:
     """Name rows and columns in one panel: all share them, and to do it in each takes long."""
     panel.set_yticks(middles(layout.row_edges), [clipped(row, LABEL) for row in layout.rows])
     columns = [clipped(column, LABEL) for column in layout.columns]
     panel.set_xticks(middles(layout.column_edges), columns)
 
 
-def _ground(panel: Axes, layout: Layout, target: str) -> None:
+def _ground(panel: Axes, layout: GridLayout, target: str) -> None:
     """Draw the cells; bands mark what has the target's row or column."""
     columns, rows = layout.column_edges, layout.row_edges
     mine = [mark for mark in layout.marks if mark.subset == target]
@@ -278,7 +278,7 @@ LEGEND = ("target", "source", "control", "other")
 _LETTERS = {"source": "white", "control": BLACK, "target": "white"}
 
 
-def _marks(panel: Axes, layout: Layout, target: str, combination: Panel) -> None:
+def _marks(panel: Axes, layout: GridLayout, target: str, combination: GridPanel) -> None:
     groups: dict[tuple[str, str], list[Mark]] = defaultdict(list)
     for mark in layout.marks:
         for role in combination.roles(mark.subset, target):
@@ -287,7 +287,9 @@ def _marks(panel: Axes, layout: Layout, target: str, combination: Panel) -> None
         _draw_marks(panel, layout, role, value, marks)
 
 
-def _draw_marks(panel: Axes, layout: Layout, role: str, value: str, marks: Sequence[Mark]) -> None:
+def _draw_marks(
+    panel: Axes, layout: GridLayout, role: str, value: str, marks: Sequence[Mark]
+) -> None:
     _, size, style = ROLES[role]
     places = ([mark.x for mark in marks], [mark.y for mark in marks])
     order: dict[str, Any] = {"zorder": 3 + list(ROLES).index(role), "clip_on": False, "ls": ""}
@@ -309,7 +311,7 @@ def symbols(values: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {v: ("o", rf"$\mathrm{{{letter}}}$") for v, letter in zip(values, letters, strict=False)}
 
 
-def _legends(figure: Figure, layout: Layout, panels: Sequence[Panel], title: str) -> None:
+def _legends(figure: Figure, layout: GridLayout, panels: Sequence[GridPanel], title: str) -> None:
     """Say above the panels what colours mean, and below what shapes or letters do."""
     shown = [r for r in LEGEND if r != "control" or any(panel.control for panel in panels)]
     figure.legend(

@@ -8,7 +8,7 @@ from math import ceil, sqrt
 
 from matcg.analysis.elements import SubsetElements
 
-__all__ = ["Layout", "Mark", "middles"]
+__all__ = ["GridLayout", "Mark", "middles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Mark:
     y: float
 
 
-class Layout:
+class GridLayout:
     """Where the marks of some subsets stand; every panel of a target has the same.
 
     The unit is the distance between two marks of a cell: rows and columns are as wide as their

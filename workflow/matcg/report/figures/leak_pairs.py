@@ -14,9 +14,9 @@ from matcg.data.leaks import Leak, read_images, read_leaks
 from matcg.images import BITS, decode
 from matcg.plan.records import read_folders
 from matcg.report.figures.shared import add_note, empty
-from matcg.report.figures.style import STYLE, clipped, new_figure, save
+from matcg.report.figures.style import STYLE, clipped, new_figure, save_figure
 
-__all__ = ["SHOWN", "draw", "examples", "leak_figure"]
+__all__ = ["SHOWN", "draw_leak_pairs", "examples", "leak_figure"]
 
 _COLUMNS = 3  # pairs
 EDGE = 160  # pixels of a picture, so that the file stays small whatever the photographs
@@ -24,7 +24,7 @@ _NAME = 22  # characters
 SHOWN = 12  # pairs, in the figure and on the page
 
 
-def draw(leaks: Path, plan: Path, out: Path) -> None:
+def draw_leak_pairs(leaks: Path, plan: Path, out: Path) -> None:
     """Write the figure of a table of leaks to `out` and as .svg beside it.
 
     `plan` is the folder of the plan, which says where the pictures are.
@@ -32,7 +32,7 @@ def draw(leaks: Path, plan: Path, out: Path) -> None:
     with mpl.rc_context(STYLE):
         figure = leak_figure(read_folders(plan), read_leaks(leaks))
         out.parent.mkdir(parents=True, exist_ok=True)
-        save(figure, out.parent, out.stem)
+        save_figure(figure, out.parent, out.stem)
 
 
 def leak_figure(folders: Folders, leaks: Sequence[Leak]) -> Figure:

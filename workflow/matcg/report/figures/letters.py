@@ -29,7 +29,7 @@ CONFIDENCE = "confidence: probability of the answered letter among the options' 
 
 
 @dataclass(frozen=True, slots=True)
-class Panel(Generic[_R]):
+class ArmPanel(Generic[_R]):
     """The axes of an arm, its rows, and what its heading is."""
 
     axes: Axes
@@ -150,7 +150,7 @@ def _with_untrained(rows: Sequence[_R]) -> dict[Setting, list[_R]]:
     return dict(sorted(trained.items()))
 
 
-def _panels(lines: Mapping[str, Sequence[_R]]) -> tuple[Figure, list[Panel[_R]]]:
+def _panels(lines: Mapping[str, Sequence[_R]]) -> tuple[Figure, list[ArmPanel[_R]]]:
     """Return a figure with a line of panels under each title, a panel for each arm."""
     found = {row.arm for rows in lines.values() for row in rows}
     arms = sorted(found, key=arm_order)[:_ARMS]
@@ -163,6 +163,6 @@ def _panels(lines: Mapping[str, Sequence[_R]]) -> tuple[Figure, list[Panel[_R]]]
             mine = [row for row in rows if row.arm == arm]
             axes.set_visible(bool(mine))
             if mine:
-                panels.append(Panel(axes, mine, arm, heading))
+                panels.append(ArmPanel(axes, mine, arm, heading))
                 heading = ""
     return figure, panels

@@ -21,7 +21,7 @@ from matcg.report.figures.style import new_figure
 __all__ = ["loss_figure", "read_losses"]
 
 # Above so many runs of an arm their lines are a blot, and most of the file.
-DRAWN = 60
+MAX_RUNS = 60
 BANDS = ((5, 95), (25, 75))  # percentiles
 
 Curve = Sequence[tuple[int, float]]
@@ -64,7 +64,7 @@ def _read_loss(path: Path) -> list[tuple[int, float]]:
 def loss_figure(losses: Mapping[str, Sequence[Curve]]) -> Figure:
     """Draw the training loss of every run, one panel an arm, with the median over runs.
 
-    Of more than `DRAWN` runs the spread is drawn instead: where 50 % and 90 % of them lie.
+    Of more than `MAX_RUNS` runs the spread is drawn instead: where 50 % and 90 % of them lie.
     """
     if not losses:
         return empty("nothing was fine-tuned")
@@ -86,7 +86,7 @@ def _draw(panel: Axes, curves: Sequence[Curve], color: str) -> str:
     """Draw an arm's runs and return what their title adds."""
     steps = _common_steps(curves)
     xs = list(steps)
-    many = len(curves) > DRAWN
+    many = len(curves) > MAX_RUNS
     for low, high in BANDS if many else ():
         lows, highs = zip(*(np.percentile(steps[x], [low, high]) for x in xs), strict=True)
         panel.fill_between(xs, lows, highs, color=color, alpha=0.2, lw=0)

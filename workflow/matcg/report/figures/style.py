@@ -40,7 +40,7 @@ def clipped(text: str, length: int = 70) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def save(figure: Figure, folder: Path, name: str) -> None:
+def save_figure(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as .svg, the same bytes each time, and as .png."""
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     # Laid out once is enough: to do it again for the second file takes as long as to draw it.

@@ -12,11 +12,11 @@ from matcg.report.page.questions import ImageBudget
 from matcg.tsv import read_tsv
 from matcg.words import counted
 
-__all__ = ["LeakView", "Pair", "view_leaks"]
+__all__ = ["LeakView", "PicturePair", "view_leaks"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PicturePair:
     """A test picture and the training picture that it is, as data URIs (empty where left out)."""
 
     test: str
@@ -29,7 +29,7 @@ class LeakView:
     """What the page says of leaks; `pairs` are examples."""
 
     sentence: str
-    pairs: Sequence[Pair]
+    pairs: Sequence[PicturePair]
 
 
 def view_leaks(data: Sequence[Path], folders: Folders, budget: ImageBudget) -> LeakView | None:
@@ -76,7 +76,7 @@ def _sentence(leaks: Sequence[Leak], uses: Sequence[dict[str, str]]) -> str:
     )
 
 
-def _pair(folders: Folders, leak: Leak, budget: ImageBudget) -> Pair:
+def _pair(folders: Folders, leak: Leak, budget: ImageBudget) -> PicturePair:
     def uri(subset: str, side: str, name: str) -> str:
         ((_, image),) = read_images(folders[leak.catalog, subset] / f"{side}.parquet", [name])
         return budget.uri(image, name)
@@ -85,4 +85,4 @@ def _pair(folders: Folders, leak: Leak, budget: ImageBudget) -> Pair:
     datasets = f"dataset {leak.test_dataset} and {leak.train_dataset}"
     caption = f"{leak.test} (test) and {leak.train} (training), {datasets}: {kind}"
     test = uri(leak.target, "test", leak.test)
-    return Pair(test, uri(leak.source, "train", leak.train), caption)
+    return PicturePair(test, uri(leak.source, "train", leak.train), caption)

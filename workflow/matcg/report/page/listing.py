@@ -12,7 +12,7 @@ from matcg.cells import Cell
 from matcg.plan.records import BASELINE
 from matcg.report.page.embed import as_json
 from matcg.report.tables.table import Column, Table, read_cells
-from matcg.report.tables.write import shown
+from matcg.report.tables.write import shown_cell
 from matcg.tsv import read_tsv
 
 __all__ = ["Listing", "Texts", "list_cells", "list_csv", "list_tsv"]
@@ -29,7 +29,7 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _SETTING = ("backbone", "recipe", "n_train")
 MARKS = {"verdict": {"helps": "good", "hurts": "bad"}}
 
-Row = Mapping[str, Cell]
+_Row = Mapping[str, Cell]
 Number = float | int | None
 # What a row holds: the number of a text, a number, or a number and how it is shown.
 Encoded = Number | list[Number | str]
@@ -91,7 +91,7 @@ def list_csv(results: Path, folder: Path, table: Table[Any]) -> Listing:
     path, rows = folder / f"{table.stem}.csv", read_cells(folder, table)
     columns = [column for column in table.columns if _tells(rows, column.field)]
     heads = [Head(c.header, c.numeric, MARKS.get(c.field, {})) for c in columns]
-    cells = [[(_value(row, column), shown(row, column)) for column in columns] for row in rows]
+    cells = [[(_value(row, column), shown_cell(row, column)) for column in columns] for row in rows]
     others = (path.with_suffix(ending) for ending in (".csv", ".md", ".tex"))
     return _listing(heads, cells, [f.relative_to(results).as_posix() for f in others if f.exists()])
 
@@ -162,7 +162,7 @@ def _number_cell(value: Number, text: str) -> Encoded:
     return value if same else [value, text]
 
 
-def _value(row: Row, column: Column) -> Number:
+def _value(row: _Row, column: Column) -> Number:
     value = row[column.field]
     if isinstance(value, str) or value is None:
         return None
@@ -181,7 +181,7 @@ def _parsed(text: str) -> Number:
     return float(text) if "." in text else int(text)
 
 
-def _tells(rows: Sequence[Row], name: str) -> bool:
+def _tells(rows: Sequence[_Row], name: str) -> bool:
     """Tell whether a column says anything: one without only widens the table."""
     values = {row[name] for row in rows} - {"", None}
     if name == "mixed_in":
@@ -189,6 +189,6 @@ def _tells(rows: Sequence[Row], name: str) -> bool:
     return len(_trained(rows, name)) > 1 if name in _SETTING else not rows or bool(values)
 
 
-def _trained(rows: Iterable[Row], name: str) -> set[Cell]:
+def _trained(rows: Iterable[_Row], name: str) -> set[Cell]:
     # Untrained rows have no recipe and no samples; that is no difference between settings.
     return {row[name] for row in rows if row.get("run", "") != BASELINE}

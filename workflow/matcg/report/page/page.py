@@ -28,11 +28,11 @@ from matcg.report.page import provenance
 from matcg.report.page.embed import embedded
 from matcg.report.page.leaks import view_leaks
 from matcg.report.page.listing import Listing, list_cells, list_csv, list_tsv
-from matcg.report.page.questions import Budget, ImageBudget, QuestionView, view_questions
+from matcg.report.page.questions import ByteBudget, ImageBudget, QuestionView, view_questions
 from matcg.report.tables import declared
 from matcg.report.tables.table import Table
 
-__all__ = ["write"]
+__all__ = ["write_report"]
 
 _FOLDER = Path(__file__).parent
 IMAGE_BYTES = 8_000_000
@@ -89,7 +89,7 @@ class ExperimentView:
     questions_of: str = ""
 
 
-def write(
+def write_report(
     experiments: Mapping[str, Path],
     plan: Path,
     out: Path,
@@ -105,7 +105,7 @@ def write(
     Raises:
         DataError: an experiment has no tables, or the answers do not fit the questions.
     """
-    images, text = ImageBudget(IMAGE_BYTES), Budget(QUESTION_BYTES)
+    images, text = ImageBudget(IMAGE_BYTES), ByteBudget(QUESTION_BYTES)
     results, data = out.parent, [folder / "data" for folder in experiments.values()]
     known = [read_folders(folder / "plan") for folder in experiments.values()]
     # Few pictures, and those by which false alarms are seen: before the questions take the rest.
@@ -189,7 +189,7 @@ def _asked(results: Path, folder: Path, name: str, sentences: Sequence[str]) -> 
 
 
 def _add_questions(
-    view: ExperimentView, folders: Folders, images: ImageBudget, text: Budget, parts: int
+    view: ExperimentView, folders: Folders, images: ImageBudget, text: ByteBudget, parts: int
 ) -> None:
     """Show questions of the first setting that tests combinations, else of the first."""
     plan = view.folder / "plan"

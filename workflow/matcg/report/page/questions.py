@@ -19,12 +19,12 @@ from matcg.analysis.clusters import Folders
 from matcg.analysis.pairs import CG, CONTROL, Setting, Study, arm_order
 from matcg.errors import DataError
 from matcg.images import decode
-from matcg.plan.records import Key, PlanRow
+from matcg.plan.records import Key, Row
 from matcg.report.page.embed import as_json
 from matcg.report.page.listing import Listing, Texts, list_cells
 from matcg.samples import Sample, read_samples
 
-__all__ = ["Budget", "ImageBudget", "QuestionView", "view_questions"]
+__all__ = ["ByteBudget", "ImageBudget", "QuestionView", "view_questions"]
 
 _KINDS = {
     "gain": "CG right, control wrong",
@@ -40,7 +40,7 @@ SMALL = 128
 UNREAD = -1  # as the prediction files say it
 
 
-class Budget:
+class ByteBudget:
     """Bytes that a page may still spend on something; `left_out` counts what did not fit."""
 
     def __init__(self, limit: int) -> None:
@@ -60,7 +60,7 @@ class Budget:
         return self.left - self.left // parts
 
 
-class ImageBudget(Budget):
+class ImageBudget(ByteBudget):
     """Turns pictures into data URIs until its bytes are spent."""
 
     def uri(self, data: bytes, where: str, keep: int = 0) -> str:
@@ -136,7 +136,7 @@ class _Page:
     """What is gathered for the page, and what it may take."""
 
     images: ImageBudget
-    text: Budget
+    text: ByteBudget
     texts: Texts = field(default_factory=Texts)
     targets: list[dict[str, Any]] = field(default_factory=list)
     rows: list[list[Any]] = field(default_factory=list)
@@ -147,7 +147,7 @@ def view_questions(
     setting: Setting,
     folders: Folders,
     images: ImageBudget,
-    text: Budget,
+    text: ByteBudget,
     parts: int = 1,
 ) -> QuestionView:
     """Return the questions of every target, whose samples are in `folders`.
@@ -198,7 +198,7 @@ def _counts(targets: Sequence[_Target], notes: Sequence[str]) -> Listing:
 
 
 def _targets(study: Study, setting: Setting, folders: Folders) -> list[_Target]:
-    found: dict[tuple[str, str], list[PlanRow]] = defaultdict(list)
+    found: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for arm in sorted({row.arm for row in study.rows}, key=arm_order):
         for row in study.arm(setting, arm):
             found[row.catalog, row.target].append(row)
@@ -208,9 +208,9 @@ def _targets(study: Study, setting: Setting, folders: Folders) -> list[_Target]:
     ]
 
 
-def _target(rows: Sequence[PlanRow], answers: Mapping[Key, Answers], path: Path) -> _Target:
+def _target(rows: Sequence[Row], answers: Mapping[Key, Answers], path: Path) -> _Target:
     first = answers[rows[0].key]
-    groups: dict[tuple[str, str], list[PlanRow]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         groups[row.arm, row.rule].append(row)
     return _Target(
@@ -226,7 +226,7 @@ def _target(rows: Sequence[PlanRow], answers: Mapping[Key, Answers], path: Path)
     )
 
 
-def _kinds(rows: Sequence[PlanRow], answers: Mapping[Key, Answers]) -> list[str]:
+def _kinds(rows: Sequence[Row], answers: Mapping[Key, Answers]) -> list[str]:
     """Return for every question which of CG and control were right in most of their runs."""
     right = {arm: _mostly_right(rows, answers, arm) for arm in (CG, CONTROL)}
     cg, control = right[CG], right[CONTROL]
@@ -237,7 +237,7 @@ def _kinds(rows: Sequence[PlanRow], answers: Mapping[Key, Answers]) -> list[str]
 
 
 def _mostly_right(
-    rows: Iterable[PlanRow], answers: Mapping[Key, Answers], arm: str
+    rows: Iterable[Row], answers: Mapping[Key, Answers], arm: str
 ) -> npt.NDArray[np.bool_] | None:
     found = [answers[row.key].correct for row in rows if row.arm == arm]
     if not found:

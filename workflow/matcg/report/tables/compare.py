@@ -9,19 +9,19 @@ from typing import Any, TypeVar
 from matcg import told
 from matcg.analysis import blank_images as looking
 from matcg.analysis.accuracy import accuracies
-from matcg.analysis.agreement import agreement, sentences
+from matcg.analysis.agreement import agreement, in_words
 from matcg.analysis.answers import read_leaked
 from matcg.analysis.beside_published import arm_names, beside
 from matcg.analysis.by_target import by_targets
 from matcg.analysis.comparison import Claims, Comparison, comparisons
 from matcg.analysis.headline import headline, mark
-from matcg.analysis.letters import calibration, letters
+from matcg.analysis.letters import calibration, letter_use
 from matcg.analysis.missing import Reasons, add_missing, find_missing, read_study
 from matcg.analysis.pairs import Study, without
 from matcg.analysis.paper_cells import Builder, Paper
 from matcg.analysis.protocols import asked_ways, by_protocols, further_rows, in_all_orders
 from matcg.analysis.summary import summaries
-from matcg.config.protocol import LETTERS as BY_LETTER
+from matcg.config.protocol import DEFAULT_PROTOCOL as BY_LETTER
 from matcg.config.protocol import Protocol
 from matcg.plan import records
 from matcg.report.tables import declared
@@ -74,7 +74,7 @@ def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -
     study, tables = everything.of(rows), Tables(out / "tables", wanted)
     found, compared = tables.of_arms(study)
     tables.write(declared.TARGETS, by_targets(study))
-    tables.write(declared.LETTERS, letters(study))
+    tables.write(declared.LETTERS, letter_use(study))
     tables.write(declared.CALIBRATION, calibration(study))
     names = read_leaked(leaked, rows) if leaked else {}
     if names:
@@ -92,9 +92,7 @@ def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -
     (out / "headline.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def check_runs(
-    rows: Iterable[records.PlanRow], places: Mapping[records.Key, Path], plan: Path
-) -> None:
+def check_runs(rows: Iterable[records.Row], places: Mapping[records.Key, Path], plan: Path) -> None:
     """Refuse answers of runs that are others than planned, or were trained anew since."""
     runs = records.read_runs(plan)
     for row in {row.key: row for row in rows if row.mix}.values():
@@ -125,7 +123,7 @@ class Tables:
         self.write(declared.SUMMARY, summary, clean)
         return headline(study, name, summary), compared
 
-    def of_protocols(self, everything: Study, planned: Sequence[records.PlanRow]) -> dict[str, Any]:
+    def of_protocols(self, everything: Study, planned: Sequence[records.Row]) -> dict[str, Any]:
         """Write how the questions were asked, where not by letters alone.
 
         `everything` has the answers of `planned`, all evaluations by all protocols. A table without
@@ -153,8 +151,8 @@ class Tables:
             rows = beside(study, paper.printed)
             self.write(declared.published(arm_names(paper.printed)), rows)
             found = {"published": agreement(rows, paper.printed)}
-            remark = found["published"]["text"] = sentences(found["published"])
+            remark = found["published"]["text"] = in_words(found["published"])
         if paper.printed or paper.layout:
             builder = Builder(study, paper, compared, Reasons(study.planned, left_out))
-            papers.write(builder, self.wanted.experiment, self.folder, remark)
+            papers.write_paper(builder, self.wanted.experiment, self.folder, remark)
         return found

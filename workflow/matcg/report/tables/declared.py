@@ -21,7 +21,7 @@ from matcg.analysis.protocols import ByProtocol
 from matcg.analysis.published_tests import UNPAIRED_KEYS, GainCount, GainTest
 from matcg.analysis.summary import Summary
 from matcg.config.arm import CG
-from matcg.report.tables.table import Shown, Table
+from matcg.report.tables.table import ShownColumn, Table
 
 _T = TypeVar("_T")
 
@@ -236,13 +236,13 @@ COUNTS = Table(
 def published(names: Iterable[str]) -> Table[Beside]:
     """Return the table with, for every printed arm, the paper's figure, ours and how far apart."""
     names = list(names)
-    arms: list[Shown] = []
+    arms: list[ShownColumn] = []
     for name in names:
         words = " minus ".join(_NAMES.get(part, part) for part in name.split("-minus-"))
         arms += [(f"{name}_{end}", f"{words}, {end}") for end in ("printed", "ours")]
         arms.append((f"{name}_apart", "apart"))
     title = "Beside the published figures (%, ours with bootstrap 95 % intervals, apart in points)"
-    columns: tuple[Shown, ...] = (
+    columns: tuple[ShownColumn, ...] = (
         *(("label", "Row"), "target", "rule", "backbone", "recipe"),
         *arms,
         ("printed_gain", "Gain, printed"),

@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from matcg.analysis.elements import words
+from matcg.analysis.elements import subset_words
 from matcg.analysis.paper_cells import Builder, Figure, Line
 from matcg.cells import cells_of
 from matcg.report.tables.table import Table
-from matcg.report.tables.typeset import Block, Group, Sheet, write_texts
+from matcg.report.tables.typeset import ColumnGroup, RowBlock, Typeset, write_texts
 from matcg.report.tables.write import csv_text
 from matcg.words import in_percent
 
-__all__ = ["write"]
+__all__ = ["write_paper"]
 
 _NONE = "\N{EN DASH}"
 NOTED = "abcdefghijklmnopqrstuvwxyz"
@@ -24,7 +24,7 @@ ACROSS = {
 HEADINGS = {"rule": "Rule", "backbone": "Backbone", "target": "Target"}
 
 
-def write(builder: Builder, experiment: str, folder: Path, remark: str = "") -> None:
+def write_paper(builder: Builder, experiment: str, folder: Path, remark: str = "") -> None:
     """Write paper.csv, .md and .tex: a table in the paper's shape.
 
     A `remark` is added to the notes below the table.
@@ -55,18 +55,18 @@ class Notes:
         return [f"({letter}) {text}." for text, letter in self.letters.items()]
 
 
-def _sheet(builder: Builder, lines: Sequence[Line], title: str, remark: str) -> Sheet:
+def _sheet(builder: Builder, lines: Sequence[Line], title: str, remark: str) -> Typeset:
     notes = Notes()
     scatter = builder.layout.scatter
     by_column = zip(*(line.figures.values() for line in lines), strict=True)
     printed = [any(figure.printed is not None for figure in column) for column in by_column]
     ends = _ends(lines)
     lead = _lead(builder, lines)
-    groups = [Group(name, numeric=False) for name in lead]
+    groups = [ColumnGroup(name, numeric=False) for name in lead]
     for name, theirs in zip(builder.names().values(), printed, strict=False):
         below = ("paper", "ours", "apart") if theirs else ("ours",) if any(printed) else ()
-        groups.append(Group(name, below))
-    groups += [Group(name, numeric=False) for name in ends]
+        groups.append(ColumnGroup(name, below))
+    groups += [ColumnGroup(name, numeric=False) for name in ends]
     blocks: dict[tuple[str, ...], list[list[str]]] = {}
     for line in lines:
         row = [text(line) or _NONE for text in lead.values()]
@@ -74,9 +74,9 @@ def _sheet(builder: Builder, lines: Sequence[Line], title: str, remark: str) -> 
             row += _shown(figure, scatter, theirs, notes)
         row += [text(line) or _NONE for text in ends.values()]
         blocks.setdefault(builder.heading(line.entry), []).append(row)
-    named = [Block(_heading(builder, key), rows) for key, rows in blocks.items()]
+    named = [RowBlock(_heading(builder, key), rows) for key, rows in blocks.items()]
     below_it = [_legend(builder, any(printed)), *notes.lines(), *([remark] if remark else [])]
-    return Sheet(title, groups, named, below_it)
+    return Typeset(title, groups, named, below_it)
 
 
 def _ends(lines: Sequence[Line]) -> dict[str, Callable[[Line], str]]:
@@ -92,7 +92,7 @@ def _ends(lines: Sequence[Line]) -> dict[str, Callable[[Line], str]]:
 def _heading(builder: Builder, values: Sequence[str]) -> str:
     catalog = builder.paper.catalog
     parts = [
-        f"{HEADINGS[name]}: {words(catalog, value) if name == 'target' else value or 'any'}"
+        f"{HEADINGS[name]}: {subset_words(catalog, value) if name == 'target' else value or 'any'}"
         for name, value in zip(builder.blocks, values, strict=True)
     ]
     return ", ".join(parts)
@@ -108,10 +108,10 @@ def _lead(builder: Builder, lines: Sequence[Line]) -> dict[str, Callable[[Line],
         found["Rule"] = lambda line: line.entry.rule
     if builder.by_combination:
         found["Related combination"] = lambda line: " + ".join(
-            words(catalog, source) for source in line.entry.combination.split(" + ")
+            subset_words(catalog, source) for source in line.entry.combination.split(" + ")
         )
     if "target" not in builder.blocks:
-        found["Target"] = lambda line: words(catalog, line.entry.target)
+        found["Target"] = lambda line: subset_words(catalog, line.entry.target)
     if builder.layout.across:
         found["Arm"] = lambda line: line.arm
     return found

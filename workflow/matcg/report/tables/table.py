@@ -14,11 +14,11 @@ from typing import Generic, TypeVar
 from matcg.cells import Cell, Field, Keys, fields_of, record_of
 from matcg.errors import DataError
 
-__all__ = ["Column", "Shown", "Table", "read_cells", "read_rows"]
+__all__ = ["Column", "ShownColumn", "Table", "read_cells", "read_rows"]
 
 _T = TypeVar("_T")
 # A cell, or a cell and its header where that is not its name.
-Shown = str | tuple[str, str]
+ShownColumn = str | tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Table(Generic[_T]):
     stem: str
     title: str
     record: type[_T]
-    shown: Sequence[Shown]
+    shown: Sequence[ShownColumn]
     keys: Keys = field(default_factory=dict)
 
     @cached_property

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Block", "Group", "Sheet", "latex", "latex_escaped", "markdown", "write_texts"]
+__all__ = [
+    "ColumnGroup",
+    "RowBlock",
+    "Typeset",
+    "latex",
+    "latex_escaped",
+    "markdown",
+    "write_texts",
+]
 
 # Widths are counted in digits: a page of A4 with margins of 2 cm holds so many in \\scriptsize.
 UPRIGHT, TURNED = 135, 200
@@ -24,7 +32,7 @@ LATEX_ESCAPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ColumnGroup:
     """Columns under one heading; without headings of their own they are one column."""
 
     header: str
@@ -38,7 +46,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class RowBlock:
     """Rows under one heading, which may be empty."""
 
     heading: str
@@ -46,12 +54,12 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class Typeset:
     """A table for readers: cells are texts, one a column."""
 
     title: str
-    groups: Sequence[Group]
-    blocks: Sequence[Block]
+    groups: Sequence[ColumnGroup]
+    blocks: Sequence[RowBlock]
     notes: Sequence[str] = field(default_factory=list)
 
     @property
@@ -60,7 +68,7 @@ class Sheet:
         return sum(group.size for group in self.groups)
 
 
-def markdown(sheet: Sheet) -> str:
+def markdown(sheet: Typeset) -> str:
     """Return a table a block, below its heading."""
     names = [
         f"{group.header}, {column}" if column else group.header
@@ -86,11 +94,11 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _each(group: Group) -> range:
+def _each(group: ColumnGroup) -> range:
     return range(group.size)
 
 
-def latex(sheet: Sheet, fitted: bool = True) -> str:
+def latex(sheet: Typeset, fitted: bool = True) -> str:
     """Return a longtable, which breaks over pages; with `fitted` turned or small where it is wide.
 
     Needs the packages that its first line names.
@@ -126,7 +134,7 @@ def latex(sheet: Sheet, fitted: bool = True) -> str:
     return "\n".join([rf"% \usepackage{{{packages}}}", *lines]) + "\n"
 
 
-def _widths(sheet: Sheet) -> list[int]:
+def _widths(sheet: Typeset) -> list[int]:
     """Return how many digits each column needs."""
     heads = [text for group in sheet.groups for text in group.columns or (group.header,)]
     numeric = [group.numeric for group in sheet.groups for _ in _each(group)]
@@ -143,7 +151,7 @@ def _text_column(width: int, size: str) -> str:
     return rf">{{\raggedright\arraybackslash}}p{{{points:g}pt}}"
 
 
-def _headers(sheet: Sheet) -> list[str]:
+def _headers(sheet: Typeset) -> list[str]:
     """Return the row of groups, the rules below them, and the row of columns where there is one."""
     if not any(group.columns for group in sheet.groups):
         return [_row(group.header for group in sheet.groups)]
@@ -163,7 +171,7 @@ def _headers(sheet: Sheet) -> list[str]:
     return [" & ".join(over) + r" \\", " ".join(rules), " & ".join(under) + r" \\"]
 
 
-def _body(sheet: Sheet) -> list[str]:
+def _body(sheet: Typeset) -> list[str]:
     lines: list[str] = []
     for block in sheet.blocks:
         if block.heading:
@@ -191,7 +199,7 @@ def latex_escaped(text: str) -> str:
     return f"{{}}{escaped}" if escaped.startswith("[") else escaped
 
 
-def write_texts(folder: Path, stem: str, csv: str, sheet: Sheet, fitted: bool = True) -> None:
+def write_texts(folder: Path, stem: str, csv: str, sheet: Typeset, fitted: bool = True) -> None:
     """Write a table's CSV, and its sheet as Markdown and LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
     for ending, text in {"csv": csv, "md": markdown(sheet), "tex": latex(sheet, fitted)}.items():

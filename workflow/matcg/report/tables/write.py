@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from matcg.cells import Cell, cells_of
 from matcg.report.tables.table import Column, Table
-from matcg.report.tables.typeset import Block, Group, Sheet, write_texts
+from matcg.report.tables.typeset import ColumnGroup, RowBlock, Typeset, write_texts
 from matcg.words import fixed, in_percent
 
-__all__ = ["csv_text", "shown", "write_table"]
+__all__ = ["csv_text", "shown_cell", "write_table"]
 
 _T = TypeVar("_T")
 
@@ -44,7 +44,7 @@ def _text(value: Cell, kind: str, formats: Mapping[str, Callable[[float], str]])
     return str(value) if isinstance(value, str) else formats[kind](value)
 
 
-def shown(cells: Mapping[str, Cell], column: Column) -> str:
+def shown_cell(cells: Mapping[str, Cell], column: Column) -> str:
     """Return the cell as readers see it, with its interval; empty where there is no value."""
     ends = ("", "_low", "_high") if column.bounds else ("",)
     value, *bounds = (_text(cells[column.field + end], column.kind, FOR_READERS) for end in ends)
@@ -60,11 +60,11 @@ def write_table(
     else columns that are empty in every row are left to the CSV.
     """
     cells = [cells_of(row, table.fields) for row in rows]
-    texts = {column: [shown(row, column) for row in cells] for column in table.columns}
+    texts = {column: [shown_cell(row, column) for row in cells] for column in table.columns}
     kept = {c: column for c, column in texts.items() if fitted or any(column) or not cells}
-    groups = [Group(column.header, numeric=column.numeric) for column in kept]
+    groups = [ColumnGroup(column.header, numeric=column.numeric) for column in kept]
     lines = list(zip(*kept.values(), strict=True))
-    sheet = Sheet(f"{prefix}: {table.title}", groups, [Block("", lines)])
+    sheet = Typeset(f"{prefix}: {table.title}", groups, [RowBlock("", lines)])
     write_texts(folder, table.stem, csv_text(table, cells), sheet, fitted)
 
 
