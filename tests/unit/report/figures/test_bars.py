@@ -10,7 +10,7 @@ from matcg.analysis.pairs import Setting
 from matcg.report.figures import bars, curves, shared
 from matcg.report.tables.declared import SUMMARY, TARGETS
 from matcg.report.tables.table import read_rows
-from synthetic import PLAN, PLAN_COLUMNS, World, about, blank, make, study_of, tabulate, write_tsv
+from synthetic import PLAN, PLAN_COLUMNS, World, about, blank, make, study_of, tabulate, write_dicts
 
 
 def target_row(target, arm, accuracy, rule="", n_train=600, mixed_in=0):
@@ -169,7 +169,7 @@ def test_a_target_weighs_rules_alike_and_counts_its_runs(tmp_path):
     world = World(targets=("ct-brain-state",), questions=40)
     rows = make(tmp_path, world)
     cg = [row for row in rows if row["arm"] == "cg"]
-    write_tsv(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, rows + [cg[1]] * 2)
+    write_dicts(tmp_path / PLAN / "experiments.tsv", PLAN_COLUMNS, rows + [cg[1]] * 2)
     found = {(row.arm, row.rule): row for row in by_targets(study_of(tmp_path))}
     first, second = (found["cg", rule].accuracy.value for rule in world.rules)
     assert found["cg", ""].accuracy.value == pytest.approx((first + second) / 2)
