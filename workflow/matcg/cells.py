@@ -10,8 +10,6 @@ from functools import cache, reduce
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["Cell", "Field", "Keys", "P", "Share", "cells_of", "fields_of", "record_of"]
-
 Cell = str | int | float | None
 # Floats are fractions, shown in percent, but p values and shares, which are shown as they are.
 P = Annotated[float, "p"]

@@ -10,15 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = [
-    "SCHEMA",
-    "Sample",
-    "label_of",
-    "labelled",
-    "read_samples",
-    "write_samples",
-]
-
 # Samples held in memory at once while writing: photographs may take megabytes each.
 GROUP = 256
 CHOICE = "choice"  # the form of answer where none is named

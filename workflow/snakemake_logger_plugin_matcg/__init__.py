@@ -18,8 +18,6 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_logger_plugin_matcg.progress import Progress, Running, duration
 from snakemake_logger_plugin_matcg.screen import Screen
 
-__all__ = ["LogHandler"]
-
 # Of the messages that carry no event these alone tell a user something.
 WORTH_SAYING = ("Nothing to be done", "Creating conda environment", "Complete log(s)")
 LINES_OF_A_LOG = 3

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
-__all__ = ["Progress", "duration"]
-
 # Seconds of a job whose rule has not finished one yet, measured with the tiny backbone on one core
 # of a small server. One finished job replaces the guess.
 PRIOR = {"finetune": 11.0, "predict": 23.0, "backbone": 1200.0}

@@ -7,8 +7,6 @@ from matcg.analysis.pairs import Setting, Study, setting_of
 from matcg.analysis.statistics import Estimate
 from matcg.plan.records import Row
 
-__all__ = ["Accuracy", "accuracies"]
-
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:

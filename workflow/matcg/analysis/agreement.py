@@ -16,8 +16,6 @@ from matcg.config.arm import CG
 from matcg.config.published import Printed, gains
 from matcg.plan.records import BASELINE
 
-__all__ = ["RANKED", "Agreement", "agreement", "in_words", "read_agreements"]
-
 GAIN = "gain"
 RANKED = (CG, "control", BASELINE, GAIN)
 

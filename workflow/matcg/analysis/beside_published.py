@@ -12,8 +12,6 @@ from matcg.cells import P
 from matcg.config.published import Place, Printed, by_place, gains, tick
 from matcg.plan.records import Row
 
-__all__ = ["Beside", "Compared", "arm_names", "beside"]
-
 
 @dataclass(frozen=True, slots=True)
 class Compared:

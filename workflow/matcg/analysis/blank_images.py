@@ -8,13 +8,12 @@ from functools import partial
 import numpy as np
 
 from matcg.analysis import statistics
-from matcg.analysis.pairs import CG, Array, Setting, Study, Target, arm_order, by_target
+from matcg.analysis.pairs import Array, Setting, Study, Target, arm_order, by_target
 from matcg.analysis.protocols import AskedRuns, difference_name, mean_of, place_of
 from matcg.analysis.statistics import Estimate
+from matcg.config.arm import CG
 from matcg.plan.records import Row
 from matcg.words import in_percent
-
-__all__ = ["Looking", "looking", "sentences"]
 
 # Where pictures are not the question's own; what is compared is `shown`.
 HIDDEN = ("blank", "shuffled")

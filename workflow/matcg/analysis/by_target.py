@@ -10,8 +10,6 @@ from matcg.analysis.pairs import Setting, Study, arm_order, per_target, setting_
 from matcg.analysis.statistics import Estimate
 from matcg.plan.records import Row
 
-__all__ = ["ByTarget", "by_targets"]
-
 
 @dataclass(frozen=True, slots=True)
 class ByTarget:

@@ -17,8 +17,6 @@ import pyarrow.parquet as pq
 from matcg import told
 from matcg.errors import DataError
 
-__all__ = ["Folders", "Origins", "read_origins"]
-
 _COLUMNS = ["sample_id", "dataset", "group", "origin"]
 
 # The folder of the samples of each subset, by catalog and id.

@@ -14,13 +14,12 @@ import numpy as np
 
 from matcg import seeds
 from matcg.analysis import statistics
-from matcg.analysis.pairs import CG, CONTROL, Array, Setting, Study, Target, setting_of
+from matcg.analysis.pairs import Array, Setting, Study, Target, setting_of
 from matcg.analysis.statistics import Codes, Estimate
 from matcg.cells import P
+from matcg.config.arm import CG, CONTROL
 from matcg.config.published import tick
 from matcg.plan.records import Row
-
-__all__ = ["Claims", "Comparison", "comparisons"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

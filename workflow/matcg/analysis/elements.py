@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-__all__ = ["CatalogElements", "SubsetElements", "subset_words"]
-
 
 class SubsetElements(TypedDict):
     """A subset's kind, and its values of every element."""

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from matcg.analysis.pairs import CG, Array, Setting, Study, per_target
+from matcg.analysis.pairs import Array, Setting, Study, per_target
 from matcg.analysis.summary import Summary
 from matcg.cells import Cell, cells_of, fields_of
+from matcg.config.arm import CG
 from matcg.plan.records import Row
 from matcg.words import counted, in_percent
-
-__all__ = ["headline", "mark"]
 
 FIELDS = [each for each in fields_of(Summary, {}) if each.path[0] not in ("setting", "arm", "rule")]
 

@@ -18,17 +18,6 @@ from matcg.analysis.pairs import Array, Setting, Study, arm_order, setting_of
 from matcg.forms.choice import OPTION_LETTERS as NAMES
 from matcg.plan.records import Row
 
-__all__ = [
-    "BINS",
-    "Bin",
-    "Letter",
-    "LetterUse",
-    "OrderUse",
-    "calibration",
-    "letter_use",
-    "letters_in_orders",
-]
-
 BINS = 10
 
 

@@ -11,8 +11,6 @@ from matcg.analysis.pairs import Study
 from matcg.plan.records import Excluded, Key, Row
 from matcg.words import counted
 
-__all__ = ["NO_ANSWERS", "Missing", "Reasons", "add_missing", "find_missing", "read_study"]
-
 NO_ANSWERS = "no answers yet"
 _OTHERS = ": other runs only were asked"
 

@@ -15,24 +15,9 @@ import numpy.typing as npt
 from matcg.analysis.answers import Answers
 from matcg.analysis.clusters import Origins
 from matcg.analysis.statistics import Estimate, mean_over_targets
-from matcg.config.arm import ARMS, CG, CONTROL, reference
+from matcg.config.arm import ARMS, CG, reference
 from matcg.errors import DataError
 from matcg.plan.records import Key, Row
-
-__all__ = [
-    "CG",
-    "CONTROL",
-    "Array",
-    "Setting",
-    "Study",
-    "Target",
-    "arm_order",
-    "by_target",
-    "per_target",
-    "setting_of",
-    "without",
-]
-
 
 Array = npt.NDArray[np.float64]
 Target = tuple[str, str]

@@ -18,13 +18,12 @@ from matcg.analysis.beside_published import arm_names
 from matcg.analysis.comparison import Comparison
 from matcg.analysis.elements import CatalogElements
 from matcg.analysis.missing import NO_ANSWERS, Reasons
-from matcg.analysis.pairs import CG, Array, Study, arm_order
+from matcg.analysis.pairs import Array, Study, arm_order
 from matcg.analysis.statistics import Estimate
+from matcg.config.arm import CG
 from matcg.config.layout import Layout, LayoutColumn, slug_of
 from matcg.config.published import Printed, by_place, tick
 from matcg.plan.records import BASELINE, Row
-
-__all__ = ["Builder", "Figure", "Line", "Paper"]
 
 TRAINED = 1_000_000  # sorts labels that are no numbers behind those that are
 AS_HERE = "as run here"

@@ -11,8 +11,6 @@ from statsmodels.stats.proportion import proportions_ztest
 
 from matcg.analysis.statistics import ALPHA
 
-__all__ = ["fewest_questions", "paired_p", "unpaired_p"]
-
 Whole = npt.NDArray[np.int64]
 
 # Where even so many questions are too few, a gain is too small to be worth the search.

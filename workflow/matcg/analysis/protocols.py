@@ -15,25 +15,12 @@ from matcg import seeds
 from matcg.analysis.answers import NO_ORDER, Answers
 from matcg.analysis.letters import OrderUse, letters_in_orders
 from matcg.analysis.missing import NO_ANSWERS
-from matcg.analysis.pairs import CG, Array, Setting, Study, Target, arm_order, by_target
+from matcg.analysis.pairs import Array, Setting, Study, Target, arm_order, by_target
 from matcg.analysis.statistics import Estimate
+from matcg.config.arm import CG
 from matcg.config.protocol import Protocol
 from matcg.plan.records import Key, Row, draw_of, protocol_of, run_of
 from matcg.words import counted
-
-__all__ = [
-    "AskedRuns",
-    "ByProtocol",
-    "_Place",
-    "asked_ways",
-    "by_protocols",
-    "difference_name",
-    "further_rows",
-    "in_all_orders",
-    "mean_of",
-    "place_of",
-    "protocol_words",
-]
 
 SCORING = {
     "letter": "letter",

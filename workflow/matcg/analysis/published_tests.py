@@ -14,8 +14,6 @@ from matcg.cells import P
 from matcg.config.arm import CG
 from matcg.config.published import Place, Printed, by_place, gains
 
-__all__ = ["UNPAIRED_KEYS", "GainCount", "GainTest", "gain_counts", "gain_tests"]
-
 # Shares of questions that one arm alone answers right; None: no more than the gain asks for.
 CASES = {"least_p": None, "p_20": 0.2, "p_30": 0.3}
 UNPAIRED = "unpaired"

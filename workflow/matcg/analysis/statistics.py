@@ -20,26 +20,6 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-__all__ = [
-    "ALPHA",
-    "Estimate",
-    "OverRuns",
-    "benjamini_hochberg",
-    "chance",
-    "detectable_difference",
-    "difference_over_runs",
-    "discordant",
-    "holm",
-    "mcnemar_p",
-    "mean_by_clusters",
-    "mean_by_mixed_model",
-    "mean_over_questions",
-    "mean_over_targets",
-    "means_over_questions",
-    "verdict",
-    "wilson",
-]
-
 _Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 

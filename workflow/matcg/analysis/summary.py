@@ -9,11 +9,10 @@ import numpy as np
 from matcg import seeds
 from matcg.analysis import statistics
 from matcg.analysis.comparison import Comparison
-from matcg.analysis.pairs import CG, Array, Setting, Study, Target, arm_order, by_target
+from matcg.analysis.pairs import Array, Setting, Study, Target, arm_order, by_target
 from matcg.analysis.statistics import Estimate
+from matcg.config.arm import CG
 from matcg.plan.records import BASELINE, Row
-
-__all__ = ["Summary", "summaries"]
 
 
 @dataclass(frozen=True, slots=True)

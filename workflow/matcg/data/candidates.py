@@ -11,16 +11,6 @@ from pandas.util import hash_array
 
 from matcg.samples import Sample
 
-__all__ = [
-    "Flags",
-    "ImageCount",
-    "Numbers",
-    "Pool",
-    "Quarantined",
-    "Source",
-    "pool_of",
-]
-
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 

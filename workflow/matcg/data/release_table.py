@@ -20,8 +20,6 @@ from matcg.data.json_rows import ReleaseRow, read_json_rows, row_type
 from matcg.errors import BadRowError
 from matcg.forms.choice import normal, parse_letter, parse_options, tidy
 
-__all__ = ["ReleaseTable", "read_table"]
-
 ANSWER_KEYS = ("Answer", "Answer-choice")
 TEXT_KEYS = ("image", "Question", "Question-choice")
 # Parsed texts that are remembered: with many labels hardly two rows may be alike.

@@ -10,8 +10,6 @@ from matcg.config.backbone import Backbone
 from matcg.errors import DataError
 from matcg.models.weights import ADAPTER, adapter_config, check_adapter, part_of, shapes_in
 
-__all__ = ["merge", "must_merge", "rank_of"]
-
 _PLAIN = re.compile(r".*\.lora_[AB]\.weight")
 
 

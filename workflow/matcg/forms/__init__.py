@@ -16,8 +16,6 @@ import pyarrow as pa
 from matcg import plugins
 from matcg.samples import Sample
 
-__all__ = ["KEYS", "Form", "How", "Pairs", "Reply", "Shown", "Wording", "of", "of_one_token"]
-
 # The first columns of every form's answers.
 KEYS = (("run", pa.string()), ("sample_id", pa.string()))
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["define_missing"]
-
 SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",

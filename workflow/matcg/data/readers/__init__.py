@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     ImageCounts = tuple[ImageCount, ...]
 
-__all__ = ["Reader", "check", "get"]
-
 _Options = Mapping[str, Any]
 
 

@@ -13,8 +13,6 @@ from typing import Any
 
 from matcg import plugins
 
-__all__ = ["Family", "Seen", "Sibling", "find", "parameter_marks", "siblings"]
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:

@@ -22,8 +22,6 @@ from matcg.report.figures.style import STYLE, save_figure
 from matcg.report.tables import declared
 from matcg.report.tables.table import Table, read_rows
 
-__all__ = ["NAMES", "draw_figures"]
-
 # In the order in which a page shows them; some are drawn for some experiments only.
 NAMES = (
     *("protocols", "difference", "arms", "scaling", "sizes", "mixed", "heatmap"),

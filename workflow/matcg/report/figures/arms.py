@@ -13,8 +13,6 @@ from matcg.plan.records import BASELINE
 from matcg.report.figures import shared
 from matcg.report.figures.style import GREY, clipped, new_figure
 
-__all__ = ["arms_figure"]
-
 _SETTINGS = 4
 
 

@@ -14,12 +14,11 @@ from matplotlib.patches import Patch
 
 from matcg.analysis.beside_published import Beside
 from matcg.analysis.by_target import ByTarget
-from matcg.analysis.pairs import CG, Setting, arm_order
+from matcg.analysis.pairs import Setting, arm_order
+from matcg.config.arm import CG
 from matcg.plan.records import BASELINE
 from matcg.report.figures import shared
 from matcg.report.figures.style import BLACK, clipped, new_figure
-
-__all__ = ["scaling_figure"]
 
 _SETTINGS = 4
 MAX_TARGETS = 32

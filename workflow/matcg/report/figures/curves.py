@@ -19,8 +19,6 @@ from matcg.plan.records import BASELINE
 from matcg.report.figures import shared
 from matcg.report.figures.style import BLACK, clipped, new_figure
 
-__all__ = ["mixed_figure", "sizes_figure"]
-
 MAX_PANELS = 24
 _COLUMNS = 4
 

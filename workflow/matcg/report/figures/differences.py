@@ -12,13 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from matcg.analysis.comparison import Comparison
-from matcg.analysis.pairs import CG, Array, Setting
+from matcg.analysis.pairs import Array, Setting
 from matcg.analysis.statistics import Estimate
 from matcg.analysis.summary import Summary
+from matcg.config.arm import CG
 from matcg.report.figures import shared
 from matcg.report.figures.style import BLACK, GREY, MARKERS, clipped, new_figure
-
-__all__ = ["difference_figure"]
 
 # Above this many rows a panel has no labels, the tables name them all, and rows become thin.
 LABELLED = 90

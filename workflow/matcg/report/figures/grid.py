@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from matcg.analysis.elements import CatalogElements, SubsetElements
-from matcg.analysis.pairs import CG, CONTROL
+from matcg.config.arm import CG, CONTROL
 from matcg.plan.records import Row, read_mixes, read_plan
 from matcg.report.figures.grid_layout import GridLayout, Mark, middles
 from matcg.report.figures.style import (
@@ -34,8 +34,6 @@ from matcg.report.figures.style import (
     new_figure,
     save_figure,
 )
-
-__all__ = ["Grid", "GridPanel", "draw_grids", "read_grids"]
 
 PANELS = 18  # of one figure; more go on further pages
 # Of an experiment: each takes a twentieth of a second. The plan's tables name them all.

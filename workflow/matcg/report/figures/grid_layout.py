@@ -8,8 +8,6 @@ from math import ceil, sqrt
 
 from matcg.analysis.elements import SubsetElements
 
-__all__ = ["GridLayout", "Mark", "middles"]
-
 
 @dataclass(frozen=True, slots=True)
 class Mark:

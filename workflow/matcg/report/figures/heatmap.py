@@ -14,8 +14,6 @@ from matcg.analysis.comparison import Comparison
 from matcg.report.figures.shared import empty, panels
 from matcg.report.figures.style import BLACK, clipped, new_figure
 
-__all__ = ["Elements", "heatmap_figure"]
-
 MAX_GRIDS = 12
 _WIDTH = 9.0  # inches of panels side by side
 

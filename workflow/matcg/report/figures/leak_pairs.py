@@ -16,8 +16,6 @@ from matcg.plan.records import read_folders
 from matcg.report.figures.shared import add_note, empty
 from matcg.report.figures.style import STYLE, clipped, new_figure, save_figure
 
-__all__ = ["SHOWN", "draw_leak_pairs", "examples", "leak_figure"]
-
 _COLUMNS = 3  # pairs
 EDGE = 160  # pixels of a picture, so that the file stays small whatever the photographs
 _NAME = 22  # characters

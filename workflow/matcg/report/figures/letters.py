@@ -16,8 +16,6 @@ from matcg.analysis.pairs import Setting, arm_order
 from matcg.report.figures import shared
 from matcg.report.figures.style import BLACK, GREY, clipped, new_figure
 
-__all__ = ["calibration_figure", "letters_figure"]
-
 _SETTINGS = 3
 _ARMS = 6
 RIGHT: dict[str, Any] = {"fc": "white", "ec": GREY, "hatch": "//////", "lw": 0.7}

@@ -18,8 +18,6 @@ from matcg.plan.records import BASELINE
 from matcg.report.figures.shared import LINES, arm_styles, empty
 from matcg.report.figures.style import new_figure
 
-__all__ = ["loss_figure", "read_losses"]
-
 # Above so many runs of an arm their lines are a blot, and most of the file.
 MAX_RUNS = 60
 BANDS = ((5, 95), (25, 75))  # percentiles

@@ -12,8 +12,6 @@ from matcg.analysis.protocols import ByProtocol
 from matcg.report.figures import shared
 from matcg.report.figures.style import clipped, new_figure
 
-__all__ = ["protocol_figure"]
-
 _SETTINGS = 4
 _ARMS = 6
 _PROTOCOLS = 16

@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from matcg.analysis.pairs import CG, CONTROL, Setting
+from matcg.analysis.pairs import Setting
 from matcg.analysis.statistics import Estimate
+from matcg.config.arm import CG, CONTROL
 from matcg.plan.records import BASELINE
 from matcg.report.figures.style import (
     BLACK,
@@ -25,23 +26,6 @@ from matcg.report.figures.style import (
     VERMILLION,
     new_figure,
 )
-
-__all__ = [
-    "CHANCE",
-    "CYCLE",
-    "LINES",
-    "ArmStyle",
-    "add_note",
-    "arm_styles",
-    "by_setting",
-    "chosen_settings",
-    "empty",
-    "not_drawn",
-    "panels",
-    "percents",
-    "setting_title",
-    "unique",
-]
 
 # Yellow is too pale for lines on white and stays out of the cycle.
 CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK)

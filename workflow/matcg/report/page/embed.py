@@ -13,8 +13,6 @@ from markupsafe import Markup
 
 from matcg.errors import DataError
 
-__all__ = ["Embedded", "as_json", "embedded"]
-
 _FOLDER = Path(__file__).parent
 # DataTables with its extensions. PyPI has Tabulator and AG Grid too, in packages for Django, Dash
 # and Panel that lag behind or bring those along; itables needs no other package and is well kept.

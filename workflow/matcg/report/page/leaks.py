@@ -12,8 +12,6 @@ from matcg.report.page.questions import ImageBudget
 from matcg.tsv import read_tsv
 from matcg.words import counted
 
-__all__ = ["LeakView", "PicturePair", "view_leaks"]
-
 
 @dataclass(frozen=True, slots=True)
 class PicturePair:

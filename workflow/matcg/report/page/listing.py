@@ -15,8 +15,6 @@ from matcg.report.tables.table import Column, Table, read_cells
 from matcg.report.tables.write import shown_cell
 from matcg.tsv import read_tsv
 
-__all__ = ["Listing", "Texts", "list_cells", "list_csv", "list_tsv"]
-
 # Tables above this many rows show their first few where there is no JavaScript.
 HTML_ROWS = 200
 PREVIEW = 20

@@ -19,9 +19,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from matcg.analysis.clusters import Folders
 from matcg.analysis.missing import read_study
-from matcg.analysis.pairs import CG
+from matcg.config.arm import CG
 from matcg.errors import DataError
 from matcg.plan.records import read_folders, read_places, read_plan, read_runs
+from matcg.provenance import code_digest
 from matcg.report.figures import all as figures
 from matcg.report.figures.grid import read_grids
 from matcg.report.page import provenance
@@ -31,8 +32,6 @@ from matcg.report.page.listing import Listing, list_cells, list_csv, list_tsv
 from matcg.report.page.questions import ByteBudget, ImageBudget, QuestionView, view_questions
 from matcg.report.tables import declared
 from matcg.report.tables.table import Table
-
-__all__ = ["write_report"]
 
 _FOLDER = Path(__file__).parent
 IMAGE_BYTES = 8_000_000
@@ -274,7 +273,7 @@ def _provenance(
     parts = {
         "Versions": _yaml(provenance.versions()),
         "Commit": provenance.commit(),
-        "Digest of the code": provenance.code_digest(),
+        "Digest of the code": code_digest(),
         "Digest of the plan": hashlib.sha256(table).hexdigest(),
         "Config": _yaml(config) if config else "",
         "What made the runs": provenance.made_by(list(records.values()), "run"),

@@ -6,19 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matcg.provenance import PACKAGES, checkout, code_digest, installed, read_record
+from matcg.provenance import PACKAGES, checkout, installed, read_record
 from matcg.samples import label_of
-
-__all__ = [
-    "code_digest",
-    "commit",
-    "engine_records",
-    "engine_times",
-    "first_runs",
-    "made_by",
-    "run_records",
-    "versions",
-]
 
 ENGINE_TIMES = ("starts", "start_s", "loads", "load_s", "answer_s", "questions", "seconds")
 _NONE = "not recorded"

@@ -16,15 +16,14 @@ from markupsafe import Markup
 from matcg import forms, seeds
 from matcg.analysis.answers import Answers
 from matcg.analysis.clusters import Folders
-from matcg.analysis.pairs import CG, CONTROL, Setting, Study, arm_order
+from matcg.analysis.pairs import Setting, Study, arm_order
+from matcg.config.arm import CG, CONTROL
 from matcg.errors import DataError
 from matcg.images import decode
 from matcg.plan.records import Key, Row
 from matcg.report.page.embed import as_json
 from matcg.report.page.listing import Listing, Texts, list_cells
 from matcg.samples import Sample, read_samples
-
-__all__ = ["ByteBudget", "ImageBudget", "QuestionView", "view_questions"]
 
 _KINDS = {
     "gain": "CG right, control wrong",

@@ -31,8 +31,6 @@ from matcg.report.tables.write import write_table
 
 _T = TypeVar("_T")
 
-__all__ = ["Wanted", "compare"]
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:

@@ -12,8 +12,6 @@ from matcg.report.tables.typeset import ColumnGroup, RowBlock, Typeset, write_te
 from matcg.report.tables.write import csv_text
 from matcg.words import in_percent
 
-__all__ = ["write_paper"]
-
 _NONE = "\N{EN DASH}"
 NOTED = "abcdefghijklmnopqrstuvwxyz"
 ACROSS = {

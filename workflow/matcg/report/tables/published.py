@@ -9,8 +9,6 @@ from matcg.config.published import Printed
 from matcg.report.tables.declared import AGREEMENT, COUNTS, TESTS, of_paper
 from matcg.report.tables.write import write_table
 
-__all__ = ["write_agreement", "write_tests"]
-
 
 def write_agreement(headlines: Iterable[Path], folder: Path) -> None:
     """Write agreement.csv, .md and .tex into `folder`: a row an experiment with printed figures.

@@ -14,8 +14,6 @@ from typing import Generic, TypeVar
 from matcg.cells import Cell, Field, Keys, fields_of, record_of
 from matcg.errors import DataError
 
-__all__ = ["Column", "ShownColumn", "Table", "read_cells", "read_rows"]
-
 _T = TypeVar("_T")
 # A cell, or a cell and its header where that is not its name.
 ShownColumn = str | tuple[str, str]

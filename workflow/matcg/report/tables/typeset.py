@@ -4,16 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = [
-    "ColumnGroup",
-    "RowBlock",
-    "Typeset",
-    "latex",
-    "latex_escaped",
-    "markdown",
-    "write_texts",
-]
-
 # Widths are counted in digits: a page of A4 with margins of 2 cm holds so many in \\scriptsize.
 UPRIGHT, TURNED = 135, 200
 WIDEST = 24  # of a column of text, which breaks its lines there

@@ -15,8 +15,6 @@ from matcg.report.tables.table import Column, Table
 from matcg.report.tables.typeset import ColumnGroup, RowBlock, Typeset, write_texts
 from matcg.words import fixed, in_percent
 
-__all__ = ["csv_text", "shown_cell", "write_table"]
-
 _T = TypeVar("_T")
 
 
