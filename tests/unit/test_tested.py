@@ -28,9 +28,10 @@ REACHED = {
     "plan.targets": "unit/plan/test_enumerate.py",
     "plugins": "unit/forms/test_forms.py",
     "report.figures.arms": "unit/report/figures/test_all.py",
-    "report.figures.shared": "unit/report/figures/test_all.py",
     "told": "unit/test_told.py",
+    "train.launch": "workflow/test_parallel.py",
     "train.taken_over": "unit/train/test_finetune.py",
+    "train.worker": "workflow/test_parallel.py",
 }
 
 
