@@ -1,4 +1,4 @@
-"""What samples, mixes and runs say of themselves, held against the names that they lie under.
+"""Checks that samples, mixes, runs and answers are what the names that they lie under stand for.
 
 Snakemake looks at the ages of files, and not at what was copied, moved or edited by hand.
 """

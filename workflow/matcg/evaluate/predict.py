@@ -82,7 +82,7 @@ class RunTask(BaseModel):
 
     run: str
     weights: Path
-    sheets: Sequence[QuestionSet]
+    question_sets: Sequence[QuestionSet]
     backbone: Backbone
     engine: dict[str, Any]
     store: Path
@@ -91,7 +91,7 @@ class RunTask(BaseModel):
 
     def group(self) -> "Group":
         """Return the group of this run alone."""
-        asked = {self.run: self.sheets}
+        asked = {self.run: self.question_sets}
         weights = {self.run: self.weights}
         store, trained = Store(self.store), {self.run: self.trained}
         return Group(weights, asked, self.backbone, self.engine, store, self.record, trained)
@@ -132,7 +132,7 @@ class Group:
         return RunTask(
             run=run,
             weights=self.runs[run],
-            sheets=self.asked[run],
+            question_sets=self.asked[run],
             backbone=self.backbone,
             engine=dict(self.engine),
             store=self.store.folder,
@@ -141,60 +141,81 @@ class Group:
         ).model_dump_json()
 
     def __post_init__(self) -> None:
-        sheets = {sheet: sheet.digest() for run in self.runs for sheet in self.asked[run]}
+        question_sets = {
+            question_set: question_set.digest()
+            for run in self.runs
+            for question_set in self.asked[run]
+        }
         for run, weights in self.runs.items():
             whole = weights_digest(run, weights, self.backbone)
-            for sheet in self.asked[run]:
-                self.digests[run, sheet.file] = digest_of_answers(whole, sheets[sheet])
+            for question_set in self.asked[run]:
+                self.digests[run, question_set.file] = digest_of_answers(
+                    whole, question_sets[question_set]
+                )
 
-    def holds(self, run: str, sheet: QuestionSet) -> bool:
-        """Tell whether a run's answers on a sheet are there and valid."""
-        return self.store.holds(run, sheet, self.digests[run, sheet.file])
+    def holds(self, run: str, question_set: QuestionSet) -> bool:
+        """Tell whether a run's answers on a question set are there and valid."""
+        return self.store.holds(run, question_set, self.digests[run, question_set.file])
 
     def missing(self) -> dict[str, list[QuestionSet]]:
-        """Return the runs that lack answers, with the sheets on which they lack them."""
+        """Return the runs that lack answers, with the question sets on which they lack them."""
         found = {
-            run: [sheet for sheet in self.asked[run] if not self.holds(run, sheet)]
+            run: [
+                question_set
+                for question_set in self.asked[run]
+                if not self.holds(run, question_set)
+            ]
             for run in self.runs
         }
-        return {run: sheets for run, sheets in found.items() if sheets}
+        return {run: question_sets for run, question_sets in found.items() if question_sets}
 
-    def asks(self, sheet: QuestionSet) -> tuple[list[Sample], list[Ask]]:
-        """Return a sheet's questions, each picture decoded once however many runs see it."""
-        if sheet not in self._asks:
-            samples = first_questions(read_samples(sheet.test), sheet.protocol)
-            pool = read_samples(sheet.pool) if sheet.pool else []
-            asks = make_asks(samples, sheet.protocol, self.backbone, sheet.draw, pool)
-            self._asks[sheet] = samples, asks
-        return self._asks[sheet]
+    def asks(self, question_set: QuestionSet) -> tuple[list[Sample], list[Ask]]:
+        """Return a question set's questions, each picture decoded once however many runs see it."""
+        if question_set not in self._asks:
+            samples = first_questions(read_samples(question_set.test), question_set.protocol)
+            pool = read_samples(question_set.pool) if question_set.pool else []
+            asks = make_asks(samples, question_set.protocol, self.backbone, question_set.draw, pool)
+            self._asks[question_set] = samples, asks
+        return self._asks[question_set]
 
     def probe(self, run: str) -> list[Ask]:
         """Return some of a run's questions, asked for probabilities, to compare engines by."""
         samples = read_samples(self.asked[run][0].test)[:_PROBES]
         return [ask.scored() for ask in make_asks(samples, _PLAIN, self.backbone)]
 
-    def start(self, weights: Path, sheets: Iterable[QuestionSet], rank: int = 0) -> Engine:
-        """Return a started engine that takes the prompts of these sheets."""
-        pictures = max((len(ask.pictures) for s in sheets for ask in self.asks(s)[1]), default=1)
+    def start(self, weights: Path, question_sets: Iterable[QuestionSet], rank: int = 0) -> Engine:
+        """Return a started engine that takes the prompts of these question sets."""
+        pictures = max(
+            (len(ask.pictures) for s in question_sets for ask in self.asks(s)[1]), default=1
+        )
         self.timing.starts += 1
         with self.timing.of("start_s"):
             return start(weights, self.backbone, self.engine, pictures, rank)
 
     def answer(
-        self, run: str, sheets: Iterable[QuestionSet], engine: Engine, adapter: Path | None = None
+        self,
+        run: str,
+        question_sets: Iterable[QuestionSet],
+        engine: Engine,
+        adapter: Path | None = None,
     ) -> None:
-        """Let a run that an engine holds answer its sheets; keep each when it is done."""
-        for sheet in sheets:
-            if self.holds(run, sheet):
+        """Let a run that an engine holds answer its question sets; keep each when it is done."""
+        for question_set in question_sets:
+            if self.holds(run, question_set):
                 continue  # another experiment's group was asked the same meanwhile
-            samples, asks = self.asks(sheet)
+            samples, asks = self.asks(question_set)
             with self.timing.of("answer_s"):
                 replies = engine.ask(asks, adapter)
-            table = tabulate(run + sheet.tag, samples, asks, replies, engine.tokens)
+            table = tabulate(run + question_set.tag, samples, asks, replies, engine.tokens)
             known = {"trained": self.trained.get(run, ""), "record": self.record}
-            self.store.write(run, sheet, self.digests[run, sheet.file], table, **known)
+            self.store.write(
+                run, question_set, self.digests[run, question_set.file], table, **known
+            )
             self.timing.questions += len(samples)
-            print(f"{run}{sheet.tag} on {sheet.target}: {len(samples)} questions", flush=True)
+            print(
+                f"{run}{question_set.tag} on {question_set.target}: {len(samples)} questions",
+                flush=True,
+            )
 
 
 def predict(group: Group, out: Path) -> None:
@@ -258,9 +279,9 @@ def trained_digest(weights: Path) -> str:
 def answered(group: Group) -> dict[str, str]:
     """Return the digest of each file of answers that the group was to give."""
     return {
-        f"{run}/{sheet.file}": group.digests[run, sheet.file]
+        f"{run}/{question_set.file}": group.digests[run, question_set.file]
         for run in group.runs
-        for sheet in group.asked[run]
+        for question_set in group.asked[run]
     }
 
 
@@ -272,9 +293,11 @@ def with_adapters(
         return
     rank = max(ranks[run] for run in missing)
     base = Path(group.backbone.weights)
-    engine = group.start(base, (s for sheets in missing.values() for s in sheets), rank)
-    for run, sheets in missing.items():
-        group.answer(run, sheets, engine, None if run == BASELINE else group.runs[run])
+    engine = group.start(
+        base, (s for question_sets in missing.values() for s in question_sets), rank
+    )
+    for run, question_sets in missing.items():
+        group.answer(run, question_sets, engine, None if run == BASELINE else group.runs[run])
     engine.close()
 
 
@@ -292,9 +315,9 @@ def with_whole_weights(group: Group, missing: Mapping[str, Sequence[QuestionSet]
         return
     fresh = in_other_process(group, last)
     first, *rest = others
-    sheets = [sheet for run in others for sheet in missing[run]]
+    question_sets = [question_set for run in others for question_set in missing[run]]
     with group.whole(first) as weights:
-        engine = group.start(weights, sheets)
+        engine = group.start(weights, question_sets)
         group.answer(first, missing[first], engine)
     if rest and not swaps_well(group, engine, last, fresh):
         engine.close()
@@ -308,11 +331,11 @@ def with_whole_weights(group: Group, missing: Mapping[str, Sequence[QuestionSet]
     engine.close()
 
 
-def in_own_engine(group: Group, run: str, sheets: Sequence[QuestionSet]) -> list[Reply]:
+def in_own_engine(group: Group, run: str, question_sets: Sequence[QuestionSet]) -> list[Reply]:
     """Answer for one run in an engine that is started for it; return its replies to the probe."""
     with group.whole(run) as weights:
-        engine = group.start(weights, sheets)
-        group.answer(run, sheets, engine)
+        engine = group.start(weights, question_sets)
+        group.answer(run, question_sets, engine)
         replies = engine.ask(group.probe(run))
         engine.close()
     return replies

@@ -1,4 +1,4 @@
-"""What a group of runs is to be asked: a sheet is one target's questions by one protocol."""
+"""Question sets: one target's questions by one protocol, and which each run of a group is asked."""
 
 import hashlib
 import json
@@ -67,7 +67,7 @@ def read_asked(
     protocols: Mapping[str, Protocol],
     data: Path,
 ) -> dict[str, list[QuestionSet]]:
-    """Return each run's sheets from its (catalog, target, folder, tag, file).
+    """Return each run's question sets from its (catalog, target, folder, tag, file).
 
     `data` is results/data; `folder` that of the target's samples below its catalog's.
     """

@@ -1,4 +1,4 @@
-"""What one run of training is told, and each of the processes that train it together."""
+"""The settings of one fine-tuning, as each of the processes that share it gets them."""
 
 from pathlib import Path
 
