@@ -215,7 +215,7 @@ STEPS = {
             (out / "headline.json").write_text('{"headline": "CG against control"}')
         """,
     "report/figures/all.py": """
-        def draw(tables, plan, out, experiment, catalog):
+        def draw_figures(tables, plan, out, experiment, catalog):
             assert (plan / "experiments.tsv").exists() and (plan / "mixes.tsv").exists()
             assert experiment in tables.parent.name and "modality" in catalog["elements"]
             assert catalog["subsets"]["ct-brain-state"]["elements"]["area"] == ["brain"]
@@ -223,19 +223,19 @@ STEPS = {
             (out / "arms.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         """,
     "report/page/page.py": """
-        def write(experiments, plan, out, config, world):
+        def write_report(experiments, plan, out, config, world):
             assert (plan / "summary.md").exists()
             assert all((folder / "headline.json").exists() for folder in experiments.values())
             out.write_text("<html/>")
         """,
     "report/figures/leak_pairs.py": """
-        def draw(leaks, plan, out):
+        def draw_leak_pairs(leaks, plan, out):
             assert leaks.exists() and (plan / "subsets.tsv").exists()
             out.write_text("")
             out.with_suffix(".svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         """,
     "phantom/contact_sheet.py": """
-        def draw(catalog, out):
+        def draw_sheet(catalog, out):
             out.write_text("")
         """,
 }
