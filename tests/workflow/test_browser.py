@@ -2,13 +2,14 @@
 
 import csv
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import MISSING, Browser, browser
 
+from matcg.plan.records import Excluded
 from matcg.report.tables.declared import ACCURACY, COMPARISON
 from matcg.report.tables.table import read_rows
 from matcg.report.tables.write import write_table
@@ -248,8 +249,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     out = results / EXPERIMENT
     write_dicts(out / "data/quarantine.tsv", columns, quarantined)
-    for name, first in (("data/summary", "catalog"), ("plan/excluded", "experiment")):
-        columns = (first, "why")
+    excluded = tuple(field.name for field in fields(Excluded))
+    for name, columns in (("data/summary", ("catalog", "why")), ("plan/excluded", excluded)):
         rows = [dict.fromkeys(columns, attack) for attack in attacks]
         write_dicts(out / f"{name}.tsv", columns, rows)
     lines = [f"| {attack} | b |" for attack in attacks]
