@@ -14,6 +14,8 @@ from snakemake.settings import types
 from matcg.errors import ConfigError
 from matcg.steps import snakemake_internals as inside
 
+SNAKEFILE = Path(__file__).parents[3] / "Snakefile"
+
 # Resource functions are the place where the workflow asks, so SEEN is filled by one of them.
 TWO_RULES = """\
 from matcg.steps import snakemake_internals as inside
@@ -85,7 +87,9 @@ def test_the_folder_of_a_snakefile_is_known_while_it_is_read(
     opened: Callable[..., WorkflowApi], tmp_path: Path
 ) -> None:
     (tmp_path / "rules").mkdir()
-    said = "from matcg.steps import snakemake_internals as i\n{} = i.source_folder(workflow)\n"
+    # By the Snakefile's own line: it has to find the library before it can import a function of it.
+    (line,) = (each for each in SNAKEFILE.read_text().splitlines() if each.startswith("ROOT = "))
+    said = "from pathlib import Path\n" + line.replace("ROOT", "{}") + "\n"
     (tmp_path / "rules/more.smk").write_text(said.format("LOWER"))
     text = 'include: "rules/more.smk"\n' + said.format("UPPER") + TWO_RULES
     told = read(opened(text)).globals

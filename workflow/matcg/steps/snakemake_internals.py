@@ -14,11 +14,6 @@ from snakemake.exceptions import ResourceValidationError
 from matcg.errors import ConfigError
 
 
-def source_folder(workflow: Any) -> Path:
-    """Return the folder of the Snakefile, or of the rules, that is being read."""
-    return Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
-
-
 def is_module(workflow: Any) -> bool:
     """Tell whether the Snakefile that is being read is used as a module of another."""
     return not workflow.modifier.is_main_snakefile()
