@@ -13,6 +13,7 @@ from PIL import Image
 from matcg.config.backbone import Backbone
 from matcg.config.catalog import Preparation, Split, SubsetSpec
 from matcg.data.mix_samples import MIX_SCHEMA
+from matcg.forms.choice import FORM as CHOICE
 from matcg.samples import Sample, labelled, write_samples
 
 FAKE = Backbone(
@@ -74,7 +75,8 @@ def write_mix(path: Path, samples: list[Sample], shift: int = 0, digest: str = "
         for position, sample in enumerate(samples)
     ]
     label = {"digest": digest, "folders": {sample.subset: sample.subset for sample in samples}}
-    pq.write_table(pa.Table.from_pylist(rows, schema=labelled(MIX_SCHEMA, label)), path)
+    schema = labelled(pa.schema([*MIX_SCHEMA, CHOICE.answer]), label)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
     return path
 
 

@@ -50,6 +50,7 @@ DECIDE: dict[type[BaseModel], dict[str, Any]] = {
         "warmup": 0.1,
         "schedule": "linear",
         "weight_decay": 0.1,
+        "loss": "tokens",
         "trains": ["llm"],
         "rank": 4,
         "alpha": 8.0,
@@ -73,6 +74,7 @@ DECIDE: dict[type[BaseModel], dict[str, Any]] = {
         "draws": 2,
         "seed": 7,
         "max_tokens": 9,
+        "max_boxes": 3,
         "questions": 4,
     },
 }
@@ -91,6 +93,7 @@ TRAINS = {
     "dtype": "bfloat16",
     "image": {"size": 8, "geometry": "pad"},
     "prompt": "Well: {question}",
+    "coordinates": "pixels",
 }
 ASKS = {"turn_end": "", "several_images": True, "engine": "transformers"}
 NEITHER = {

@@ -5,12 +5,20 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 
 from data_makers import sample
-from matcg.samples import SCHEMA, label_of, read_samples, write_samples
+from matcg.samples import SCHEMA, Finding, label_of, read_samples, write_samples
 
 
 def test_samples_come_back_as_written_in_their_order(tmp_path):
     written = [
-        replace(sample(2), boxes=((1.0, 2.0, 3.5, 4.0), (0.0, 0.0, 1.0, 1.0)), group="p1"),
+        replace(
+            sample(2),
+            findings=(
+                Finding("cell", (1.0, 2.0, 3.5, 4.0)),
+                Finding("", (0.0, 0.0, 1.0, 1.0), "x"),
+            ),
+            size=(9, 7),
+            group="p1",
+        ),
         replace(sample(1, "no"), question="Größe der Läsion?"),
     ]
     write_samples(tmp_path / "deep" / "a.parquet", written)

@@ -14,6 +14,11 @@ import pyarrow.parquet as pq
 GROUP = 256
 CHOICE = "choice"  # the form of answer where none is named
 
+FINDINGS = pa.list_(
+    pa.struct(
+        [("label", pa.string()), ("box", pa.list_(pa.float64())), ("mask", pa.string())],
+    )
+)
 SCHEMA = pa.schema(
     [
         ("sample_id", pa.string()),
@@ -27,10 +32,24 @@ SCHEMA = pa.schema(
         ("label", pa.string()),
         ("dataset", pa.string()),
         ("group", pa.string()),
-        ("boxes", pa.list_(pa.list_(pa.float32()))),
+        ("findings", FINDINGS),
+        ("size", pa.list_(pa.int32())),
         ("reserve", pa.bool_()),
     ]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is to be found in a picture.
+
+    `box` is [x1, y1, x2, y2) in pixels of the original picture, from its left upper corner; `mask`
+    COCO's compressed run lengths over the whole picture, empty where only the box is known.
+    """
+
+    label: str
+    box: tuple[float, ...]
+    mask: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +57,11 @@ class Sample:
     """One image with one question.
 
     `image` holds the encoded file, `fingerprint` the perceptual hash of what it shows, `origin` its
-    path below the data folder, `group` the patient or sequence ("" where unknown), `boxes` rows of
-    x, y, width, height in pixels (none for classification). One in `reserve` is trained on only in
-    place of another one of its subset that may not be. `form` names the form of its answer, one for
-    all samples of a file.
+    path below the data folder, `group` the patient or sequence ("" where unknown). One in `reserve`
+    is trained on only in place of another one of its subset that may not be. `form` names the form
+    of its answer, one for all samples of a file. Where things are to be found, `findings` are
+    those, `size` is the picture's width and height in pixels, and `options` the labels there can
+    be; `label` then only serves the split.
     """
 
     sample_id: str
@@ -55,9 +75,15 @@ class Sample:
     label: str
     dataset: str
     group: str = ""
-    boxes: tuple[tuple[float, ...], ...] = ()
+    findings: tuple[Finding, ...] = ()
+    size: tuple[int, ...] = ()
     reserve: bool = False
     form: str = CHOICE
+
+
+def read_findings(rows: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
+    """Return findings from rows of the columns `FINDINGS`."""
+    return tuple(Finding(row["label"], tuple(row["box"]), row["mask"]) for row in rows)
 
 
 def labelled(schema: pa.Schema, told: Mapping[str, object]) -> pa.Schema:
@@ -93,12 +119,13 @@ def write_samples(path: Path, samples: Iterable[Sample], digest: str = "") -> No
 
 
 def read_samples(path: Path, pictures: bool = True) -> list[Sample]:
-    """Return the samples of one file in their order, on wish without their pictures and boxes."""
-    left_out = () if pictures else ("image", "boxes")
-    table = pq.read_table(path, columns=[name for name in SCHEMA.names if name not in left_out])
+    """Return the samples of one file in their order, on wish without their pictures."""
+    names = [name for name in SCHEMA.names if pictures or name != "image"]
+    table = pq.read_table(path, columns=names)
     form = json.loads((table.schema.metadata or {}).get(b"matcg", b"{}")).get("form", CHOICE)
-    rows = [{"image": b"", "boxes": (), **row, "form": form} for row in table.to_pylist()]
+    rows = [{"image": b"", **row, "form": form} for row in table.to_pylist()]
     for row in rows:
         row["options"] = tuple(row["options"])
-        row["boxes"] = tuple(tuple(box) for box in row["boxes"])
+        row["size"] = tuple(row["size"])
+        row["findings"] = read_findings(row["findings"])
     return [Sample(**row) for row in rows]

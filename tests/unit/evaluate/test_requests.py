@@ -15,6 +15,7 @@ from matcg.errors import DataError
 from matcg.evaluate.requests import GREY_PIXEL, choose_examples, make_asks, tabulate
 from matcg.forms import Reply
 from matcg.forms.choice import ANSWER_SCHEMA, question_text
+from matcg.models.prompts import view_of
 
 LETTERS = {"A": 50, "B": 51, "C": 52, "D": 53}
 THREE = ("x", "y", "z")
@@ -32,7 +33,7 @@ def reply(*probabilities, free=50):
 
 def tabulated(samples, protocol, *replies):
     asks = make_asks(samples, protocol, FAKE)
-    table = tabulate("run", samples, asks, replies, LETTERS)
+    table = tabulate("run", samples, asks, replies, LETTERS, view_of(FAKE))
     assert table.schema.equals(ANSWER_SCHEMA)
     return table.to_pylist()
 

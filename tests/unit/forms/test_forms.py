@@ -12,7 +12,7 @@ from matcg.data.mix_samples import draw_samples, shuffle_labels
 from matcg.errors import ConfigError
 from matcg.evaluate.requests import make_asks, tabulate
 from matcg.forms import Reply
-from matcg.models.prompts import prompt_of
+from matcg.models.prompts import prompt_of, view_of
 from matcg.plan.records import Mix
 from matcg.samples import read_samples
 
@@ -21,7 +21,7 @@ LIBRARY = Path(forms.__file__).parents[1]
 # What makes samples with options, teaches letters to a model, or looks at letters alone.
 OF_CHOICE = {"data/medmat.py", "data/release_table.py", "tiny/model.py", "tiny/lessons.py"}
 OF_CHOICE |= {"analysis/letters.py"}
-HOMES = {"samples.py", "forms/__init__.py"}
+HOMES = {"samples.py", "forms/__init__.py", "config/catalog.py"}
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_form_from_a_file_alone_is_trained_on(number, tmp_path):
     assert sorted(floor) == [0, 10, 20, 30]
     assert floor != [each.answer for each in drawn]
     form = forms.of(number[1])
-    assert form.told(number[1], form.truth(number[1])) == "10"
+    assert form.told(number[1], form.truth(number[1]), view_of(FAKE)) == "10"
     assert prompt_of(number[0], FAKE) == "<image>Well? Say a number.\nSay:"
 
 
@@ -57,7 +57,7 @@ def test_a_form_from_a_file_alone_is_asked_read_scored_and_shown(number):
     assert [ask.prompt for ask in asks] == [f"{stem}<image>Well? Say a number.\nSay:"]
     wording = asks[0].wording
     assert (wording.way, wording.length, asks[0].scored().wording.way) == ("text", 5, "texts")
-    table = tabulate("run", number[3:], asks, [Reply((), 7, "27")], {})
+    table = tabulate("run", number[3:], asks, [Reply((), 7, "27")], {}, view_of(FAKE))
     assert table.to_pylist() == [{"run": "run", "sample_id": "s-3", "said": "27", "off": 3}]
     shown = forms.of(number[1]).show(number[1])
     assert (shown.marks, shown.offered, shown.right) == (("is",), ("10",), 0)

@@ -32,6 +32,10 @@ class Recipe(Model):
     )
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     weight_decay: Annotated[Float, Field(ge=0)] = 0.0
+    loss: Literal["samples", "tokens"] = Field(
+        default="samples",
+        description="mean over samples of the mean over their answer's tokens, or over all tokens",
+    )
     trains: tuple[Literal["llm", "projector", "tower"], ...] = ("llm", "projector", "tower")
     rank: Positive | None = Field(default=None, description="LoRA only")
     alpha: Annotated[Float, Field(gt=0)] | None = Field(default=None, description="LoRA only")
@@ -150,6 +154,9 @@ class Backbone(Model):
         default="vllm",
         description="what answers: vllm, transformers for classes that vLLM lacks, or any other"
         " module NAME_engine in evaluate/",
+    )
+    coordinates: Name | None = Field(
+        default=None, description="how it writes places in a picture, a module of coordinates/"
     )
     recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
     resources: Resources = Field(default=Resources())

@@ -14,9 +14,12 @@ from matcg.errors import ConfigError, nearest
 RESERVED = frozenset(
     {
         *("id", "name", "kind", "role", "datasets", "train", "test", "elements", "options"),
-        *("python", "description"),
+        *("python", "description", "form"),
     }
 )
+
+
+FORMS = {"classification": "choice", "detection": "boxes", "segmentation": "mask"}
 
 
 class Split(Model):
@@ -40,6 +43,9 @@ class SubsetSpec(Model):
     id: Slug
     name: str = ""
     kind: Kind = "classification"
+    form: Name | None = Field(
+        default=None, description="how it is answered, a module of forms/; left out: by its kind"
+    )
     role: Literal["id", "ood"] | None = None
     datasets: Words = ()
     train: Natural | None = Field(
@@ -50,6 +56,11 @@ class SubsetSpec(Model):
     )
     elements: dict[str, Words] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict, description="override the reader's")
+
+    @property
+    def form_of_answer(self) -> str:
+        """Return the name of its form of answer."""
+        return self.form or FORMS[self.kind]
 
     def values(self, element: str) -> frozenset[str]:
         """Return what the subset has of an element; `kind` and `role` can be asked for as well."""

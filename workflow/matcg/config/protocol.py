@@ -40,6 +40,8 @@ class Protocol(Model):
     )
     max_tokens: Positive = Field(default=16, description="generate: length of an answer")
 
+    max_boxes: Positive = Field(default=8, description="boxes that an answer may have at most")
+
     @model_validator(mode="after")
     def _sensible(self) -> "Protocol":
         if self.draws > 1 and not self.shots:

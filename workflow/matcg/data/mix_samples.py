@@ -22,12 +22,12 @@ from matcg.plan.records import Mix
 from matcg.samples import Sample, labelled, read_samples
 from matcg.seeds import derive
 
+# Behind these columns stands one of answers for each form of its samples.
 MIX_SCHEMA = pa.schema(
     [
         ("position", pa.int32()),
         ("subset", pa.string()),
         ("sample_id", pa.string()),
-        ("answer", pa.int8()),
     ]
 )
 
@@ -40,7 +40,7 @@ class Drawn:
     """
 
     sample: Sample
-    answer: int
+    answer: Any
     copy: int = 0
 
 
@@ -182,13 +182,20 @@ def _place(each: Drawn, seed: int, purpose: str) -> int:
     return derive(seed, purpose, each.sample.subset, each.sample.sample_id, *copy)
 
 
+def _answers(form: forms.Form, drawn: Sequence[Drawn]) -> list[Any]:
+    """Return what a form's samples are trained on, as a column of a mix; null for all others."""
+    return [form.packed(each.answer) if forms.of(each.sample) is form else None for each in drawn]
+
+
 def _write(out: Path, drawn: Sequence[Drawn], label: Mapping[str, Any]) -> None:
-    columns = [
+    held = list(dict.fromkeys(forms.of(each.sample) for each in drawn))
+    columns: list[list[Any]] = [
         list(range(len(drawn))),
         [each.sample.subset for each in drawn],
         [each.sample.sample_id for each in drawn],
-        [each.answer for each in drawn],
+        *(_answers(form, drawn) for form in held),
     ]
-    arrays = [pa.array(values, each.type) for values, each in zip(columns, MIX_SCHEMA, strict=True)]
+    schema = pa.schema([*MIX_SCHEMA, *(form.answer for form in held)])
+    arrays = [pa.array(values, each.type) for values, each in zip(columns, schema, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(arrays, schema=labelled(MIX_SCHEMA, label)), out, compression="zstd")
+    pq.write_table(pa.table(arrays, schema=labelled(schema, label)), out, compression="zstd")

@@ -32,6 +32,7 @@ from matcg.evaluate.requests import Ask, make_asks, tabulate
 from matcg.evaluate.start import prepare_engine, start
 from matcg.forms import Reply
 from matcg.models.identity import settings
+from matcg.models.prompts import view_of
 from matcg.models.weights import check_whole
 from matcg.plan.records import BASELINE
 from matcg.provenance import begin, describe, device_name
@@ -206,7 +207,14 @@ class Group:
             samples, asks = self.asks(question_set)
             with self.timing.of("answer_s"):
                 replies = engine.ask(asks, adapter)
-            table = tabulate(run + question_set.tag, samples, asks, replies, engine.tokens)
+            table = tabulate(
+                run + question_set.tag,
+                samples,
+                asks,
+                replies,
+                engine.tokens,
+                view_of(self.backbone),
+            )
             known = {"trained": self.trained.get(run, ""), "record": self.record}
             self.store.write(
                 run, question_set, self.digests[run, question_set.file], table, **known

@@ -14,9 +14,9 @@ from matcg import forms
 from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
-from matcg.forms import Reply, Wording
+from matcg.forms import Reply, View, Wording
 from matcg.images import decode, fit, pixel_digest
-from matcg.models.prompts import continued, picture_of
+from matcg.models.prompts import continued, picture_of, view_of
 from matcg.samples import Sample
 from matcg.seeds import derive
 
@@ -65,7 +65,7 @@ def make_asks(
     asks = []
     for sample in samples:
         picture = _picture(donors.get(sample.sample_id, sample), protocol, backbone)
-        for wording in forms.of(sample).wordings(sample, protocol):
+        for wording in forms.of(sample).wordings(sample, protocol, view_of(backbone)):
             prompt = stem + backbone.prompt.replace("{question}", wording.question)
             asks.append(Ask(sample.sample_id, prompt, (*shown, picture), wording))
     return asks
@@ -73,7 +73,7 @@ def make_asks(
 
 def _told(sample: Sample, protocol: Protocol, backbone: Backbone) -> str:
     """Return an example: its prompt, the right answer, the end of the turn."""
-    question, answer = forms.of(sample).example(sample, protocol)
+    question, answer = forms.of(sample).example(sample, protocol, view_of(backbone))
     prompt = backbone.prompt.replace("{question}", question)
     return continued(prompt, answer) + backbone.turn_end
 
@@ -166,16 +166,17 @@ def tabulate(
     asks: Sequence[Ask],
     replies: Sequence[Reply],
     tokens: Mapping[str, int],
+    view: View,
 ) -> pa.Table:
     """Return one row a question, of run and protocol `name`, in the columns of the samples' form.
 
-    `tokens` are those of the answers that are one token each.
+    `tokens` are those of the answers that are one token each, `view` is that of the backbone.
     """
     pairs = groupby(zip(asks, replies, strict=True), key=lambda pair: pair[0].sample_id)
     rows = []
     for sample, (_, group) in zip(samples, pairs, strict=True):
         form = forms.of(sample)
-        said = form.read(sample, [(ask.wording, reply) for ask, reply in group], tokens)
+        said = form.read(sample, [(ask.wording, reply) for ask, reply in group], tokens, view)
         found = said | form.score(sample, said)
         rows.append({"run": name, "sample_id": sample.sample_id, **found})
     return pa.Table.from_pylist(rows, schema=forms.of(samples[0]).columns)

@@ -35,14 +35,32 @@ class How(Protocol):
     def max_tokens(self) -> int:
         """Return how long an answer may be that is generated."""
 
+    @property
+    def max_boxes(self) -> int:
+        """Return how many boxes an answer may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a backbone sees a picture and writes places in it.
+
+    `edge` and `geometry` are those of the square that it sees (`images.fit`), `coordinates` names
+    its words for places, empty where it has none.
+    """
+
+    edge: int
+    geometry: Literal["squash", "pad", "crop"]
+    coordinates: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Wording:
     """A question as it is put into the prompt, and what an engine is to find out.
 
     `way` is `token`: how likely each text of `among` is, which are one token each; `texts`: how
-    likely each is by mean over its tokens; `text`: what the model says, at most `length` tokens.
-    `order` says which of what the sample offers stands at each place.
+    likely each is by mean over its tokens; `text`: what the model says, at most `length` tokens,
+    of the form of the regular expression `pattern` where there is one. `order` says which of what
+    the sample offers stands at each place.
     """
 
     question: str
@@ -50,6 +68,7 @@ class Wording:
     among: tuple[str, ...]
     order: tuple[int, ...] = ()
     length: int = 0
+    pattern: str = ""
 
     def scored(self) -> "Wording":
         """Return a wording whose reply has probabilities, by which engines can be compared."""
@@ -86,10 +105,13 @@ class Form(ABC):
     """
 
     columns: pa.Schema  # of answers: `KEYS`, then what `read` and `score` return
+    main: str  # the column with the main score of an answer, from 0 to 1
+    answer: pa.Field  # the column of a mix that holds what a sample is trained on
+    balanced: bool = True  # whether each label must be tested equally often
     tokens: tuple[str, ...] = ()  # answers that must be one token each after the prompt
 
     @abstractmethod
-    def question(self, sample: Sample) -> str:
+    def question(self, sample: Sample, view: View) -> str:
         """Return the question as it is trained on."""
 
     @abstractmethod
@@ -100,20 +122,30 @@ class Form(ABC):
     def dealt(self, sample: Sample, other: Sample, seed: int) -> Any:
         """Return what a sample is trained on that is dealt another one's answer."""
 
+    def packed(self, answer: Any) -> Any:
+        """Return an answer as the column `answer` of a mix holds it."""
+        return answer
+
+    def unpacked(self, held: Any) -> Any:
+        """Return the answer that the column holds."""
+        return held
+
     @abstractmethod
-    def told(self, sample: Sample, answer: Any) -> str:
+    def told(self, sample: Sample, answer: Any, view: View) -> str:
         """Return an answer as the text that is trained on."""
 
     @abstractmethod
-    def wordings(self, sample: Sample, how: How) -> list[Wording]:
+    def wordings(self, sample: Sample, how: How, view: View) -> list[Wording]:
         """Return what is asked, once or more often, to find one answer."""
 
     @abstractmethod
-    def example(self, sample: Sample, how: How) -> tuple[str, str]:
+    def example(self, sample: Sample, how: How, view: View) -> tuple[str, str]:
         """Return question and right answer as an example in the prompt shows them."""
 
     @abstractmethod
-    def read(self, sample: Sample, pairs: Pairs, tokens: Mapping[str, int]) -> dict[str, Any]:
+    def read(
+        self, sample: Sample, pairs: Pairs, tokens: Mapping[str, int], view: View
+    ) -> dict[str, Any]:
         """Return the columns that say what was answered; `tokens` are those of one-token texts."""
 
     @abstractmethod

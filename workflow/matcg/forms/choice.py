@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from matcg.errors import DataError
-from matcg.forms import KEYS, Form, How, Pairs, Shown, Wording
+from matcg.forms import KEYS, Form, How, Pairs, Shown, View, Wording
 from matcg.samples import Sample
 from matcg.seeds import derive
 
@@ -48,10 +48,13 @@ class Choice(Form):
     """Several options, asked for by letter."""
 
     columns = ANSWER_SCHEMA
+    main = "correct"
+    answer = pa.field("answer", pa.int8())
     tokens = tuple(OPTION_LETTERS)
 
-    def question(self, sample: Sample) -> str:
+    def question(self, sample: Sample, view: View) -> str:
         """Return the paper's template over the sample's options."""
+        del view
         return question_text(sample.question, sample.options)
 
     def truth(self, sample: Sample) -> int:
@@ -66,16 +69,17 @@ class Choice(Form):
         chance = random.Random(derive(seed, "option", sample.subset, sample.sample_id))
         return chance.randrange(len(sample.options))
 
-    def told(self, sample: Sample, answer: Any) -> str:
+    def told(self, sample: Sample, answer: Any, view: View) -> str:
         """Return the letter at a place."""
-        del sample
+        del sample, view
         return OPTION_LETTERS[answer]
 
-    def wordings(self, sample: Sample, how: How) -> list[Wording]:
+    def wordings(self, sample: Sample, how: How, view: View) -> list[Wording]:
         """Return the question in cyclic orders of its options, the sample's own first.
 
         Where options' texts are scored, the question is bare.
         """
+        del view
         if how.scoring == "option-text":
             order = tuple(range(len(sample.options)))
             return [Wording(sample.question, "texts", sample.options, order)]
@@ -92,13 +96,15 @@ class Choice(Form):
             for order in orders(len(sample.options), how.permutations)
         ]
 
-    def example(self, sample: Sample, how: How) -> tuple[str, str]:
+    def example(self, sample: Sample, how: How, view: View) -> tuple[str, str]:
         """Return the question with the right letter, or bare with the right option's text."""
         if how.scoring == "option-text":
             return sample.question, sample.options[sample.answer]
-        return self.question(sample), OPTION_LETTERS[sample.answer]
+        return self.question(sample, view), OPTION_LETTERS[sample.answer]
 
-    def read(self, sample: Sample, pairs: Pairs, tokens: Mapping[str, int]) -> dict[str, Any]:
+    def read(
+        self, sample: Sample, pairs: Pairs, tokens: Mapping[str, int], view: View
+    ) -> dict[str, Any]:
         """Return what was chosen, and how surely.
 
         `probabilities` are over the sample's options, a mean over the orders asked. `mass` is the
@@ -109,6 +115,7 @@ class Choice(Form):
         answer can be read off has `predicted` -1, mass 0 and equal probabilities; of other text the
         mass is 1, and strict that it is the letter alone.
         """
+        del view
         known = {"n_options": len(sample.options), "answer": sample.answer}
         if pairs[0][0].way == "text":
             return known | _from_text(sample, pairs)

@@ -8,13 +8,21 @@ from PIL import Image
 from matcg import forms
 from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError
+from matcg.forms import View
 from matcg.images import decode, fit
 from matcg.samples import Sample
 
 
 def prompt_of(sample: Sample, backbone: Backbone) -> str:
     """Return the whole text before the answer."""
-    return backbone.prompt.replace("{question}", forms.of(sample).question(sample))
+    return backbone.prompt.replace(
+        "{question}", forms.of(sample).question(sample, view_of(backbone))
+    )
+
+
+def view_of(backbone: Backbone) -> View:
+    """Return how a backbone sees a picture and writes places in it."""
+    return View(backbone.image.size, backbone.image.geometry, backbone.coordinates or "")
 
 
 def begins_itself(tokenizer: Any, backbone: Backbone) -> bool:

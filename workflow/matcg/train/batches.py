@@ -13,7 +13,7 @@ from torch import Tensor
 
 from matcg import forms
 from matcg.config.backbone import Backbone
-from matcg.models.prompts import begins_itself, picture_of, prompt_of
+from matcg.models.prompts import begins_itself, picture_of, prompt_of, view_of
 from matcg.samples import Sample
 from matcg.train.tasks import TrainingSample
 
@@ -109,7 +109,8 @@ class Collator:
 
     def targets(self, tasks: Sequence[TrainingSample]) -> Tensor:
         """Return the token of each task's answer (n,)."""
-        texts = [forms.of(task.sample).told(task.sample, task.answer) for task in tasks]
+        view = view_of(self.backbone)
+        texts = [forms.of(task.sample).told(task.sample, task.answer, view) for task in tasks]
         return torch.tensor([self.tokens[text] for text in texts], device=self.device)
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import torch
 
-from matcg import told
+from matcg import forms, told
 from matcg.config.backbone import Recipe
 from matcg.errors import DataError
 from matcg.samples import Sample, read_samples
@@ -19,7 +20,7 @@ class TrainingSample:
     """A sample and the answer that it is trained on (not its own where labels are shuffled)."""
 
     sample: Sample
-    answer: int
+    answer: Any
 
 
 def training_files(mix: Path, data: Path) -> dict[str, Path]:
@@ -60,7 +61,8 @@ def read_mix(mix: Path, data: Path) -> list[TrainingSample]:
                 f"{mix}: sample {row['sample_id']} is not in {files[row['subset']]}; delete the mix"
                 " and run again"
             )
-        tasks.append(TrainingSample(sample, row["answer"]))
+        form = forms.of(sample)
+        tasks.append(TrainingSample(sample, form.unpacked(row[form.answer.name])))
     return tasks
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from matcg.forms import KEYS, Form, How, Pairs, Shown, Wording
+from matcg.forms import KEYS, Form, How, Pairs, Shown, View, Wording
 from matcg.samples import Sample
 
 
@@ -13,8 +13,11 @@ class Number(Form):
     """A whole number, generated."""
 
     columns = pa.schema([*KEYS, ("said", pa.string()), ("off", pa.int64())])
+    main = "near"
+    answer = pa.field("number", pa.int64())
 
-    def question(self, sample: Sample) -> str:
+    def question(self, sample: Sample, view: View) -> str:
+        del view
         return f"{sample.question} Say a number."
 
     def truth(self, sample: Sample) -> int:
@@ -24,19 +27,21 @@ class Number(Form):
         del sample, seed
         return int(other.label)
 
-    def told(self, sample: Sample, answer: Any) -> str:
-        del sample
+    def told(self, sample: Sample, answer: Any, view: View) -> str:
+        del sample, view
         return str(answer)
 
-    def wordings(self, sample: Sample, how: How) -> list[Wording]:
-        return [Wording(self.question(sample), "text", ("0", "10"), length=how.max_tokens)]
+    def wordings(self, sample: Sample, how: How, view: View) -> list[Wording]:
+        return [Wording(self.question(sample, view), "text", ("0", "10"), length=how.max_tokens)]
 
-    def example(self, sample: Sample, how: How) -> tuple[str, str]:
+    def example(self, sample: Sample, how: How, view: View) -> tuple[str, str]:
         del how
-        return self.question(sample), sample.label
+        return self.question(sample, view), sample.label
 
-    def read(self, sample: Sample, pairs: Pairs, tokens: Mapping[str, int]) -> dict[str, Any]:
-        del sample, tokens
+    def read(
+        self, sample: Sample, pairs: Pairs, tokens: Mapping[str, int], view: View
+    ) -> dict[str, Any]:
+        del sample, tokens, view
         return {"said": pairs[0][1].text}
 
     def score(self, sample: Sample, answered: Mapping[str, Any]) -> dict[str, Any]:
