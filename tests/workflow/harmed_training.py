@@ -57,7 +57,7 @@ def before_step(harm: dict) -> None:
     """Send a signal, or ask for more memory than there is, before step `harm["step"]`."""
     made = loop.step_of
 
-    def step_of(number, batch, micro, world):
+    def step_of(number, batch, micro, *rest):
         if number == harm.get("step"):
             if harm.get("signal"):
                 os.kill(os.getpid(), signal.Signals[harm["signal"]])
@@ -66,7 +66,7 @@ def before_step(harm: dict) -> None:
                 resource.setrlimit(resource.RLIMIT_AS, (used + 1_000_000, resource.RLIM_INFINITY))
                 # What earlier steps freed would do for another one like them.
                 batch, micro = [*batch] * 50, 50 * micro
-        return made(number, batch, micro, world)
+        return made(number, batch, micro, *rest)
 
     loop.step_of = step_of
 

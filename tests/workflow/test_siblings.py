@@ -19,8 +19,9 @@ from matcg.models.loading import choose_parameters, last_logits, load_model
 from matcg.models.prompts import prompt_of
 from matcg.tiny.siblings import make_sibling
 from sibling_fixtures import NAMES, parts, questions, siblings, start
+from training import mixed, one_step, plain_loss
 
-__all__ = ["siblings"]
+__all__ = ["mixed", "siblings"]
 
 # Pixels of a side that become one token; mllama's picture is one token, whatever its size.
 PATCHES = {"llava": 14, "qwen2_vl": 28, "qwen2_5_vl": 28, "qwen3_vl": 32}
@@ -77,6 +78,14 @@ def test_the_answer_is_read_after_the_last_token_of_each_prompt(started):
     assert len({int(row) for row in reader.inputs(samples)["attention_mask"].sum(dim=1)}) > 1
     assert float((together - alone).abs().max()) < 1e-4
     assert float((alone[:1] - full).abs().max()) < 1e-4
+
+
+def test_letters_and_longer_answers_are_lost_as_in_transformers(started, mixed):
+    _, model, reader = started
+    with torch.no_grad():
+        losses = [float(plain_loss(model, reader, task)[0]) for task in mixed]
+    assert one_step(model, reader, mixed, 4).loss == pytest.approx(sum(losses) / 7, abs=1e-5)
+    model.zero_grad()
 
 
 def test_another_picture_gives_another_answer(started):

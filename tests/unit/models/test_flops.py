@@ -32,7 +32,7 @@ def test_the_tiny_backbone_is_counted_to_the_last_product(tiny, trained) -> None
 
 
 def test_flops_are_those_of_pictures_tokens_pairs_and_samples() -> None:
-    work = Work(picture=1e8, token=1e6, square=1e3, cross=1e2, sample=1.0)
+    work = Work(picture=1e8, token=1e6, square=1e3, cross=1e2, logits=1.0)
     assert work.flops([30, 50], 2) == 2e8 + 80e6 + (900 + 2500) * 1e3 + 80e2 + 2
     assert work.flops([], 0) == 0
 

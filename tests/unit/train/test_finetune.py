@@ -215,13 +215,6 @@ def test_a_mix_gives_its_own_order_and_answers(mix, data, samples):
     assert [task.answer for task in tasks] == [(s.answer + 1) % len(s.options) for s in order]
 
 
-def test_targets_are_the_letters_of_the_tasks_answers(started, samples):
-    _, reader = started()
-    tasks = [TrainingSample(samples[0], answer) for answer in (1, 0, 3)]
-    tokens = reader.processor.tokenizer.convert_ids_to_tokens(reader.targets(tasks).tolist())
-    assert tokens == ["B", "A", "D"]
-
-
 def test_only_the_parts_of_the_recipe_change(train, tiny):
     out = train(recipe(trains=("projector",), weight_decay=0.1))
     before, after = weights(Path(tiny.weights)), weights(out / "weights")

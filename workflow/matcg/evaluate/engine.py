@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from matcg.config.backbone import Backbone
-from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
+from matcg.errors import DataError, MatcgError, ResourceError
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply
-from matcg.models.prompts import answer_tokens
+from matcg.models.prompts import answer_or_error
 from matcg.models.weights import check_adapter, check_whole
 
 # So many questions are asked with and without an adapter, to see that it does something.
@@ -127,15 +127,4 @@ def option_tokens(tokenizer: Any, backbone: Backbone, ask: Ask, option: str) -> 
     """
     if not option.strip():
         raise DataError(f"sample {ask.sample_id}: an option is empty, so its text has no score")
-    ids = answer_tokens(tokenizer, backbone, option)
-    if not ids:
-        raise boundary(backbone, ask, option)
-    return ids
-
-
-def boundary(backbone: Backbone, ask: Ask, option: str) -> ConfigError:
-    """Return the error about a prompt and an option that share a token."""
-    return ConfigError(
-        f"backbone {backbone.name}: option '{option}' (sample {ask.sample_id}) shares a token with"
-        " the prompt's end; change the end of `prompt`"
-    )
+    return answer_or_error(tokenizer, backbone, ask.sample_id, option)

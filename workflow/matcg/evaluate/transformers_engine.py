@@ -11,12 +11,12 @@ from torch import Tensor
 from transformers.utils import logging
 
 from matcg.config.backbone import Backbone
-from matcg.evaluate.engine import Engine, boundary, option_tokens, too_long
+from matcg.evaluate.engine import Engine, option_tokens, too_long
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
 from matcg.models.checks import check_processor
 from matcg.models.loading import last_hidden, last_logits, load_model
-from matcg.models.prompts import begins_itself, continued, single_tokens
+from matcg.models.prompts import begins_itself, boundary, continued, single_tokens
 
 _BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
 _KEPT = 4 * 2**30  # bytes of processed pictures and texts kept for the next weights, as in vLLM
@@ -118,7 +118,7 @@ class TransformersEngine(Engine):
         for row, ((ask, option), ids) in enumerate(zip(pairs, tokens, strict=True)):
             first, end = lengths[row] - len(ids), lengths[row]
             if inputs["input_ids"][row, first:end].tolist() != ids:
-                raise boundary(self.backbone, ask, option)
+                raise boundary(self.backbone, ask.sample_id, option)
             scores = head(hidden[row, first - 1 : end - 1]).float().log_softmax(dim=-1)
             means.append(float(scores[range(len(ids)), ids].mean()))
         return means

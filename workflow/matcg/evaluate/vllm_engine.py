@@ -15,10 +15,10 @@ from typing import Any, get_args
 
 from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError, DataError
-from matcg.evaluate.engine import Engine, boundary, option_tokens, too_long
+from matcg.evaluate.engine import Engine, option_tokens, too_long
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
-from matcg.models.prompts import begins_itself, single_tokens
+from matcg.models.prompts import begins_itself, boundary, single_tokens
 
 # Read when vllm is imported. In one process scheduling is deterministic and the start faster; one
 # token an answer never earns back a compilation.
@@ -166,7 +166,7 @@ class VllmEngine(Engine):
         found = dict(zip(steps, outputs, strict=True))
         for (place, said), output in found.items():
             if output.prompt_token_ids != [*found[place, ()].prompt_token_ids, *said]:
-                raise boundary(self.backbone, asks[place], asks[place].wording.among[0])
+                raise boundary(self.backbone, asks[place].sample_id, asks[place].wording.among[0])
         return [
             Reply(tuple(_mean(found, place, ids) for ids in options), -1)
             for place, options in enumerate(tokens)

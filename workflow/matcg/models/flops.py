@@ -31,21 +31,21 @@ class Work:
     twice, and one below which nothing is trained once; LoRA's two small ones are counted as such.
     Attention is counted over all pairs of positions, as is usual, though half are masked.
     Normalisation, activations, rotations and the optimiser are left out, as are layers and tiles
-    that no answer depends on. Logits are made at one position a sample.
+    that no answer depends on. Logits are made where answers are said alone.
 
     Attributes:
         picture: of a picture, in tower and projector and where its states are read.
         token: of a token in the language model.
         square: of a pair of tokens that attend to each other.
         cross: of a token and a picture that it attends to (mllama).
-        sample: of the logits.
+        logits: of the logits at one position.
     """
 
     picture: float
     token: float
     square: float
     cross: float
-    sample: float
+    logits: float
 
     @classmethod
     def of(cls, model: nn.Module, edge: int) -> "Work | None":
@@ -77,13 +77,14 @@ class Work:
         head = base.get_output_embeddings()
         return cls(picture, token, square, cross, _row(head.weight, flows))
 
-    def flops(self, tokens: Sequence[int], pictures: int) -> float:
-        """Return the FLOPs of samples with prompts of so many `tokens`, image tokens included.
+    def flops(self, tokens: Sequence[int], pictures: int, answers: int = 0) -> float:
+        """Return the FLOPs of samples of so many `tokens` each, image tokens included.
 
-        `pictures` is the number of pictures in all of these samples, the same in each.
+        `pictures` is the number of pictures in all of these samples, the same in each, `answers`
+        that of all tokens in their answers; one each where it is not said.
         """
         total = sum(tokens)
-        alone = self.picture * pictures + self.sample * len(tokens)
+        alone = self.picture * pictures + self.logits * (answers or len(tokens))
         read = self.cross * total * pictures / max(1, len(tokens))
         return alone + self.token * total + self.square * sum(n * n for n in tokens) + read
 

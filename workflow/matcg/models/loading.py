@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,26 +72,30 @@ def _with_adapters(model: nn.Module, chosen: set[str], recipe: Recipe) -> nn.Mod
 
 
 class AnswerLogits(nn.Module):
-    """A model that gives logits (n, vocabulary) after each prompt, and none elsewhere."""
+    """A model that gives logits (tokens, vocabulary) where answers are said, and none elsewhere."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Return the logits, in float32."""
-        return last_logits(self.model, inputs)
+    def forward(self, inputs: dict[str, Tensor], sizes: Sequence[int] = ()) -> Tensor:
+        """Return the logits, in float32; see `last_logits`."""
+        return last_logits(self.model, inputs, sizes)
 
 
-def last_logits(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
-    """Return logits (n, vocabulary) after each prompt's last token; none are made elsewhere.
+def last_logits(model: nn.Module, inputs: dict[str, Tensor], sizes: Sequence[int] = ()) -> Tensor:
+    """Return logits (n, vocabulary) after each text's last token; none are made elsewhere.
 
-    At 32 prompts of 650 tokens the full logits of a 7B model would take gigabytes.
+    At 32 prompts of 650 tokens the full logits of a 7B model would take gigabytes. Where `sizes`
+    are given, logits of a text's so many last tokens follow each other, (sum of sizes, vocabulary).
     """
     hidden, head = last_hidden(model, inputs)
-    last = inputs["attention_mask"].sum(dim=1) - 1
-    rows = torch.arange(len(last), device=last.device)
-    logits: Tensor = head(hidden[rows, last]).float()
+    ends = inputs["attention_mask"].sum(dim=1)
+    sizes = sizes or [1] * len(ends)
+    rows = torch.tensor([row for row, size in enumerate(sizes) for _ in range(size)])
+    back = torch.tensor([place for size in sizes for place in range(size, 0, -1)])
+    rows, back = rows.to(ends.device), back.to(ends.device)
+    logits: Tensor = head(hidden[rows, ends[rows] - back]).float()
     return logits
 
 

@@ -71,6 +71,26 @@ def answer_tokens(tokenizer: Any, backbone: Backbone, answer: str) -> list[int]:
     return ids[len(stem) :] if ids[: len(stem)] == stem else []
 
 
+def answer_or_error(tokenizer: Any, backbone: Backbone, sample_id: str, answer: str) -> list[int]:
+    """Return the tokens of an answer as they follow the prompt.
+
+    Raises:
+        ConfigError: its first token would hold the prompt's end as well.
+    """
+    ids = answer_tokens(tokenizer, backbone, answer)
+    if not ids:
+        raise boundary(backbone, sample_id, answer)
+    return ids
+
+
+def boundary(backbone: Backbone, sample_id: str, answer: str) -> ConfigError:
+    """Return the error about a prompt and an answer that share a token."""
+    return ConfigError(
+        f"backbone {backbone.name}: answer '{answer}' (sample {sample_id}) shares a token with the"
+        " prompt's end; change the end of `prompt`"
+    )
+
+
 def continued(prompt: str, answer: str) -> str:
     """Return a prompt with its answer, parted by white space."""
     return f"{prompt}{answer}" if prompt[-1:].isspace() else f"{prompt} {answer}"

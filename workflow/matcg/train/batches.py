@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 import torch
@@ -13,7 +14,15 @@ from torch import Tensor
 
 from matcg import forms
 from matcg.config.backbone import Backbone
-from matcg.models.prompts import begins_itself, picture_of, prompt_of, view_of
+from matcg.models.prompts import (
+    answer_or_error,
+    begins_itself,
+    boundary,
+    continued,
+    picture_of,
+    prompt_of,
+    view_of,
+)
 from matcg.samples import Sample
 from matcg.train.tasks import TrainingSample
 
@@ -60,11 +69,17 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """A model's inputs for some tasks, and how many tokens, image included, each prompt has."""
+    """A model's inputs for some tasks: in each row a prompt and its answer but for the last token.
+
+    Attributes:
+        lengths: tokens of each row, image included.
+        answers: the tokens of each answer, which are foretold at the row's last places.
+    """
 
     tasks: Sequence[TrainingSample]
     tensors: dict[str, Tensor]
     lengths: list[int]
+    answers: list[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +97,42 @@ class Collator:
         return [self._ready(tasks) for tasks in parts]
 
     def _ready(self, tasks: Sequence[TrainingSample]) -> Inputs:
+        texts = [self.told(task) for task in tasks]
+        answers = [self._learnt(task, text) for task, text in zip(tasks, texts, strict=True)]
+        ends = [text if len(ids) > 1 else "" for text, ids in zip(texts, answers, strict=True)]
         # On the CPU still, where lengths can be read without waiting for a GPU.
-        tensors = self.encode([task.sample for task in tasks])
-        return Inputs(tasks, tensors, tensors["attention_mask"].sum(dim=1).tolist())
+        tensors = self.encode([task.sample for task in tasks], ends)
+        lengths = tensors["attention_mask"].sum(dim=1).tolist()
+        for row, (task, text, ids) in enumerate(zip(tasks, texts, answers, strict=True)):
+            told = tensors["input_ids"][row, lengths[row] - len(ids) + 1 : lengths[row]]
+            if told.tolist() != ids[:-1]:
+                raise boundary(self.backbone, task.sample.sample_id, text)
+        return Inputs(tasks, tensors, lengths, answers)
 
-    def encode(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """Return the processor's tensors on the CPU, padded on the right."""
+    def told(self, task: TrainingSample) -> str:
+        """Return a task's answer as text."""
+        return forms.of(task.sample).told(task.sample, task.answer, view_of(self.backbone))
+
+    def _learnt(self, task: TrainingSample, text: str) -> list[int]:
+        """Return the tokens of an answer; where there are several one more ends the text."""
+        if text in self.tokens:
+            return [self.tokens[text]]
+        tokenizer = self.processor.tokenizer
+        ids = answer_or_error(tokenizer, self.backbone, task.sample.sample_id, text)
+        return [*ids, tokenizer.eos_token_id]
+
+    def encode(self, samples: Sequence[Sample], answers: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Return the processor's tensors on the CPU, padded on the right.
+
+        `answers` follow the prompts, where they are not empty.
+        """
         self.processor.tokenizer.padding_side = "right"
+        prompts = [prompt_of(sample, self.backbone) for sample in samples]
         encoded = self.processor(
-            text=[prompt_of(sample, self.backbone) for sample in samples],
+            text=[
+                continued(prompt, answer) if answer else prompt
+                for prompt, answer in zip_longest(prompts, answers)
+            ],
             # Mllama's processor takes a flat list for the pictures of the first text alone.
             images=[[picture] for picture in self.pictures.of(samples)],
             add_special_tokens=not begins_itself(self.processor.tokenizer, self.backbone),
@@ -106,12 +148,6 @@ class Collator:
     def sent(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return tensors on the device."""
         return {name: value.to(self.device) for name, value in tensors.items()}
-
-    def targets(self, tasks: Sequence[TrainingSample]) -> Tensor:
-        """Return the token of each task's answer (n,)."""
-        view = view_of(self.backbone)
-        texts = [forms.of(task.sample).told(task.sample, task.answer, view) for task in tasks]
-        return torch.tensor([self.tokens[text] for text in texts], device=self.device)
 
 
 def ahead(

@@ -15,11 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from matcg import identity, told, versions
+from matcg import forms, identity, told, versions
 from matcg.cluster import devices
 from matcg.config.backbone import Backbone, Recipe
 from matcg.errors import disk_errors
-from matcg.forms import of_one_token
 from matcg.models import loading
 from matcg.models.checks import check_processor, follows_template
 from matcg.models.flops import Work
@@ -58,7 +57,8 @@ def run_digest(
     digest = hashlib.sha256(json.dumps(known).encode())
     for task in tasks:
         sample = task.sample
-        asked = [sample.subset, sample.sample_id, sample.question, sample.options, task.answer]
+        answer = forms.of(sample).packed(task.answer)
+        asked = [sample.subset, sample.sample_id, sample.question, sample.options, answer]
         digest.update(json.dumps(asked).encode() + hashlib.sha256(sample.image).digest())
     return digest.hexdigest()
 
@@ -167,7 +167,7 @@ def produce(
         model = loading.choose_parameters(model, job.recipe)
         sizes, work = parameters_of(model), Work.of(model, job.backbone.image.size)
         answers = _spread(model, job.backbone, world)
-        tokens = single_tokens(processor.tokenizer, job.backbone, of_one_token())
+        tokens = single_tokens(processor.tokenizer, job.backbone, forms.of_one_token())
         room = job.backbone.resources.mem_mb * 2**20 // MEMORY_SHARE // job.processes
         workers = max(0, each - 1)
         pictures = Pictures(job.backbone, room, workers)

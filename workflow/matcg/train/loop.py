@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from typing import Literal
 
 import torch
 from torch import nn
@@ -20,6 +21,8 @@ from matcg.train.batches import Collator, Inputs, ahead
 from matcg.train.parallel import World, average_gradients
 from matcg.train.tasks import TrainingSample, batches, ids_of
 from matcg.train.training_state import Attempt, MetricsRow, peak_mb
+
+Mean = Literal["samples", "tokens"]  # what the loss is a mean over, as a recipe says
 
 
 def rate_at(step: int, steps: int, recipe: Recipe) -> float:
@@ -49,15 +52,21 @@ class Step:
     idle: int = 0
 
 
-def step_of(number: int, batch: Sequence[TrainingSample], micro: int, world: World) -> Step:
+def step_of(
+    number: int,
+    batch: Sequence[TrainingSample],
+    micro: int,
+    world: World,
+    told: Callable[[TrainingSample], str] = lambda _: "",
+) -> Step:
     """Return what this process does of a batch, `micro` samples at a time.
 
-    Where a batch is cut at all, prompts of about the same length come together, which spares
-    padding; the batch's gradient does not depend on that.
+    Where a batch is cut at all, samples of about the same length come together, which spares
+    padding; the batch's gradient does not depend on that. `told` gives an answer's text.
     """
     tasks = list(batch)
     if micro < len(tasks) or world.size > 1:
-        tasks.sort(key=_length)
+        tasks.sort(key=lambda task: _length(task) + len(told(task)))
     own = tasks[world.rank :: world.size]
     parts = [own[start : start + micro] for start in range(0, len(own), micro)]
     most = math.ceil(math.ceil(len(tasks) / world.size) / micro)
@@ -90,12 +99,14 @@ def step_loss(
     ready: Callable[[], list[Inputs]],
     world: World,
     work: Work | None = None,
+    by: Mean = "samples",
 ) -> Totals:
     """Accumulate the gradient of one batch, a part at a time.
 
     Args:
-        model: returns logits (n, vocabulary) after each prompt.
+        model: returns logits (tokens, vocabulary) where the answers are said.
         ready: returns the inputs of the step's parts.
+        by: over what of the whole batch the loss is a mean.
 
     Raises:
         DataError: the loss is no number; names the step and the samples.
@@ -105,12 +116,16 @@ def step_loss(
     loss = torch.zeros((), dtype=torch.float64, device=world.device)
     with memory_errors(step.parts[0], step.number, world.device):
         parts = ready()
+    sizes = [sum(map(len, part.answers)) for part in parts]
+    own = len(parts) - step.idle
+    whole = float(len(step.batch)) if by == "samples" else world.sum(sum(sizes[:own]))[0]
     for number, part in enumerate(parts):
-        counts = number < len(parts) - step.idle
+        counts = number < own
         with memory_errors(part.tasks, step.number, world.device):
-            loss += _backward(model, reader, part, len(step.batch), world, counts)
+            loss += _backward(model, reader, part, whole, by, world, counts)
         tokens += sum(part.lengths) * counts
-        flops += work.flops(part.lengths, len(part.tasks)) * counts if work else 0
+        done = work.flops(part.lengths, len(part.tasks), sizes[number]) if work else 0
+        flops += done * counts
     mean, read, done = world.sum(loss.item(), tokens, flops)
     if not math.isfinite(mean):
         raise DataError(
@@ -143,19 +158,34 @@ def memory_errors(
 
 
 def _backward(
-    model: nn.Module, reader: Collator, part: Inputs, batch: int, world: World, counts: bool
+    model: nn.Module,
+    reader: Collator,
+    part: Inputs,
+    whole: float,
+    by: Mean,
+    world: World,
+    counts: bool,
 ) -> torch.Tensor:
-    """Add a part's gradient; return its share of the mean loss over a batch of so many samples."""
+    """Add a part's gradient; return its share of the loss, a mean over so much of the batch."""
     low = getattr(torch, reader.backbone.dtype)
     # Sharded weights are cast where they are put together.
     cast = low != torch.float32 and world.mesh is None
     with torch.autocast(world.device.type, low, enabled=cast):
-        logits = model(reader.sent(part.tensors))
-    summed = functional.cross_entropy(logits, reader.targets(part.tasks), reduction="sum")
-    loss = summed * counts / batch
+        logits = model(reader.sent(part.tensors), [len(ids) for ids in part.answers])
+    loss = _summed(logits, part.answers, by) * counts / whole
     # Processes' gradients are averaged, and what is wanted is their sum.
     (loss * world.size).backward()
     return loss.detach()
+
+
+def _summed(logits: torch.Tensor, answers: Sequence[Sequence[int]], by: Mean) -> torch.Tensor:
+    """Return the loss summed over answers, of each the mean over its tokens, or over all tokens."""
+    targets = torch.tensor(list(chain(*answers)), device=logits.device)
+    if by == "tokens" or len(targets) == len(answers):
+        return functional.cross_entropy(logits, targets, reduction="sum")
+    shares = [1 / len(ids) for ids in answers for _ in ids]
+    losses = functional.cross_entropy(logits, targets, reduction="none")
+    return losses @ torch.tensor(shares, device=logits.device)
 
 
 def train(
@@ -185,7 +215,7 @@ def train(
     done = attempt.resume(model.model, optimiser)
     model.train()
     wanted = islice(enumerate(batches(tasks, recipe, seed)), done, None)
-    todo = (step_of(number, batch, micro, world) for number, batch in wanted)
+    todo = (step_of(number, batch, micro, world, reader.told) for number, batch in wanted)
     for step, ready in ahead(
         lambda step: reader.ready(step.parts), todo, reader.pictures.workers > 0
     ):
@@ -193,7 +223,7 @@ def train(
         rate = rate_at(step.number, steps, recipe)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        totals = step_loss(model, reader, step, ready, world, work)
+        totals = step_loss(model, reader, step, ready, world, work, recipe.loss)
         average_gradients(parameters, world)
         with memory_errors(step.parts[0], step.number, world.device):
             nn.utils.clip_grad_norm_(parameters, 1.0)
