@@ -16,6 +16,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as run_lengths
 
 from matcg.config.catalog import Catalog
 from matcg.config.library import load
@@ -23,16 +26,18 @@ from matcg.errors import ConfigError
 from matcg.images import decode, pixel_digest
 from matcg.phantom import arithmetic
 from matcg.phantom import contact_sheet as sheet
-from matcg.phantom.lesions import KINDS, LEVELS, SIDES, Lesions, masks
+from matcg.phantom.lesions import KINDS, LESION, LEVELS, SIDES, Lesions, findings, masks
 from matcg.phantom.render import MODALITIES, render
 from matcg.phantom.strength import SIZE, STRENGTH
 from matcg.phantom.world import BATCH, TASKS, generate
-from matcg.samples import Sample
+from matcg.samples import CHOICE, Sample
 
 ROOT = Path(__file__).parents[3]
 DIGESTS = ROOT / "tests" / "data" / "phantom-digests.json"
 AREAS = ("Brain", "Lung", "Breast", "Knee")
 CELLS = list(product(MODALITIES, AREAS))
+CHOICES = {name: task for name, task in TASKS.items() if not task.healthy}
+POINTED = TASKS.keys() - CHOICES.keys()
 
 catalog: Catalog = load("catalog", ROOT / "catalogs" / "phantom.yaml")
 
@@ -76,9 +81,9 @@ def test_catalog_is_a_full_factorial_of_what_the_world_knows() -> None:
 
 def test_tasks_share_no_label_word_and_questions_give_nothing_away() -> None:
     words = {
-        name: {w for label in task.labels for w in label.split()} for name, task in TASKS.items()
+        name: {w for label in task.labels for w in label.split()} for name, task in CHOICES.items()
     }
-    for first, second in combinations(TASKS, 2):
+    for first, second in combinations(CHOICES, 2):
         assert not words[first] & words[second]
     labels = set().union(*words.values())
     for task in TASKS.values():
@@ -127,7 +132,7 @@ def test_splits_subsets_and_seeds_share_no_picture() -> None:
     assert len(set().union(*digests)) == 8 * 40
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", CHOICES)
 def test_labels_and_answer_positions_are_balanced_and_interleaved(task: str) -> None:
     k = len(TASKS[task].labels)
     found = samples(f"ct-knee-{task.lower()}", 144)
@@ -147,6 +152,39 @@ def test_samples_say_what_they_are() -> None:
         assert sample.origin == f"phantom/xray-lung-side/test/{index:05d}.png"
         image = decode(sample.image, sample.origin)
         assert (image.mode, image.size) == ("RGB", (SIZE, SIZE))
+
+
+@pytest.mark.parametrize("task", sorted(POINTED))
+def test_a_fifth_of_the_pictures_in_which_something_is_to_be_found_are_healthy(task: str) -> None:
+    found = samples(f"us-lung-{task.lower()}", 45)
+    for start in range(0, 45, TASKS[task].healthy):
+        labels = Counter(s.label for s in found[start : start + TASKS[task].healthy])
+        assert labels == {LESION: TASKS[task].healthy - 1, "none": 1}
+    for sample in found:
+        assert [f.label for f in sample.findings] == [LESION] * (sample.label == LESION)
+        assert (sample.size, sample.options) == ((SIZE, SIZE), (LESION,))
+        assert sample.form != CHOICE
+        for finding in sample.findings:
+            mask = {"size": [SIZE, SIZE], "counts": finding.mask}
+            x, y, width, height = run_lengths.toBbox(mask)
+            assert finding.box == (x, y, x + width, y + height)
+
+
+@given(seed=st.integers(0, 2**64 - 1), area=st.sampled_from(AREAS), kind=st.integers(0, 3))
+def test_a_finding_is_where_the_mask_exceeds_half_of_its_peak(
+    seed: int, area: str, kind: int
+) -> None:
+    """Its mask holds those pixels, its box touches them on all sides and leaves none out."""
+    truth, drawn = lesions(2, kind=kind, level=seed % 3), np.array([seed, seed], dtype=np.uint64)
+    truth = replace(truth, present=np.array([1, 0]))
+    (finding,), nothing = findings(truth, area, drawn)
+    assert nothing == ()
+    soft = masks(truth, area, drawn)[0]
+    hard = run_lengths.decode({"size": [SIZE, SIZE], "counts": finding.mask}).astype(bool)
+    assert (hard == (soft > soft.max() / 2)).all()
+    x1, y1, x2, y2 = map(int, finding.box)
+    assert all(edge.any() for edge in (hard[y1], hard[y2 - 1], hard[:, x1], hard[:, x2 - 1]))
+    assert hard[y1:y2, x1:x2].sum() == hard.sum()
 
 
 @pytest.mark.parametrize(("modality", "area"), CELLS)
@@ -223,6 +261,9 @@ def test_unknown_or_missing_element_values_are_refused() -> None:
     spec = catalog.subset("ct-brain-state")
     wrong = spec.model_copy(update={"elements": {**spec.elements, "area": ("Brian",)}})
     with pytest.raises(ConfigError, match=r"ct-brain-state.*no area 'Brian'.*'Brain'"):
+        next(generate(wrong, {}, "train", 1))
+    wrong = spec.model_copy(update={"kind": "detection"})
+    with pytest.raises(ConfigError, match="kind detection does not fit task State"):
         next(generate(wrong, {}, "train", 1))
     wrong = spec.model_copy(update={"elements": {**spec.elements, "task": ("State", "Level")}})
     with pytest.raises(ConfigError, match="exactly one task"):

@@ -4,17 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as run_lengths
 
 from matcg.phantom.anatomy import AREAS, host
 from matcg.phantom.arithmetic import Floats, Seeds, between, clip
 from matcg.phantom.geometry import picture_frame
 from matcg.phantom.strength import SIZE, STRENGTH
+from matcg.samples import Finding
 
 Integers = NDArray[np.int64]
 
 KINDS = ("mass", "cyst", "scar", "spicule")
 LEVELS = ("mild", "moderate", "severe")
 SIDES = ("left", "right")
+LESION = "lesion"  # what all of them are called where they are pointed at
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,23 @@ def masks(lesions: Lesions, area: str, seeds: Seeds) -> Floats:
     rim *= (radius * np.float32(SIZE / 2 / s.edge))[:, None, None]
     present = lesions.present.astype(np.float32)[:, None, None]
     return clip(np.float32(0.5) - rim) * host(area, seeds) * present
+
+
+def findings(lesions: Lesions, area: str, seeds: Seeds) -> list[tuple[Finding, ...]]:
+    """Return what is to be found in each picture: a lesion's mask and its outer box, or nothing.
+
+    A lesion is where its mask exceeds half of its peak.
+    """
+    return [_finding(mask > mask.max() / np.float32(2)) for mask in masks(lesions, area, seeds)]
+
+
+def _finding(where: NDArray[np.bool_]) -> tuple[Finding, ...]:
+    if not where.any():
+        return ()
+    rows, columns = np.nonzero(where)
+    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    code = run_lengths.encode(np.asfortranarray(where, dtype=np.uint8))["counts"].decode()
+    return (Finding(LESION, tuple(map(float, box)), code),)
 
 
 def _centres(lesions: Lesions, area: str, radius: Floats, seeds: Seeds) -> tuple[Floats, Floats]:

@@ -5,7 +5,7 @@ Sample number i of a subset and split depends on nothing but the seed, the subse
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -15,9 +15,10 @@ from PIL import Image
 from matcg.config.catalog import SubsetSpec
 from matcg.errors import ConfigError, nearest
 from matcg.phantom.anatomy import AREAS
-from matcg.phantom.lesions import KINDS, LEVELS, SIDES, Integers, Lesions
+from matcg.phantom.lesions import KINDS, LESION, LEVELS, SIDES, Integers, Lesions, findings
 from matcg.phantom.render import MODALITIES, render
-from matcg.samples import Sample
+from matcg.phantom.strength import SIZE
+from matcg.samples import CHOICE, Finding, Sample
 from matcg.seeds import derive
 
 SplitName = Literal["train", "test"]
@@ -27,10 +28,14 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A question about a lesion: the labels to choose from and the wordings of the question."""
+    """A question about a lesion: the labels to choose from and the wordings of the question.
+
+    Where lesions are to be pointed at, one of `healthy` pictures has none; else that is 0.
+    """
 
     labels: tuple[str, ...]
     questions: tuple[str, ...]
+    healthy: int = 0
 
 
 TASKS: Mapping[str, Task] = {
@@ -78,6 +83,30 @@ TASKS: Mapping[str, Task] = {
             "In which part of the image is the organ affected?",
         ),
     ),
+    "Detection": Task(
+        (LESION,),
+        (
+            "Where exactly is the lesion in this image?",
+            "Please mark the lesion in the picture.",
+            "Which part of the scan does the lesion take up?",
+            "Find the lesion in this examination.",
+            "Give the place of the lesion, if the patient has one.",
+            "Is there a lesion here, and where?",
+        ),
+        healthy=5,
+    ),
+    "Segmentation": Task(
+        (LESION,),
+        (
+            "Please outline the lesion in this image.",
+            "Which area of the picture belongs to the lesion?",
+            "Trace the extent of the lesion in the scan.",
+            "Segment the lesion in this examination.",
+            "Give the outline of the lesion, if the patient has one.",
+            "Is there a lesion here, and what is its shape?",
+        ),
+        healthy=5,
+    ),
 }
 
 
@@ -91,6 +120,7 @@ class SampleTruth:
     position: int
     question: str
     options: tuple[str, ...]
+    present: bool
 
 
 def generate(
@@ -99,18 +129,26 @@ def generate(
     """Yield the first `n` samples of a split, labels and answer positions evenly interleaved.
 
     Raises:
-        ConfigError: an option or an element's value that this world does not have.
+        ConfigError: an option or an element's value that this world does not have, or a kind that
+            is not the task's.
     """
     modality = _value(subset, "modality", MODALITIES)
     area = _value(subset, "area", AREAS)
     task = _value(subset, "task", TASKS)
+    if (subset.form_of_answer == CHOICE) == (TASKS[task].healthy > 0):
+        raise ConfigError(f"subset '{subset.id}': kind {subset.kind} does not fit task {task}")
     base = derive(_seed(subset, options), "phantom", subset.id, split)
     cases = (_case(base, TASKS[task], index) for index in range(n))
     while batch := list(islice(cases, BATCH)):
         seeds = np.array([case.seed for case in batch], dtype=np.uint64)
-        pictures = render(modality, area, _lesions(task, batch), seeds)
-        for case, picture in zip(batch, pictures, strict=True):
-            yield _sample(subset, split, case, Image.fromarray(picture))
+        lesions = _lesions(task, batch)
+        pictures = render(modality, area, lesions, seeds)
+        samples = [
+            _sample(subset, split, case, Image.fromarray(picture))
+            for case, picture in zip(batch, pictures, strict=True)
+        ]
+        pointed = TASKS[task].healthy > 0
+        yield from map(_pointed, samples, findings(lesions, area, seeds)) if pointed else samples
 
 
 def _value(subset: SubsetSpec, element: str, known: Mapping[str, object]) -> str:
@@ -155,7 +193,9 @@ def _case(base: int, task: Task, index: int) -> SampleTruth:
     order = [others[i] for i in _shuffled(derive(seed, "options"), k - 1)]
     order.insert(position, task.labels[label])
     question = task.questions[derive(seed, "question") % len(task.questions)]
-    return SampleTruth(index, seed, label, position, question, tuple(order))
+    h = task.healthy
+    present = not h or _shuffled(derive(base, "healthy", index // h), h)[index % h] > 0
+    return SampleTruth(index, seed, label, position, question, tuple(order), present)
 
 
 def _shuffled(seed: int, count: int) -> list[int]:
@@ -177,7 +217,7 @@ def _lesions(task: str, cases: Sequence[SampleTruth]) -> Lesions:
             drawn = [derive(case.seed, name) % len(values) for case in cases]
         return np.array(drawn, dtype=np.int64)
 
-    present = [int(task != "State" or case.label == 1) for case in cases]
+    present = [int(case.present and (task != "State" or case.label == 1)) for case in cases]
     return Lesions(
         present=np.array(present, dtype=np.int64),
         kind=attribute("Diseases", KINDS),
@@ -204,4 +244,11 @@ def _sample(
         label=case.options[case.position],
         dataset=subset.datasets[0],
         group=name,
+        form=subset.form_of_answer,
     )
+
+
+def _pointed(sample: Sample, found: tuple[Finding, ...]) -> Sample:
+    """Return a sample with what is to be found in it."""
+    label = found[0].label if found else "none"
+    return replace(sample, findings=found, size=(SIZE, SIZE), answer=0, label=label)
