@@ -2,8 +2,10 @@
 
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from unittest import mock
 
@@ -273,6 +275,32 @@ def test_both_engines_answer_every_protocol_alike(
         return
     assert difference(vllm, table(transformers)) < 1e-3
     assert len({row.tobytes() for row in table(vllm)}) > len(asks) / 2
+
+
+# None; each text of it fits into five tokens with its end; several words and marks.
+PATTERNS = ("", "[0-9]{1,3}", "none|(left|right) ?@ ?[0-4] ?[0-9]( ?; ?left ?@ ?[0-9]){0,2}")
+
+
+def test_text_with_and_without_a_pattern_is_the_same_in_both_engines(
+    shipped: tuple[Engine, Engine], adapters: dict[str, Path], phantoms: list[Sample]
+) -> None:
+    asks = [
+        replace(ask, wording=replace(ask.wording, way="text", length=size, pattern=pattern))
+        for ask, (pattern, size) in zip(
+            asked(phantoms * 2), product(PATTERNS, (20, 2, 5, 9)), strict=False
+        )
+    ]
+    for adapter in (None, adapters["a"], adapters["b"]):
+        vllm, transformers = (each.ask(asks, adapter) for each in shipped)
+        assert vllm == transformers
+        for ask, reply in zip(asks, vllm, strict=True):
+            text = "".join(reply.text.split())
+            assert text
+            if ask.wording.pattern == PATTERNS[1]:
+                assert re.fullmatch("[0-9]{1,3}", text)
+            elif ask.wording.pattern and ask.wording.length == 20:
+                assert re.fullmatch(ask.wording.pattern, text)
+    assert len({reply.text for reply in vllm}) > 4
 
 
 def test_examples_change_the_answers_and_their_pictures_are_seen(

@@ -18,7 +18,7 @@ from data_makers import sample
 from matcg.config.library import load
 from matcg.errors import ConfigError, DataError
 from matcg.forms.choice import INSTRUCTION, OPTION_LETTERS
-from matcg.models.prompts import answer_or_error, picture_of, prompt_of, single_tokens
+from matcg.models.prompts import answer_or_error, picture_of, prompt_of, single_tokens, space_before
 
 ROOT = Path(__file__).parents[3]
 LLAVA = load("backbone", ROOT / "backbones" / "tiny-llava.yaml")
@@ -94,6 +94,12 @@ def test_letters_after_the_prompt_are_read_with_their_space():
 def test_a_prompt_that_swallows_the_letters_space_is_refused(prompt):
     with pytest.raises(ConfigError, match=r"tiny-llava: answer A .*not one token.*end of `prompt`"):
         single_tokens(sentence_pieces(), asking(prompt), "ABCD")
+
+
+def test_the_space_before_an_answer_is_its_own_where_its_token_holds_it(tokenizer):
+    backbone = asking("{question} ASSISTANT:")
+    assert space_before(sentence_pieces(), backbone, "s-1", "A B") == " "
+    assert space_before(tokenizer, backbone, "s-1", "A B") == ""
 
 
 def test_an_answer_that_joins_the_prompt_is_refused():

@@ -6,8 +6,8 @@ adapters request by request.
 
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from itertools import chain, groupby
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, groupby, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from matcg.config.backbone import Backbone
 from matcg.errors import DataError, MatcgError, ResourceError
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply
-from matcg.models.prompts import answer_or_error
+from matcg.models.prompts import answer_or_error, space_before
 from matcg.models.weights import check_adapter, check_whole
 
 # So many questions are asked with and without an adapter, to see that it does something.
@@ -90,8 +90,9 @@ class Engine(ABC):
         from matcg.models.memory import out_of_memory
 
         try:
-            groups = groupby(asks, key=lambda ask: ask.wording.way)
-            parts = [self._answer(way, list(part), adapter) for way, part in groups]
+            # Structured and free text are apart, since a grammar would bind a whole batch.
+            groups = groupby(asks, key=lambda ask: (ask.wording.way, bool(ask.wording.pattern)))
+            parts = [self._answer(way, list(part), adapter) for (way, _), part in groups]
             return list(chain(*parts))
         except MatcgError:
             raise
@@ -107,6 +108,31 @@ class Engine(ABC):
                 f"{where}, the engine died ({type(error).__name__}: {error}); what other runs"
                 " answered is kept, call again"
             ) from error
+
+
+def pattern_of(tokenizer: Any, backbone: Backbone, ask: Ask) -> str:
+    """Return the regular expression of an answer as it follows the prompt.
+
+    Raises:
+        ConfigError: see `answer_or_error`.
+    """
+    space = space_before(tokenizer, backbone, ask.sample_id, ask.wording.among[0])
+    return f"{space}(?:{ask.wording.pattern})"
+
+
+def reply_of(tokenizer: Any, ask: Ask, ids: Sequence[int], ends: Collection[int]) -> Reply:
+    """Return generated tokens as a reply: the text before the first token of `ends`.
+
+    Special tokens are left out, but for those of the texts that are an answer: around boxes there
+    are some.
+    """
+    odd = {
+        number
+        for number, token in tokenizer.added_tokens_decoder.items()
+        if token.special and not any(token.content in text for text in ask.wording.among)
+    }
+    kept = [each for each in takewhile(lambda each: each not in ends, ids) if each not in odd]
+    return Reply((), ids[0], tokenizer.decode(kept, skip_special_tokens=False).strip())
 
 
 def too_long(sample_id: str, length: int | None, context: int) -> DataError:

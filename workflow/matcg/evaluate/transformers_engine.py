@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xgrammar
 from torch import Tensor
 from transformers.utils import logging
+from xgrammar.contrib.hf import LogitsProcessor
 
 from matcg.config.backbone import Backbone
-from matcg.evaluate.engine import Engine, option_tokens, too_long
+from matcg.evaluate.engine import Engine, option_tokens, pattern_of, reply_of, too_long
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
 from matcg.models.checks import check_processor
@@ -41,6 +43,7 @@ class TransformersEngine(Engine):
         self._device = torch.device("cuda" if gpu else "cpu")
         self._batch = settings.get("max_num_seqs") or _BATCH
         self._model: Any = None
+        self._compiler: xgrammar.GrammarCompiler | None = None
         self._kept: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
         self._load(weights)
         check_processor(self._processor, backbone)
@@ -126,12 +129,40 @@ class TransformersEngine(Engine):
     def _by_text(self, model: Any, asks: Sequence[Ask]) -> list[Reply]:
         """Let the model speak, greedily; vLLM knows no penalty of repetitions unless told."""
         inputs = self._inputs(asks, [ask.prompt for ask in asks], side="left")
-        said = model.generate(
-            **inputs, max_new_tokens=asks[0].wording.length, do_sample=False, repetition_penalty=1.0
-        )
-        new = said[:, inputs["input_ids"].shape[1] :]
-        texts = self._processor.batch_decode(new, skip_special_tokens=True)
-        return [Reply((), int(row[0]), text.strip()) for row, text in zip(new, texts, strict=True)]
+        tokenizer = self._processor.tokenizer
+        ends = self._ends()
+        grammars = [self._grammar(ask) for ask in asks if ask.wording.pattern]
+        new = model.generate(
+            **inputs,
+            max_new_tokens=max(ask.wording.length for ask in asks),
+            do_sample=False,
+            repetition_penalty=1.0,
+            eos_token_id=ends,
+            pad_token_id=tokenizer.pad_token_id,
+            logits_processor=[LogitsProcessor(grammars)] if grammars else None,
+        )[:, inputs["input_ids"].shape[1] :].tolist()
+        return [
+            reply_of(tokenizer, ask, row[: ask.wording.length], ends)
+            for ask, row in zip(asks, new, strict=True)
+        ]
+
+    def _ends(self) -> list[int]:
+        """Return the tokens that end a text: those that vLLM stops at."""
+        own = self._model.generation_config.eos_token_id
+        more = own if isinstance(own, list) else [own]
+        ends = {self._processor.tokenizer.eos_token_id, *more}
+        return sorted(end for end in ends if end is not None)
+
+    def _grammar(self, ask: Ask) -> xgrammar.CompiledGrammar:
+        """Return an answer's pattern over the tokeniser's vocabulary; compiled ones are kept."""
+        tokenizer = self._processor.tokenizer
+        if self._compiler is None:
+            size = self._model.config.get_text_config().vocab_size
+            tokens = xgrammar.TokenizerInfo.from_huggingface(
+                tokenizer, vocab_size=size, stop_token_ids=self._ends()
+            )
+            self._compiler = xgrammar.GrammarCompiler(tokens)
+        return self._compiler.compile_regex(pattern_of(tokenizer, self.backbone, ask))
 
     def _inputs(
         self, asks: Sequence[Ask], prompts: Sequence[str], side: str = "right"

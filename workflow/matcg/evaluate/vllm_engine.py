@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError, DataError
-from matcg.evaluate.engine import Engine, option_tokens, too_long
+from matcg.evaluate.engine import Engine, option_tokens, pattern_of, reply_of, too_long
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
 from matcg.models.prompts import begins_itself, boundary, single_tokens
@@ -84,6 +84,8 @@ class VllmEngine(Engine):
             # Memory is else set aside for a video as well, where a class knows them.
             limit_mm_per_prompt={"image": pictures, "video": 0},
             disable_log_stats=True,
+            # What the transformers engine has too; by itself vLLM may take another library.
+            structured_outputs_config={"backend": "xgrammar"},
             **options,
         )
         self._tokenizer = self._llm.get_tokenizer()
@@ -133,9 +135,26 @@ class VllmEngine(Engine):
         return [_scored(output.outputs[0], ids) for output, ids in zip(outputs, among, strict=True)]
 
     def _by_text(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
-        params = [self._params(max_tokens=ask.wording.length, temperature=0) for ask in asks]
+        params = [self._spoken(ask) for ask in asks]
         outputs = self._run(asks, [ask.prompt for ask in asks], params, adapter)
-        return [_text(output.outputs[0]) for output in outputs]
+        return [
+            reply_of(self._tokenizer, ask, output.outputs[0].token_ids, each.all_stop_token_ids)
+            for ask, each, output in zip(asks, params, outputs, strict=True)
+        ]
+
+    def _spoken(self, ask: Ask) -> Any:
+        """Return how text is generated: greedily, and of its form where it has one."""
+        from vllm.sampling_params import StructuredOutputsParams
+
+        form = None
+        if ask.wording.pattern:
+            form = StructuredOutputsParams(regex=pattern_of(self._tokenizer, self.backbone, ask))
+        return self._params(
+            max_tokens=ask.wording.length,
+            temperature=0,
+            detokenize=False,
+            structured_outputs=form,
+        )
 
     def _by_texts(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
         """Score each text as if it had been said: one request a token.
@@ -293,11 +312,6 @@ def _scored(output: Any, letters: Sequence[int]) -> Reply:
     """Return the reply in one request's output."""
     scores = output.logprobs[0]
     return Reply(tuple(scores[i].logprob for i in letters), int(output.token_ids[0]))
-
-
-def _text(output: Any) -> Reply:
-    """Return the reply in one request's output, as text."""
-    return Reply((), int(output.token_ids[0]), output.text.strip())
 
 
 ENGINE = VllmEngine

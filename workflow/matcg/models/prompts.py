@@ -12,6 +12,9 @@ from matcg.forms import View
 from matcg.images import decode, fit
 from matcg.samples import Sample
 
+# A token's first sign that stands for a space: as it is, in bytes (GPT-2), in SentencePiece.
+_SPACES = " \u0120\u2581"
+
 
 def prompt_of(sample: Sample, backbone: Backbone) -> str:
     """Return the whole text before the answer."""
@@ -81,6 +84,16 @@ def answer_or_error(tokenizer: Any, backbone: Backbone, sample_id: str, answer: 
     if not ids:
         raise boundary(backbone, sample_id, answer)
     return ids
+
+
+def space_before(tokenizer: Any, backbone: Backbone, sample_id: str, answer: str) -> str:
+    """Return the space between prompt and answer where the answer's first token holds it.
+
+    Raises:
+        ConfigError: see `answer_or_error`.
+    """
+    first = answer_or_error(tokenizer, backbone, sample_id, answer)[0]
+    return " " * (tokenizer.convert_ids_to_tokens(first)[0] in _SPACES)
 
 
 def boundary(backbone: Backbone, sample_id: str, answer: str) -> ConfigError:
