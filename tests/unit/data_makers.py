@@ -3,6 +3,7 @@
 import io
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from matcg.config.backbone import Backbone
 from matcg.config.catalog import Preparation, Split, SubsetSpec
 from matcg.data.mix_samples import MIX_SCHEMA
 from matcg.forms.choice import FORM as CHOICE
-from matcg.samples import Sample, labelled, write_samples
+from matcg.samples import Finding, Sample, labelled, write_samples
 
 FAKE = Backbone(
     name="fake",
@@ -128,3 +129,12 @@ def asked(
         subset=subset or spec(),
         general=general,
     )
+
+
+def found(
+    number: int, *findings: Finding, size: tuple[int, int] = (200, 100), **changes: Any
+) -> Sample:
+    """Return sample `number` of a subset in whose picture things are to be found."""
+    label = "+".join(sorted({each.label for each in findings})) or "none"
+    made = sample(number, label, options=(label,), **{"form": "boxes", **changes})
+    return replace(made, findings=findings, size=size, options=("lesion", "mass"))

@@ -104,6 +104,27 @@ def encoded(mask: NDArray[Any]) -> str:
     return counts.decode()
 
 
+def merged(masks: Sequence[str], size: Sequence[int]) -> str:
+    """Return the union of masks of COCO's run lengths."""
+    lengths = [{"size": [size[1], size[0]], "counts": mask.encode()} for mask in masks]
+    counts: bytes = coco.merge(lengths)["counts"]
+    return counts.decode()
+
+
+def scaled(mask: str, size: Sequence[int], to: Sequence[int]) -> str:
+    """Return a mask of a picture of one size for one of another, pixel by nearest pixel."""
+    at = [
+        ((np.arange(new) + 0.5) * old / new).astype(int) for old, new in zip(size, to, strict=True)
+    ]
+    return encoded(decoded(mask, size)[np.ix_(at[1], at[0])])
+
+
+def box_around(mask: str, size: Sequence[int]) -> Box:
+    """Return the box around a mask of COCO's run lengths."""
+    x, y, width, height = coco.toBbox({"size": [size[1], size[0]], "counts": mask.encode()})
+    return (float(x), float(y), float(x + width), float(y + height))
+
+
 def _clipped(box: Sequence[float], size: Sequence[float]) -> Box | None:
     """Return what of a box lies within [0, size), None where nothing of an area does."""
     found = tuple(min(max(value, 0.0), end) for value, end in zip(box, (*size, *size), strict=True))

@@ -34,14 +34,14 @@ class Coordinates:
 
     box = ""  # with LABEL, X1, Y1, X2 and Y2
     before, between, after = "", "", ""  # around all boxes, and from one to the next
-    request = ""  # how a question asks for it
+    request = ""  # how a question asks for them
     whole = 0  # the number at the square's far end; 0: its edge in pixels
     unit = 1.0  # by how much two numbers differ at least
     digits = ".0f"
     grid = 16  # cells a side of a mask
     run, beside, below = "LABEL *COUNT", "| ", "\n"
     cells = "d"
-    mask_request = "Answer row by row with each label and how many of {grid} cells it fills."
+    mask_request = "Answer with 16 rows of 16 cells, each as label *n| none *n"
 
     def numbers(self, end: int) -> str:
         """Return a regular expression of the numbers from 0 to `end`."""

@@ -15,7 +15,7 @@ class Fractions(Coordinates):
 
     box = "LABEL: [X1, Y1, X2, Y2]"
     between = "; "
-    request = "Answer with label and box of each as LABEL: [x1, y1, x2, y2], in shares of 1."
+    request = "Answer with label and box of each as LABEL: [x1, y1, x2, y2], in shares of 1"
     whole = 1
     unit = 0.01
     digits = ".2f"

@@ -18,7 +18,7 @@ class Pixels(Coordinates):
 
     box = '{"bbox_2d": [X1, Y1, X2, Y2], "label": "LABEL"}'
     before, between, after = "[", ", ", "]"
-    request = 'Answer in JSON with "bbox_2d" [x1, y1, x2, y2] in pixels and "label" of each.'
+    request = 'Answer in JSON with "bbox_2d" [x1, y1, x2, y2] in pixels and "label" of each'
 
     def said(self, label: str) -> str:
         """Return a label as it stands between the quotes of JSON."""

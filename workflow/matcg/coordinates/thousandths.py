@@ -14,7 +14,7 @@ class Thousandths(Coordinates):
     """Whole thousandths; engines drop the special tokens from the text that they return."""
 
     box = "<|object_ref_start|>LABEL<|object_ref_end|><|box_start|>(X1,Y1),(X2,Y2)<|box_end|>"
-    request = "Answer with label and box of each as LABEL(x1,y1),(x2,y2) in thousandths."
+    request = "Answer with label and box of each as LABEL(x1,y1),(x2,y2) in thousandths"
     whole = 1000
 
 

@@ -12,7 +12,7 @@ from matcg.coordinates.pixels import Pixels
 class ThousandthsJson(Pixels):
     """A JSON list of boxes in whole thousandths."""
 
-    request = 'Answer in JSON with "bbox_2d" [x1, y1, x2, y2] from 0 to 1000 and "label" of each.'
+    request = 'Answer in JSON with "bbox_2d" [x1, y1, x2, y2] from 0 to 1000 and "label" of each'
     whole = 1000
 
 

@@ -11,8 +11,8 @@ class Tiny(Coordinates):
 
     box = "LABEL @X1 @Y1 @X2 @Y2"
     between = " ; "
-    request = "Answer with label and box of each."
-    mask_request = "Answer row by row with labels and cells."
+    request = "Answer with label and box of each"
+    mask_request = "Answer row by row with labels and cells"
     digits = "02.0f"
     grid = 12
     cells = "02d"

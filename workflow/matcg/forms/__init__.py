@@ -108,6 +108,7 @@ class Form(ABC):
     main: str  # the column with the main score of an answer, from 0 to 1
     answer: pa.Field  # the column of a mix that holds what a sample is trained on
     balanced: bool = True  # whether each label must be tested equally often
+    places: bool = False  # whether answers name places, for which a backbone has `coordinates`
     tokens: tuple[str, ...] = ()  # answers that must be one token each after the prompt
 
     @abstractmethod
@@ -168,11 +169,12 @@ def of(sample: Sample) -> Form:
     Raises:
         ConfigError: no module is named like it.
     """
-    return _form(sample.form)
+    return named(sample.form)
 
 
 @cache
-def _form(name: str) -> Form:
+def named(name: str) -> Form:
+    """Return the form of a name; raises as `of`."""
     found: Form = plugins.load_module(sys.modules[__name__], name, "form of answer").FORM
     return found
 
@@ -180,4 +182,4 @@ def _form(name: str) -> Form:
 def of_one_token() -> list[str]:
     """Return the answers, of all forms, that must be one token each after the prompt."""
     names = plugins.names_in(sys.modules[__name__])
-    return [text for name in names for text in _form(name).tokens]
+    return [text for name in names for text in named(name).tokens]
