@@ -67,11 +67,6 @@ def wilson(correct: int, n: int) -> Estimate:
     return Estimate(correct / n, float(low), float(high))
 
 
-def chance(n_options: npt.ArrayLike) -> float:
-    """Return the accuracy of blind guessing: the mean of 1 / options over the questions."""
-    return float(np.mean(1.0 / np.asarray(n_options, dtype=np.float64)))
-
-
 # --- One test set --------------------------------------------------------------------------------
 
 
@@ -108,17 +103,20 @@ def means_over_questions(
     All are resampled alike. `clusters` numbers each question's cluster from 0; clusters are drawn
     whole, so that the mean is a ratio of two sums.
     """
-    sums, sizes = _per_cluster(scores, clusters)
+    sums, sizes = per_cluster(scores, clusters)
     rng = np.random.default_rng(seed)
     means = np.concatenate(
-        [weights @ sums.T / (weights @ sizes)[:, None] for weights in _weights(rng, sizes, draws)]
+        [
+            weights @ sums.T / (weights @ sizes)[:, None]
+            for weights in times_drawn(rng, sizes.size, draws)
+        ]
     )
     lows, highs = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     values = scores.mean(axis=1)
     return [Estimate(*map(float, each)) for each in zip(values, lows, highs, strict=True)]
 
 
-def _per_cluster(scores: _Array, clusters: Codes | None) -> tuple[_Array, _Array]:
+def per_cluster(scores: _Array, clusters: Codes | None) -> tuple[_Array, _Array]:
     """Return the sum of each score in each cluster, and how many questions a cluster has."""
     if clusters is None:
         return scores, np.ones(scores.shape[1])
@@ -127,9 +125,8 @@ def _per_cluster(scores: _Array, clusters: Codes | None) -> tuple[_Array, _Array
     return sums, sizes
 
 
-def _weights(rng: np.random.Generator, sizes: _Array, draws: int) -> Iterator[_Array]:
-    """Yield how often each cluster is drawn, a block of draws at a time."""
-    n = sizes.size
+def times_drawn(rng: np.random.Generator, n: int, draws: int) -> Iterator[_Array]:
+    """Yield how often each of `n` clusters is drawn, a block of draws at a time."""
     for start in range(0, draws, _CHUNK):
         rows = min(_CHUNK, draws - start)
         taken = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
@@ -169,7 +166,7 @@ def difference_over_runs(
 def _variance_of_mean(deviations: _Array, clusters: Codes | None) -> float:
     """Return the variance of a mean over questions that clusters of them give, summed over rows."""
     centred = deviations - deviations.mean(axis=1, keepdims=True)
-    sums, sizes = _per_cluster(centred, clusters)
+    sums, sizes = per_cluster(centred, clusters)
     n = sizes.size
     return float((sums**2).sum() * n / max(n - 1, 1) / deviations.shape[1] ** 2)
 
@@ -267,8 +264,10 @@ def _resampled_means(
         taken = rng.multinomial(scores.size, counts / scores.size, size=draws)
         means: _Array = taken @ values / scores.size
         return means
-    sums, sizes = _per_cluster(scores[None, :], clusters)
-    blocks = [weights @ sums[0] / (weights @ sizes) for weights in _weights(rng, sizes, draws)]
+    sums, sizes = per_cluster(scores[None, :], clusters)
+    blocks = [
+        weights @ sums[0] / (weights @ sizes) for weights in times_drawn(rng, sizes.size, draws)
+    ]
     return np.concatenate(blocks) if blocks else np.empty(0)
 
 
