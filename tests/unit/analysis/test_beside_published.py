@@ -132,7 +132,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def accuracy(study: Study, arm: str, rule: str = "") -> float:
     (row,) = (row for row in study.rows if (row.arm, row.rule) == (arm, rule))
-    return float(study.correct(row).mean())
+    return float(study.score(row).mean())
 
 
 def printed(**values: float) -> list[Printed]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from matcg.analysis import statistics
-from matcg.analysis.answers import Answers
+from matcg.analysis.answers import ChoiceAnswers
 from matcg.analysis.clusters import Origins
 from matcg.analysis.comparison import Claims, comparisons
 from matcg.analysis.pairs import Setting, Study
@@ -43,8 +43,10 @@ def right(*which):
     """Return answers that are right where marked; there are four options, the first is right."""
     marks = np.array(which, dtype=bool)
     zeros = np.zeros(N, dtype=np.int64)
-    return Answers(
+    return ChoiceAnswers(
         sample_id=IDS,
+        score=marks.astype(np.float64),
+        measure="accuracy",
         n_options=zeros + 4,
         answer=zeros,
         predicted=np.where(marks, 0, 1),

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from matcg.analysis.answers import NO_ORDER, Answers, read_answers
+from matcg.analysis.answers import NO_ORDER, ChoiceAnswers, read_answers
 from matcg.analysis.letters import calibration, letter_use, letters_in_orders
 from matcg.analysis.pairs import Study
 from matcg.cells import cells_of, fields_of
@@ -32,15 +32,18 @@ def answers(right, answered, options, confidence=None, verdicts=None):
     "?" is an answer that could not be read.
     """
     n = len(right)
-    return Answers(
-        np.array([f"q{i}" for i in range(n)]),
-        np.broadcast_to(options, n),
-        np.array(["ABCD".index(letter) for letter in right]),
-        np.array(["ABCD".find(letter) for letter in answered]),
-        np.ones(n, bool),
-        np.ones(n),
-        np.array(confidence or [0.5] * n, np.float32),
-        None if verdicts is None else np.array(verdicts, np.int8),
+    true, said = (np.array(["ABCD".find(letter) for letter in each]) for each in (right, answered))
+    return ChoiceAnswers(
+        sample_id=np.array([f"q{i}" for i in range(n)]),
+        n_options=np.broadcast_to(options, n),
+        answer=true,
+        predicted=said,
+        score=(said == true).astype(np.float64),
+        measure="accuracy",
+        strict=np.ones(n, bool),
+        mass=np.ones(n),
+        confidence=np.array(confidence or [0.5] * n, np.float32),
+        verdicts=None if verdicts is None else np.array(verdicts, np.int8),
     )
 
 
@@ -179,7 +182,7 @@ def test_verdicts_follow_their_questions_and_old_files_have_none(tmp_path):
     lists = [[0.4, 0.6], [0.1, 0.2, 0.3, 0.4], [0.5, 0.5]]
     found = read_one(tmp_path / "new.parquet", lists, [1, 3, -1], [[1, 0], [3, 2, 1], [-1]])
     assert found.verdicts.tolist() == [[-1, -2, -2], [3, 2, 1], [1, 0, -2]]
-    assert found.correct.tolist() == [0, 0, 0]
+    assert found.score.tolist() == [0, 0, 0]
     assert found.confidence[0] == pytest.approx(0.5)
     assert found.only(np.array([False, False, True])).verdicts.tolist() == [[1, 0, -2]]
     old = read_one(tmp_path / "old.parquet", lists, [1, 3, 0])

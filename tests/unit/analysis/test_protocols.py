@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 from pydantic import ValidationError
 
-from matcg.analysis.answers import NO_ORDER, Answers
+from matcg.analysis.answers import NO_ORDER, ChoiceAnswers
 from matcg.analysis.blank_images import looking, sentences
 from matcg.analysis.pairs import Study
 from matcg.analysis.protocols import asked_ways, by_protocols, further_rows, protocol_words
@@ -212,15 +212,17 @@ def planned(arm, run="full/m/seed0", asked="", draw=0):
 
 def given(said, right, options=2, verdicts=None):
     n = len(said)
-    return Answers(
-        np.array([f"q{i}" for i in range(n)]),
-        np.broadcast_to(options, n),
-        np.array(right),
-        np.array(said),
-        np.ones(n, bool),
-        np.ones(n),
-        np.full(n, 0.5, np.float32),
-        None if verdicts is None else np.array(verdicts, np.int8),
+    return ChoiceAnswers(
+        sample_id=np.array([f"q{i}" for i in range(n)]),
+        n_options=np.broadcast_to(options, n),
+        answer=np.array(right),
+        predicted=np.array(said),
+        score=(np.array(said) == right).astype(np.float64),
+        measure="accuracy",
+        strict=np.ones(n, bool),
+        mass=np.ones(n),
+        confidence=np.full(n, 0.5, np.float32),
+        verdicts=None if verdicts is None else np.array(verdicts, np.int8),
     )
 
 

@@ -85,10 +85,6 @@ def test_adjusted_p_values_agree_with_r_on_the_example_of_benjamini_and_hochberg
     assert sum(q < 0.05 for q in statistics.benjamini_hochberg(p_values)) == 4
 
 
-def test_chance_is_the_mean_of_one_over_the_options():
-    assert statistics.chance([2, 4, 4, 2]) == pytest.approx(0.375)
-
-
 def test_bootstrap_over_questions_agrees_with_scipy():
     scores = discordant(40, 15, 95)
     ours = statistics.mean_over_questions(scores, seed=1)

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+from matcg import seeds
 from matcg.analysis import statistics
+from matcg.analysis.answers import ChoiceAnswers
 from matcg.analysis.pairs import Setting, Study, setting_of
 from matcg.analysis.statistics import Estimate
+from matcg.forms import ACCURACY
 from matcg.plan.records import Row
 
 
@@ -12,8 +15,9 @@ from matcg.plan.records import Row
 class Accuracy:
     """One run's answers to one target's `n` questions, with Wilson's interval.
 
-    `strict` is the share of answers that were a letter, `mass` the mean probability that all
-    letters of options had together.
+    Where `score` is not accuracy, its mean stands there with a bootstrap interval. `strict` is the
+    share of answers that were a letter, `mass` the mean probability that all letters of options had
+    together.
     """
 
     setting: Setting
@@ -27,11 +31,12 @@ class Accuracy:
     draw: int
     run: str
     n: int
-    correct: int
+    correct: int | None
     accuracy: Estimate
     chance: float
-    strict: float
-    mass: float
+    strict: float | None
+    mass: float | None
+    score: str = ACCURACY
 
 
 def accuracies(study: Study) -> list[Accuracy]:
@@ -40,8 +45,9 @@ def accuracies(study: Study) -> list[Accuracy]:
 
 
 def _accuracy(study: Study, row: Row) -> Accuracy:
-    answers = study.answers[row.key]
-    correct, n = int(answers.correct.sum()), answers.correct.size
+    answers, n = study.answers[row.key], study.score(row).size
+    choice = answers if isinstance(answers, ChoiceAnswers) else None
+    correct = int(choice.score.sum()) if choice else None
     names = ("catalog", "target", "arm", "rule", "combination", "label", "draw", "run")
     return Accuracy(
         setting_of(row),
@@ -49,8 +55,14 @@ def _accuracy(study: Study, row: Row) -> Accuracy:
         seed=row.seed if row.trained else None,
         n=n,
         correct=correct,
-        accuracy=statistics.wilson(correct, n),
-        chance=statistics.chance(answers.n_options),
-        strict=float(answers.strict.mean()),
-        mass=float(answers.mass.mean()),
+        accuracy=_mean(study, row) if correct is None else statistics.wilson(correct, n),
+        chance=float(answers.chance.mean()),
+        strict=float(choice.strict.mean()) if choice else None,
+        mass=float(choice.mass.mean()) if choice else None,
+        score=answers.measure,
     )
+
+
+def _mean(study: Study, row: Row) -> Estimate:
+    seed = seeds.derive(seeds.ANALYSIS, "evaluation", *row.key)
+    return statistics.mean_over_questions(study.score(row), seed, study.clusters(row.key[1:3]))

@@ -4,27 +4,56 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from matcg import told
+from matcg import forms, told
 from matcg.errors import DataError
 from matcg.plan.records import Key, Row
 from matcg.tsv import read_tsv
 
-ANSWER_COLUMNS = ["sample_id", "n_options", "answer", "predicted", "strict", "mass"]
 NO_ORDER = -2  # stands in `verdicts` where a question has fewer orders than others
 # An error stays one readable line however much is missing.
 _NAMED = 10
+_UNREAD = ("run", "text")
+_Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
     """One run's answers to one target's questions, each array in order of `sample_id`.
+
+    `answer` is what is right, `score` the main score of the form of answer, from 0 to 1, and
+    `measure` what its mean is called.
+    """
+
+    sample_id: npt.NDArray[np.str_]
+    answer: npt.NDArray[Any]
+    score: _Floats
+    measure: str
+
+    def only(self, chosen: npt.NDArray[np.bool_ | np.int64]) -> Self:
+        """Return the answers to the marked questions."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        kept: dict[str, Any] = {
+            name: each[chosen] for name, each in arrays.items() if isinstance(each, np.ndarray)
+        }
+        return replace(self, **kept)
+
+    @property
+    def chance(self) -> _Floats:
+        """Return what blind guessing would get on each question; none where it is not known."""
+        return np.zeros(self.score.size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceAnswers(Answers):
+    """Answers to multiple choice.
 
     `predicted` is -1 where no answer could be read. `confidence` is the probability of the
     predicted letter among the letters of the options. `verdicts`, shape (questions, orders), is
@@ -32,26 +61,36 @@ class Answers:
     in files that do not tell.
     """
 
-    sample_id: npt.NDArray[np.str_]
     n_options: npt.NDArray[np.int64]
-    answer: npt.NDArray[np.int64]
     predicted: npt.NDArray[np.int64]
     strict: npt.NDArray[np.bool_]
-    mass: npt.NDArray[np.float64]
+    mass: _Floats
     confidence: npt.NDArray[np.float32]
     verdicts: npt.NDArray[np.int8] | None = None
 
-    def only(self, chosen: npt.NDArray[np.bool_]) -> "Answers":
-        """Return the answers to the marked questions."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        told = {name: each[chosen] for name, each in arrays.items() if each is not None}
-        return Answers(**told)
-
     @property
-    def correct(self) -> npt.NDArray[np.float64]:
-        """Return 1.0 where the most probable letter is the answer, else 0.0."""
-        right: npt.NDArray[np.float64] = (self.predicted == self.answer).astype(np.float64)
-        return right
+    def chance(self) -> _Floats:
+        """Return one over the number of options."""
+        return 1.0 / self.n_options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocatedAnswers(Answers):
+    """Answers that point at what is to be found: boxes or masks.
+
+    `inter` and `union` are areas in pixels of the original picture, `findings` and `given` how many
+    there are and how many were given, `ill_formed` how much more could not be read. `matches`,
+    shape (questions, 3), counts true positives, false positives and false negatives; None where
+    findings are not matched. `ceiling` is the best score that the words for a place allow.
+    """
+
+    inter: _Floats
+    union: _Floats
+    findings: _Floats
+    given: _Floats
+    ill_formed: _Floats
+    matches: _Floats | None = None
+    ceiling: _Floats | None = None
 
 
 def read_leaked(path: Path, rows: Iterable[Row]) -> dict[tuple[str, str], set[str]]:
@@ -117,16 +156,59 @@ def _read_file(path: Path) -> Answers:
         DataError: it holds none, or those of another run or target than its place stands for.
     """
     try:
-        more = ["verdicts"] if "verdicts" in pq.read_schema(path).names else []
-        table = pq.read_table(path, columns=[*ANSWER_COLUMNS, "probabilities", *more])
+        names = pq.read_schema(path).names
+        # Texts of answers may be long, and nothing here is about them.
+        table = pq.read_table(path, columns=[name for name in names if name not in _UNREAD])
+        told.check_answers(path, table.schema.metadata)
+        found = _answers(path, table, forms.of_answers(names))
     except (pa.ArrowException, KeyError) as error:
         raise DataError(f"{path}: not a file of answers ({error}); predict again") from None
-    told.check_answers(path, table.schema.metadata)
-    columns = {name: table[name].to_numpy() for name in ANSWER_COLUMNS}
-    columns["confidence"] = _confidence(path, table["probabilities"], columns)
-    columns |= {name: _verdicts(table[name]) for name in more}
-    order = np.argsort(columns["sample_id"].astype(str), kind="stable")
-    return _answers({name: values[order] for name, values in columns.items()})
+    return found.only(np.argsort(found.sample_id, kind="stable"))
+
+
+def _answers(path: Path, table: pa.Table, form: forms.Form) -> Answers:
+    shared = {
+        "sample_id": table["sample_id"].to_numpy().astype(str),
+        "score": _floats(table, form.main),
+        "measure": form.measure,
+    }
+    if "predicted" in table.column_names:
+        return ChoiceAnswers(**shared, **_choices(path, table))
+    if "inter" in table.column_names:
+        return LocatedAnswers(**shared, **_places(table))
+    return Answers(**shared, answer=np.zeros(table.num_rows))
+
+
+def _choices(path: Path, table: pa.Table) -> dict[str, Any]:
+    names = ("n_options", "answer", "predicted")
+    columns = {name: table[name].to_numpy().astype(np.int64) for name in names}
+    told = "verdicts" in table.column_names
+    return columns | {
+        "strict": table["strict"].to_numpy().astype(bool),
+        "mass": _floats(table, "mass"),
+        "confidence": _confidence(path, table["probabilities"], columns),
+        "verdicts": _verdicts(table["verdicts"]) if told else None,
+    }
+
+
+def _places(table: pa.Table) -> dict[str, Any]:
+    has = set(table.column_names)
+    counts = ("tp", "fp", "fn")
+    matched = has.issuperset(counts)
+    return {
+        # Findings are compared between runs, and for nothing else.
+        "answer": np.fromiter(map(str, table["true"].to_pylist()), object, table.num_rows),
+        **{name: _floats(table, name) for name in ("inter", "union", "ill_formed")},
+        "findings": pc.list_value_length(table["true"]).to_numpy().astype(np.float64),
+        "given": pc.list_value_length(table["given"]).to_numpy().astype(np.float64),
+        "matches": np.stack([_floats(table, n) for n in counts], axis=1) if matched else None,
+        "ceiling": _floats(table, "ceiling") if "ceiling" in has else None,
+    }
+
+
+def _floats(table: pa.Table, name: str) -> _Floats:
+    values: _Floats = table[name].to_numpy().astype(np.float64)
+    return values
 
 
 def _confidence(
@@ -152,23 +234,6 @@ def _verdicts(lists: pa.ChunkedArray) -> npt.NDArray[np.int8]:
     padded = np.full((counts.size, counts.max(initial=1)), NO_ORDER, np.int8)
     padded[np.arange(padded.shape[1]) < counts[:, None]] = verdicts.flatten().to_numpy()
     return padded
-
-
-def _answers(columns: Mapping[str, npt.NDArray[Any]]) -> Answers:
-    verdicts = columns.get("verdicts")
-    if verdicts is not None:
-        # Another run in the file may have been asked in more orders.
-        verdicts = verdicts[:, (verdicts != NO_ORDER).any(axis=0)]
-    return Answers(
-        sample_id=columns["sample_id"].astype(str),
-        n_options=columns["n_options"].astype(np.int64),
-        answer=columns["answer"].astype(np.int64),
-        predicted=columns["predicted"].astype(np.int64),
-        strict=columns["strict"].astype(bool),
-        mass=columns["mass"].astype(np.float64),
-        confidence=columns["confidence"],
-        verdicts=verdicts,
-    )
 
 
 def _alike(runs: Mapping[Key, Answers], paths: Mapping[Key, Path]) -> dict[Key, Answers]:

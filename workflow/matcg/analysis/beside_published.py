@@ -118,7 +118,7 @@ def _scores(study: Study, model: tuple[str, str], place: Place, arm: str) -> Arr
         and (not row.trained or row.recipe == model[1])
         and _fits(row, label, rule)
     ]
-    return study.mean_correct(rows) if rows else None
+    return study.mean_score(rows) if rows else None
 
 
 def _fits(row: Row, label: str, rule: str) -> bool:

@@ -4,14 +4,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from matcg.analysis import statistics
 from matcg.analysis.pairs import Array, Setting, Study, Target, arm_order, by_target
-from matcg.analysis.protocols import AskedRuns, difference_name, mean_of, place_of
+from matcg.analysis.protocols import AskedRuns, by_measure, difference_name, mean_of, place_of
 from matcg.analysis.statistics import Estimate
 from matcg.config.arm import CG
+from matcg.forms import ACCURACY
 from matcg.plan.records import Row
 from matcg.words import in_percent
 
@@ -23,6 +24,7 @@ HIDDEN = ("blank", "shuffled")
 class Looking:
     """An arm's accuracy, or CG's difference from its reference, by the picture that is shown.
 
+    Where `score` is not accuracy, its mean stands there.
     `minus_blank` and `minus_shuffled` are what is lost without the question's own.
     """
 
@@ -34,6 +36,7 @@ class Looking:
     shuffled: Estimate | None = None
     minus_blank: Estimate | None = None
     minus_shuffled: Estimate | None = None
+    score: str = ACCURACY
 
 
 _Scores = Mapping[Target, Array]
@@ -57,12 +60,23 @@ def _views(ways: Sequence[AskedRuns]) -> Views:
     return Views(main, {name: found[name] for name in HIDDEN if name in found})
 
 
+def shuffled(ways: Sequence[AskedRuns]) -> Study | None:
+    """Return the study of the same runs that were shown other questions' pictures, if they were."""
+    found = _views(ways).hidden.get("shuffled") if ways else None
+    return found.study if found else None
+
+
 def looking(ways: Sequence[AskedRuns]) -> list[Looking]:
-    """Return one record a setting and arm, and one of CG minus its reference.
+    """Return one record a main score, setting and arm, and one of CG minus its reference.
 
     Differences are taken question by question over the runs that were asked both ways. There are
     none where the main protocol shows no pictures, or no protocol differs from it by them alone.
     """
+    parts = by_measure(ways).items()
+    return [replace(each, score=score) for score, part in parts for each in _by_setting(part)]
+
+
+def _by_setting(ways: Sequence[AskedRuns]) -> list[Looking]:
     views = _views(ways)
     if views.main.protocol.image != "shown" or not views.hidden:
         return []
@@ -70,7 +84,7 @@ def looking(ways: Sequence[AskedRuns]) -> list[Looking]:
     arms = sorted({row.arm for row in study.rows}, key=arm_order)
     found: list[Looking | None] = []
     for setting in study.settings():
-        found += [_looking(views, setting, arm, arm, lambda s, r: s.correct(r)) for arm in arms]
+        found += [_looking(views, setting, arm, arm, lambda s, r: s.score(r)) for arm in arms]
 
         def against(of: Study, row: Row, setting: Setting = setting) -> Array | None:
             return of.minus_reference(row, setting)
@@ -88,7 +102,7 @@ def _looking(views: Views, setting: Setting, arm: str, name: str, score: _Score)
     if not shown:
         return None
     chances = [
-        statistics.chance(study.answers[row.key].n_options)
+        study.answers[row.key].chance.mean()
         for row in {row.key[1:3]: row for row in study.arm(setting, arm)}.values()
     ]
     means: dict[str, _Scores] = {"shown": shown}
@@ -97,7 +111,9 @@ def _looking(views: Views, setting: Setting, arm: str, name: str, score: _Score)
         if pairs:
             apart = {target: each - pairs[1][target] for target, each in pairs[0].items()}
             means |= {image: pairs[1], f"minus_{image}": apart}
-    estimates = {image: mean_of(study, setting, each, arm) for image, each in means.items()}
+    estimates: dict[str, Any] = {
+        image: mean_of(study, setting, each, arm) for image, each in means.items()
+    }
     return Looking(setting, name, float(np.mean(chances)), **estimates)
 
 
@@ -117,13 +133,15 @@ def _paired(
 
 def sentences(found: Iterable[Looking]) -> list[str]:
     """Return what the records say, a sentence or two a setting."""
-    settings: dict[Setting, list[Looking]] = defaultdict(list)
+    settings: dict[tuple[str, Setting], list[Looking]] = defaultdict(list)
     for each in found:
-        settings[each.setting].append(each)
-    several = len(settings) > 1
+        settings[each.score, each.setting].append(each)
+    several = len({setting for _, setting in settings}) > 1
     return [
-        (f"{setting.backbone}, {setting.n_train} samples: " if several else "") + _sentence(mine)
-        for setting, mine in settings.items()
+        ("" if score == ACCURACY else f"{score}, ")
+        + (f"{setting.backbone}, {setting.n_train} samples: " if several else "")
+        + _sentence(mine)
+        for (score, setting), mine in settings.items()
     ]
 
 

@@ -8,12 +8,16 @@ from matcg import seeds
 from matcg.analysis import statistics
 from matcg.analysis.pairs import Setting, Study, arm_order, per_target, setting_of
 from matcg.analysis.statistics import Estimate
+from matcg.forms import ACCURACY
 from matcg.plan.records import Row
 
 
 @dataclass(frozen=True, slots=True)
 class ByTarget:
-    """An arm's accuracy on a target over its `runs`, or a rule's where `rule` says one."""
+    """An arm's accuracy on a target over its `runs`, or a rule's where `rule` says one.
+
+    `score` is the main score whose mean stands there, where not accuracy.
+    """
 
     setting: Setting
     catalog: str
@@ -25,6 +29,7 @@ class ByTarget:
     questions: int
     accuracy: Estimate
     chance: float
+    score: str = ACCURACY
 
 
 _Group = tuple[Setting, str, str, str, str]
@@ -50,7 +55,8 @@ def _order(group: _Group) -> tuple[Setting, str, str, tuple[int, str], str]:
 
 def _by_target(study: Study, group: _Group, rows: Sequence[Row]) -> ByTarget:
     setting, catalog, target, arm, rule = group
-    (scores,) = per_target(rows, study.correct)
+    (scores,) = per_target(rows, study.score)
+    first = study.answers[rows[0].key]
     seed = seeds.derive(seeds.ANALYSIS, "target", *map(str, setting), catalog, target, arm, rule)
     return ByTarget(
         *group,
@@ -58,5 +64,6 @@ def _by_target(study: Study, group: _Group, rows: Sequence[Row]) -> ByTarget:
         runs=len(rows),
         questions=scores.size,
         accuracy=statistics.mean_over_questions(scores, seed, study.clusters((catalog, target))),
-        chance=statistics.chance(study.answers[rows[0].key].n_options),
+        chance=float(first.chance.mean()),
+        score=first.measure,
     )

@@ -1,24 +1,27 @@
 """Every combination against its reference arm and the baseline, on the same questions.
 
-One row a combination and setting: difference with intervals, exact McNemar p, what several seeds or
-draws add, corrections for many comparisons, and the verdict.
+One row a combination and setting: difference with intervals, p of the paired test, what several
+seeds or draws add, corrections for many comparisons, and the verdict.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from matcg import seeds
-from matcg.analysis import statistics
+from matcg.analysis import graded, statistics
+from matcg.analysis.answers import ChoiceAnswers, LocatedAnswers
 from matcg.analysis.pairs import Array, Setting, Study, Target, setting_of
 from matcg.analysis.statistics import Codes, Estimate
 from matcg.cells import P
 from matcg.config.arm import CG, CONTROL
 from matcg.config.published import tick
+from matcg.forms import ACCURACY
 from matcg.plan.records import Row
 
 
@@ -26,9 +29,10 @@ from matcg.plan.records import Row
 class Comparison:
     """A combination's runs in a setting against the reference arm and the baseline.
 
-    `cg`, `control` and `baseline` are accuracies, `cg_sd` and `control_sd` their deviations over
-    runs. `difference` takes the runs as they are, `over_runs` counts them as drawn. `better` and
-    `worse` are how many questions, or clusters, speak for CG and for the reference.
+    `cg`, `control` and `baseline` are means of `score`, `cg_sd` and `control_sd` their deviations
+    over runs. `difference` takes the runs as they are, `over_runs` counts them as drawn. `better`
+    and `worse` are how many questions, or clusters, speak for CG and for the reference: what
+    McNemar's test is about. Scores other than accuracy are tested by swaps (`graded.swap_p`).
     """
 
     setting: Setting
@@ -61,11 +65,13 @@ class Comparison:
     detectable: float | None
     verdict: str = ""
     tick: str
+    p_swap: P | None = None
+    score: str = ACCURACY
 
     @property
     def p(self) -> float | None:
         """Return the p of the verdict: the larger where runs are also counted as drawn."""
-        found = [p for p in (self.p_mcnemar, self.p_runs) if p is not None]
+        found = [p for p in (self.p_mcnemar, self.p_swap, self.p_runs) if p is not None]
         return max(found, default=None)
 
 
@@ -77,6 +83,8 @@ class Claims:
     minimum_effect: float = statistics.MINIMUM_EFFECT
 
 
+# A gain that is as large with other questions' pictures.
+PRIOR_ONLY = "prior only"
 Adjust = Callable[[Sequence[float]], list[float]]
 TestFamily = Callable[[Comparison], tuple[object, ...]]
 FAMILIES: dict[str, TestFamily] = {
@@ -86,20 +94,18 @@ FAMILIES: dict[str, TestFamily] = {
 }
 
 
-def comparisons(study: Study, claims: Claims) -> list[Comparison]:
+def comparisons(study: Study, claims: Claims, shuffled: Study | None = None) -> list[Comparison]:
     """Return one record a combination, its seeds pooled, p values adjusted over their families.
 
     Holm's family is that of `claims` within a setting; Benjamini and Hochberg's is the whole table.
+    `shuffled` has answers of the same runs to the same questions about others' pictures.
     """
-    groups: dict[tuple[Setting, str, str, str, str], list[Row]] = defaultdict(list)
-    for row in study.rows:
-        if row.arm == CG:
-            key = (setting_of(row), row.catalog, row.target, row.rule, row.combination)
-            groups[key].append(row)
-    pairs = [Contrast(study, key[0], rows) for key, rows in groups.items()]
+    contrasts = _contrasts(study)
+    pairs = list(contrasts.values())
     against_reference = _estimates(pairs, lambda pair: pair.difference)
     against_baseline = _estimates(pairs, lambda pair: pair.minus_baseline)
-    found = list(map(_comparison, pairs, against_reference, against_baseline))
+    swaps = graded.swaps_for(len(pairs))
+    found = list(map(partial(_comparison, swaps), pairs, against_reference, against_baseline))
     family, ps = FAMILIES[claims.family], [each.p for each in found]
     adjusted = zip(
         found,
@@ -109,7 +115,36 @@ def comparisons(study: Study, claims: Claims) -> list[Comparison]:
         strict=True,
     )
     named = (replace(each, p_holm=holm, q_bh=q, p_baseline_holm=p) for each, holm, q, p in adjusted)
-    return [replace(each, verdict=_verdict(each, claims)) for each in named]
+    others = _contrasts(shuffled) if shuffled else {}
+    looked = [_looks(pair, others.get(key)) for key, pair in contrasts.items()]
+    return [
+        replace(each, verdict=_verdict(each, claims, looks))
+        for each, looks in zip(named, looked, strict=True)
+    ]
+
+
+def _contrasts(study: Study) -> dict[tuple[Setting, str, str, str, str], "Contrast"]:
+    """Return each combination's runs by setting, catalog, target, rule and combination."""
+    groups: dict[tuple[Setting, str, str, str, str], list[Row]] = defaultdict(list)
+    for row in study.rows:
+        if row.arm == CG:
+            key = (setting_of(row), row.catalog, row.target, row.rule, row.combination)
+            groups[key].append(row)
+    return {key: Contrast(study, key[0], rows) for key, rows in groups.items()}
+
+
+def _looks(pair: "Contrast", shuffled: "Contrast | None") -> bool:
+    """Tell whether what CG adds depends on the picture, as far as is known; else it is a prior.
+
+    It does where more of it is lost with another question's picture than chance explains. What
+    points at something alone can be right by a place that is often right.
+    """
+    located = isinstance(pair.study.answers[pair.rows[0].key], LocatedAnswers)
+    if not located or shuffled is None or pair.difference is None or shuffled.difference is None:
+        return True
+    lost, seed = pair.difference - shuffled.difference, seeds.derive(seeds.ANALYSIS, *pair.target)
+    clusters = pair.study.clusters(pair.target)
+    return statistics.mean_over_questions(lost, seed, clusters).low > 0
 
 
 def _adjusted(
@@ -126,18 +161,17 @@ def _adjusted(
     return [adjusted.get(place) for place in range(len(found))]
 
 
-def _verdict(found: Comparison, claims: Claims) -> str:
+def _verdict(found: Comparison, claims: Claims, looks: bool) -> str:
     if found.difference is None:
         return f"no {found.reference}"
-    assert found.better is not None
-    assert found.worse is not None
     assert found.p_holm is not None
     assert found.detectable is not None
     difference, p = found.difference.value, found.p_holm
-    if (found.better - found.worse) * difference <= 0:
+    if found.better is not None and (found.better - (found.worse or 0)) * difference <= 0:
         # A few clusters or seeds can pull the mean one way and most of them the other: no claim.
         p = 1.0
-    return statistics.verdict(difference, p, found.detectable, claims.minimum_effect)
+    verdict = statistics.verdict(difference, p, found.detectable, claims.minimum_effect)
+    return verdict if looks or verdict != "helps" else PRIOR_ONLY
 
 
 @dataclass(frozen=True)
@@ -181,7 +215,7 @@ class Contrast:
     def minus_baseline(self) -> Array | None:
         """Return the same against the untouched backbone."""
         found = self.study.baselines(self.rows[0])
-        return (self.cg.mean(axis=0) - self.study.mean_correct(found)).round(9) if found else None
+        return (self.cg.mean(axis=0) - self.study.mean_score(found)).round(9) if found else None
 
 
 def _estimates(
@@ -205,10 +239,13 @@ def _estimates(
 
 
 def _comparison(
-    pair: Contrast, difference: Estimate | None, minus_baseline: Estimate | None
+    swaps: int, pair: Contrast, difference: Estimate | None, minus_baseline: Estimate | None
 ) -> Comparison:
     study, first = pair.study, pair.rows[0]
-    n_options, clusters = study.answers[first.key].n_options, study.clusters(pair.target)
+    answers, clusters = study.answers[first.key], study.clusters(pair.target)
+    tests = (
+        _tests if isinstance(answers, ChoiceAnswers) else partial(_swap_tests, swaps, difference)
+    )
     cg = float(pair.cg.mean())
     control = _mean_accuracy(study, [row for row in pair.references if row.arm == CONTROL])
     baseline = _mean_accuracy(study, study.baselines(first))
@@ -222,9 +259,9 @@ def _comparison(
         reference=study.reference,
         seeds=len({row.seed for row in pair.rows}),
         draws=len({row.draw for row in pair.references}),
-        n=n_options.size,
-        clusters=n_options.size if clusters is None else int(clusters.max()) + 1,
-        chance=statistics.chance(n_options),
+        n=answers.score.size,
+        clusters=_number(answers.score, clusters),
+        chance=float(answers.chance.mean()),
         cg=cg,
         cg_sd=_sd(pair.cg),
         control_sd=_sd(pair.reference),
@@ -232,18 +269,30 @@ def _comparison(
         baseline=baseline,
         difference=difference,
         minus_baseline=minus_baseline,
-        **_tests(pair, clusters),
+        **tests(pair, clusters),
+        score=answers.measure,
         tick=tick({arm: mean for arm, mean in accuracies.items() if mean is not None}),
     )
 
 
+def _number(scores: Array, clusters: Codes | None) -> int:
+    """Return how many clusters there are; each question is one where none is known."""
+    return scores.size if clusters is None else int(clusters.max()) + 1
+
+
 def _mean_accuracy(study: Study, rows: Sequence[Row]) -> float | None:
-    return float(np.mean([study.correct(row).mean() for row in rows])) if rows else None
+    return float(np.mean([study.score(row).mean() for row in rows])) if rows else None
 
 
 def _sd(runs: Array | None) -> float | None:
     """Return the standard deviation of runs' accuracies, None where there is but one."""
     return None if runs is None or len(runs) < 2 else float(runs.mean(axis=1).std(ddof=1))
+
+
+_OF_TESTS = (
+    *("over_runs", "better", "worse", "p_mcnemar", "p_swap", "p_runs", "p_baseline"),
+    "detectable",
+)
 
 
 def _tests(pair: Contrast, clusters: Codes | None) -> dict[str, Any]:
@@ -252,19 +301,49 @@ def _tests(pair: Contrast, clusters: Codes | None) -> dict[str, Any]:
     McNemar's test takes the runs as they are. Where there are several, a claim must also hold
     when they are counted as drawn.
     """
-    names = ("over_runs", "better", "worse", "p_mcnemar", "p_runs", "p_baseline", "detectable")
-    found: dict[str, Any] = dict.fromkeys(names)
+    found = dict.fromkeys(_OF_TESTS)
     if pair.minus_baseline is not None:
         found["p_baseline"] = statistics.mcnemar_p(pair.minus_baseline, clusters)
-    if pair.difference is None or pair.reference is None:
+    if pair.difference is None:
         return found
     better, worse = statistics.discordant(pair.difference, clusters)
-    n = pair.difference.size if clusters is None else int(clusters.max()) + 1
+    n = _number(pair.difference, clusters)
     detectable = statistics.detectable_difference(n, better + worse)
-    found |= {"better": better, "worse": worse, "detectable": detectable}
+    found |= {"better": better, "worse": worse}
     found["p_mcnemar"] = statistics.mcnemar_p(pair.difference, clusters)
+    return found | _over_runs(pair, clusters, detectable)
+
+
+def _swap_tests(
+    swaps: int, difference: Estimate | None, pair: Contrast, clusters: Codes | None
+) -> dict[str, Any]:
+    """Return the same of graded scores, whose means over runs are swapped between arms."""
+    found = dict.fromkeys(_OF_TESTS)
+    seed = seeds.derive(seeds.ANALYSIS, "swaps", *pair.target)
+
+    def p(minus: Array) -> float | None:
+        # The mean of all is swapped with its negative: arms differ by no more than that.
+        sums, opposite = graded.as_ratio(minus), graded.as_ratio(-minus)
+        return graded.swap_p(sums, opposite, seed, clusters, swaps)[0]
+
+    if pair.minus_baseline is not None:
+        found["p_baseline"] = p(pair.minus_baseline)
+    if pair.difference is None or difference is None:
+        return found
+    found["p_swap"] = p(pair.difference)
+    half = (difference.high - difference.low) / 2
+    # Of a few clusters no swap is rare enough, whatever the interval.
+    enough = 2.0 ** (1 - _number(pair.difference, clusters)) < statistics.ALPHA
+    return found | _over_runs(pair, clusters, half if enough else math.inf)
+
+
+def _over_runs(pair: Contrast, clusters: Codes | None, detectable: float) -> dict[str, Any]:
+    assert pair.reference is not None
     over_runs = statistics.difference_over_runs(pair.cg, pair.reference, clusters)
-    if over_runs:
-        found |= {"p_runs": over_runs.p, "over_runs": over_runs.estimate}
-        found["detectable"] = max(detectable, over_runs.detectable)
-    return found
+    if not over_runs:
+        return {"detectable": detectable}
+    return {
+        "p_runs": over_runs.p,
+        "over_runs": over_runs.estimate,
+        "detectable": max(detectable, over_runs.detectable),
+    }

@@ -1,6 +1,7 @@
 """The one sentence that answers an experiment, and the numbers behind it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,20 +10,25 @@ from matcg.analysis.pairs import Array, Setting, Study, per_target
 from matcg.analysis.summary import Summary
 from matcg.cells import Cell, cells_of, fields_of
 from matcg.config.arm import CG
+from matcg.forms import ACCURACY
 from matcg.plan.records import Row
 from matcg.words import counted, in_percent
 
-FIELDS = [each for each in fields_of(Summary, {}) if each.path[0] not in ("setting", "arm", "rule")]
+_ABOVE = ("setting", "arm", "rule", "score")  # stand above what a record says
+FIELDS = [each for each in fields_of(Summary, {}) if each.path[0] not in _ABOVE]
 
 
 def headline(study: Study, experiment: str, summary: Sequence[Summary]) -> dict[str, Any]:
     """Return the numbers of headline.json and one sentence that says them."""
-    results = [_headline_result(study, setting, summary) for setting in study.settings()]
-    several = len(results) > 1
-    sentences = [
-        f"{_name(result)}: {result['sentence']}" if several else result["sentence"]
-        for result in results
+    settings, parts = study.settings(), study.by_measure()
+    results = [
+        _headline_result(part, setting, [each for each in summary if each.score == score])
+        | ({} if score == ACCURACY else {"score": score})
+        for setting, (score, part) in product(settings, parts.items())
+        if part is study or setting in part.settings()
     ]
+    names = [_name(result, len(settings) > 1, len(parts) > 1) for result in results]
+    sentences = map("{}{}".format, names, (result["sentence"] for result in results))
     text = "; ".join(sentences) or "nothing has been answered yet"
     return {"experiment": experiment, "headline": text, "results": results}
 
@@ -37,15 +43,24 @@ def mark(found: dict[str, Any], text: str) -> None:
                 mark(each, text)
 
 
-def _name(result: Mapping[str, Any]) -> str:
-    mixed = result["mixed_in"]
+def _name(result: Mapping[str, Any], setting: bool, score: bool) -> str:
+    """Return what a sentence starts with where there are others, or other scores than accuracy."""
     parts = (
+        result.get("score", ACCURACY if score else ""),
+        *(_of_setting(result) if setting else ()),
+    )
+    text = ", ".join(part for part in parts if part)
+    return f"{text}: " if text else ""
+
+
+def _of_setting(result: Mapping[str, Any]) -> tuple[str, ...]:
+    mixed = result["mixed_in"]
+    return (
         result["backbone"],
         result["recipe"],
         f"{result['n_train']} samples",
         f"{mixed} of them the target's" if mixed else "",
     )
-    return ", ".join(part for part in parts if part)
 
 
 def _headline_result(study: Study, setting: Setting, summary: Sequence[Summary]) -> dict[str, Any]:
@@ -79,9 +94,9 @@ def _paired_accuracies(study: Study, setting: Setting) -> dict[str, float] | Non
         return None
 
     def reference(row: Row) -> Array:
-        return study.mean_correct(study.references(row, setting))
+        return study.mean_score(study.references(row, setting))
 
-    values = {CG: per_target(rows, study.correct), "reference": per_target(rows, reference)}
+    values = {CG: per_target(rows, study.score), "reference": per_target(rows, reference)}
     return {
         name: round(float(np.mean([scores.mean() for scores in targets])), 6)
         for name, targets in values.items()

@@ -1,7 +1,7 @@
 """Letter bias and calibration: which letters each arm answers, and how sure of them it is.
 
 Answers are pooled over the runs of an arm in a setting, every question of every target alike. What
-could not be read is no letter, and wrong.
+could not be read is no letter, and wrong. Answers of other forms have no letters and no part in it.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from matcg.analysis.answers import NO_ORDER, Answers
+from matcg.analysis.answers import NO_ORDER, ChoiceAnswers
 from matcg.analysis.pairs import Array, Setting, Study, arm_order, setting_of
 from matcg.forms.choice import OPTION_LETTERS as NAMES
 from matcg.plan.records import Row
@@ -110,15 +110,20 @@ def _groups(study: Study) -> Iterator[tuple[Setting, str, Sequence[Row]]]:
         yield setting, arm, groups[setting, arm]
 
 
+def _choices(study: Study, rows: Iterable[Row]) -> Iterator[ChoiceAnswers]:
+    found = (study.answers[row.key] for row in rows)
+    return (each for each in found if isinstance(each, ChoiceAnswers))
+
+
 # Right letter, letter answered (-1: none) and number of options of some answers.
 _Places = tuple[Counts, Counts, Counts]
 
 
-def _as_given(answers: Answers) -> Iterator[_Places]:
+def _as_given(answers: ChoiceAnswers) -> Iterator[_Places]:
     yield answers.answer, answers.predicted, answers.n_options
 
 
-def _in_orders(answers: Answers) -> Iterator[_Places]:
+def _in_orders(answers: ChoiceAnswers) -> Iterator[_Places]:
     """Yield the letters in each cyclic order; order k gives the option of place k first."""
     if answers.verdicts is None:
         return
@@ -130,14 +135,14 @@ def _in_orders(answers: Answers) -> Iterator[_Places]:
 
 
 def _confusions(
-    study: Study, rows: Iterable[Row], places_of: Callable[[Answers], Iterable[_Places]]
+    study: Study, rows: Iterable[Row], places_of: Callable[[ChoiceAnswers], Iterable[_Places]]
 ) -> dict[int, Counts]:
     """Return for each number of options how often which letter (row) was answered as which.
 
     The last column counts what could not be read.
     """
     found: dict[int, Counts] = {}
-    parts = (each for row in rows for each in places_of(study.answers[row.key]))
+    parts = (each for answers in _choices(study, rows) for each in places_of(answers))
     for right, said, n_options in parts:
         for options in map(int, np.unique(n_options)):
             asked = n_options == options
@@ -177,19 +182,20 @@ def calibration(study: Study) -> list[Bin]:
 def _sums(study: Study, rows: Iterable[Row]) -> Array:
     """Return answers, their confidence and right ones summed in each bin, shape (3, bins)."""
     sums = np.zeros((3, BINS))
-    for row in rows:
-        answers = study.answers[row.key]
+    for answers in _choices(study, rows):
         confidence = answers.confidence.astype(np.float64)
         # 0.3 of 32 bits lies above 0.3: without rounding it would fall into the next bin.
         places = np.ceil((confidence * BINS).round(5)).astype(np.int64) - 1
         places = places.clip(0, BINS - 1)
-        for line, weights in enumerate((None, confidence, answers.correct)):
+        for line, weights in enumerate((None, confidence, answers.score)):
             sums[line] += np.bincount(places, weights, minlength=BINS)
     return sums
 
 
 def _bins(setting: Setting, arm: str, sums: Array) -> Iterator[Bin]:
     counts, confidence, correct = sums
+    if not counts.any():
+        return
     ece = float(np.abs(correct - confidence).sum() / counts.sum())
     for place in map(int, np.flatnonzero(counts)):
         n = counts[place]

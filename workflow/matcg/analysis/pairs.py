@@ -17,6 +17,7 @@ from matcg.analysis.clusters import Origins
 from matcg.analysis.statistics import Estimate, mean_over_targets
 from matcg.config.arm import ARMS, CG, reference
 from matcg.errors import DataError
+from matcg.forms import ACCURACY
 from matcg.plan.records import Key, Row
 
 Array = npt.NDArray[np.float64]
@@ -76,6 +77,16 @@ class Study:
         kept = [row for row in rows if row.key in self.answers]
         return Study(kept, self.answers, self.origins, planned=rows if self.partial else None)
 
+    def by_measure(self) -> dict[str, "Study"]:
+        """Return the study of each main score: no mean is over several."""
+        measures = {row.key[1:3]: self.answers[row.key].measure for row in self.rows}
+        if len(set(measures.values())) < 2:
+            return {next(iter(measures.values()), ACCURACY): self}
+        return {
+            name: self.of([row for row in self.planned if measures.get(row.key[1:3]) == name])
+            for name in sorted(set(measures.values()))
+        }
+
     def settings(self) -> list[Setting]:
         """Return the setting of every group that is summarised alone."""
         trained = {setting_of(row) for row in self.rows if row.trained}
@@ -94,13 +105,13 @@ class Study:
             )
         ]
 
-    def correct(self, row: Row) -> Array:
-        """Return 1.0 for a right, 0.0 for a wrong answer to each question."""
-        return self.answers[row.key].correct
+    def score(self, row: Row) -> Array:
+        """Return the main score of each answer: 1.0 for a right, 0.0 for a wrong one."""
+        return self.answers[row.key].score
 
-    def mean_correct(self, rows: Sequence[Row]) -> Array:
+    def mean_score(self, rows: Sequence[Row]) -> Array:
         """Return the mean of the same over evaluations of one target."""
-        mean: Array = np.mean([self.correct(row) for row in rows], axis=0)
+        mean: Array = np.mean([self.score(row) for row in rows], axis=0)
         return mean
 
     def mean(self, scores: Mapping[Target, Array], seed: int) -> Estimate | None:
@@ -127,7 +138,7 @@ class Study:
         groups: dict[int, list[Array]] = defaultdict(list)
         for row in distinct:
             number = first[row.run] if several else row.seed
-            groups[row.draw if len(first) == 1 else number].append(self.correct(row))
+            groups[row.draw if len(first) == 1 else number].append(self.score(row))
         return np.array([np.mean(scores, axis=0) for scores in groups.values()])
 
     def baselines(self, row: Row) -> list[Row]:
@@ -138,11 +149,11 @@ class Study:
     def minus_baseline(self, row: Row) -> Array | None:
         """Return per-question differences from the baseline, None where there is none."""
         found = self.baselines(row) if row.trained else []
-        return self.correct(row) - self.mean_correct(found) if found else None
+        return self.score(row) - self.mean_score(found) if found else None
 
     def minus_chance(self, row: Row) -> Array:
-        """Return right answers less what blind guessing would get on each question."""
-        return self.correct(row) - 1.0 / self.answers[row.key].n_options
+        """Return scores less what blind guessing would get on each question."""
+        return self.score(row) - self.answers[row.key].chance
 
     def references(self, row: Row, setting: Setting) -> list[Row]:
         """Return the reference runs that `row` is compared with.
@@ -177,7 +188,7 @@ class Study:
         references = self.references(row, setting)
         if not references:
             return None
-        return self.correct(row) - self.mean_correct(references)
+        return self.score(row) - self.mean_score(references)
 
 
 def without(study: Study, left_out: Mapping[tuple[str, str], Collection[str]]) -> Study:

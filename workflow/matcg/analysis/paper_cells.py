@@ -243,7 +243,7 @@ class Builder:
 
     def _ours(self, entry: Entry, column: LayoutColumn, arms: Sequence[Sequence[Row]]) -> Estimate:
         """Return the accuracy of the first arm, or its difference from the second."""
-        scores, *minus = map(self.study.mean_correct, arms)
+        scores, *minus = map(self.study.mean_score, arms)
         name = "-minus-".join(rows[0].arm for rows in arms)
         place = ("published", entry.backbone, entry.recipe, entry.target, name)
         seed = seeds.derive(seeds.ANALYSIS, *place, *filter(None, [column.condition]))
@@ -307,7 +307,7 @@ class Builder:
         by = "seed" if len({row.seed for row in rows}) > 1 else "draw"
         groups: dict[int | None, list[Array]] = defaultdict(list)
         for row in rows:
-            groups[getattr(row, by)].append(self.study.correct(row))
+            groups[getattr(row, by)].append(self.study.score(row))
         means = [float(np.mean(scores)) for scores in groups.values()]
         return float(np.std(means, ddof=1)) if len(means) > 1 else None
 

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from matcg import seeds
-from matcg.analysis.answers import NO_ORDER, Answers
+from matcg.analysis.answers import NO_ORDER, ChoiceAnswers
 from matcg.analysis.letters import OrderUse, letters_in_orders
 from matcg.analysis.missing import NO_ANSWERS
 from matcg.analysis.pairs import Array, Setting, Study, Target, arm_order, by_target
 from matcg.analysis.statistics import Estimate
 from matcg.config.arm import CG
 from matcg.config.protocol import Protocol
+from matcg.forms import ACCURACY
 from matcg.plan.records import Key, Row, draw_of, protocol_of, run_of
 from matcg.words import counted
 
@@ -34,6 +35,7 @@ _IMAGES = {"shown": "", "blank": "grey picture", "shuffled": "another question's
 class ByProtocol:
     """An arm's accuracy, or CG's difference from its reference, as one protocol asks.
 
+    Where `score` is not accuracy, its mean stands there.
     Shares of answers are those that were a letter (`strict`), could not be `unread`, were the same
     `as_main`, and that another order `changes`. What was not measured is None; `note` may say why.
     """
@@ -53,6 +55,7 @@ class ByProtocol:
     worst_order: float | None = None
     best_order: float | None = None
     note: str = ""
+    score: str = ACCURACY
 
 
 # An arm's run on a target: backbone, catalog, target, arm, rule, combination, run.
@@ -151,14 +154,34 @@ def difference_name(study: Study) -> str:
 
 
 def by_protocols(ways: Sequence[AskedRuns]) -> list[ByProtocol]:
-    """Return one record a setting, protocol and arm, and one of CG minus its reference.
+    """Return one record a setting, main score, protocol and arm, and one of CG minus its reference.
 
     Draws of examples are averaged, every target weighs alike, within it every rule. Intervals are
     those of the summary: over targets and questions, resampled alike for all protocols.
     """
-    main = ways[0]
-    settings = Study(main.planned, {}).settings()
-    return [each for setting in settings for way in ways for each in _by_arms(way, main, setting)]
+    return [
+        replace(each, score=score)
+        for setting in Study(ways[0].planned, {}).settings()
+        for score, part in by_measure(ways).items()
+        for way in part
+        for each in _by_arms(way, part[0], setting)
+    ]
+
+
+def by_measure(ways: Sequence[AskedRuns]) -> dict[str, Sequence[AskedRuns]]:
+    """Return what was asked of the targets of each main score: no mean is over several."""
+    studies = [way.study for way in ways]
+    measures = {
+        row.key[1:3]: study.answers[row.key].measure for study in studies for row in study.rows
+    }
+    if len(set(measures.values())) < 2:
+        return {next(iter(measures.values()), ACCURACY): ways}
+
+    def part(way: AskedRuns, score: str) -> AskedRuns:
+        planned = [row for row in way.planned if measures.get(row.key[1:3]) == score]
+        return AskedRuns(way.protocol, planned, way.study.of(planned))
+
+    return {score: [part(way, score) for way in ways] for score in sorted(set(measures.values()))}
 
 
 def _by_arms(way: AskedRuns, main: AskedRuns, setting: Setting) -> Iterator[ByProtocol]:
@@ -208,14 +231,14 @@ def _measures(
         means = [scores.mean() for scores in by_target(rows, score).values()]
         return float(np.mean(means)) if means else None
 
-    def of(measure: Callable[[Answers], Array | None]) -> float | None:
-        return mean(lambda row: measure(study.answers[row.key]))
+    def of(measure: Callable[[ChoiceAnswers], Array | None]) -> float | None:
+        return mean(lambda row: _of_choice(study, row, measure))
 
-    scores = by_target(rows, study.correct)
+    scores = by_target(rows, study.score)
     orders = _order_accuracies(study, rows) if way.protocol.permutations > 1 else []
     return {
         **_mean(study, setting, scores, rows[0].arm),
-        "chance": of(lambda answers: 1.0 / answers.n_options),
+        "chance": mean(lambda row: study.answers[row.key].chance),
         "strict": of(lambda answers: answers.strict.astype(np.float64)),
         "unread": of(_unread) if way.protocol.scoring == "generate" else None,
         "as_main": None if way is main else mean(lambda row: _as_main(way, main, row)),
@@ -225,7 +248,15 @@ def _measures(
     }
 
 
-def _unread(answers: Answers) -> Array:
+def _of_choice(
+    study: Study, row: Row, measure: Callable[[ChoiceAnswers], Array | None]
+) -> Array | None:
+    """Return what only answers to multiple choice have; None of others."""
+    answers = study.answers[row.key]
+    return measure(answers) if isinstance(answers, ChoiceAnswers) else None
+
+
+def _unread(answers: ChoiceAnswers) -> Array:
     """Return 1.0 where no answer could be read."""
     unread: Array = (answers.predicted < 0).astype(np.float64)
     return unread
@@ -233,15 +264,17 @@ def _unread(answers: Answers) -> Array:
 
 def _as_main(way: AskedRuns, main: AskedRuns, row: Row) -> Array | None:
     """Return by question in what share of the main protocol's draws the same option is chosen."""
-    said = way.study.answers[row.key].predicted
+    answers = way.study.answers[row.key]
     others = [main.study.answers[other.key] for other in main.by_place.get(place_of(row), ())]
-    if not others:
+    choices = [each for each in others if isinstance(each, ChoiceAnswers)]
+    if not choices or not isinstance(answers, ChoiceAnswers):
         return None
-    same: Array = np.mean([(said == each.predicted) & (said >= 0) for each in others], axis=0)
+    said = answers.predicted
+    same: Array = np.mean([(said == each.predicted) & (said >= 0) for each in choices], axis=0)
     return same
 
 
-def _changes(answers: Answers) -> Array | None:
+def _changes(answers: ChoiceAnswers) -> Array | None:
     """Return 1.0 where another option is chosen in another order."""
     verdicts = answers.verdicts
     if verdicts is None:
@@ -256,19 +289,20 @@ def _order_accuracies(study: Study, rows: Sequence[Row]) -> list[float]:
 
     Questions with fewer options begin again with their first order.
     """
-    found = [study.answers[row.key].verdicts for row in rows]
+    answers = (study.answers[row.key] for row in rows)
+    found = [each.verdicts for each in answers if isinstance(each, ChoiceAnswers)]
     most = max((each.shape[1] for each in found if each is not None), default=0)
     accuracies = []
     for order in range(most):
 
         def right(row: Row, order: int = order) -> Array | None:
-            return _in_order(study.answers[row.key], order)
+            return _of_choice(study, row, partial(_in_order, order=order))
 
         accuracies.append(float(np.mean([each.mean() for each in by_target(rows, right).values()])))
     return accuracies
 
 
-def _in_order(answers: Answers, order: int) -> Array | None:
+def _in_order(answers: ChoiceAnswers, order: int) -> Array | None:
     if answers.verdicts is None:
         return None
     orders = (answers.verdicts != NO_ORDER).sum(axis=1)

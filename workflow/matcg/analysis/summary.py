@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from matcg.analysis.comparison import Comparison
 from matcg.analysis.pairs import Array, Setting, Study, Target, arm_order, by_target
 from matcg.analysis.statistics import Estimate
 from matcg.config.arm import CG
+from matcg.forms import ACCURACY
 from matcg.plan.records import BASELINE, Row
 
 
@@ -19,6 +21,7 @@ from matcg.plan.records import BASELINE, Row
 class Summary:
     """An arm's means over targets in a setting, or those of a rule where `rule` says one.
 
+    They are means of `score`; targets with another one have a record of their own.
     Differences are from the `reference` arm over `paired_targets`, from it once more by a mixed
     model and clustered by source dataset, and from the baseline. Verdicts are counted for CG alone.
     """
@@ -41,22 +44,24 @@ class Summary:
     helps: int | None = None
     hurts: int | None = None
     comparisons: int | None = None
+    score: str = ACCURACY
 
 
 def summaries(study: Study, comparisons: Sequence[Comparison]) -> list[Summary]:
-    """Return one record an arm and one a rule, for every setting."""
+    """Return one record an arm and one a rule, for every setting and main score."""
     arms = list(dict.fromkeys(row.arm for row in study.rows))
     found: list[Summary] = []
-    for setting in study.settings():
+    for setting, (score, part) in product(study.settings(), study.by_measure().items()):
+        compared = [each for each in comparisons if each.score == score]
         for arm in sorted(arms, key=arm_order):
-            rows = study.arm(setting, arm)
+            rows = part.arm(setting, arm)
             if not rows:
                 continue
-            found.append(_summary(study, setting, rows, comparisons, rule=""))
+            found.append(_summary(part, setting, rows, compared, rule=""))
             if arm == CG:
                 for rule in dict.fromkeys(row.rule for row in rows):
                     chosen = [row for row in rows if row.rule == rule]
-                    found.append(_summary(study, setting, chosen, comparisons, rule))
+                    found.append(_summary(part, setting, chosen, compared, rule))
     return found
 
 
@@ -68,7 +73,7 @@ def _summary(
     rule: str,
 ) -> Summary:
     arm = rows[0].arm
-    accuracy = by_target(rows, study.correct)
+    accuracy = by_target(rows, study.score)
     is_reference = arm == study.reference
     against = by_target(rows, lambda row: study.minus_reference(row, setting))
     against = {} if is_reference else against
@@ -92,13 +97,14 @@ def _summary(
         mixed_model=statistics.mean_by_mixed_model(arrays) if arrays else None,
         by_dataset=_by_dataset(study, checked),
         minus_baseline=mean(baseline),
+        score=study.answers[rows[0].key].measure,
         **(_verdicts(comparisons, setting, rule) if arm == CG else {}),
     )
 
 
 def _chance(study: Study, rows: Iterable[Row]) -> float:
     one_a_target = {(row.catalog, row.target): study.answers[row.key] for row in rows}
-    return float(np.mean([statistics.chance(each.n_options) for each in one_a_target.values()]))
+    return float(np.mean([each.chance.mean() for each in one_a_target.values()]))
 
 
 def _by_dataset(study: Study, scores: Mapping[Target, Array]) -> Estimate | None:

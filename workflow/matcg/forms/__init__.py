@@ -16,6 +16,8 @@ import pyarrow as pa
 from matcg import plugins
 from matcg.samples import Sample
 
+ACCURACY = "accuracy"  # what the mean of answers is called that are right or wrong
+
 # The first columns of every form's answers.
 KEYS = (("run", pa.string()), ("sample_id", pa.string()))
 
@@ -111,6 +113,11 @@ class Form(ABC):
     places: bool = False  # whether answers name places, for which a backbone has `coordinates`
     tokens: tuple[str, ...] = ()  # answers that must be one token each after the prompt
 
+    @property
+    def measure(self) -> str:
+        """Return what the mean of the main score is called."""
+        return f"mean {self.main}"
+
     @abstractmethod
     def question(self, sample: Sample, view: View) -> str:
         """Return the question as it is trained on."""
@@ -179,7 +186,16 @@ def named(name: str) -> Form:
     return found
 
 
+def _every() -> list[Form]:
+    return [named(name) for name in plugins.names_in(sys.modules[__name__])]
+
+
 def of_one_token() -> list[str]:
     """Return the answers, of all forms, that must be one token each after the prompt."""
-    names = plugins.names_in(sys.modules[__name__])
-    return [text for name in names for text in named(name).tokens]
+    return [text for form in _every() for text in form.tokens]
+
+
+def of_answers(columns: Iterable[str]) -> Form:
+    """Return the form whose answers have these columns, or the most of them."""
+    known = set(columns)
+    return min(_every(), key=lambda form: len(known.symmetric_difference(form.columns.names)))

@@ -36,6 +36,7 @@ class Boxes(Form):
         ]
     )
     main = "iou"
+    measure = "mean IoU"
     answer = pa.field("boxes", FINDINGS)
     balanced = False
     places = True

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from matcg.errors import DataError
-from matcg.forms import KEYS, Form, How, Pairs, Shown, View, Wording
+from matcg.forms import ACCURACY, KEYS, Form, How, Pairs, Shown, View, Wording
 from matcg.samples import Sample
 from matcg.seeds import derive
 
@@ -49,6 +49,7 @@ class Choice(Form):
 
     columns = ANSWER_SCHEMA
     main = "correct"
+    measure = ACCURACY
     answer = pa.field("answer", pa.int8())
     tokens = tuple(OPTION_LETTERS)
 

@@ -39,6 +39,7 @@ class Mask(Boxes):
         ]
     )
     main = "dice"
+    measure = "mean Dice"
     answer = pa.field("masks", FINDINGS)
 
     def truth(self, sample: Sample) -> Findings:

@@ -163,7 +163,7 @@ def test_ours_is_the_mean_and_deviation_over_seeds(results: Path, tmp_path: Path
     columns = (*COLUMNS, LayoutColumn(name="Gain", arm="cg", minus="control"))
     rows, text = written(study, paper(figure, scatter="seeds", columns=columns), tmp_path)
     one, two = (
-        float(study.correct(row).mean())
+        float(study.score(row).mean())
         for row in study.rows
         if (row.target, row.rule, row.arm) == (TARGET, RULE, "cg")
     )
@@ -198,8 +198,8 @@ def test_a_condition_is_the_same_runs_asked_by_its_protocol(tmp_path: Path) -> N
     asked = paper(*printed, columns=columns, **layout)
     cells, text = written(study, asked, tmp_path / "out")
     for line, arm in zip(cells, ("baseline", "cg"), strict=True):
-        means = [study.correct(row).mean() for row in rows if row.arm == f"{arm}-shots"]
-        (plain,) = (study.correct(row).mean() for row in rows if row.arm == arm)
+        means = [study.score(row).mean() for row in rows if row.arm == f"{arm}-shots"]
+        (plain,) = (study.score(row).mean() for row in rows if row.arm == arm)
         assert float(line["2_examples_ours"]) == pytest.approx(sum(means) / 3, abs=1e-6)
         assert float(line["2_examples_ours_sd"]) == pytest.approx(stdev(means), abs=1e-6)
         assert float(line["as_run_here_ours"]) == pytest.approx(plain, abs=1e-6)
@@ -253,7 +253,7 @@ def test_columns_can_be_sizes(tmp_path: Path) -> None:
     for size in (300, 600):
         (run,) = (r for r in study.rows if r.arm == "cg" and r.n_train == size)
         assert float(rows[1][f"{size}_ours"]) == pytest.approx(
-            float(study.correct(run).mean()), abs=1e-6
+            float(study.score(run).mean()), abs=1e-6
         )
     assert rows[0]["0_ours"] == rows[1]["0_ours"], "without samples both are the baseline"
     assert "| Related combination | Target | Arm | 0 | 300 | 600 |" in text

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from matcg import forms, seeds
-from matcg.analysis.answers import Answers
+from matcg.analysis.answers import Answers, ChoiceAnswers
 from matcg.analysis.clusters import Folders
 from matcg.analysis.pairs import Setting, Study, arm_order
 from matcg.config.arm import CG, CONTROL
@@ -200,7 +200,8 @@ def _targets(study: Study, setting: Setting, folders: Folders) -> list[_Target]:
     found: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for arm in sorted({row.arm for row in study.rows}, key=arm_order):
         for row in study.arm(setting, arm):
-            found[row.catalog, row.target].append(row)
+            if isinstance(study.answers[row.key], ChoiceAnswers):
+                found[row.catalog, row.target].append(row)
     return [
         _target(rows, study.answers, folders[target] / "test.parquet")
         for target, rows in sorted(found.items())
@@ -219,7 +220,7 @@ def _target(rows: Sequence[Row], answers: Mapping[Key, Answers], path: Path) -> 
         answer=first.answer,
         kinds=_kinds(rows, answers),
         groups=[
-            _group(f"{arm}: {rule}" if rule else arm, [answers[row.key] for row in runs])
+            _group(f"{arm}: {rule}" if rule else arm, (answers[row.key] for row in runs))
             for (arm, rule), runs in groups.items()
         ],
     )
@@ -238,14 +239,15 @@ def _kinds(rows: Sequence[Row], answers: Mapping[Key, Answers]) -> list[str]:
 def _mostly_right(
     rows: Iterable[Row], answers: Mapping[Key, Answers], arm: str
 ) -> npt.NDArray[np.bool_] | None:
-    found = [answers[row.key].correct for row in rows if row.arm == arm]
+    found = [answers[row.key].score for row in rows if row.arm == arm]
     if not found:
         return None
     majority: npt.NDArray[np.bool_] = np.mean(found, axis=0) > 0.5
     return majority
 
 
-def _group(name: str, runs: Sequence[Answers]) -> _Group:
+def _group(name: str, answers: Iterable[Answers]) -> _Group:
+    runs = [each for each in answers if isinstance(each, ChoiceAnswers)]
     predicted = np.stack([run.predicted for run in runs])
     # What was not read comes last, so that one answer that was read is shown before it.
     letters = np.array([*range(int(predicted.max()) + 1), UNREAD])

@@ -16,10 +16,17 @@ from matcg.analysis.by_target import by_targets
 from matcg.analysis.comparison import Claims, Comparison, comparisons
 from matcg.analysis.headline import headline, mark
 from matcg.analysis.letters import calibration, letter_use
+from matcg.analysis.localisation import localisations
 from matcg.analysis.missing import Reasons, add_missing, find_missing, read_study
 from matcg.analysis.pairs import Study, without
 from matcg.analysis.paper_cells import Builder, Paper
-from matcg.analysis.protocols import asked_ways, by_protocols, further_rows, in_all_orders
+from matcg.analysis.protocols import (
+    AskedRuns,
+    asked_ways,
+    by_protocols,
+    further_rows,
+    in_all_orders,
+)
 from matcg.analysis.summary import summaries
 from matcg.config.protocol import DEFAULT_PROTOCOL as BY_LETTER
 from matcg.config.protocol import Protocol
@@ -70,19 +77,24 @@ def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -
     everything = read_study(every, places, wanted.show_missing, records.read_folders(plan))
     check_runs(everything.rows, places, plan)
     study, tables = everything.of(rows), Tables(out / "tables", wanted)
-    found, compared = tables.of_arms(study)
+    ways = asked_ways(everything, every, wanted.protocols) if wanted.protocols else []
+    shuffled = looking.shuffled(ways)
+    found, compared = tables.of_arms(study, shuffled)
     tables.write(declared.TARGETS, by_targets(study))
+    if located := localisations(study):
+        tables.write(declared.LOCALISATION, located)
     tables.write(declared.LETTERS, letter_use(study))
     tables.write(declared.CALIBRATION, calibration(study))
     names = read_leaked(leaked, rows) if leaked else {}
     if names:
-        again, _ = tables.of_arms(without(study, names), clean=True)
+        other = without(shuffled, names) if shuffled else None
+        again, _ = tables.of_arms(without(study, names), other, clean=True)
         found["without_leaks"] = {"questions": sum(map(len, names.values())), **again}
     if wanted.show_missing:
         add_missing(found, everything)
         tables.write(declared.MISSING, find_missing(everything))
     left_out = records.read_excluded(plan, wanted.experiment)
-    found |= tables.of_protocols(everything, every)
+    found |= tables.of_protocols(ways)
     found |= tables.as_printed(study, compared, left_out)
     if wanted.smoke:
         mark(found, wanted.smoke)
@@ -109,28 +121,30 @@ class Tables:
         table = declared.without_leaks(table) if clean else table
         write_table(self.folder, table, rows, self.wanted.titled)
 
-    def of_arms(self, study: Study, clean: bool = False) -> tuple[dict[str, Any], list[Comparison]]:
-        """Write accuracy, comparison and summary of a study; return the comparisons too."""
+    def of_arms(
+        self, study: Study, shuffled: Study | None, clean: bool = False
+    ) -> tuple[dict[str, Any], list[Comparison]]:
+        """Write accuracy, comparison and summary of a study; return the comparisons too.
+
+        `shuffled` is the study of the same runs that saw other questions' pictures, if they did.
+        """
         name = self.wanted.experiment
         if not study.rows and (clean or not study.partial):
             return {"experiment": name, "headline": "no question is left", "results": []}, []
-        compared = comparisons(study, self.wanted.claims)
+        compared = comparisons(study, self.wanted.claims, shuffled)
         summary = summaries(study, compared)
         self.write(declared.ACCURACY, accuracies(study), clean)
         self.write(declared.COMPARISON, compared, clean)
         self.write(declared.SUMMARY, summary, clean)
         return headline(study, name, summary), compared
 
-    def of_protocols(self, everything: Study, planned: Sequence[records.Row]) -> dict[str, Any]:
+    def of_protocols(self, ways: Sequence[AskedRuns]) -> dict[str, Any]:
         """Write how the questions were asked, where not by letters alone.
 
-        `everything` has the answers of `planned`, all evaluations by all protocols. A table without
-        rows is not written.
+        A table without rows is not written.
         """
-        protocols = self.wanted.protocols
-        if all(protocol.name == BY_LETTER for protocol in protocols):
+        if all(way.name == BY_LETTER for way in ways):
             return {}
-        ways = asked_ways(everything, planned, protocols)
         if asked := by_protocols(ways):
             self.write(declared.PROTOCOLS, asked)
         if orders := in_all_orders(ways):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from matcg import forms
 from matcg.analysis.accuracy import Accuracy
 from matcg.analysis.agreement import RANKED, Agreement
 from matcg.analysis.beside_published import Beside
@@ -16,6 +17,7 @@ from matcg.analysis.blank_images import Looking
 from matcg.analysis.by_target import ByTarget
 from matcg.analysis.comparison import Comparison
 from matcg.analysis.letters import Bin, LetterUse, OrderUse
+from matcg.analysis.localisation import SCORES, Localisation
 from matcg.analysis.missing import Missing
 from matcg.analysis.protocols import ByProtocol
 from matcg.analysis.published_tests import UNPAIRED_KEYS, GainCount, GainTest
@@ -27,6 +29,8 @@ _T = TypeVar("_T")
 
 _NAMES = {CG: "CG"}  # of arms in headers
 
+# Said where not all rows are about accuracy.
+_SCORE = {"score": forms.ACCURACY}
 _SETTING = ("backbone", "recipe", ("n_train", "Samples"), ("mixed_in", "Target's"))
 
 ACCURACY = Table(
@@ -35,6 +39,7 @@ ACCURACY = Table(
     Accuracy,
     (
         *_SETTING,
+        "score",
         *("target", "arm", "rule"),
         ("combination", "Sources"),
         ("label", "Row"),
@@ -43,6 +48,7 @@ ACCURACY = Table(
         *("accuracy", "chance", "strict"),
         ("mass", "Letter mass"),
     ),
+    usual=_SCORE,
 )
 
 COMPARISON = Table(
@@ -51,6 +57,7 @@ COMPARISON = Table(
     Comparison,
     (
         *_SETTING,
+        "score",
         *("target", "rule"),
         ("combination", "Sources"),
         ("label", "Row"),
@@ -63,6 +70,7 @@ COMPARISON = Table(
         "verdict",
         ("tick", "Paper's tick"),
         ("p_mcnemar", "McNemar p"),
+        ("p_swap", "Swap p"),
         ("p_runs", "Runs p"),
         ("p_holm", "Holm p"),
         ("q_bh", "BH q"),
@@ -72,6 +80,7 @@ COMPARISON = Table(
         ("n", "Questions"),
         *("clusters", "seeds", "draws", "chance", "detectable"),
     ),
+    usual=_SCORE | {"p_swap": None},
 )
 
 SUMMARY = Table(
@@ -80,12 +89,14 @@ SUMMARY = Table(
     Summary,
     (
         *_SETTING,
+        "score",
         *("arm", "rule", "targets", "accuracy", "chance", "minus_chance", "reference"),
         "minus_reference",
         ("mixed_model", "by a mixed model"),
         ("by_dataset", "by source dataset"),
         *("minus_baseline", "helps", "hurts", "comparisons"),
     ),
+    usual=_SCORE,
 )
 
 TARGETS = Table(
@@ -94,8 +105,42 @@ TARGETS = Table(
     ByTarget,
     (
         *_SETTING,
+        "score",
         *("target", "arm", "rule", "combinations", "runs", "questions", "accuracy", "chance"),
     ),
+    usual=_SCORE,
+)
+
+LOCALISATION = Table(
+    "localisation",
+    "How well arms point at what is to be found, and what CG adds (%, differences in points,"
+    " bootstrap over pictures, p of the swap test)",
+    Localisation,
+    (
+        *_SETTING,
+        *("target", "arm", "score", "mean"),
+        ("p_mean", "p"),
+        ("mean_with_finding", "With finding"),
+        ("p_mean_with_finding", "p"),
+        ("ciou", "cIoU"),
+        ("p_ciou", "p"),
+        ("effective", "its pictures"),
+        ("above_half", "IoU above 0.5"),
+        ("p_above_half", "p"),
+        ("f1", "F1 at 0.5"),
+        ("p_f1", "p"),
+        ("tp", "TP"),
+        ("fp", "FP"),
+        ("fn", "FN"),
+        "sensitivity",
+        ("p_sensitivity", "p"),
+        "specificity",
+        ("p_specificity", "p"),
+        "ill_formed",
+        ("p_ill_formed", "p"),
+        *("ceiling", "pictures", "with_finding", "runs"),
+    ),
+    {"scores": SCORES, "p": [f"p_{name}" for name in SCORES]},
 )
 
 LETTERS = Table(
@@ -145,6 +190,7 @@ PROTOCOLS = Table(
     ByProtocol,
     (
         *_SETTING,
+        "score",
         "protocol",
         ("asked", "How"),
         *("arm", "accuracy"),
@@ -153,6 +199,7 @@ PROTOCOLS = Table(
         ("changes", "Changes with order"),
         *("worst_order", "best_order", "strict", "chance", "targets", "questions", "note"),
     ),
+    usual=_SCORE,
 )
 
 LOOKING = Table(
@@ -162,6 +209,7 @@ LOOKING = Table(
     Looking,
     (
         *_SETTING,
+        "score",
         *("arm", "chance"),
         ("shown", "Picture shown"),
         ("blank", "Grey picture"),
@@ -169,6 +217,7 @@ LOOKING = Table(
         ("minus_blank", "Shown minus grey"),
         ("minus_shuffled", "Shown minus another's"),
     ),
+    usual=_SCORE,
 )
 
 MISSING = Table(

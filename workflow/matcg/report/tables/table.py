@@ -5,7 +5,7 @@ with its interval in one.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +38,8 @@ class Column:
 class Table(Generic[_T]):
     """A table of records; `shown` are the cells that readers see, with headers that differ.
 
-    `keys` are those of the record's mappings, by field.
+    `keys` are those of the record's mappings, by field. A column of `usual` is left out where all
+    its cells are as it says.
     """
 
     stem: str
@@ -46,6 +47,7 @@ class Table(Generic[_T]):
     record: type[_T]
     shown: Sequence[ShownColumn]
     keys: Keys = field(default_factory=dict)
+    usual: Mapping[str, Cell] = field(default_factory=dict)
 
     @cached_property
     def fields(self) -> Sequence[Field]:
@@ -62,6 +64,10 @@ class Table(Generic[_T]):
         ]
         return [Column(header, name, kinds[name], f"{name}_low" in kinds) for name, header in named]
 
+    def left_out(self, rows: Sequence[Mapping[str, Cell]]) -> set[str]:
+        """Return the columns that rows need not have."""
+        return {n for n, cell in self.usual.items() if all(row[n] == cell for row in rows)}
+
 
 def read_cells(folder: Path, table: Table[_T]) -> list[dict[str, Cell]]:
     """Return the cells that `write_table` wrote, numbers as numbers, None for empty ones.
@@ -72,9 +78,11 @@ def read_cells(folder: Path, table: Table[_T]) -> list[dict[str, Cell]]:
     path, kinds = folder / f"{table.stem}.csv", {each.name: each.kind for each in table.fields}
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        if reader.fieldnames != list(kinds):
+        head = reader.fieldnames or []
+        if head != [name for name in kinds if name in head or name not in table.usual]:
             raise DataError(f"{path}: columns are not those of this version; compare again")
-        return [{name: _value(row[name], kind) for name, kind in kinds.items()} for row in reader]
+        rows = ({name: _value(row[name], kinds[name]) for name in head} for row in reader)
+        return [{**table.usual, **row} for row in rows]
 
 
 def read_rows(folder: Path, table: Table[_T]) -> list[_T]:

@@ -6,7 +6,7 @@ CSV holds fractions to six decimals, the others percentages to one.
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,7 +58,9 @@ def write_table(
     else columns that are empty in every row are left to the CSV.
     """
     cells = [cells_of(row, table.fields) for row in rows]
-    texts = {column: [shown_cell(row, column) for row in cells] for column in table.columns}
+    left_out = table.left_out(cells)
+    columns = [column for column in table.columns if column.field not in left_out]
+    texts = {column: [shown_cell(row, column) for row in cells] for column in columns}
     kept = {c: column for c, column in texts.items() if fitted or any(column) or not cells}
     groups = [ColumnGroup(column.header, numeric=column.numeric) for column in kept]
     lines = list(zip(*kept.values(), strict=True))
@@ -66,11 +68,13 @@ def write_table(
     write_texts(folder, table.stem, csv_text(table, cells), sheet, fitted)
 
 
-def csv_text(table: Table[_T], rows: Iterable[Mapping[str, Cell]]) -> str:
+def csv_text(table: Table[_T], rows: Sequence[Mapping[str, Cell]]) -> str:
     """Return rows of cells as CSV with a header."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([field.name for field in table.fields])
+    left_out = table.left_out(rows)
+    fields = [field for field in table.fields if field.name not in left_out]
+    writer.writerow([field.name for field in fields])
     for row in rows:
-        writer.writerow([_text(row[field.name], field.kind, FOR_CSV) for field in table.fields])
+        writer.writerow([_text(row[field.name], field.kind, FOR_CSV) for field in fields])
     return buffer.getvalue()
