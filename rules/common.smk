@@ -14,7 +14,7 @@ from matcg.identity import plain
 from matcg.plan.enumerate import make_plan
 from matcg.steps import snakemake_internals as inside
 from matcg.steps.experiments import PLAN_TABLES, Experiments
-from matcg.steps.launch_checks import Launch
+from matcg.steps.launch_checks import Launch, require_coordinates
 from matcg.steps.lookup import Lookup
 
 PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml"))
@@ -58,8 +58,9 @@ def read_plan():
         for warning in chain(*(each.warnings() for each in project.experiments)):
             if inside.is_main_process(workflow):
                 sys.stderr.write(f"matcg: {warning}\n")
-        prefix = inside.prefix(workflow)
-        return Lookup(project, make_plan(project), ROOT, origins, prefix)
+        prefix, plan = inside.prefix(workflow), make_plan(project)
+        require_coordinates(project, plan)
+        return Lookup(project, plan, ROOT, origins, prefix)
     except MatcgError as error:
         raise SystemExit(f"matcg: {error}")
 

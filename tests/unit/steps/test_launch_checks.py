@@ -12,8 +12,14 @@ from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
 from matcg.cluster.partition import Most, Node, Partition, Request
 from matcg.config.workflow import Budget
 from matcg.errors import ConfigError
-from matcg.steps.launch_checks import fit_partitions, require_budget, require_data
-from planned import costs, priced
+from matcg.plan.enumerate import make_plan
+from matcg.steps.launch_checks import (
+    fit_partitions,
+    require_budget,
+    require_coordinates,
+    require_data,
+)
+from planned import backbone, costs, priced, project, world
 
 FREE = Budget()
 GPU = Partition("gpu", 480, (Node(48, 192000, 2),), default=True)
@@ -141,3 +147,32 @@ def test_a_job_that_wants_more_gpus_than_there_are_is_refused(call, settings, sa
 
 def test_what_set_resources_says_of_gpus_is_not_ours_to_refuse(call) -> None:
     assert call(gpu=4, overwrite_resources={"finetune": {"gpu": 1}}) is not None
+
+
+@pytest.mark.parametrize("subset", ["us-knee-side", "ct-lung-state"], ids=["asked", "trained on"])
+def test_a_backbone_without_words_for_places_is_refused_where_answers_name_some(subset) -> None:
+    catalog = world()
+    subsets = [
+        each.model_copy(update={"form": "boxes"} if each.id == subset else {})
+        for each in catalog.subsets
+    ]
+    boxes = {"world": catalog.model_copy(update={"subsets": tuple(subsets)})}
+    elsewhere = {"targets": ["mri-brain-level"], "rules": ["pair"], "arms": {"cg": {}}}
+    for given in (
+        project(),
+        project(catalogs=boxes, backbones={"tiny": backbone(coordinates="pixels")}),
+        project(elsewhere, catalogs=boxes),
+    ):
+        require_coordinates(given, make_plan(given))
+    mute = project(catalogs=boxes)
+    with pytest.raises(
+        ConfigError,
+        match=rf"tiny\.yaml: coordinates: is missing, .* '{subset}' .* with boxes; .*pixels",
+    ):
+        require_coordinates(mute, make_plan(mute))
+
+
+def test_unknown_words_for_places_are_an_error_that_names_the_nearest() -> None:
+    given = project(backbones={"tiny": backbone(coordinates="pixel")})
+    with pytest.raises(ConfigError, match=r"tiny\.yaml: coordinates: no .* Did you mean 'pixels'"):
+        require_coordinates(given, make_plan(given))

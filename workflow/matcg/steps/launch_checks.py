@@ -1,10 +1,12 @@
 """What must hold before the first job starts: images, budget, GPUs, what partitions can give."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from matcg import coordinates, plugins
 from matcg.cluster import devices, partition
 from matcg.cluster.partition import Most, Partition, Request
 from matcg.config.backbone import Backbone
@@ -14,6 +16,7 @@ from matcg.data import readers
 from matcg.errors import ConfigError, MatcgError
 from matcg.identity import plain
 from matcg.plan import price
+from matcg.plan.enumerate import Plan
 from matcg.plan.price import Cost
 from matcg.steps import snakemake_internals as inside
 
@@ -167,3 +170,43 @@ def require_data(project: Project, folder: Callable[[str], Path]) -> None:
                 f" {folder(name)} unless the config says another; `snakemake fetch_medmat` gets"
                 " Med-MAT's questions, `snakemake check_images` says which images are missing"
             )
+
+
+def require_coordinates(project: Project, plan: Plan) -> None:
+    """Refuse where a backbone has no words, or unknown ones, for the places in planned answers.
+
+    Raises:
+        ConfigError: that is so.
+    """
+    for backbone in project.backbones.values():
+        if backbone.coordinates:
+            try:
+                plugins.check_name(coordinates, backbone.coordinates, "coordinates")
+            except ConfigError as error:
+                raise ConfigError(f"{backbone.where}: coordinates: {error}") from None
+    mute = {name for name, each in project.backbones.items() if not each.coordinates}
+    for name, catalog, subset in sorted(_used(plan, mute)) if mute else ():
+        form = project.catalogs[catalog].member(subset).form_of_answer
+        if _names_places(form):
+            raise ConfigError(
+                f"{project.backbones[name].where}: coordinates: is missing, and subset '{subset}'"
+                f" of catalog '{catalog}' is answered with {form}; say how the backbone writes"
+                f" places: {', '.join(plugins.names_in(coordinates))}"
+            )
+
+
+def _used(plan: Plan, backbones: Collection[str]) -> set[tuple[str, str, str]]:
+    """Return the subsets that backbones are trained on or asked about, with their catalogs."""
+    mixes = {mix.id: mix for mix in plan.mixes}
+    trained = {(run.backbone, mixes[run.mix]) for run in plan.runs}
+    used = {(each.backbone, each.catalog, each.target) for each in plan.evaluations}
+    used |= {(name, mix.catalog, subset) for name, mix in trained for subset, _ in mix.parts}
+    return {each for each in used if each[0] in backbones}
+
+
+@cache
+def _names_places(form: str) -> bool:
+    """Return whether answers of a form name places."""
+    from matcg import forms
+
+    return forms.named(form).places
