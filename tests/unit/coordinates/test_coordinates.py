@@ -1,6 +1,7 @@
 """Boxes and masks survive being put into words, whatever else a model says is read without fail."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from outlines_core import Index, Vocabulary
 
 from matcg import coordinates, plugins
+from matcg.config.yaml_file import read_yaml
 from matcg.coordinates import find, up_to
 from matcg.errors import ConfigError
 
@@ -48,6 +50,8 @@ def test_a_box_comes_back_within_half_a_unit(name, data):
     text = form.write(placed, edge)
     found, bad = form.read(text, LABELS, edge)
     assert bad == 0
+    parted = " ".join(re.sub(r"<[|]\w+[|]>", "", text))
+    assert form.read(parted, LABELS, edge) == (found, 0)
     for label, box in placed:
         off = [np.abs(np.subtract(box, other)).max() for own, other in found if own == label]
         assert min(off) <= unit / 2 + 1e-9
@@ -206,3 +210,16 @@ def test_the_grammars_of_engines_take_the_patterns(name):
         assert not xgrammar.GrammarMatcher(taken).accept_string("some")
         tokens = {letter: [n] for n, letter in enumerate(letters)}
         Index(pattern, Vocabulary(len(letters), tokens))
+
+
+def test_every_backbone_has_words_that_there_are_and_sees_the_square_that_they_are_about():
+    found = {
+        path.stem: read_yaml(path)
+        for path in (Path(coordinates.__file__).parents[3] / "backbones").glob("*.yaml")
+    }
+    named = {name: each["coordinates"] for name, each in found.items() if "coordinates" in each}
+    assert set(named.values()) | {"tiny"} == set(FORMATS)
+    for name, each in named.items():
+        # Qwen2.5-VL resizes to multiples of 28 and at least 56 x 56 pixels.
+        edge = found[name]["image"]["size"]
+        assert each != "pixels" or (edge % 28 == 0 and edge >= 56)

@@ -73,11 +73,12 @@ class Coordinates:
 
         A box is ill-formed with corners swapped or beyond the square, with a label that is none of
         `labels`, or where the same stands before. So is each other stretch of words or numbers,
-        such as a box that was cut off, and an answer that says nothing at all.
+        such as a box that was cut off, and an answer that says nothing at all. White space is not
+        looked at, since a tokeniser may drop it or put it between any two tokens.
         """
-        text = _MARKS.sub("", text)
-        if _squeezed(text).rstrip(".") in (NONE, _squeezed(self.before + self.after) or NONE):
-            return [], 0
+        text = _bare(text)
+        if text.casefold().rstrip(".") in (NONE, self.before + self.after):
+            return [], 0 if text else 1
         known = {self._name(self.said(label)): label for label in labels}
         found: list[Placed] = []
         bad, end = 0, 0
@@ -123,13 +124,9 @@ class Coordinates:
 
     @cached_property
     def _reader(self) -> re.Pattern[str]:
-        """Return what finds boxes in a text, of any label and numbers, white space aside."""
+        """Return what finds boxes in a bare text, of any label and numbers."""
         slots = {"LABEL": "(.{0,200}?)", **dict.fromkeys(("X1", "Y1", "X2", "Y2"), _NUMBER)}
-        return re.compile(_filled(_MARKS.sub("", self.box), slots, self._loosely), re.DOTALL)
-
-    def _loosely(self, text: str) -> str:
-        """Return a regular expression of a text with any white space between its characters."""
-        return "".join(rf"\s*{self.literal(each)}" for each in text if not each.isspace()) + r"\s*"
+        return re.compile(_filled(_bare(self.box), slots, self.literal))
 
     def _placed(self, match: re.Match[str], known: Mapping[str, str], edge: int) -> Placed | None:
         """Return label and box of what `_reader` found, None where they are ill-formed."""
@@ -143,7 +140,7 @@ class Coordinates:
 
     def _name(self, label: str) -> str:
         """Return a label in the text without what may stand before it."""
-        return _squeezed(label.lstrip(f"{self.between}{self.before}\n\t "))
+        return _bare(label).casefold().lstrip(self.between + self.before)
 
     def _any(self, texts: Iterable[str]) -> str:
         """Return a regular expression of one of some texts."""
@@ -169,12 +166,12 @@ class Coordinates:
         An ill-formed row, with unknown labels or of another length than the grid, has nothing. Rows
         that lack, and such as there are too many, count as one.
         """
-        text = _MARKS.sub("", text).strip()
         empty = [[""] * self.grid for _ in range(self.grid)]
-        if _squeezed(text).rstrip(".") == NONE:
+        if _bare(text).casefold().rstrip(".") == NONE:
             return empty, 0
-        known = {_squeezed(label): label for label in labels} | {NONE: ""}
-        rows = [self._row(line, known) for line in text.split(self.below.strip() or self.below)]
+        known = {_bare(label).casefold(): label for label in labels} | {NONE: ""}
+        lines = text.strip().split(self.below.strip() or self.below)
+        rows = [self._row(_bare(line), known) for line in lines]
         bad = rows.count(None) + (len(rows) != self.grid)
         rows += [None] * self.grid
         return [row or nothing for row, nothing in zip(rows, empty, strict=False)], bad
@@ -201,16 +198,16 @@ class Coordinates:
 
     @cached_property
     def _runs(self) -> re.Pattern[str]:
-        """Return what finds one run of a row."""
+        """Return what finds one run of a bare row."""
         slots = {"LABEL": "(.{0,200}?)", "COUNT": "([0-9]{1,4})"}
-        return re.compile(_filled(self.run, slots, self._loosely), re.DOTALL)
+        return re.compile(_filled(_bare(self.run), slots, self.literal))
 
     def _row(self, text: str, known: Mapping[str, str]) -> list[str] | None:
         """Return the cells of a row, None where it is ill-formed."""
         cells: list[str] = []
         end = 0
         for match in self._runs.finditer(text):
-            label = known.get(_squeezed(match[1].lstrip(self.beside + " \n\t")))
+            label = known.get(match[1].casefold().lstrip(self.beside))
             if label is None or match.start() > end:
                 return None
             cells += [label] * int(match[2])
@@ -249,9 +246,9 @@ def _filled(
     return "".join(slots.get(part) or literal(part) for part in _SLOTS.split(template))
 
 
-def _squeezed(text: str) -> str:
-    """Return a text without white space and case, which decide no label."""
-    return "".join(text.split()).casefold()
+def _bare(text: str) -> str:
+    """Return a text without white space, and without what `_MARKS` finds."""
+    return "".join(_MARKS.sub("", text).split())
 
 
 def _says(text: str) -> bool:

@@ -1,6 +1,6 @@
 """The tiny backbone's own: pixels as one token each, `lesion @04 @10 @21 @33 ; lesion @30 ...`.
 
-White space stands where its tokeniser parts words, and does not outlive it.
+White space stands where words are parted, and does not outlive its tokeniser.
 """
 
 from matcg.coordinates import Coordinates
