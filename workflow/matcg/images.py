@@ -5,10 +5,12 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from matcg.errors import DataError
 
@@ -40,7 +42,36 @@ def decode(data: bytes, where: str) -> Image.Image:
         ImageError: not an image, truncated, or above `MAX_PIXELS`.
     """
     with _explained(where):
-        return _to_rgb(ImageOps.exif_transpose(_opened(data, where)))
+        return _to_rgb(ImageOps.exif_transpose(_opened(io.BytesIO(data), where)))
+
+
+def size_shown(path: Path, where: str) -> tuple[int, int]:
+    """Return width and height of the image in a file as it is displayed; only its head is read.
+
+    Raises:
+        ImageError: as `decode`.
+    """
+    with _explained(where), path.open("rb") as file:
+        image = _opened(file, where)
+        width, height = image.size
+        # From 5 on the camera lay on its side.
+        lying = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return (height, width) if lying else (width, height)
+
+
+def pixel_values(data: bytes, where: str) -> npt.NDArray[np.int64]:
+    """Return what the pixels of a mask hold: grey values or palette's places, colours as 1RRGGBB.
+
+    Raises:
+        ImageError: as `decode`.
+    """
+    with _explained(where):
+        image = ImageOps.exif_transpose(_opened(io.BytesIO(data), where))
+        if image.mode in ("1", "L", "P") or image.mode.startswith("I"):
+            return np.array(image).astype(np.int64)
+        red, green, blue = np.moveaxis(np.array(image.convert("RGB")).astype(np.int64), 2, 0)
+        colours = (1 << 24) + (red << 16) + (green << 8) + blue
+        return np.where((red == green) & (green == blue), red, colours)
 
 
 def fingerprint(data: bytes, where: str) -> str:
@@ -57,18 +88,18 @@ def fingerprint(data: bytes, where: str) -> str:
     from imagehash import phash
 
     with _explained(where):
-        image = _opened(data, where)
+        image = _opened(io.BytesIO(data), where)
         # JPEG halves its size while it decodes, which saves more than the hash takes.
         image.draft(None, (2 * _THUMBNAIL, 2 * _THUMBNAIL))
         thumbnail = _thumbnail(ImageOps.exif_transpose(image))
         return np.packbits(phash(thumbnail, hash_size=HASH_EDGE).hash).tobytes().hex()
 
 
-def _opened(data: bytes, where: str) -> Image.Image:
+def _opened(file: BinaryIO, where: str) -> Image.Image:
     """Return the image by its header, its pixels not read yet."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(file, formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
         size = f"{image.width} x {image.height} pixels exceed the limit of {MAX_PIXELS}"
         raise ImageError("image too large", where, f"{size}; scale the image down")

@@ -178,6 +178,14 @@ def test_a_reader_that_gives_an_id_twice_is_found_out(tmp_path, fake):
         prepare(asked(spec("s"), "fake"), None, tmp_path)
 
 
+def test_a_form_that_needs_no_balance_is_tested_on_as_it_comes(tmp_path, fake):
+    names = (*"abcdefghijkl", *"z" * 28)  # twelve labels for a test of ten
+    fake([sample(n, name, options=(name,), form="boxes") for n, name in enumerate(names)])
+    prepare(asked(spec("s", kind="detection"), "fake"), None, tmp_path)
+    assert account(tmp_path)["given"] == {"train": 20, "test": 10}
+    assert account(tmp_path)["labels"]["z"]["test"] > 1
+
+
 def test_accounts_of_all_subsets_are_merged(tmp_path):
     for name, bad in (("30", 1), ("22", 2)):
         rows = [row(n, Answer="cow" if n < bad else ("cat", "dog")[n % 2]) for n in range(40)]

@@ -75,6 +75,20 @@ def test_a_reader_s_options_are_checked_with_the_catalog(tmp_path, where, messag
         readers.check(found)
 
 
+def test_a_subset_has_a_reader_and_options_of_its_own(tmp_path):
+    own = "reader: coco, options: {files: c.json, images: x"
+    more = "options: {labels: {a: b}}\ngeneral: [{id: w, %s}}, {id: v}]\n"
+    found = catalog(tmp_path, "medmat", more % own)
+    readers.check(found)
+    made = [found.preparation(name) for name in "wv"]
+    assert [(each.reader, each.options) for each in made] == [
+        ("coco", {}),
+        ("medmat", {"labels": {"a": "b"}}),
+    ]
+    with pytest.raises(ConfigError, match=r"general\[0\] \('w'\): .*only: unknown key"):
+        readers.check(catalog(tmp_path, "medmat", more % f"{own}, only: x"))
+
+
 def test_the_rules_can_ask_every_reader_without_what_takes_long_to_import():
     code = (
         "import sys; from matcg import plugins; from matcg.data import readers\n"
@@ -84,4 +98,4 @@ def test_the_rules_can_ask_every_reader_without_what_takes_long_to_import():
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=None
     )
-    assert done.stdout.split() == ["medmat", "phantom"]
+    assert done.stdout.split() == ["coco", "masks", "medmat", "phantom", "table", "voc", "yolo"]

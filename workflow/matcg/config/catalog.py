@@ -14,7 +14,7 @@ from matcg.errors import ConfigError, nearest
 RESERVED = frozenset(
     {
         *("id", "name", "kind", "role", "datasets", "train", "test", "elements", "options"),
-        *("python", "description", "form"),
+        *("python", "description", "form", "reader"),
     }
 )
 
@@ -45,6 +45,9 @@ class SubsetSpec(Model):
     kind: Kind = "classification"
     form: Name | None = Field(
         default=None, description="how it is answered, a module of forms/; left out: by its kind"
+    )
+    reader: Name | None = Field(
+        default=None, description="what reads its files, with no options but its own"
     )
     role: Literal["id", "ood"] | None = None
     datasets: Words = ()
@@ -172,13 +175,14 @@ class Catalog(Model):
 
     def preparation(self, name: str) -> "Preparation":
         """Return all that the samples of one subset or general set depend on."""
+        subset = self.member(name)
         return Preparation(
             catalog=self.name,
-            reader=self.reader,
-            options=self.options,
+            reader=subset.reader or self.reader,
+            options={} if subset.reader else self.options,
             split=self.split,
             near_duplicates=self.near_duplicates,
-            subset=self.member(name).model_copy(update={"train": None, "test": None}),
+            subset=subset.model_copy(update={"train": None, "test": None}),
             general=any(each.id == name for each in self.general),
         )
 

@@ -1,7 +1,7 @@
 """All usable rows of one subset as columns: enough to split and draw before an image is read."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,10 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def unlabelled(self) -> "Pool":
+        """Return the pool with one label for all, so that no label is balanced."""
+        return replace(self, labels=np.zeros_like(self.labels), names=("",))
 
     def ranks(self, seed: int) -> Numbers:
         """Return each sample's place in the random order of `seed`, which no other row moves.

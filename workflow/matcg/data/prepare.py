@@ -97,7 +97,10 @@ def _check_ids(ids: Sequence[str], subset: str) -> None:
 
 def _drawn(asked: Preparation, source: Source, threads: int) -> Prepared:
     """Return the samples that are used, in order, and what became of the others."""
-    caps, pool = asked.split, source.pool
+    caps, account = asked.split, source
+    if not forms.named(asked.subset.form_of_answer).balanced:
+        source = replace(source, pool=source.pool.unlabelled())
+    pool = source.pool
     seed = derive(caps.seed, "split", asked.subset.id)
     ranks = pool.ranks(seed)
     tests, clashing = _sides(asked, source, ranks)
@@ -114,7 +117,7 @@ def _drawn(asked: Preparation, source: Source, threads: int) -> Prepared:
         for name, samples in (("train", main), ("reserve", spare), ("test", test.values()))
     }
     return Prepared(
-        source=source,
+        source=account,
         general=asked.general,
         places={sample.sample_id: at for at, sample in (train | test).items()},
         quarantined=sorted((*source.quarantined, *rejected), key=_row),

@@ -12,6 +12,7 @@ from operator import or_
 import numpy as np
 import pandas as pd
 
+from matcg import forms
 from matcg.data.candidates import Flags, Numbers, Pool
 from matcg.samples import Sample
 from matcg.seeds import derive
@@ -29,6 +30,7 @@ def balanced_order(samples: Iterable[Sample], seed: int) -> list[Sample]:
 
     One sample of each label in turn; a label that runs out leaves the others to go on. The first n
     thus differ by at most one between labels that have enough, and 300 begin with the same 20.
+    Samples of a form that needs no balance are one label.
     """
     queues = by_label(sorted(samples, key=lambda sample: rank(sample, seed)))
     turn = {label: derive(seed, "label", label) for label in queues}
@@ -44,7 +46,7 @@ def by_label(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
     """Return the samples of each label, labels sorted, samples in the given order."""
     found: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        found[sample.label].append(sample)
+        found[sample.label if forms.of(sample).balanced else ""].append(sample)
     return dict(sorted(found.items()))
 
 

@@ -95,8 +95,8 @@ class Lookup:
         return specs.PrepareSpec(preparation=catalog.preparation(name))
 
     def reader(self, wildcards: Any) -> readers.Reader:
-        """Return what reads the files of a catalog."""
-        return readers.get(planned(self.project.catalogs, wildcards.catalog).reader)
+        """Return what reads the files of a subset."""
+        return readers.get(self.prepare(wildcards).preparation.reader)
 
     def train_files(self, wildcards: Any) -> list[str]:
         """Return the training samples that a mix draws from."""
@@ -267,10 +267,11 @@ class Lookup:
 
     def looked_for(self) -> list[tuple[str, str]]:
         """Return catalog and id of the subsets whose images are looked for."""
-        catalogs = self.project.catalogs
-        real = [(c, s) for c, s in self.plan.subsets if readers.get(catalogs[c].reader).count]
-        asked = [s.id for s in self.catalog("medmat").subsets if s.kind == "classification"]
-        return real or [("medmat", name) for name in asked]
+        of = self.project.catalogs
+        real = [
+            (c, s) for c, s in self.plan.subsets if readers.get(of[c].preparation(s).reader).count
+        ]
+        return real or [("medmat", each.id) for each in self.catalog("medmat").subsets]
 
     def image_folders(self) -> dict[str, str]:
         """Return where images are looked for, by catalog."""

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from matcg import plugins
 from matcg.config.catalog import Catalog, Split, SubsetSpec
+from matcg.config.finding_options import FindingOptions
 from matcg.errors import ConfigError
 
 if TYPE_CHECKING:
+    from matcg.data.annotated import Pictures
     from matcg.data.candidates import ImageCount, Source
 
     ImageCounts = tuple[ImageCount, ...]
@@ -86,15 +88,17 @@ def get(name: str) -> Reader:
 def check(catalog: Catalog) -> None:
     """Raise ConfigError where a catalog's reader is none, or will not take a subset's options."""
     try:
-        reader = get(catalog.reader)
+        get(catalog.reader)
     except ConfigError as error:
         raise ConfigError(f"{catalog.where}: reader: {error}") from None
     for key in ("subsets", "general"):
         for position, subset in enumerate(getattr(catalog, key)):
+            asked = catalog.preparation(subset.id)
             try:
-                reader.check({**catalog.options, **subset.options})
+                get(asked.reader).check({**asked.options, **subset.options})
             except ConfigError as error:
-                at = f"{key}[{position}] ('{subset.id}')" if subset.options else "options"
+                own = subset.options or subset.reader
+                at = f"{key}[{position}] ('{subset.id}')" if own else "options"
                 raise ConfigError(f"{catalog.where}: {at}: {error}") from None
 
 
@@ -105,3 +109,17 @@ def _function(given: Any) -> Callable[..., Any]:
     module, name = given.split(":")
     found: Callable[..., Any] = getattr(import_module(module), name)
     return found
+
+
+def of_findings(pictures: "Pictures") -> Reader:
+    """Return the reader of a format of boxes or masks, by what yields a file's pictures."""
+
+    def read(*asked: Any) -> "Source":
+        found: Source = _function("matcg.data.findings:read")(pictures, *asked)
+        return found
+
+    def count(*asked: Any) -> "ImageCounts":
+        found: ImageCounts = _function("matcg.data.findings:count")(pictures, *asked)
+        return found
+
+    return Reader(read, check=FindingOptions.parse, count=count)

@@ -1,0 +1,72 @@
+"""Options of the readers of boxes and masks, as a catalog or a subset gives them."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from matcg.config.base import Model, Positive, Text
+from matcg.config.explain import validate
+from matcg.config.reader_options import Filled, Pattern, SplitBy, Texts
+
+QUESTION = "Find all of these in the picture."
+
+
+def _texts_for_keys(value: Any) -> Any:
+    """Let YAML's whole numbers name classes: `{1: polyp}`."""
+    return {str(key): each for key, each in value.items()} if isinstance(value, dict) else value
+
+
+class FindingOptions(Model):
+    """Options of these readers, in a catalog or a subset.
+
+    `files` and `images` are patterns below the data folder. In both `{id}` is the subset,
+    `{dataset}` each of its source datasets in turn, `*` any part of a name. `{image}` is what the
+    files call a picture, and `{class}` (of masks) what they call a class.
+
+    `classes`: the label that a class counts as, null to leave its findings out; a class that is
+    not named is an error, unless there is no such map. `names`: the file that names YOLO's classes.
+    `columns`: what a table calls its columns. `corners`: whether VOC's corners count from 1 and
+    belong to the box. `coding`: what the values of a mask's pixels are. `boxes`: the outermost box
+    of a mask, or one for each connected component of `smallest` pixels or more. `questions`: how
+    to ask, of which a sample gets one. `group_by`, `split_by`: as those of the reader medmat.
+    """
+
+    files: Annotated[Texts, Field(min_length=1)]
+    images: Text
+    classes: Annotated[dict[Filled, Filled | None], BeforeValidator(_texts_for_keys)] | None = None
+    names: str = ""
+    columns: dict[
+        Literal["image", "label", "x1", "y1", "x2", "y2", "x", "y", "w", "h", "runs", "group"], Text
+    ] = Field(default_factory=dict)
+    corners: Literal["inclusive", "exclusive"] = "inclusive"
+    coding: Literal["binary", "values", "instances"] = "binary"
+    boxes: Literal["outer", "component"] = "outer"
+    smallest: Positive = 1
+    questions: Annotated[Texts, Field(min_length=1)] = (QUESTION,)
+    group_by: Pattern | None = None
+    split_by: SplitBy | None = None
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> "FindingOptions":
+        """Return the checked options.
+
+        Raises:
+            ConfigError: an unknown option, or one of the wrong form. Null stands for the default.
+        """
+        given = {name: value for name, value in raw.items() if value is not None}
+        return validate(cls, given, "reader of boxes and masks")
+
+    def of(self, subset: str, dataset: str) -> "FindingOptions":
+        """Return the options with the patterns of one source dataset of a subset."""
+
+        def put(pattern: str) -> str:
+            return pattern.replace("{id}", subset).replace("{dataset}", dataset)
+
+        return self.model_copy(
+            update={
+                "files": tuple(map(put, self.files)),
+                "images": put(self.images),
+                "names": put(self.names),
+            }
+        )
