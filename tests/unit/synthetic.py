@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,12 +22,13 @@ from matcg.cells import Cell
 from matcg.config.protocol import Protocol
 from matcg.data import leak_audit as audit
 from matcg.data.leaks import write_leaks
+from matcg.forms.boxes import FORM as BOXES
 from matcg.forms.choice import ANSWER_SCHEMA
 from matcg.plan.records import read_places, read_plan, tags
 from matcg.report.page import page as html
 from matcg.report.tables.compare import Wanted, compare
 from matcg.report.tables.table import Table, read_cells
-from matcg.samples import Sample, labelled, write_samples
+from matcg.samples import Finding, Sample, labelled, write_samples
 from matcg.tsv import write_tsv
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ class World:
     accuracies: dict[str, dict[str, float]] = field(default_factory=dict)
     unread: float = 0.2  # share of free text that no answer can be read off
     moved: float = 0.3  # share of questions that get a wrong answer in each further order
+    boxes: tuple[str, ...] = ()  # targets that are answered with boxes
     digest: str = ""  # ends the names of backbones, recipes, mixes and subsets, if there is one
 
     def named(self, name: str) -> str:
@@ -229,11 +231,12 @@ def write_answers(results: Path, world: World, row: dict[str, str]) -> None:
         accuracy = world.accuracies.get(protocol.name, world.accuracy)[row["arm"]]
         for tag in tags(protocol):
             place = answers_place(world, row, tag)
-            table = _answers(world, row["target"], row["run"] + tag, accuracy, protocol)
+            answered = _boxes if row["target"] in world.boxes else _answers
+            table = answered(world, row["target"], row["run"] + tag, accuracy, protocol)
             told = {"place": place, "trained": TRAINED * bool(row["mix"]), "record": row["arm"]}
             path = results / "answers" / place
             path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(table.cast(labelled(ANSWER_SCHEMA, told)), path)
+            pq.write_table(table.cast(labelled(table.schema, told)), path)
 
 
 def truth_of(world: World, target: str) -> np.ndarray:
@@ -274,15 +277,45 @@ def _answers(world: World, target: str, run: str, accuracy: float, protocol: Pro
     return pa.table([columns[name] for name in ANSWER_SCHEMA.names], schema=ANSWER_SCHEMA)
 
 
+def findings_of(world: World, target: str) -> list[tuple[Finding, ...]]:
+    """Return what is to be found in the pictures of a target: one box, or none in every fourth."""
+    rng = np.random.default_rng(seeds.derive(4, target))
+    corners = rng.integers(0, 10, size=(world.questions, 2)).tolist()
+    found = [(Finding("mass", (x, y, x + 8.0, y + 8.0)),) for x, y in corners]
+    return [() if place % 4 == 3 else each for place, each in enumerate(found)]
+
+
+def _boxes(world: World, target: str, run: str, accuracy: float, protocol: Protocol) -> pa.Table:
+    """Return answers that have the right box as often as `accuracy` says, else a fixed one."""
+    del protocol
+    rng = np.random.default_rng(seeds.derive(1, run, target))
+    rows = []
+    for sample in samples_of(world, target):
+        right = rng.random() < accuracy
+        given = sample.findings if right else (Finding("mass", (0.0, 0.0, 6.0, 6.0)),)
+        said = {"true": [*map(asdict, sample.findings)], "given": [*map(asdict, given)]}
+        said |= {"run": run, "sample_id": sample.sample_id, "ill_formed": 1 - right, "text": ""}
+        rows.append(said | BOXES.score(sample, said))
+    return pa.Table.from_pylist(rows, schema=BOXES.columns)
+
+
 def sample_ids(target: str, n: int) -> list[str]:
     return [f"{target}-test-{index:05d}" for index in range(n)]
 
 
 def write_data(folder: Path, world: World, target: str) -> None:
     """Write a target's test questions with pictures of noise."""
-    truth = truth_of(world, target)
+    write_samples(folder / "test.parquet", samples_of(world, target), world.digest)
+
+
+def samples_of(world: World, target: str) -> list[Sample]:
+    """Return a target's test questions with pictures of noise."""
+    truth, findings = truth_of(world, target), findings_of(world, target)
+    located = {"form": "boxes", "size": (24, 24)}
     samples = []
-    for sample_id, answer in zip(sample_ids(target, world.questions), truth, strict=True):
+    for place, sample_id in enumerate(sample_ids(target, world.questions)):
+        answer = truth[place]
+        more = located | {"findings": findings[place]} if target in world.boxes else {}
         pixels = np.random.default_rng(seeds.derive(2, sample_id)).integers(0, 255, (24, 24, 3))
         image = Image.fromarray(pixels.astype(np.uint8))
         buffer = io.BytesIO()
@@ -299,9 +332,10 @@ def write_data(folder: Path, world: World, target: str) -> None:
                 answer=int(answer),
                 label=world.options[int(answer)],
                 dataset="invented",
+                **more,
             )
         )
-    write_samples(folder / "test.parquet", samples, world.digest)
+    return samples
 
 
 def write_data_tables(folder: Path) -> None:

@@ -1,9 +1,13 @@
 """Scores of boxes and masks by loops over pictures, and what they do to comparison and headline."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from matcg.analysis.answers import ChoiceAnswers, LocatedAnswers
@@ -16,10 +20,12 @@ from matcg.analysis.pairs import Study
 from matcg.analysis.protocols import AskedRuns, by_protocols
 from matcg.analysis.summary import summaries
 from matcg.config.protocol import Protocol
+from matcg.errors import DataError
 from matcg.plan.records import Row
 from matcg.report.tables import declared
 from matcg.report.tables.table import read_rows
 from matcg.report.tables.write import write_table
+from synthetic import World, files_of, make, samples_of, table_of, tabulate, write_page
 
 N = 40
 IDS = np.array([f"q{index:02d}" for index in range(N)])
@@ -210,3 +216,47 @@ def test_no_mean_is_over_targets_of_two_forms(tmp_path: Any) -> None:
         assert read_rows(tmp_path / name, declared.SUMMARY)[-1].score == records[-1].score
         header = (tmp_path / name / "summary.csv").read_text().partition("\n")[0]
         assert ("score" in header.split(",")) == (name == "both")
+
+
+def test_answers_with_boxes_reach_the_tables_and_the_page(tmp_path: Path) -> None:
+    """A target with boxes beside one with letters, from files, also asked of others' pictures."""
+    protocols = (Protocol(name="letters"), Protocol(name="shuffled", image="shuffled"))
+    targets, right = ("ct-brain-state", "mri-lung-side"), {"cg": 0.8, "control": 0.3}
+    world = World(targets=targets, boxes=targets[1:], accuracy=right, protocols=protocols)
+    make(tmp_path, world)
+    folder = tabulate(tmp_path, protocols=protocols)
+    found = {each.arm: each for each in read_rows(folder / "tables", declared.LOCALISATION)}
+    pictures = samples_of(world, targets[1])
+    assert found["control"].pictures == len(pictures) == 60
+    assert found["cg"].with_finding == sum(bool(each.findings) for each in pictures)
+    scores = table_of(tmp_path, targets[1]).to_pylist()
+    for arm in right:
+        mine = [each for each in scores if f"/{arm}-" in each["run"] and "@" not in each["run"]]
+        runs = len(mine) / 60
+        mean = np.mean([each["iou"] for each in mine])
+        assert found[arm].scores["mean"].value == pytest.approx(mean, abs=1e-6)
+        assert found[arm].tp == pytest.approx(sum(r["tp"] for r in mine) / runs)
+        assert found[arm].scores["ciou"].value == pytest.approx(
+            sum(r["inter"] for r in mine) / sum(r["union"] for r in mine), abs=1e-6
+        )
+    verdicts = {
+        each.score: each.verdict for each in read_rows(folder / "tables", declared.COMPARISON)
+    }
+    # As well answered with other pictures: for letters that stands in a table of its own.
+    assert verdicts == {"accuracy": "helps", "mean IoU": "prior only"}
+    text = json.loads((folder / "headline.json").read_text())["headline"]
+    assert [part.partition(": ")[0] for part in text.split("; ")] == ["accuracy", "mean IoU"]
+    assert write_page(tmp_path).exists()
+
+
+def test_runs_that_were_asked_to_find_other_things_are_refused(tmp_path: Path) -> None:
+    target = "ct-brain-state"
+    make(tmp_path, World(targets=(target,), boxes=(target,)))
+    path = files_of(tmp_path, target)["baseline"]
+    table = pq.read_table(path)
+    moved = table["true"].to_pylist()
+    moved[0][0]["box"][0] += 1
+    true = pa.array(moved, table.schema.field("true").type)
+    pq.write_table(table.set_column(table.schema.get_field_index("true"), "true", true), path)
+    with pytest.raises(DataError, match=r"differs from .* in questions or in right answers"):
+        tabulate(tmp_path)
