@@ -57,7 +57,10 @@ class Square:
         `mask` has COCO's run lengths. What of a cell is outside the picture is not covered.
         """
         across, down = (self._weights(axis, cells) for axis in (0, 1))
-        found: NDArray[np.float64] = down @ decoded(mask, self.size) @ across.T
+        # Only what is around the mask: findings are small, and pictures large.
+        x1, y1, x2, y2 = map(int, box_around(mask, self.size))
+        around = decoded(mask, self.size)[y1:y2, x1:x2].astype(np.float64)
+        found: NDArray[np.float64] = down[:, y1:y2] @ around @ across[:, x1:x2].T
         return found
 
     def mask_meant(self, covered: NDArray[Any]) -> str:
