@@ -1,13 +1,16 @@
 """Measure prediction: prints the tables of docs/benchmarks.md.
 
     PYTHONPATH=workflow python tests/benchmarks/run_predict.py rates --repeats 3
+    PYTHONPATH=workflow python tests/benchmarks/run_predict.py rates --answers boxes
     PYTHONPATH=workflow python tests/benchmarks/run_predict.py sharing --runs 1 4 16 64
 
 `rates`: questions a second of what the rule does, of a bare vLLM loop with the same settings, and
 of transformers' `generate`, on the same runs and questions, each in a process of its own, in turn.
+Boxes are structured text: the rule against the bare loop with the same patterns.
 `sharing`: wall time of some runs on four targets, by one engine and by an engine a run.
 
-The runs are copies of the tiny backbone with untrained weights: a letter costs the same.
+The runs are copies of the tiny backbone with untrained weights: a letter costs the same, of boxes
+they say as many as they may.
 """
 
 import argparse
@@ -21,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from matcg import forms
 from matcg.config.backbone import Backbone
 from matcg.config.library import load
 from matcg.config.protocol import Protocol
@@ -29,12 +33,21 @@ from matcg.evaluate.kept_answers import Store
 from matcg.evaluate.predict import Group, in_other_process, predict
 from matcg.evaluate.question_sets import read_asked
 from matcg.forms.choice import OPTION_LETTERS
-from matcg.models.prompts import picture_of, prompt_of, single_tokens
+from matcg.models.prompts import picture_of, prompt_of, single_tokens, view_of
 from matcg.phantom.world import generate
 from matcg.samples import Sample, read_samples, write_samples
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ("ct-brain-state", "us-knee-diseases", "xray-lung-level", "mri-breast-side")
+TARGETS = {
+    "letters": ("ct-brain-state", "us-knee-diseases", "xray-lung-level", "mri-breast-side"),
+    "boxes": (
+        "ct-brain-detection",
+        "us-knee-detection",
+        "xray-lung-detection",
+        "mri-breast-detection",
+    ),
+}
+PROTOCOL = Protocol(name="letters")
 # The tiny backbone takes fewer tokens than vLLM is told to keep memory for at most.
 SETTINGS = Engine().model_dump(exclude={"runs", "max_model_len"})
 BATCH = 32  # of `generate`
@@ -46,6 +59,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("part", choices=["rates", "sharing", *WAYS])
+    parser.add_argument("--answers", choices=list(TARGETS), default="letters")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--runs", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--questions", type=int, default=300, help="a target")
@@ -56,17 +70,22 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make(folder, max(told.runs) if told.part == "sharing" else 4, told.questions)
-        rates(folder, told.repeats) if told.part == "rates" else sharing(folder, told.runs)
+        runs = max(told.runs) if told.part == "sharing" else 4
+        make(folder, runs, told.questions, TARGETS[told.answers])
+        if told.part == "sharing":
+            sharing(folder, told.runs)
+        else:
+            ways = ("rule", "vllm", "generate") if told.answers == "letters" else ("rule", "vllm")
+            rates(folder, told.repeats, ways)
 
 
-def make(folder: Path, runs: int, questions: int) -> None:
+def make(folder: Path, runs: int, questions: int, targets: Sequence[str]) -> None:
     """Write questions of four targets and weights of some runs."""
     from matcg.tiny.make import save_backbone
     from matcg.tiny.model import make_model, make_tokenizer
 
     catalog = load("catalog", ROOT / "catalogs/phantom.yaml")
-    for target in TARGETS:
+    for target in targets:
         samples = generate(catalog.subset(target), {"seed": 0}, "test", questions)
         write_samples(folder / "data/phantom" / target / "test.parquet", samples)
     tokenizer = make_tokenizer()
@@ -77,17 +96,18 @@ def make(folder: Path, runs: int, questions: int) -> None:
 def backbone(folder: Path) -> Backbone:
     """Return the tiny backbone with weights of the first run."""
     found: Backbone = load("backbone", ROOT / "backbones/tiny-llava.yaml")
-    return found.model_copy(update={"weights": str(folder / "weights/0")})
+    changes = {"weights": str(folder / "weights/0"), "coordinates": "tiny"}
+    return found.model_copy(update=changes)
 
 
 def group(folder: Path, runs: int, store: Path) -> Group:
     """Return a group of the first runs, asked about all targets."""
     names = [f"full/{number}/seed0" for number in range(runs)]
-    places = [("phantom", each, each, "", f"phantom/{each}.parquet") for each in TARGETS]
+    places = [("phantom", each, each, "", f"phantom/{each}.parquet") for each in targets(folder)]
     asked = dict.fromkeys(names, places)
     return Group(
         {name: folder / f"weights/{number}" for number, name in enumerate(names)},
-        read_asked(asked, {"letters": Protocol(name="letters")}, folder / "data"),
+        read_asked(asked, {"letters": PROTOCOL}, folder / "data"),
         backbone(folder),
         SETTINGS,
         Store(store),
@@ -114,6 +134,7 @@ def by_vllm(folder: Path, runs: int) -> dict[str, float]:
 
     os.environ.update(ENVIRONMENT, VLLM_CPU_KVCACHE_SPACE="1", VLLM_CPU_OMP_THREADS_BIND="nobind")
     from vllm import LLM, SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
 
     base = backbone(folder)
     options = {name: value for name, value in SETTINGS.items() if value is not None}
@@ -126,12 +147,14 @@ def by_vllm(folder: Path, runs: int) -> dict[str, float]:
         {"prompt": prompt_of(s, base), "multi_modal_data": {"image": picture_of(s, base)}}
         for s in questions(folder)
     ]
-    params = [
-        SamplingParams(
-            max_tokens=1, temperature=0, logprob_token_ids=letters[: len(sample.options)]
-        )
-        for sample in questions(folder)
-    ]
+    params = []
+    for sample in questions(folder):
+        (wording,) = forms.of(sample).wordings(sample, PROTOCOL, view_of(base))
+        said = {"max_tokens": 1, "logprob_token_ids": letters[: len(sample.options)]}
+        if wording.pattern:
+            form = StructuredOutputsParams(regex=wording.pattern)
+            said = {"max_tokens": wording.length, "structured_outputs": form}
+        params.append(SamplingParams(temperature=0, **said))
     for number in range(runs):
         if number:
             weights = str(folder / f"weights/{number}")
@@ -195,9 +218,14 @@ WAYS: dict[str, Callable[[Path, int], dict[str, float]]] = {
 }
 
 
+def targets(folder: Path) -> list[str]:
+    """Return the targets that there are questions of."""
+    return sorted(each.name for each in (folder / "data/phantom").iterdir())
+
+
 def questions(folder: Path) -> Iterator[Sample]:
     """Yield all targets' questions."""
-    for target in TARGETS:
+    for target in targets(folder):
         yield from read_samples(folder / "data/phantom" / target / "test.parquet")
 
 
@@ -220,9 +248,9 @@ def measure(way: str, folder: Path, runs: int) -> dict[str, float]:
     return {**told, "whole": whole}
 
 
-def rates(folder: Path, repeats: int) -> None:
-    """Print questions a second of the three ways, in turn, and their ratios of medians."""
-    found: dict[str, list[float]] = {"rule": [], "vllm": [], "generate": []}
+def rates(folder: Path, repeats: int, ways: Sequence[str]) -> None:
+    """Print questions a second of some ways, in turn, and their ratios of medians."""
+    found: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeats):
         for way, values in found.items():
             values.append(measure(way, folder, 4)["rate"])

@@ -11,15 +11,19 @@ BOX = "<|box_start|>(1)<|box_end|>"
 
 
 @pytest.mark.parametrize(
-    ("among", "text"),
-    [(("none", BOX), "<|box_start|>(1)<|box_end|>left"), (("A", "B"), "(1)left")],
+    ("among", "pattern", "text"),
+    [
+        (("none", BOX), "", f"{BOX}left"),
+        (("none",), r"<\|box_start\|>\([0-9]\)<\|box_end\|>", f"{BOX}left"),
+        (("A", "B"), "[A-Z]", "(1)left"),
+    ],
 )
-def test_special_tokens_stay_where_answers_have_them(among, text):
+def test_special_tokens_stay_where_answers_have_them(among, pattern, text):
     tokenizer = make_tokenizer()
     marks = ["<|box_start|>", "<|box_end|>", "<|other|>"]
     tokenizer.add_special_tokens({"additional_special_tokens": marks})
     ids = tokenizer(f"<s>{BOX}<|other|>left</s>right<pad>", add_special_tokens=False)["input_ids"]
-    ask = Ask("s-1", "", (), Wording("", "text", among))
+    ask = Ask("s-1", "", (), Wording("", "text", among, pattern=pattern))
     reply = reply_of(tokenizer, ask, ids, {tokenizer.eos_token_id})
     assert "".join(reply.text.split()) == text
     assert (reply.logprobs, reply.free) == ((), tokenizer.bos_token_id)

@@ -16,8 +16,9 @@ class Protocol(Model):
     description: str = ""
     scoring: Literal["letter", "option-text", "generate"] = Field(
         default="letter",
-        description="the likeliest option letter; the option with the likeliest text, by mean over"
-        " its tokens; free text that a parser reads",
+        description="the likeliest option letter, or of boxes and masks text that is bound to their"
+        " form; the option with the likeliest text, by mean over its tokens; free text that a"
+        " parser reads",
     )
     permutations: Positive = Field(
         default=1, description="cyclic orders of the options, over which probabilities are averaged"

@@ -123,13 +123,13 @@ def pattern_of(tokenizer: Any, backbone: Backbone, ask: Ask) -> str:
 def reply_of(tokenizer: Any, ask: Ask, ids: Sequence[int], ends: Collection[int]) -> Reply:
     """Return generated tokens as a reply: the text before the first token of `ends`.
 
-    Special tokens are left out, but for those of the texts that are an answer: around boxes there
-    are some.
+    Special tokens are left out, but for those that answers are made of, as around boxes.
     """
+    texts = (*ask.wording.among, ask.wording.pattern.replace("\\", ""))
     odd = {
         number
         for number, token in tokenizer.added_tokens_decoder.items()
-        if token.special and not any(token.content in text for text in ask.wording.among)
+        if token.special and not any(token.content in text for text in texts)
     }
     kept = [each for each in takewhile(lambda each: each not in ends, ids) if each not in odd]
     return Reply((), ids[0], tokenizer.decode(kept, skip_special_tokens=False).strip())

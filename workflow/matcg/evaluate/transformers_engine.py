@@ -132,9 +132,11 @@ class TransformersEngine(Engine):
         tokenizer = self._processor.tokenizer
         ends = self._ends()
         grammars = [self._grammar(ask) for ask in asks if ask.wording.pattern]
+        rooms = (self._context - inputs["attention_mask"].sum(dim=1)).tolist()
+        sizes = [min(ask.wording.length, room) for ask, room in zip(asks, rooms, strict=True)]
         new = model.generate(
             **inputs,
-            max_new_tokens=max(ask.wording.length for ask in asks),
+            max_new_tokens=max(sizes),
             do_sample=False,
             repetition_penalty=1.0,
             eos_token_id=ends,
@@ -142,8 +144,8 @@ class TransformersEngine(Engine):
             logits_processor=[LogitsProcessor(grammars)] if grammars else None,
         )[:, inputs["input_ids"].shape[1] :].tolist()
         return [
-            reply_of(tokenizer, ask, row[: ask.wording.length], ends)
-            for ask, row in zip(asks, new, strict=True)
+            reply_of(tokenizer, ask, row[:size], ends)
+            for ask, row, size in zip(asks, new, sizes, strict=True)
         ]
 
     def _ends(self) -> list[int]:

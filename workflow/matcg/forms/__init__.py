@@ -21,6 +21,8 @@ ACCURACY = "accuracy"  # what the mean of answers is called that are right or wr
 # The first columns of every form's answers.
 KEYS = (("run", pa.string()), ("sample_id", pa.string()))
 
+_BEGINNING = 32  # characters of a text that is scored to compare engines
+
 
 class How(Protocol):
     """What of a protocol decides how a question is worded."""
@@ -61,7 +63,8 @@ class Wording:
 
     `way` is `token`: how likely each text of `among` is, which are one token each; `texts`: how
     likely each is by mean over its tokens; `text`: what the model says, at most `length` tokens,
-    of the form of the regular expression `pattern` where there is one. `order` says which of what
+    of the form of the regular expression `pattern` where there is one; `among` are examples then,
+    one at least. `order` says which of what
     the sample offers stands at each place.
     """
 
@@ -73,8 +76,12 @@ class Wording:
     pattern: str = ""
 
     def scored(self) -> "Wording":
-        """Return a wording whose reply has probabilities, by which engines can be compared."""
-        return replace(self, way="texts") if self.way == "text" else self
+        """Return a wording whose reply has probabilities, by which engines can be compared.
+
+        Of texts the beginning is enough: each token may be a request.
+        """
+        begun = tuple(text[:_BEGINNING].rstrip() for text in self.among)
+        return replace(self, way="texts", among=begun) if self.way == "text" else self
 
 
 @dataclass(frozen=True, slots=True)
