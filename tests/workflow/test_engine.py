@@ -303,6 +303,26 @@ def test_text_with_and_without_a_pattern_is_the_same_in_both_engines(
     assert len({reply.text for reply in vllm}) > 4
 
 
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_boxes_and_masks_are_said_alike_in_both_engines(
+    shipped: tuple[Engine, Engine], task: str
+) -> None:
+    subset = load("catalog", ROOT / "catalogs" / "phantom.yaml").subset(f"ct-brain-{task}")
+    samples = list(generate(subset, {"seed": 0}, "test", 3))
+    backbone = TINY.model_copy(update={"coordinates": "tiny"})
+    for name in ("letters", "generate")[: 1 if task == "segmentation" else 2]:
+        protocol = PROTOCOLS[name].model_copy(update={"max_boxes": 2})
+        asks = make_asks(samples, protocol, backbone)
+        vllm, transformers = (each.ask(asks) for each in shipped)
+        assert vllm == transformers
+        for ask, reply in zip(asks, vllm, strict=True):
+            assert reply.text
+            if ask.wording.pattern:
+                assert re.fullmatch(ask.wording.pattern, "".join(reply.text.split()))
+        scored = [ask.scored() for ask in asks]
+        assert difference(shipped[0].ask(scored), table(shipped[1].ask(scored))) < 1e-3
+
+
 def test_examples_change_the_answers_and_their_pictures_are_seen(
     shipped: tuple[Engine, Engine], target: tuple[list[Sample], list[Sample]]
 ) -> None:
