@@ -246,7 +246,7 @@ def test_answers_with_boxes_reach_the_tables_and_the_page(tmp_path: Path) -> Non
     assert verdicts == {"accuracy": "helps", "mean IoU": "prior only"}
     text = json.loads((folder / "headline.json").read_text())["headline"]
     assert [part.partition(": ")[0] for part in text.split("; ")] == ["accuracy", "mean IoU"]
-    assert write_page(tmp_path).exists()
+    assert "Boxes and masks</h3>" in write_page(tmp_path).read_text()
 
 
 def test_runs_that_were_asked_to_find_other_things_are_refused(tmp_path: Path) -> None:

@@ -51,6 +51,21 @@ def test_figures_that_nothing_asks_for_are_not_there(demo):
     assert {path.stem for path in (results / "one").iterdir()} == set(DRAWN)
 
 
+def test_another_score_has_figures_of_its_own_that_say_so(tmp_path):
+    targets, arms = ("ct-brain-state", "mri-lung-side"), {"cg": 0.8, "control": 0.3}
+    world = World(questions=20, targets=targets, boxes=targets[1:], accuracy=arms)
+    tables = prepared(tmp_path, world)
+    draw(tmp_path, tables, tmp_path / "out")
+    plain, other = (
+        (tmp_path / f"out/{name}.svg").read_text() for name in ("arms", "arms-mean-iou")
+    )
+    assert "mri-lung-side" not in plain
+    assert "ct-brain-state" in plain
+    assert "mri-lung-side" in other
+    assert "mean IoU (%)" in other
+    assert "accuracy" not in other
+
+
 def test_svg_is_the_same_each_time(demo):
     results, tables = demo
     draw(results, tables, results / "two")

@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from matcg.analysis.elements import CatalogElements
+from matcg.forms import ACCURACY
 from matcg.plan.records import read_runs
 from matcg.report.figures import grid
 from matcg.report.figures.arms import arms_figure
@@ -35,7 +36,8 @@ def draw_figures(
 ) -> None:
     """Write the figures of `NAMES`, and the grids of the targets, to `out` as .svg and .png.
 
-    `scaling`, `sizes`, `mixed` and `protocols` are drawn where an experiment has several rules with
+    Scores other than accuracy have figures of their own, `difference-mean-iou` say. `scaling`,
+    `sizes`, `mixed` and `protocols` are drawn where an experiment has several rules with
     one combination each, sizes, shares of the target's data, or ways to ask. `tables` is the folder
     that `compare` wrote, `plan` that of the experiment's plan.
 
@@ -62,24 +64,46 @@ def _figures(
     def rows(table: Table[_T] | None) -> list[_T]:
         return read_rows(tables, table) if table and made(table) else []
 
-    accuracy, targets = read_rows(tables, declared.ACCURACY), read_rows(tables, declared.TARGETS)
-    comparison, summary = (
-        read_rows(tables, declared.COMPARISON),
-        read_rows(tables, declared.SUMMARY),
-    )
-    return {
-        "protocols": protocol_figure(rows(declared.PROTOCOLS)),
-        "difference": difference_figure(comparison, summary),
-        "arms": arms_figure(accuracy),
-        "scaling": scaling_figure(targets, rows(declared.published_in(tables))),
-        "sizes": sizes_figure(targets, summary),
-        "mixed": mixed_figure(targets, summary),
-        "heatmap": heatmap_figure(comparison, elements),
+    accuracy = read_rows(tables, declared.ACCURACY)
+    found: dict[str, Figure | None] = {}
+    for score in dict.fromkeys(row.score for row in accuracy) or [ACCURACY]:
+
+        def of(table: Table[_T], score: str = score) -> list[_T]:
+            return [row for row in rows(table) if getattr(row, "score", score) == score]
+
+        targets, summary = of(declared.TARGETS), of(declared.SUMMARY)
+        comparison = of(declared.COMPARISON)
+        drawn = {
+            "protocols": protocol_figure(of(declared.PROTOCOLS)),
+            "difference": difference_figure(comparison, summary),
+            "arms": arms_figure([row for row in accuracy if row.score == score]),
+            "scaling": scaling_figure(targets, rows(declared.published_in(tables))),
+            "sizes": sizes_figure(targets, summary),
+            "mixed": mixed_figure(targets, summary),
+            "heatmap": heatmap_figure(comparison, elements),
+        }
+        found |= {of_score(name, score): _say(figure, score) for name, figure in drawn.items()}
+    return found | {
         "letters": letters_figure(read_rows(tables, declared.LETTERS)),
         "calibration": calibration_figure(read_rows(tables, declared.CALIBRATION)),
         # What is missing is shown elsewhere: here curves of runs that are gone are left out.
         "loss": loss_figure(read_losses(accuracy, runs, made(declared.MISSING))),
     }
+
+
+def of_score(name: str, score: str) -> str:
+    """Return the name of the figure that shows a score: accuracy has the plain one."""
+    return name if score == ACCURACY else f"{name}-{score.lower().replace(' ', '-')}"
+
+
+def _say(figure: Figure | None, score: str) -> Figure | None:
+    """Let a figure that is drawn as of accuracy say what else it shows."""
+    if figure is not None and score != ACCURACY:
+        figure.suptitle(score)
+        for panel in figure.axes:
+            panel.set_xlabel(panel.get_xlabel().replace(ACCURACY, score))
+            panel.set_ylabel(panel.get_ylabel().replace(ACCURACY, score))
+    return figure
 
 
 def _elements(catalog: CatalogElements) -> Elements:

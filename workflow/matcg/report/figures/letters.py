@@ -47,7 +47,7 @@ def letters_figure(rows: Sequence[LetterUse]) -> Figure:
     Every number of options has a line of panels of its own.
     """
     if not rows:
-        return shared.empty("nothing has been answered yet")
+        return shared.empty("no answers to multiple choice: others have no letters")
     kept, note = shared.chosen_settings(_with_untrained(rows), _SETTINGS)
     lines = {
         f"{shared.setting_title(setting)}; questions of {options} options": [
@@ -87,7 +87,7 @@ def _letters(panel: Axes, rows: Sequence[LetterUse], color: str) -> None:
 def calibration_figure(rows: Sequence[Bin]) -> Figure:
     """Draw accuracy against confidence by bins of it, with their sizes."""
     if not rows:
-        return shared.empty("nothing has been answered yet")
+        return shared.empty("no answers to multiple choice: others have no letters")
     kept, note = shared.chosen_settings(_with_untrained(rows), _SETTINGS)
     figure, panels = _panels(
         {shared.setting_title(setting): mine for setting, mine in kept.items()}

@@ -166,6 +166,10 @@ def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
             tables[clean.stem] = list_csv(results, folder / "tables", clean)
     if published := declared.published_in(folder / "tables"):
         tables[published.stem] = list_csv(results, folder / "tables", published)
+    if (folder / "tables" / f"{declared.LOCALISATION.stem}.csv").exists():
+        tables[declared.LOCALISATION.stem] = list_csv(
+            results, folder / "tables", declared.LOCALISATION
+        )
     if headline.get("missing"):
         tables[declared.MISSING.stem] = list_csv(results, folder / "tables", declared.MISSING)
     shown = _figures(folder / "figures", name, [stem for stem in figures.NAMES if stem != ASKED])
@@ -220,12 +224,13 @@ def _add_grids(view: ExperimentView, limit: int) -> None:
 
 def _figures(folder: Path, name: str, stems: Sequence[str]) -> list[tuple[str, str, str]]:
     """Return name, data URI and caption of every figure there is."""
-    found = []
-    for stem in stems:
-        uri = _figure(folder / f"{stem}.svg")
-        if uri:
-            found.append((f"{name}: {stem}", uri, CAPTIONS.get(stem, stem)))
-    return found
+    return [
+        (f"{name}: {path.stem}", uri, CAPTIONS.get(stem, stem))
+        for stem in stems
+        # Those of other scores than accuracy follow.
+        for path in sorted(folder.glob(f"{stem}*.svg"), key=lambda path: path.stem)
+        if (uri := _figure(path))
+    ]
 
 
 def _figure(path: Path) -> str:
