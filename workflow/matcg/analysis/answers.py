@@ -1,5 +1,6 @@
 """What an experiment's evaluations answered: the plan's rows joined with the kept answers."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -79,7 +80,8 @@ class LocatedAnswers(Answers):
     """Answers that point at what is to be found: boxes or masks.
 
     `inter` and `union` are areas in pixels of the original picture, `findings` and `given` how many
-    there are and how many were given, `ill_formed` how much more could not be read. `matches`,
+    there are and how many were given (`places` are those, as JSON), `ill_formed` how much more
+    could not be read. `matches`,
     shape (questions, 3), counts true positives, false positives and false negatives; None where
     findings are not matched. `ceiling` is the best score that the words for a place allow.
     """
@@ -88,6 +90,7 @@ class LocatedAnswers(Answers):
     union: _Floats
     findings: _Floats
     given: _Floats
+    places: npt.NDArray[Any]
     ill_formed: _Floats
     matches: _Floats | None = None
     ceiling: _Floats | None = None
@@ -197,13 +200,19 @@ def _places(table: pa.Table) -> dict[str, Any]:
     matched = has.issuperset(counts)
     return {
         # Findings are compared between runs, and for nothing else.
-        "answer": np.fromiter(map(str, table["true"].to_pylist()), object, table.num_rows),
+        "answer": _texts(table["true"]),
         **{name: _floats(table, name) for name in ("inter", "union", "ill_formed")},
         "findings": pc.list_value_length(table["true"]).to_numpy().astype(np.float64),
         "given": pc.list_value_length(table["given"]).to_numpy().astype(np.float64),
+        "places": _texts(table["given"]),
         "matches": np.stack([_floats(table, n) for n in counts], axis=1) if matched else None,
         "ceiling": _floats(table, "ceiling") if "ceiling" in has else None,
     }
+
+
+def _texts(findings: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return each question's findings as JSON, which takes a tenth of the room of objects."""
+    return np.fromiter(map(json.dumps, findings.to_pylist()), object, len(findings))
 
 
 def _floats(table: pa.Table, name: str) -> _Floats:

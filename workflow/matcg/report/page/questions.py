@@ -14,7 +14,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from matcg import forms, seeds
-from matcg.analysis.answers import Answers, ChoiceAnswers
+from matcg.analysis.answers import Answers, ChoiceAnswers, LocatedAnswers
 from matcg.analysis.clusters import Folders
 from matcg.analysis.pairs import Setting, Study, arm_order
 from matcg.config.arm import CG, CONTROL
@@ -23,6 +23,7 @@ from matcg.images import decode
 from matcg.plan.records import Key, Row
 from matcg.report.page.embed import as_json
 from matcg.report.page.listing import Listing, Texts, list_cells
+from matcg.report.page.shapes import shapes, shapes_of
 from matcg.samples import Sample, read_samples
 
 _KINDS = {
@@ -30,6 +31,13 @@ _KINDS = {
     "loss": "CG wrong, control right",
     "both": "both right",
     "neither": "both wrong",
+}
+# Where things are to be found: those count as found whose score is above one half.
+_FOUND = {
+    "gain": "CG finds it, control does not",
+    "loss": "control finds it, CG does not",
+    "both": "both find it",
+    "neither": "neither finds it",
 }
 # What readers come for: these have pictures before others do.
 TELLING = ("gain", "loss")
@@ -86,6 +94,7 @@ class ImageBudget(ByteBudget):
 class QuestionView:
     """An experiment's questions: how many of each kind a target has, and all as JSON.
 
+    `located` says whether some are answered by places.
     `targets` and `kinds` are what they can be filtered by, `left_out` and `without_picture` the
     numbers of questions that are not on the page, or without their picture.
     """
@@ -94,6 +103,7 @@ class QuestionView:
     data: Markup
     targets: Sequence[str]
     kinds: Mapping[str, str]
+    located: bool
     held: int
     left_out: int
     without_picture: int
@@ -103,14 +113,22 @@ class QuestionView:
 class _Group:
     """The runs that are told together: an arm's, or those of one of its rules.
 
-    `letter` is each question's most frequent answer, -1 where most could not be read, `right` how
-    many of the runs were right.
+    `said` is each question's most frequent letter, -1 where most could not be read, or the places
+    that the first run gave; `right` how many of the runs were right, `score` their mean score.
     """
 
     name: str
     runs: int
-    letter: npt.NDArray[np.int64]
+    said: npt.NDArray[Any]
     right: npt.NDArray[np.int64]
+    score: npt.NDArray[np.float64]
+
+    def reply(self, position: int, sample: Sample) -> list[Any]:
+        """Return an answer as report.js reads it, with the score in percent beside places."""
+        said, right = self.said[position], int(self.right[position])
+        if isinstance(said, str):
+            return [shapes_of(said, sample.size), right, round(100 * self.score[position])]
+        return [int(said), right]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +138,7 @@ class _Target:
     name: str
     path: Path
     ids: Sequence[str]
-    answer: npt.NDArray[np.int64]
+    located: bool
     kinds: Sequence[str]
     groups: Sequence[_Group]
 
@@ -165,25 +183,27 @@ def view_questions(
         _add(page, target, (parts - 1) * len(targets) + len(targets) - index)
         for index, target in enumerate(targets)
     ]
+    names = _FOUND if all(target.located for target in targets) else _KINDS
     content = {
         "kinds": list(_KINDS),
-        "names": list(_KINDS.values()),
+        "names": list(names.values()),
         "targets": page.targets,
         "texts": page.texts.all,
         "rows": page.rows,
     }
     return QuestionView(
-        counts=_counts(targets, notes),
+        counts=_counts(targets, notes, names),
         data=as_json(content),
         targets=[target["name"] for target in page.targets],
-        kinds=_KINDS if any(target.compared for target in targets) else {},
+        kinds=names if any(target.compared for target in targets) else {},
+        located=any(target.located for target in targets),
         held=len(page.rows),
         left_out=text.left_out - left_out,
         without_picture=images.left_out - pictures,
     )
 
 
-def _counts(targets: Sequence[_Target], notes: Sequence[str]) -> Listing:
+def _counts(targets: Sequence[_Target], notes: Sequence[str], names: Mapping[str, str]) -> Listing:
     rows = [
         [
             target.name,
@@ -193,14 +213,14 @@ def _counts(targets: Sequence[_Target], notes: Sequence[str]) -> Listing:
         ]
         for target, note in zip(targets, notes, strict=True)
     ]
-    return list_cells(["Target", "Questions", *_KINDS.values(), "Note"], rows)
+    return list_cells(["Target", "Questions", *names.values(), "Note"], rows)
 
 
 def _targets(study: Study, setting: Setting, folders: Folders) -> list[_Target]:
     found: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for arm in sorted({row.arm for row in study.rows}, key=arm_order):
         for row in study.arm(setting, arm):
-            if isinstance(study.answers[row.key], ChoiceAnswers):
+            if isinstance(study.answers[row.key], ChoiceAnswers | LocatedAnswers):
                 found[row.catalog, row.target].append(row)
     return [
         _target(rows, study.answers, folders[target] / "test.parquet")
@@ -217,10 +237,10 @@ def _target(rows: Sequence[Row], answers: Mapping[Key, Answers], path: Path) -> 
         name=rows[0].target,
         path=path,
         ids=[str(name) for name in first.sample_id],
-        answer=first.answer,
+        located=isinstance(first, LocatedAnswers),
         kinds=_kinds(rows, answers),
         groups=[
-            _group(f"{arm}: {rule}" if rule else arm, (answers[row.key] for row in runs))
+            _group(f"{arm}: {rule}" if rule else arm, [answers[row.key] for row in runs])
             for (arm, rule), runs in groups.items()
         ],
     )
@@ -246,14 +266,22 @@ def _mostly_right(
     return majority
 
 
-def _group(name: str, answers: Iterable[Answers]) -> _Group:
-    runs = [each for each in answers if isinstance(each, ChoiceAnswers)]
-    predicted = np.stack([run.predicted for run in runs])
+def _group(name: str, runs: Sequence[Answers]) -> _Group:
+    scores = np.stack([run.score for run in runs])
+    right = (scores > 0.5).sum(axis=0)
+    return _Group(name, len(runs), _said(runs), right, scores.mean(axis=0))
+
+
+def _said(runs: Sequence[Answers]) -> npt.NDArray[Any]:
+    """Return what stands for the runs' answers to each question."""
+    if isinstance(runs[0], LocatedAnswers):
+        return runs[0].places
+    predicted = np.stack([run.predicted for run in runs if isinstance(run, ChoiceAnswers)])
     # What was not read comes last, so that one answer that was read is shown before it.
     letters = np.array([*range(int(predicted.max()) + 1), UNREAD])
     votes = np.stack([(predicted == letter).sum(axis=0) for letter in letters])
-    right = (predicted == runs[0].answer).sum(axis=0)
-    return _Group(name, len(runs), letters[votes.argmax(axis=0)], right)
+    said: npt.NDArray[Any] = letters[votes.argmax(axis=0)]
+    return said
 
 
 def _add(page: _Page, target: _Target, parts: int) -> str:
@@ -268,7 +296,9 @@ def _add(page: _Page, target: _Target, parts: int) -> str:
         )
     number = page.texts.number
     names = [[number(group.name), group.runs] for group in target.groups]
-    marks = max((forms.of(each).show(each).marks for each in samples.values()), key=len, default=())
+    marks: Sequence[str] = ()
+    if not target.located:
+        marks = max((forms.of(each).show(each).marks for each in samples.values()), key=len)
     page.targets.append({"name": target.name, "groups": names, "marks": marks})
     rows = _rows(page, target, samples, page.text.rest(parts))
     _add_pictures(page.images, target, samples, rows, page.images.rest(parts))
@@ -325,7 +355,6 @@ def _row(page: _Page, target: _Target, sample: Sample, position: int) -> list[An
     number = page.texts.number
     kind = target.kinds[position]
     shown = forms.of(sample).show(sample)
-    replies = [[int(group.letter[position]), int(group.right[position])] for group in target.groups]
     return [
         len(page.targets) - 1,
         list(_KINDS).index(kind) if kind else None,
@@ -333,7 +362,7 @@ def _row(page: _Page, target: _Target, sample: Sample, position: int) -> list[An
         number(sample.dataset),
         number(sample.question),
         [number(option) for option in shown.offered],
-        shown.right,
+        shapes(sample.findings, sample.size) if target.located else shown.right,
         "",
-        replies,
+        [group.reply(position, sample) for group in target.groups],
     ]

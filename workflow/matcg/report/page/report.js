@@ -89,23 +89,55 @@ function named({ kinds, names, targets, texts }, row) {
     id,
     dataset: texts[dataset],
     question: texts[question],
-    options: options.map((option, place) => `${targets[target].marks[place]}: ${texts[option]}`),
+    options: options.map((option, place) => {
+      const mark = targets[target].marks[place];
+      return mark ? `${mark}: ${texts[option]}` : texts[option];
+    }),
     answer,
     picture,
-    replies: replies.map(([chosen, right], group) => {
+    replies: replies.map(([chosen, right, score], group) => {
       const [arm, runs] = targets[target].groups[group];
-      return { arm: texts[arm], chosen, right, runs };
+      return { arm: texts[arm], chosen, right, score, runs };
     }),
   };
 }
 
-function pictureOf({ id, picture }) {
+/** Return a question's picture, with what is to be found drawn over it, and what was given. */
+function pictureOf({ id, picture, answer }, given = []) {
   if (!picture) return element("span", "note", "picture left out");
   const image = element("img", "");
   image.alt = `picture of ${id}`;
   image.src = picture;
   sharpen(image);
-  return image;
+  if (!Array.isArray(answer)) return image;
+  const drawing = drawn("svg", { viewBox: "0 0 1000 1000", preserveAspectRatio: "none" });
+  for (const [css, shapes] of [["true", answer], ["given", given]]) {
+    for (const [label, mask, parts] of shapes) drawing.append(shapeOf(label, mask, parts, css));
+  }
+  return element("span", "over", image, drawing);
+}
+
+function drawn(tag, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function shapeOf(label, mask, parts, css) {
+  const rectangles = parts.map(([x1, y1, x2, y2]) =>
+    drawn("rect", { x: x1, y: y1, width: x2 - x1, height: y2 - y1 }),
+  );
+  const told = drawn("title", {}, `${css}: ${label}`);
+  return drawn("g", { class: `${css} ${mask ? "mask" : "box"}` }, told, ...rectangles);
+}
+
+/** Return in words what shapes there are. */
+function wordsOfShapes(shapes) {
+  const counts = new Map();
+  for (const [label] of shapes) counts.set(label, (counts.get(label) ?? 0) + 1);
+  const told = [...counts].map(([label, n]) => (n > 1 ? `${n} x ${label}` : label));
+  return told.join(", ") || "none";
 }
 
 /** Show the pixels of a picture that is made larger. */
@@ -117,13 +149,14 @@ function sharpen(image) {
 for (const image of document.querySelectorAll(".card img")) sharpen(image);
 
 function questionOf({ target, kind, told, id, dataset, question, options, answer }) {
-  const lines = options.map((option, index) =>
+  const listed = options.map((option, index) =>
     element(
       "li",
       index === answer ? "good" : "",
       `${option}${index === answer ? " (answer)" : ""}`,
     ),
   );
+  const lines = Array.isArray(answer) ? [`To be found: ${wordsOfShapes(answer)}`] : listed;
   return element(
     "div",
     "",
@@ -134,13 +167,19 @@ function questionOf({ target, kind, told, id, dataset, question, options, answer
   );
 }
 
-function answersOf({ options, replies }) {
-  const lines = replies.map(({ arm, chosen, right, runs }) => {
+function answersOf(row) {
+  const { options, replies, answer: truth } = row;
+  const lines = replies.map(({ arm, chosen, right, score, runs }) => {
     const good = right > runs / 2;
     const share = runs > 1 ? element("span", "note", ` (${right} of ${runs} runs right)`) : "";
+    const mark = element("span", good ? "good" : "bad", good ? "✓ " : "✗ ");
+    if (Array.isArray(truth)) {
+      const words = `${arm}: ${wordsOfShapes(chosen)}, score ${score} %`;
+      return element("li", "located", pictureOf(row, chosen), element("span", "", mark, words, share));
+    }
     const answer = chosen < 0 ? "no answer could be read" : options[chosen];
     const said = `${arm}: ${answer}`;
-    return element("li", "", element("span", good ? "good" : "bad", good ? "✓ " : "✗ "), said, share);
+    return element("li", "", mark, said, share);
   });
   return element("ul", "", ...lines);
 }
@@ -157,7 +196,7 @@ function showQuestions(box) {
     ordering: false,
     data: data.rows,
     columns: [
-      { title: "Picture", data: null, className: "picture", render: node(pictureOf) },
+      { title: "Picture", data: null, className: "picture", render: node((row) => pictureOf(row)) },
       {
         title: "Question",
         data: null,
