@@ -59,6 +59,7 @@ def boxes(seed: int, skill: float = 0.5, empty: float = 0.3) -> LocatedAnswers:
         union=union,
         findings=findings.astype(float),
         given=given.astype(float),
+        places=np.full(N, "[]", object),
         ill_formed=rng.integers(0, 2, N).astype(float),
         matches=np.stack([tp, given - tp, findings - tp], axis=1).astype(float),
     )
