@@ -3,9 +3,12 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from matcg.config.library import load
+from matcg.data import readers
 
 REPO = Path(__file__).parents[3]
 
@@ -50,6 +53,35 @@ def test_detection_and_segmentation_subsets_play_what_their_names_say():
             said = {"Detection": "Det", "Segmentation": "Seg"}
             tasks = {task for task, word in said.items() if word in subset.name.split()[-1]}
             assert set(subset.elements["task"]) == tasks
+
+
+PLACED = [subset for subset in CATALOG.subsets if subset.kind != "classification"]
+
+
+@pytest.mark.parametrize("subset", PLACED, ids=lambda subset: subset.id)
+def test_boxes_and_masks_are_read_from_where_the_catalog_says(subset, tmp_path):
+    """Put there what the catalog's comments say, of each dataset a picture and what is in it."""
+    for name in subset.datasets:
+        for image, values in (("a", [[0, 1], [0, 1]]), ("b", [[0, 0], [0, 0]])):
+            place = tmp_path / f"det-seg/{name}"
+            for file in ("images", "masks/x", "masks/left", "masks/right", "masks/disc"):
+                (place / file).mkdir(parents=True, exist_ok=True)
+            data = Image.fromarray(np.array(values, dtype=np.uint8))
+            data.save(place / f"images/{image}.png")
+            classes = subset.options.get("classes") or {"x": "x"}
+            by_class = "{class}" in subset.options["files"]
+            data.save(place / f"masks/{next(iter(classes)) if by_class else '.'}/{image}.png")
+        (place / "boxes.csv").write_text("image,label,x1,y1,x2,y2\na,x,1,0,2,2\nb,,,,,\n")
+        (place / "train-rle.csv").write_text("ImageId, EncodedPixels\na, 2 2\nb, -1\n")
+    asked = CATALOG.preparation(subset.id)
+    options = {**asked.options, **subset.options}
+    readers.check(CATALOG)
+    found = readers.get(asked.reader).source(asked.subset, options, tmp_path, asked.split)
+    assert not found.quarantined
+    samples = [found.load(at) for at in range(len(found.pool))]
+    assert [each.dataset for each in samples] == [n for n in subset.datasets for _ in "ab"]
+    boxes = [[one.box for one in each.findings] for each in samples]
+    assert boxes == [[(1, 0, 2, 2)], []] * len(subset.datasets)
 
 
 def test_every_dataset_named_is_a_published_one():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pycocotools import mask as coco
 
 from data_makers import asked, picture, spec
 from matcg.config.catalog import Split
+from matcg.config.library import load
 from matcg.data import readers
 from matcg.data.images_present import NO_QUESTIONS, check_images
 from matcg.data.prepare import prepare
@@ -105,7 +107,7 @@ def in_every_format(box) -> dict[str, tuple[str, dict, dict[str, bytes | str]]]:
     plain = [int(n) for n in siim(mask).split()]
     plain.append(W * H - sum(plain))
     ring = [x1, y1, x2, y1, x2, y2, x1, y2]
-    named = {"classes": {1: "cell"}}
+    named = {"classes": {"1": "cell"}}
     centre = ((x1 + x2) / 2 / W, (y1 + y2) / 2 / H, w / W, h / H)
     line = "1 " + " ".join(f"{each:.6f}" for each in centre)
     edges = table("image,label,x1,y1,x2,y2", f"a.png,cell,{x1},{y1},{x2},{y2}", "b.png,,,,,")
@@ -166,7 +168,7 @@ def in_every_format(box) -> dict[str, tuple[str, dict, dict[str, bytes | str]]]:
         "binary": ("masks", masks, {"m/a_m.png": png(mask * 255), "m/b_m.png": empty}),
         "values": (
             "masks",
-            {**masks, "coding": "values", "classes": {5: "cell"}},
+            {**masks, "coding": "values", "classes": {"5": "cell"}},
             {"m/a_m.png": png(mask * 5), "m/b_m.png": empty},
         ),
         "colours": (
@@ -453,6 +455,26 @@ def test_each_source_dataset_has_its_own_folder_and_is_looked_for(tmp_path):
     check_images([asked(lost, "table")], {"tiny": tmp_path}, {}, tmp_path / "o", 1, said.append)
     assert "subset s: no file 9/t.csv in" in said[4]
     assert (tmp_path / "o").read_text().count(NO_QUESTIONS) == 2
+
+
+def test_the_page_s_example_is_a_catalog_that_is_read(tmp_path):
+    page = (BCCD.parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    name, text = re.search(
+        r"^`(catalogs/[\w.]+)`:\n\n```yaml\n(.*?)^```$", page, re.M | re.S
+    ).groups()
+    files = {name: text, "annotations/blood.json": (BCCD / "bccd.json").read_bytes()}
+    files |= {f"pictures/{file.name}": file.read_bytes() for file in BCCD.glob("*.jpg")}
+    files |= dict.fromkeys(("polyps/images/a.png", "polyps/masks/a.png"), png(square((1, 2, 3, 4))))
+    catalog = load("catalog", put(tmp_path, files) / name)
+    readers.check(catalog)
+    labels = []
+    for subset in catalog.subsets:
+        made = catalog.preparation(subset.id)
+        options = {**made.options, **subset.options}
+        found = readers.get(made.reader).source(subset, options, tmp_path, made.split)
+        assert not found.quarantined
+        labels.append(found.load(0).options)
+    assert labels == [("red cell", "white cell"), ("polyp",)]
 
 
 @pytest.mark.parametrize(

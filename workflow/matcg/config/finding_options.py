@@ -3,18 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from matcg.config.base import Model, Positive, Text
 from matcg.config.explain import validate
 from matcg.config.reader_options import Filled, Pattern, SplitBy, Texts
 
 QUESTION = "Find all of these in the picture."
-
-
-def _texts_for_keys(value: Any) -> Any:
-    """Let YAML's whole numbers name classes: `{1: polyp}`."""
-    return {str(key): each for key, each in value.items()} if isinstance(value, dict) else value
 
 
 class FindingOptions(Model):
@@ -34,7 +29,7 @@ class FindingOptions(Model):
 
     files: Annotated[Texts, Field(min_length=1)]
     images: Text
-    classes: Annotated[dict[Filled, Filled | None], BeforeValidator(_texts_for_keys)] | None = None
+    classes: dict[Filled, Filled | None] | None = None
     names: str = ""
     columns: dict[
         Literal["image", "label", "x1", "y1", "x2", "y2", "x", "y", "w", "h", "runs", "group"], Text

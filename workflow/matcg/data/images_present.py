@@ -1,5 +1,6 @@
 """Which images of which source datasets are there: looked at before anything is prepared."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -33,18 +34,19 @@ def check_images(
     """
     with ProcessPoolExecutor(processes) as pool:
         found = list(pool.map(partial(_counts, roots), asked))
-    lines, absent = [], []
+    lines: list[list[object]] = []
+    absent: dict[str, list[str]] = defaultdict(list)
     for each, answer in zip(asked, found, strict=True):
         counts = answer
         if isinstance(counts, str):
-            absent.append(counts)
+            absent[each.reader].append(counts)
             names = each.subset.datasets
             counts = tuple(ImageCount(name, 0, 0, 0, NO_QUESTIONS) for name in names)
         known = sources.get(each.catalog, {})
         lines += image_lines(each.catalog, each.subset.id, counts, known)
     write_tsv(out, IMAGES, lines)
-    if absent:
-        say(f"Of {len(absent)} of {len(asked)} subsets the questions are missing: {absent[0]}")
+    for lost in absent.values():
+        say(f"Of {len(lost)} of {len(asked)} subsets the questions are missing: {lost[0]}")
     _say(lines, say)
     say(f"Every source dataset with its link: {out}")
 

@@ -63,12 +63,13 @@ def _rows(path: str, data: bytes, options: FindingOptions) -> list[dict[str, str
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: no table ({error}); replace the file") from None
     ours = {theirs: name for name, theirs in options.columns.items()}
+    table.columns = [ours.get(name, name) for name in map(str.strip, map(str, table.columns))]
+    if not len(table) or not table.columns.is_unique:
+        raise DataError(f"{path}: has no rows, or a column twice; mend the file")
     columns = {
-        ours.get(name, name): ["" if pd.isna(cell) else str(cell).strip() for cell in table[name]]
-        for name in map(str, table.columns)
+        name: ["" if pd.isna(cell) else str(cell).strip() for cell in table[name]]
+        for name in table.columns
     }
-    if not len(table):
-        raise DataError(f"{path}: has no rows; replace the file")
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
