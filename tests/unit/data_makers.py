@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from matcg import forms
 from matcg.config.backbone import Backbone
 from matcg.config.catalog import Preparation, Split, SubsetSpec
 from matcg.data.mix_samples import MIX_SCHEMA
@@ -65,18 +66,23 @@ def folder(
 
 
 def write_mix(path: Path, samples: list[Sample], shift: int = 0, digest: str = "") -> Path:
-    """Write a mix of samples, trained on `shift` options further; return its path."""
-    rows = [
-        {
-            "position": position,
-            "subset": sample.subset,
-            "sample_id": sample.sample_id,
-            "answer": (sample.answer + shift) % len(sample.options),
-        }
-        for position, sample in enumerate(samples)
-    ]
+    """Write a mix of samples, choices trained on `shift` options further; return its path."""
+    rows = []
+    for position, sample in enumerate(samples):
+        form = forms.of(sample)
+        wrong = (sample.answer + shift) % len(sample.options)
+        answer = wrong if form is CHOICE else form.packed(form.truth(sample))
+        rows.append(
+            {
+                "position": position,
+                "subset": sample.subset,
+                "sample_id": sample.sample_id,
+                form.answer.name: answer,
+            }
+        )
     label = {"digest": digest, "folders": {sample.subset: sample.subset for sample in samples}}
-    schema = labelled(pa.schema([*MIX_SCHEMA, CHOICE.answer]), label)
+    answers = {form.answer.name: form.answer for form in map(forms.of, samples)}
+    schema = labelled(pa.schema([*MIX_SCHEMA, *answers.values()]), label)
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
     return path
 

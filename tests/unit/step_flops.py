@@ -24,8 +24,9 @@ def counted(model: nn.Module, reader: Collator, tasks: Sequence[TrainingSample])
 
 def ours(model: nn.Module, reader: Collator, tasks: Sequence[TrainingSample]) -> float:
     """Return our count of the same; the prompts' lengths differ, or squares would go untested."""
-    tokens = [int(reader.inputs([t.sample])["attention_mask"].sum()) for t in tasks]
+    alone = reader.ready([[task] for task in tasks])
+    tokens = [inputs.lengths[0] for inputs in alone]
     assert len(set(tokens)) == len(tokens)
     work = Work.of(model, reader.backbone.image.size)
     assert work is not None
-    return work.flops(tokens, len(tokens))
+    return work.flops(tokens, len(tokens), sum(len(inputs.answers[0]) for inputs in alone))

@@ -60,11 +60,11 @@ def train(place, tmp_path, monkeypatch):
     """Return a function that fine-tunes with so many processes, and gives the folder written."""
     monkeypatch.setenv("MATCG_LEASES", str(tmp_path / "leases"))
 
-    def run(backbone, recipe, processes, out, data=place):
+    def run(backbone, recipe, processes, out, data=place, mix="mix.parquet"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(processes))))
         (tmp_path / out).mkdir(exist_ok=True)
         with lease(processes if processes > 1 else 0, "test"):
-            finetune(place / "mix.parquet", data, backbone, recipe, 0, tmp_path / out, threads=1)
+            finetune(place / mix, data, backbone, recipe, 0, tmp_path / out, threads=1)
         return tmp_path / out
 
     return run
@@ -105,6 +105,19 @@ def test_two_processes_train_as_one_does(train, tiny, method):
     assert [record["processes"] for record in records] == [1, 2]
     assert records[0]["run"] == records[1]["run"]
     assert not (two / "unfinished").exists()
+
+
+def test_answers_of_several_tokens_weigh_alike_however_they_are_shared(train, place, tiny):
+    subset = load("catalog", ROOT / "catalogs" / "phantom.yaml").subset("ct-brain-detection")
+    boxes = list(generate(subset, {"seed": 0}, "train", 6))
+    folder(place, subset.id, boxes)
+    write_mix(place / "boxes.parquet", boxes + read_samples(place / SUBSET / "train.parquet")[:5])
+    backbone = with_micro(tiny.model_copy(update={"coordinates": "tiny"}), micro_batch=2)
+    recipe = RECIPES["full"].model_copy(update={"loss": "tokens"})
+    one, two = (train(backbone, recipe, n, f"by-{n}", mix="boxes.parquet") for n in (1, 2))
+    assert_alike(one, two, 1e-4)
+    by_samples = rows(train(backbone, RECIPES["full"], 1, "samples", mix="boxes.parquet"))
+    assert abs(by_samples[0]["loss"] - rows(one)[0]["loss"]) > 1e-3
 
 
 @pytest.mark.parametrize("name", ["qwen3-vl-8b", "llama-3.2-11b-vision"])

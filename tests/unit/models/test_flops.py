@@ -12,6 +12,9 @@ from matcg.models.loading import choose_parameters
 from matcg.train.tasks import TrainingSample
 from sibling_fixtures import questions, start
 from step_flops import counted, ours
+from training import mixed
+
+__all__ = ["mixed"]
 
 TASKS = [TrainingSample(sample, sample.answer) for sample in questions(2)]
 
@@ -31,9 +34,16 @@ def test_the_tiny_backbone_is_counted_to_the_last_product(tiny, trained) -> None
     assert ours(model, reader, TASKS) == counted(model, reader, TASKS)
 
 
+def test_longer_answers_are_counted_with_the_logits_of_each_token(tiny, mixed) -> None:
+    model, reader = start(tiny)
+    tasks = [mixed[1], *mixed[:5:2]]
+    assert ours(model, reader, tasks) == counted(model, reader, tasks)
+
+
 def test_flops_are_those_of_pictures_tokens_pairs_and_samples() -> None:
     work = Work(picture=1e8, token=1e6, square=1e3, cross=1e2, logits=1.0)
     assert work.flops([30, 50], 2) == 2e8 + 80e6 + (900 + 2500) * 1e3 + 80e2 + 2
+    assert work.flops([30, 50], 2, 7) == work.flops([30, 50], 2) + 5
     assert work.flops([], 0) == 0
 
 
