@@ -3,17 +3,24 @@
 import ast
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from data_makers import FAKE, folder, sample
 from matcg import forms
+from matcg.analysis.answers import read_answers
+from matcg.analysis.comparison import Claims, comparisons
+from matcg.analysis.letters import letter_use
+from matcg.analysis.localisation import localisations
+from matcg.analysis.pairs import Study
+from matcg.analysis.summary import summaries
 from matcg.config.protocol import Protocol
 from matcg.data.mix_samples import draw_samples, shuffle_labels
 from matcg.errors import ConfigError
 from matcg.evaluate.requests import make_asks, tabulate
 from matcg.forms import Reply
 from matcg.models.prompts import prompt_of, view_of
-from matcg.plan.records import Mix
+from matcg.plan.records import Mix, Row
 from matcg.samples import read_samples
 
 PLUGGED = Path(__file__).parent / "plugged"
@@ -58,9 +65,32 @@ def test_a_form_from_a_file_alone_is_asked_read_scored_and_shown(number):
     wording = asks[0].wording
     assert (wording.way, wording.length, asks[0].scored().wording.way) == ("text", 5, "texts")
     table = tabulate("run", number[3:], asks, [Reply((), 7, "27")], {}, view_of(FAKE))
-    assert table.to_pylist() == [{"run": "run", "sample_id": "s-3", "said": "27", "off": 3}]
+    assert table.to_pylist() == [{"run": "run", "sample_id": "s-3", "said": "27", "near": 0.25}]
     shown = forms.of(number[1]).show(number[1])
     assert (shown.marks, shown.offered, shown.right) == (("is",), ("10",), 0)
+
+
+@pytest.mark.usefixtures("number")
+def test_a_form_from_a_file_alone_is_compared_by_its_main_score(tmp_path):
+    """Arms that say other numbers, from files of answers to the records of tables."""
+    said = {"cg": "30", "control": "33"}
+    rows = [
+        Row(*("x", "cat", "t", "", "", arm, "tiny", "full", 0, "m", arm, 60), asked=arm)
+        for arm in said
+    ]
+    for row in rows:
+        answer = Reply((), 7, said[row.arm])
+        samples = [numbered(n, "30") for n in range(8)]
+        asks = make_asks(samples, Protocol(name="p", max_tokens=5), FAKE, 0, [])
+        table = tabulate(row.arm, samples, asks, [answer] * 8, {}, view_of(FAKE))
+        pq.write_table(table, tmp_path / f"{row.arm}.parquet")
+    places = {row.key: tmp_path / f"{row.arm}.parquet" for row in rows}
+    study = Study(rows, read_answers(places, rows))
+    (found,) = comparisons(study, Claims())
+    assert (found.score, found.cg, found.control) == ("mean near", 1.0, 0.25)
+    assert (found.p_swap, found.verdict) == (2 / 2**8, "helps")
+    assert {each.score for each in summaries(study, [found])} == {"mean near"}
+    assert localisations(study) == letter_use(study) == []
 
 
 @pytest.mark.usefixtures("number")

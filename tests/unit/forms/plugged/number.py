@@ -12,7 +12,7 @@ from matcg.samples import Sample
 class Number(Form):
     """A whole number, generated."""
 
-    columns = pa.schema([*KEYS, ("said", pa.string()), ("off", pa.int64())])
+    columns = pa.schema([*KEYS, ("said", pa.string()), ("near", pa.float64())])
     main = "near"
     answer = pa.field("number", pa.int64())
 
@@ -45,7 +45,7 @@ class Number(Form):
         return {"said": pairs[0][1].text}
 
     def score(self, sample: Sample, answered: Mapping[str, Any]) -> dict[str, Any]:
-        return {"off": abs(int(answered["said"]) - int(sample.label))}
+        return {"near": 1 / (1 + abs(int(answered["said"]) - int(sample.label)))}
 
     def show(self, sample: Sample) -> Shown:
         return Shown(("is",), (sample.label,), 0)
