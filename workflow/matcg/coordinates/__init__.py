@@ -28,7 +28,7 @@ _NUMBER = r"(-?[0-9]*\.?[0-9]+)"
 class Coordinates:
     """A format of boxes, and of masks as row-wise run lengths of a coarse grid.
 
-    The masks are Text4Seg's (arXiv 2410.09855, section 3.3; `encode_mask` in its code, of which
+    The masks are Text4Seg's (arXiv 2410.09855; `encode_mask` in its code, of which
     `others` is `none` here): runs of a row as `LABEL *COUNT`, one row below the other.
     """
 

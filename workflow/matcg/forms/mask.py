@@ -1,8 +1,8 @@
 """Masks: findings as row-wise run lengths of their labels on a coarse grid, or none.
 
-After Text4Seg (arXiv 2410.09855, section 3.3, read 2026-11-30): its grid has 16 cells a side and
-its rows one line each. A cell is covered here if findings cover at least half of it, and has the
-label that covers most of it.
+After Text4Seg (arXiv 2410.09855; abstract and published code read 2026-11-30): its grid has 16
+cells a side and its rows one line each. A cell is covered here if findings cover at least half of
+it, and has the label that covers most of it.
 """
 
 from collections.abc import Mapping, Sequence

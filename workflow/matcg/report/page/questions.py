@@ -354,7 +354,8 @@ def _row(page: _Page, target: _Target, sample: Sample, position: int) -> list[An
     """Return a question as report.js reads it."""
     number = page.texts.number
     kind = target.kinds[position]
-    shown = forms.of(sample).show(sample)
+    form = forms.of(sample)
+    shown = form.show(sample)
     return [
         len(page.targets) - 1,
         list(_KINDS).index(kind) if kind else None,
@@ -362,7 +363,7 @@ def _row(page: _Page, target: _Target, sample: Sample, position: int) -> list[An
         number(sample.dataset),
         number(sample.question),
         [number(option) for option in shown.offered],
-        shapes(sample.findings, sample.size) if target.located else shown.right,
+        shapes(form.truth(sample), sample.size) if target.located else shown.right,
         "",
         [group.reply(position, sample) for group in target.groups],
     ]
