@@ -16,7 +16,6 @@ REACHED = {
     "data.phantom_samples": "unit/data/test_prepare.py",
     "config.finding_options": "unit/data/test_findings.py",
     "data.annotated": "unit/data/test_findings.py",
-    "data.findings": "unit/data/test_findings.py",
     "data.mask_values": "unit/data/test_findings.py",
     "data.readers.coco": "unit/data/test_findings.py",
     "data.readers.masks": "unit/data/test_findings.py",

@@ -44,10 +44,11 @@ def test_the_release_is_fetched_and_its_missing_images_are_told(
     done = snakemake(folder, "check_images", "--cores", "1")
     assert done.returncode == 0, done.stdout
     assert "dataset 1 Intel and MobileODT Cervical Screening: 1 of 1 images missing" in done.stdout
-    assert "Of 36 of 37 subsets the questions are missing" in done.stdout
+    assert "Of 36 of 53 subsets the questions are missing" in done.stdout
+    assert "subset 38: no file det-seg/88/masks/{image}.* in" in done.stdout
     with (folder / "results/check_images.tsv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
-    assert len({row["subset"] for row in rows}) == 37
+    assert len({row["subset"] for row in rows}) == 53
     assert all(row["link"].startswith("http") for row in rows)
 
 

@@ -18,9 +18,10 @@ from data_makers import asked, picture, spec
 from matcg.config.catalog import Split
 from matcg.config.library import load
 from matcg.data import readers
+from matcg.data.findings import run_lengths
 from matcg.data.images_present import NO_QUESTIONS, check_images
 from matcg.data.prepare import prepare
-from matcg.errors import ConfigError, DataError
+from matcg.errors import BadRowError, ConfigError, DataError
 from matcg.samples import read_samples
 
 W, H = 23, 17  # of every picture
@@ -386,6 +387,30 @@ def test_what_cannot_be_is_set_aside_with_file_row_and_reason(tmp_path, name):
     (each,) = bad
     assert (each.row, each.reason[: len(reason)]) == (row, reason)
     assert (tmp_path / each.file).is_file()
+
+
+@given(
+    st.one_of(
+        st.text(st.characters(min_codepoint=44, max_codepoint=114), max_size=12),
+        st.lists(st.integers(-2, W * H), max_size=5),
+        st.integers(0, 2**32).map(
+            lambda seed: coco.encode(
+                np.asfortranarray(np.random.default_rng(seed).random((H, W)) < 0.3, dtype=np.uint8)
+            )["counts"]
+        ),
+    )
+)
+def test_run_lengths_are_those_of_a_mask_of_the_picture_or_refused(counts):
+    """The library trusts them, and writes where it should not if they are damaged."""
+    mask = {"size": [H, W], "counts": counts}
+    try:
+        found = run_lengths(mask, (W, H))
+    except BadRowError:
+        assert not isinstance(counts, bytes)
+    else:
+        assert set(np.unique(coco.decode(found)).tolist()) <= {0, 1}
+        assert not isinstance(counts, bytes) or found == mask
+        assert not isinstance(counts, list) or coco.area(found) == sum(counts[1::2])
 
 
 def test_a_class_can_be_left_out_and_a_picture_without_findings_is_kept(tmp_path):

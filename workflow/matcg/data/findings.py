@@ -239,7 +239,7 @@ class _Reading:
             width, height = size if raw.fractions else (1, 1)
             box = [x * scale for x, scale in zip(raw.box, (width, height) * 2, strict=True)]
             return [Finding(label, _checked(box, size))]
-        runs = _run_lengths(raw.mask, size)
+        runs = run_lengths(raw.mask, size)
         masks = [runs]
         if self.options.boxes == "component":
             masks = _components(runs, self.options.smallest)
@@ -267,7 +267,7 @@ def _outermost(runs: Mapping[str, Any]) -> tuple[float, ...]:
     return (x, y, x + w, y + h)
 
 
-def _run_lengths(mask: Any, size: Size) -> dict[str, Any]:
+def run_lengths(mask: Any, size: Size) -> dict[str, Any]:
     """Return a mask of polygons or run lengths as COCO's compressed ones, checked.
 
     Raises:
