@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from matcg.analysis.answers import ChoiceAnswers, LocatedAnswers
-from matcg.analysis.blank_images import looking
+from matcg.analysis.answers import ChoiceAnswers, LocatedAnswers, read_answers
+from matcg.analysis.blank_images import looking, sentences
 from matcg.analysis.clusters import Origins
 from matcg.analysis.comparison import Claims, comparisons
 from matcg.analysis.headline import headline
@@ -21,6 +21,7 @@ from matcg.analysis.protocols import AskedRuns, by_protocols
 from matcg.analysis.summary import summaries
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
+from matcg.forms.mask import FORM as MASK
 from matcg.plan.records import Row
 from matcg.report.tables import declared
 from matcg.report.tables.table import read_rows
@@ -173,6 +174,9 @@ def test_a_gain_that_needs_no_picture_is_a_prior(skill: float, verdict: str) -> 
     gap = looking(ways)[-1]
     assert (gap.score, gap.arm) == ("mean IoU", "CG minus control")
     assert (gap.minus_shuffled.low > 0) == (verdict == "helps")
+    (said,) = sentences(looking(ways))
+    assert said.startswith("mean IoU: Of CG's ")
+    assert "chance" not in said
 
 
 def letters(right: int) -> ChoiceAnswers:
@@ -211,6 +215,9 @@ def test_no_mean_is_over_targets_of_two_forms(tmp_path: Any) -> None:
     assert rows["mean IoU", "cg"].accuracy.value == pytest.approx(ARMS[row("cg")].score.mean())
     assert rows["mean IoU", "cg"].strict is rows["mean IoU", "cg"].as_main is None
     assert rows["accuracy", "cg"].strict == 1.0
+    assert [rows[score, "cg"].asked for score in ("accuracy", "mean IoU")] == [
+        *("letter", "structured output")
+    ]
     # The column stands only where it says something.
     for name, records in (("both", list(found.values())), ("one", [found["accuracy", "cg"]])):
         write_table(tmp_path / name, declared.SUMMARY, records, "demo")
@@ -261,3 +268,33 @@ def test_runs_that_were_asked_to_find_other_things_are_refused(tmp_path: Path) -
     pq.write_table(table.set_column(table.schema.get_field_index("true"), "true", true), path)
     with pytest.raises(DataError, match=r"differs from .* in questions or in right answers"):
         tabulate(tmp_path)
+
+
+def test_masks_have_dice_and_the_limit_of_their_grid(tmp_path: Path) -> None:
+    keys = ("inter", "union", "dice", "iou", "ceiling")
+    values = {"a": (30.0, 60.0, 2 / 3, 0.5, 0.9), "b": (0.0, 0.0, 1.0, 1.0, 1.0)}
+    mass = [{"label": "mass", "box": [0.0, 0.0, 8.0, 8.0], "mask": ""}]
+    one = row("cg")
+    rows = [
+        {
+            "run": one.run,
+            "sample_id": name,
+            "true": found,
+            "given": found,
+            "ill_formed": 0,
+            "text": "",
+        }
+        | dict(zip(keys, values[name], strict=True))
+        for name, found in (("b", []), ("a", mass))
+    ]
+    path = tmp_path / "answers.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=MASK.columns), path)
+    (found,) = localisations(Study([one], read_answers({one.key: path}, [one])))
+    assert found.score == "mean Dice"
+    assert values_of(found, "mean", "mean_with_finding", "ciou") == [5 / 6, 2 / 3, 0.5]
+    assert values_of(found, "above_half", "f1", "specificity") == [0.5, None, 1.0]
+    assert (found.ceiling, found.tp, found.effective) == (0.95, None, 1.0)
+
+
+def values_of(found: Any, *names: str) -> list[Any]:
+    return [values(found)[name] and pytest.approx(values(found)[name]) for name in names]

@@ -137,19 +137,20 @@ def sentences(found: Iterable[Looking]) -> list[str]:
     for each in found:
         settings[each.score, each.setting].append(each)
     several = len({setting for _, setting in settings}) > 1
-    return [
-        ("" if score == ACCURACY else f"{score}, ")
-        + (f"{setting.backbone}, {setting.n_train} samples: " if several else "")
-        + _sentence(mine)
-        for (score, setting), mine in settings.items()
-    ]
+    return [_named(*key, several) + _sentence(mine) for key, mine in settings.items()]
+
+
+def _named(score: str, setting: Setting, several: bool) -> str:
+    parts = [score] if score != ACCURACY else []
+    parts += [setting.backbone, f"{setting.n_train} samples"] if several else []
+    return f"{', '.join(parts)}: " if parts else ""
 
 
 def _sentence(found: Sequence[Looking]) -> str:
     first, last = found[0], found[-1]
     name = "CG" if first.arm == CG else first.arm
-    text = f"Of {name}'s {_percent(first.shown)} %, {_remains(first, ' %')}; chance is"
-    text += f" {in_percent(first.chance or 0)} %."
+    text = f"Of {name}'s {_percent(first.shown)} %, {_remains(first, ' %')}"
+    text += f"; chance is {in_percent(first.chance or 0)} %." if first.score == ACCURACY else "."
     if last.arm != first.arm and " minus " in last.arm:
         other = last.arm.partition(" minus ")[2]
         text += f" Of the {_percent(last.shown)} points between CG and {other},"

@@ -91,11 +91,12 @@ def place_of(row: Row) -> _Place:
     return (*row.key[:3], row.arm, row.rule, row.combination, row.run)
 
 
-def protocol_words(protocol: Protocol) -> str:
-    """Return what a protocol does, in a few words."""
+def protocol_words(protocol: Protocol, score: str = ACCURACY) -> str:
+    """Return what a protocol does, in a few words, where answers have this main score."""
+    by_letter = score == ACCURACY or protocol.scoring != "letter"
     examples = counted(protocol.shots, "example") + (" a label" if protocol.per == "label" else "")
     parts = (
-        SCORING[protocol.scoring],
+        SCORING[protocol.scoring] if by_letter else "structured output",
         f"mean of up to {protocol.permutations} orders" if protocol.permutations > 1 else "",
         _IMAGES[protocol.image],
         examples if protocol.shots else "",
@@ -160,11 +161,11 @@ def by_protocols(ways: Sequence[AskedRuns]) -> list[ByProtocol]:
     those of the summary: over targets and questions, resampled alike for all protocols.
     """
     return [
-        replace(each, score=score)
+        each
         for setting in Study(ways[0].planned, {}).settings()
         for score, part in by_measure(ways).items()
         for way in part
-        for each in _by_arms(way, part[0], setting)
+        for each in _by_arms(way, part[0], setting, score)
     ]
 
 
@@ -184,11 +185,9 @@ def by_measure(ways: Sequence[AskedRuns]) -> dict[str, Sequence[AskedRuns]]:
     return {score: [part(way, score) for way in ways] for score in sorted(set(measures.values()))}
 
 
-def _by_arms(way: AskedRuns, main: AskedRuns, setting: Setting) -> Iterator[ByProtocol]:
-    planned = Study(way.planned, {})
-    named = partial(
-        ByProtocol, setting=setting, protocol=way.name, asked=protocol_words(way.protocol)
-    )
+def _by_arms(way: AskedRuns, main: AskedRuns, setting: Setting, score: str) -> Iterator[ByProtocol]:
+    planned, asked = Study(way.planned, {}), protocol_words(way.protocol, score)
+    named = partial(ByProtocol, setting=setting, protocol=way.name, asked=asked, score=score)
     for arm in sorted({row.arm for row in way.planned}, key=arm_order):
         wanted = planned.arm(setting, arm)
         if not wanted:
