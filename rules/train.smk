@@ -32,6 +32,32 @@ rule finetune:
         "../workflow/scripts/finetune.py"
 
 
+# What LLaMA-Factory and ms-swift load; `export_mixes` asks for it, and nothing else.
+rule export_mix:
+    input:
+        mix="results/mixes/{mix}.parquet",
+        train=files("train_files"),
+    output:
+        directory("results/exports/{backbone}/{mix}"),
+    log:
+        "logs/export_mix/{backbone}/{mix}.log",
+    conda:
+        "../envs/train.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=spec("export_mix"),
+        version=versions.EXPORT,
+    script:
+        "../workflow/scripts/export_mix.py"
+
+
+rule export_mixes:
+    input:
+        lambda wildcards: LOOKUP.exports(),
+
+
 rule convert:
     output:
         directory("results/converted/{backbone}/{digest}"),

@@ -32,6 +32,7 @@ REACHED = {
     "models.families.qwen3_vl": "workflow/test_siblings.py",
     "models.llava_names": "unit/models/test_convert.py",
     "models.llava_source": "unit/models/test_convert.py",
+    "models.messages": "unit/train/test_export.py",
     "models.small_sizes": "workflow/test_siblings.py",
     "models.torchvision_ops": "workflow/test_torchvision_ops.py",
     "phantom.anatomy": "unit/phantom/test_world.py",

@@ -16,5 +16,6 @@ LEAK_PAIRS = 1
 WORLD = 2
 REPORT = 6
 BACKBONE = 2
+EXPORT = 1
 CONVERT = 1  # part of what a converted backbone is
 PUBLISHED_TEST = 1

@@ -63,6 +63,16 @@ def test_a_run_is_trained_with_the_recipe_of_its_name(lookup: Lookup) -> None:
     assert lookup.amount("threads", at(backbone=place[2], recipe=place[3])) == 1
 
 
+def test_each_mix_that_is_trained_on_is_exported_once_for_a_backbone(lookup: Lookup) -> None:
+    found = [Path(path).parts for path in lookup.exports()]
+    assert {parts[:2] for parts in found} == {("results", "exports")}
+    trained = {(run.backbone, run.mix) for run in lookup.plan.runs}
+    assert len(found) == len(trained)
+    for backbone, mix in (parts[2:] for parts in found):
+        spec = lookup.export_mix(at(backbone=backbone, mix=mix))
+        assert (spec.backbone.name, lookup.mixes[mix].id) in trained
+
+
 def test_a_group_is_asked_all_that_the_plan_has_for_its_runs(lookup: Lookup) -> None:
     groups = find_groups(lookup.plan, lookup.project.config.engine.runs)
     answered: set[str] = set()

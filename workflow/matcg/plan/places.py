@@ -51,6 +51,11 @@ class Places:
         """Return the folder of a run."""
         return f"{self.results}/runs/{self.trained[run.backbone]}/{run.place}"
 
+    def export(self, run: Run) -> str:
+        """Return the folder of a run's mix in its backbone's words, for other trainers."""
+        mix = run.place.split("/")[1]
+        return f"{self.results}/exports/{self.trained[run.backbone]}/{mix}"
+
     def benchmark(self, run: Run) -> str:
         """Return where Snakemake writes what a run's job took."""
         return f"{self.results}/benchmarks/finetune/{self.trained[run.backbone]}/{run.place}.tsv"

@@ -19,6 +19,7 @@ PATTERNS = {
     "run": ("runs/*/*/*/seed*/",),
     "group": ("answers/*/*.json", "answers/*/*.parquet"),
     "converted weights": ("converted/*/*/",),
+    "export": ("exports/*/*/",),
     "predictions": ("predictions/*/*/*.parquet",),
     "experiment": ("experiments/*/",),
     "plan": ("plans/*/", "plan/"),

@@ -255,6 +255,7 @@ class Experiments:
         used = [
             *needed(self._plan, of.here, of.groups()),
             *(("converted weights", here + path) for path in of.converted),
+            *(("export", here + path) for path in of.exports()),
             *(("experiment", here + path) for path in self.folders()),
             ("plan", f"{here}results/plans/{self.plan_place}"),
             ("report", here + self.report_file()),

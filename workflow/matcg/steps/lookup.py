@@ -156,6 +156,14 @@ class Lookup:
             checkpoint_minutes=self.project.config.training.checkpoint_minutes,
         )
 
+    def export_mix(self, wildcards: Any) -> specs.ExportSpec:
+        """Return the backbone in whose words a mix is written."""
+        return specs.ExportSpec(backbone=planned(self.backbones, wildcards.backbone))
+
+    def exports(self) -> list[str]:
+        """Return the folders of all mixes that a run is planned on, in its backbone's words."""
+        return sorted({self.places.export(run) for run in self.plan.runs})
+
     def _groups(self, experiment: str | None = None) -> Groups:
         """Return the groups of runs of an experiment, or of all, with what each is asked."""
         plan = self.plan.parts[experiment] if experiment else self.plan

@@ -99,6 +99,12 @@ class FinetuneSpec(Spec):
     checkpoint_minutes: float | None
 
 
+class ExportSpec(Spec):
+    """A mix as a folder that other trainers load."""
+
+    backbone: Backbone
+
+
 class ConvertSpec(Spec):
     """Weights made from a checkpoint in the layout of LLaVA's own code."""
 
