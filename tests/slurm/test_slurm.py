@@ -37,7 +37,7 @@ LIMIT = 900  # seconds until something that must happen has happened, on a slow 
 FAST = (
     "--profile", "slurm", "--configfile", "tests/configs/small.yaml",
     "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5",
-    "--group-components", "prepare=25", "mix=6",
+    "--group-components", "prepare=5", "mix=6",
 )  # fmt: skip
 TRAINED = (*FAST, "--until", "finetune")
 RUNS = "results/runs/tiny-llava-*/full-*"
@@ -161,7 +161,7 @@ def job_of(process: psutil.Process) -> str:
 def test_the_experiment_runs_to_its_report(whole: Whole) -> None:
     assert (whole.folder / "results/report.html").stat().st_size > 10_000
     assert len(runs(whole.folder)) == 6
-    # 50 jobs of `prepare` and 6 of `mix` in three Slurm jobs; nothing was submitted twice.
+    # 10 jobs of `prepare` and 6 of `mix` in three Slurm jobs; nothing was submitted twice.
     submitted = whole.said.count("has been submitted with SLURM jobid")
     steps = 6 + 1  # fine-tunings, and one prediction for all of them
     assert submitted == 2 + 1 + steps + len(
@@ -226,7 +226,7 @@ def test_cancelled_out_of_time_and_wrong(data: Path, whole: Whole) -> None:
     assert f"SLURM-job '{trouble.done['stop']}' failed, SLURM status is: 'TIMEOUT'" in said
     assert "runtime=2, " in said  # minutes of the second try
     # Shown with its log, and its later tries do no work.
-    mistake = "sample no-such-sample is not in results/data/phantom/"
+    mistake = "sample no-such-sample is not in results/data/small/"
     log = log_of(wrong)
     assert mistake in said
     assert log in said

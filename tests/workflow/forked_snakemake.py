@@ -1,15 +1,19 @@
-"""Snakemake in forks of a process that has imported it: `python forked_snakemake.py`.
+"""Snakemake in forks of a process that has imported it: `python forked_snakemake.py [MODULE...]`.
 
-Most of what a dry run of a small workflow takes is imports. Plan, jobs and what is kept of them are
-Snakemake's own. Each line of stdin is a call as JSON: a list of the folder, the arguments, the
-environment, the file that takes all output, and whether scripts run in Snakemake's own process.
-Each line of stdout is the exit status of a call.
+Most of what a dry run of a small workflow takes is imports, as is half of a short fine-tuning: the
+modules named are imported too. Plan, jobs and what is kept of them are Snakemake's own. Each line
+of stdin is a call as JSON: a list of the folder, the arguments, the environment, the file that
+takes all output, and where scripts run (a key of `SCRIPTS`). Each line of stdout is the exit status
+of a call.
 """
 
+import importlib
 import json
 import os
+import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,11 @@ from snakemake.report import html_reporter  # noqa: F401
 
 def main() -> None:
     """Serve calls, one at a time, until stdin ends."""
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matcg"]:
+        del sys.modules[name]  # torch imports the one that is installed, a folder has its own
+    cli.get_argument_parser()  # what it finds of plugins is kept
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()
@@ -35,7 +44,7 @@ def main() -> None:
 
 
 def call(
-    folder: str, arguments: list[str], environment: dict[str, str], out: str, inside: bool
+    folder: str, arguments: list[str], environment: dict[str, str], out: str, scripts: str
 ) -> None:
     """Be the command `snakemake`, and end."""
     os.chdir(folder)
@@ -44,8 +53,8 @@ def call(
     with Path(out).open("w") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-    if inside:
-        script.PythonScript.execute_script = execute
+    if scripts:
+        script.PythonScript.execute_script = SCRIPTS[scripts]
     sys.path[0] = folder
     sys.argv = ["snakemake", *arguments]
     try:
@@ -67,6 +76,36 @@ def execute(step: Any, name: str, edit: bool = False) -> None:
     if step.bench_record:
         step.bench_record.running_time = time.perf_counter() - begun
 
+
+def execute_in_fork(step: Any, name: str, edit: bool = False) -> None:
+    """Run a script in a fork, the only thread of which is its main one.
+
+    Not prediction: vLLM looks at all that is imported, and stumbles over Snakemake's proxies.
+    """
+    if name.endswith(".predict.py"):
+        return EXECUTE(step, name, edit)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            execute(step, name, edit)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), name)
+    if step.bench_record:
+        step.bench_record.running_time = 1.0
+    return None
+
+
+EXECUTE = script.PythonScript.execute_script
+SCRIPTS = {"inside": execute, "forks": execute_in_fork}
 
 if __name__ == "__main__":
     main()

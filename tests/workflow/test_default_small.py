@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from repository import SMALL, fresh_copy, snakemake, tables
+from repository import SMALL, fresh_copy, tables
+from workspace import Workspace, real
 
 from matcg.images import decode, pixel_digest
 
@@ -108,14 +109,15 @@ def test_probabilities_are_those_of_a_choice(ran: Path) -> None:
 
 
 def test_a_second_call_has_nothing_to_do(copy_of_small_run: Path) -> None:
-    done = snakemake(copy_of_small_run, "--cores", "2", *SMALL, "--logger", "matcg")
+    done = real(copy_of_small_run, *SMALL, "--logger", "matcg")
     assert done.returncode == 0, done.stdout
     assert "Nothing to be done" in done.stdout
 
 
 def test_another_folder_gives_the_same_tables(ran: Path, tmp_path: Path) -> None:
+    """Trained and asked once more, and not in a process of its own for each script."""
     again = fresh_copy(tmp_path)
-    done = snakemake(again, "--cores", "2", *SMALL)
+    done = real(again, *SMALL)
     assert done.returncode == 0, done.stdout
     assert tables(again) == tables(ran) != {}
 
@@ -123,8 +125,11 @@ def test_another_folder_gives_the_same_tables(ran: Path, tmp_path: Path) -> None
 def test_every_size_and_arm_goes_through_every_step(copy_of_small_run: Path) -> None:
     """Repeated samples, the target's own, shuffled labels, and an arm of a size of its own."""
     ran = copy_of_small_run
+    Workspace(ran).edit(
+        "backbones/tiny-llava.yaml", "\nrecipes:", "\nengine: transformers\nrecipes:"
+    )
     config = ("--configfile", "tests/configs/sizes.yaml")
-    done = snakemake(ran, "--cores", "2", *config)
+    done = real(ran, *config)
     assert done.returncode == 0, done.stdout
     rows = [row for row in read_plan(ran, "experiments") if row["mix"]]
     assert len(rows) == 7
@@ -135,10 +140,10 @@ def test_every_size_and_arm_goes_through_every_step(copy_of_small_run: Path) -> 
         assert own == (48 if row["arm"] == "single" else int(row["mixed_in"]))
         if row["arm"] == "cg":
             of_source = [s for s in mix["sample_id"] if str(s).startswith("mri-brain-side")]
-            assert (len(of_source), len(set(of_source))) == (300, 240)
+            assert (len(of_source), len(set(of_source))) == (80, 64)
     with (ran / "results/experiments/sizes/tables/summary.csv").open(newline="") as stream:
         summary = list(csv.DictReader(stream))
     settings = {(row["n_train"], row["mixed_in"]) for row in summary if row["arm"] == "cg"}
-    assert settings == {("300", "0"), ("316", "16")}
+    assert settings == {("80", "0"), ("96", "16")}
     assert any(row["arm"] == "single" and row["n_train"] == "48" for row in summary)
     assert list((ran / "results/experiments/sizes/figures").glob("grid-ct-brain-side.svg"))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from repository import fresh_copy, snakemake, start
+from repository import SMALL, snakemake, start
 
 from matcg.train.lock import read_holder
 
@@ -18,9 +19,8 @@ pytestmark = pytest.mark.slow(
     "real fine-tunings one after the other, since one of them is to be killed"
 )
 
-CONFIG = ("--configfile", "tests/configs/small.yaml")
-TRAINED = (*CONFIG, "--until", "finetune")
-LIMIT = 600  # seconds until a run is being fine-tuned, after all preparation on one core
+RUNS = 3  # of those of the small experiment
+LIMIT = 600  # seconds until a run is being fine-tuned, after another one on one core
 
 
 def fine_tuning(process: subprocess.Popen[str], folder: Path) -> psutil.Process:
@@ -46,10 +46,13 @@ def finished(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in found}
 
 
-def test_a_killed_job_fails_alone_and_is_made_again(tmp_path: Path) -> None:
-    folder = fresh_copy(tmp_path)
+def test_a_killed_job_fails_alone_and_is_made_again(copy_of_small_run: Path) -> None:
+    folder = copy_of_small_run
+    paths = sorted(str(path.relative_to(folder)) for path in finished(folder))
+    trained = (*paths[:RUNS], *SMALL)
+    shutil.rmtree(folder / "results/runs")
     with (folder / "said.txt").open("w") as out:
-        process = start(folder, "--cores", "1", *TRAINED, session=True, out=out)
+        process = start(folder, "--cores", "1", *trained, session=True, out=out)
         fine_tuning(process, folder).kill()
         assert process.wait() == 1
     log = r"logs/finetune/tiny-llava-[0-9a-f]{8}/full-[0-9a-f]{8}/"
@@ -59,16 +62,16 @@ def test_a_killed_job_fails_alone_and_is_made_again(tmp_path: Path) -> None:
 
     # Snakemake has no time to tidy up when it is killed itself.
     with (folder / "said.txt").open("w") as out:
-        process = start(folder, "--cores", "1", *TRAINED, session=True, out=out)
+        process = start(folder, "--cores", "1", *trained, session=True, out=out)
         fine_tuning(process, folder)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    locked = snakemake(folder, "--cores", "1", *TRAINED)
+    locked = snakemake(folder, "--cores", "1", *trained)
     assert locked.returncode == 1
     assert "--unlock" in locked.stdout
-    assert snakemake(folder, *CONFIG, "--unlock").returncode == 0
-    done = snakemake(folder, "--cores", "2", *TRAINED)
+    assert snakemake(folder, *SMALL, "--unlock").returncode == 0
+    done = snakemake(folder, "--cores", "2", *trained)
     assert done.returncode == 0, done.stdout
     now = finished(folder)
-    assert len(now) == 6 > len(kept)
+    assert len(now) == RUNS > len(kept)
     assert {path: now[path] for path in kept} == kept

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 from realmat import REALMAT, needs_realmat
-from repository import fresh_copy, snakemake
+from repository import fresh_copy
+from workspace import real
 
 pytest.importorskip("vllm")
 
@@ -90,9 +91,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data: {realmat: realmat}\n"
         "experiments: [tests/configs/realmat/experiment.yaml, leaky.yaml]\n"
     )
-    done = snakemake(
-        folder, "--cores", "2", "--configfile", "tests/configs/realmat.yaml", "here.yaml"
-    )
+    done = real(folder, "--configfile", "tests/configs/realmat.yaml", "here.yaml")
     assert done.returncode == 0, done.stdout
     assert "CG " in done.stdout
     return folder

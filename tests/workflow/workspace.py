@@ -244,18 +244,23 @@ STEPS = {
 class Forks:
     """A process that has imported Snakemake, and forks for each call; all share its hash seed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
+        """Have these modules imported too."""
+        self.modules = modules
         self.process: subprocess.Popen[str] | None = None
 
     def call(
-        self, folder: Path, arguments: tuple[str, ...], inside: bool
+        self, folder: Path, arguments: tuple[str, ...], scripts: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake and return what it said; stdout and stderr are one text."""
+        """Run Snakemake and return what it said; stdout and stderr are one text.
+
+        Scripts run in processes of their own, or "inside" of Snakemake's, or in "forks" of that.
+        """
         self.process = process = self.process or self._start()
         assert process.stdin
         assert process.stdout
         with tempfile.NamedTemporaryFile("r") as said:
-            asked = (str(folder), arguments, environment(), said.name, inside)
+            asked = (str(folder), arguments, environment(), said.name, scripts)
             try:
                 print(json.dumps(asked), file=process.stdin, flush=True)
                 status = process.stdout.readline()
@@ -270,7 +275,7 @@ class Forks:
         """Start the process, which ends with this one."""
         script = Path(__file__).with_name("forked_snakemake.py")
         return subprocess.Popen(
-            [sys.executable, str(script)],
+            [sys.executable, str(script), *self.modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -279,6 +284,15 @@ class Forks:
 
 
 FORKS = Forks()
+# For real runs, most of whose jobs else take longer to import this than for anything else.
+REAL = Forks(
+    "torch", "transformers.models.llava.modeling_llava", "scipy.stats", "matplotlib.figure"
+)
+
+
+def real(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake as a user does on two cores, but for where its scripts run: in forks."""
+    return REAL.call(folder, ("--cores", "2", *arguments), "forks")
 
 
 class Workspace:
@@ -289,11 +303,13 @@ class Workspace:
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and return what it said; stdout and stderr are one text."""
-        return self.forks.call(self.root, arguments, inside=False)
+        return self.forks.call(self.root, arguments)
 
     def quickly(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run all jobs one after the other, their scripts in Snakemake's own process."""
-        return self.forks.call(self.root, ("--cores", "1", *arguments), inside=True)
+        # Snakemake's default scheduler starts a solver in a process of its own for each job.
+        calm = ("--cores", "1", "--scheduler", "greedy")
+        return self.forks.call(self.root, (*calm, *arguments), "inside")
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace text of a file, which must hold it."""
