@@ -21,9 +21,9 @@ from matcg.config.arm import CG, CONTROL
 from matcg.errors import DataError
 from matcg.images import decode
 from matcg.plan.records import Key, Row
+from matcg.report.page.drawn import shapes, shapes_of
 from matcg.report.page.embed import as_json
 from matcg.report.page.listing import Listing, Texts, list_cells
-from matcg.report.page.shapes import shapes, shapes_of
 from matcg.samples import Sample, read_samples
 
 _KINDS = {

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matcg.geometry import encoded
-from matcg.report.page.shapes import WHOLE, shapes, shapes_of
+from matcg.report.page.drawn import WHOLE, shapes, shapes_of
 from matcg.samples import Finding
 
 SIZE = (80, 40)
