@@ -14,7 +14,7 @@ from matcg.identity import plain
 from matcg.plan.enumerate import make_plan
 from matcg.steps import snakemake_internals as inside
 from matcg.steps.experiments import PLAN_TABLES, Experiments
-from matcg.steps.launch_checks import Launch, require_coordinates
+from matcg.steps.launch_checks import Launch, require_coordinates, require_text
 from matcg.steps.lookup import Lookup
 
 PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml"))
@@ -60,6 +60,7 @@ def read_plan():
                 sys.stderr.write(f"matcg: {warning}\n")
         prefix, plan = inside.prefix(workflow), make_plan(project)
         require_coordinates(project, plan)
+        require_text(project, plan)
         return Lookup(project, plan, ROOT, origins, prefix)
     except MatcgError as error:
         raise SystemExit(f"matcg: {error}")

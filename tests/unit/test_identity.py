@@ -83,6 +83,11 @@ ALIKE: dict[type[BaseModel], dict[str, Any]] = {
     Preparation: {},
     Protocol: {"description": "in other words"},
 }
+COMMANDS = {
+    "train": ["train", "{data}", "{out}"],
+    "answer": ["answer", "{weights}", "{questions}", "{out}"],
+    "version": "1",
+}
 # A backbone has two digests: of what decides its training, and of what decides its answers.
 TRAINS = {
     "name": "other",
@@ -94,6 +99,7 @@ TRAINS = {
     "image": {"size": 8, "geometry": "pad"},
     "prompt": "Well: {question}",
     "coordinates": "pixels",
+    "commands": COMMANDS,
 }
 ASKS = {"turn_end": "", "several_images": True, "engine": "transformers"}
 NEITHER = {
@@ -116,7 +122,11 @@ def changed(kind: type[BaseModel], name: str, value: object) -> Any:
     """Return the record with another value of a setting, which need not suit the others."""
     if kind is Recipe and name in ("method", "rank", "alpha"):
         return Recipe(**RECIPE).model_copy(update={name: value})
-    rest = {"weights": "", "revision": None} if name == "original" else {}
+    together = {
+        "original": {"weights": "", "revision": None},
+        "commands": {"engine": "command"},
+    }
+    rest = together.get(name, {})
     return kind(**{**BASES[kind], **rest, name: value})
 
 
@@ -145,6 +155,19 @@ def test_a_backbone_is_what_trains_it_and_is_asked_as_what_asks_it_too() -> None
     for setting in NEITHER.items():
         same = changed(Backbone, *setting)
         assert (of_backbone(same), of_asking(same)) == (trained, asked)
+
+
+def test_of_commands_the_words_that_answer_train_nothing() -> None:
+    def digests(**changes: object) -> tuple[str, str]:
+        own = changed(Backbone, "commands", {**COMMANDS, **changes})
+        return of_backbone(own), of_asking(own)
+
+    trained, asked = digests()
+    other = digests(answer=["reply", *COMMANDS["answer"]])
+    assert other[0] == trained
+    assert other[1] != asked
+    assert digests(train=["fit", *COMMANDS["train"]])[0] != trained
+    assert digests(version="2")[0] != trained
 
 
 TEXT = """\

@@ -24,6 +24,7 @@ REACHED = {
     "data.readers.table": "unit/data/test_findings.py",
     "data.readers.voc": "unit/data/test_findings.py",
     "data.readers.yolo": "unit/data/test_findings.py",
+    "evaluate.timing": "unit/evaluate/test_predict.py",
     "evaluate.own_process": "workflow/test_group.py",
     "models.families.llava": "workflow/test_siblings.py",
     "models.families.mllama": "workflow/test_siblings.py",

@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
 
 from matcg.cluster.partition import Most, Node, Partition, Request
+from matcg.config.protocol import Protocol
 from matcg.config.workflow import Budget
 from matcg.errors import ConfigError
 from matcg.plan.enumerate import make_plan
@@ -18,6 +19,7 @@ from matcg.steps.launch_checks import (
     require_budget,
     require_coordinates,
     require_data,
+    require_text,
 )
 from planned import backbone, costs, priced, project, world
 
@@ -176,3 +178,14 @@ def test_unknown_words_for_places_are_an_error_that_names_the_nearest() -> None:
     given = project(backbones={"tiny": backbone(coordinates="pixel")})
     with pytest.raises(ConfigError, match=r"tiny\.yaml: coordinates: no .* Did you mean 'pixels'"):
         require_coordinates(given, make_plan(given))
+
+
+def test_answers_of_a_command_are_text_and_not_asked_for_probabilities() -> None:
+    words = {"train": ["{data}{out}"], "answer": ["{weights}{questions}{out}"], "version": "1"}
+    own = {"tiny": backbone(engine="command", commands=words)}
+    letters = project(backbones=own)
+    with pytest.raises(ConfigError, match=r"letters.*: scoring: is 'letter', and .*'tiny'"):
+        require_text(letters, make_plan(letters))
+    generate = {"letters": Protocol(name="letters", scoring="generate")}
+    for given in (project(), project(backbones=own, protocols=generate)):
+        require_text(given, make_plan(given))

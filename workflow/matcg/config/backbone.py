@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from matcg.config.base import Float, Fraction, Model, Name, Natural, Positive, Text
 from matcg.errors import nearest
@@ -118,6 +118,31 @@ class Original(Model):
     )
 
 
+def _holding(*names: str) -> AfterValidator:
+    """Return a check that each placeholder stands in one of a command's words."""
+
+    def check(words: tuple[str, ...]) -> tuple[str, ...]:
+        if missing := [name for name in names if not any(f"{{{name}}}" in w for w in words)]:
+            raise ValueError(f"{{{missing[0]}}} stands in none of its words")
+        return words
+
+    return AfterValidator(check)
+
+
+class Commands(Model):
+    """Commands of the user's own that train a backbone and answer: words, run without a shell."""
+
+    train: Annotated[tuple[Text, ...], _holding("data", "out")] = Field(
+        description="trains; {weights} stands for the backbone's, {data} for the folder of samples,"
+        " {out} for that of the weights to be written"
+    )
+    answer: Annotated[tuple[Text, ...], _holding("weights", "questions", "out")] = Field(
+        description="answers; {weights} stands for those that answer, {questions} for the file of"
+        " questions, {out} for that of the answers to be written"
+    )
+    version: Text = Field(description="of what the commands run; another one trains anew")
+
+
 class Backbone(Model):
     """A base model: its weights, how it is asked, its recipes."""
 
@@ -158,6 +183,10 @@ class Backbone(Model):
     coordinates: Name | None = Field(
         default=None, description="how it writes places in a picture, a module of coordinates/"
     )
+    commands: Commands | None = Field(
+        default=None,
+        description="what trains and answers in place of this library, with `engine: command`",
+    )
     recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
     resources: Resources = Field(default=Resources())
 
@@ -181,8 +210,11 @@ class Backbone(Model):
                 raise ValueError(
                     f"resources.recipes: no recipe '{name}'.{nearest(name, self.recipes)}"
                 )
+        if (self.engine == "command") != (self.commands is not None):
+            raise ValueError("commands: and `engine: command` go together; give both or neither")
         return self
 
     def asked(self) -> str:
         """Return canonical JSON of what decides how it is asked, and that training does not see."""
-        return json.dumps({key: getattr(self, key) for key in sorted(ASKING)})
+        known = {key: getattr(self, key) for key in sorted(ASKING)}
+        return json.dumps(known | ({"answer": self.commands.answer} if self.commands else {}))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,6 +31,7 @@ from matcg.evaluate.kept_answers import Store, digest_of_answers
 from matcg.evaluate.question_sets import QuestionSet, first_questions, weights_digest
 from matcg.evaluate.requests import Ask, make_asks, tabulate
 from matcg.evaluate.start import prepare_engine, start
+from matcg.evaluate.timing import Timing
 from matcg.forms import Reply
 from matcg.models.identity import settings
 from matcg.models.prompts import view_of
@@ -43,39 +45,6 @@ _PLAIN = Protocol(name=DEFAULT_PROTOCOL)
 _PROBES = 16  # questions that a check of an engine asks
 # Log-probabilities of the same weights differ by rounding alone: by one step of a logit near 32.
 ROUNDING = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
-
-
-@dataclass(slots=True)
-class Timing:
-    """What a job's engines did: starts, swaps of weights, their seconds, answers, questions."""
-
-    starts: int = 0
-    loads: int = 0
-    start_s: float = 0.0
-    load_s: float = 0.0
-    answer_s: float = 0.0
-    questions: int = 0
-
-    def describe(self) -> str:
-        """Return it in a line."""
-        return (
-            f"{self.questions} questions: {self.starts} engine starts {self.start_s:.1f} s,"
-            f" {self.loads} swaps {self.load_s:.1f} s, answers {self.answer_s:.1f} s"
-        )
-
-    def add(self, other: Mapping[str, float]) -> None:
-        """Add what another process did."""
-        for name, value in other.items():
-            setattr(self, name, getattr(self, name) + value)
-
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        """Add the seconds that the body takes to one of the sums."""
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - begun)
 
 
 class RunTask(BaseModel):
@@ -204,26 +173,34 @@ class Group:
         for question_set in question_sets:
             if self.holds(run, question_set):
                 continue  # another experiment's group was asked the same meanwhile
-            samples, asks = self.asks(question_set)
             with self.timing.of("answer_s"):
-                replies = engine.ask(asks, adapter)
-            table = tabulate(
-                run + question_set.tag,
-                samples,
-                asks,
-                replies,
-                engine.tokens,
-                view_of(self.backbone),
-            )
-            known = {"trained": self.trained.get(run, ""), "record": self.record}
-            self.store.write(
-                run, question_set, self.digests[run, question_set.file], table, **known
-            )
-            self.timing.questions += len(samples)
-            print(
-                f"{run}{question_set.tag} on {question_set.target}: {len(samples)} questions",
-                flush=True,
-            )
+                replies = engine.ask(self.asks(question_set)[1], adapter)
+            self.keep(run, question_set, replies, engine.tokens)
+
+    def keep(
+        self,
+        run: str,
+        question_set: QuestionSet,
+        replies: Sequence[Reply],
+        tokens: Mapping[str, int],
+    ) -> None:
+        """Keep a run's answers to a question set, read off the replies."""
+        samples, asks = self.asks(question_set)
+        table = tabulate(
+            run + question_set.tag,
+            samples,
+            asks,
+            replies,
+            tokens,
+            view_of(self.backbone),
+        )
+        known = {"trained": self.trained.get(run, ""), "record": self.record}
+        self.store.write(run, question_set, self.digests[run, question_set.file], table, **known)
+        self.timing.questions += len(samples)
+        print(
+            f"{run}{question_set.tag} on {question_set.target}: {len(samples)} questions",
+            flush=True,
+        )
 
 
 def predict(group: Group, out: Path) -> None:
@@ -242,6 +219,28 @@ def predict(group: Group, out: Path) -> None:
     group.trained = {run: trained_digest(group.runs[run]) for run in group.runs if run != BASELINE}
     missing = group.missing()
     describe_folders(group)
+    (in_turn if group.backbone.commands else from_weights)(group, missing)
+    print(group.timing.describe(), flush=True)
+    seconds = round(time.perf_counter() - begun, 2) if missing else 0.0
+    times = {name: round(value, 2) for name, value in asdict(group.timing).items()}
+    made = describe(**times, seconds=seconds, device=device_name(bool(missing)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({**made, "answers": answered(group)}) + "\n", encoding="utf-8")
+
+
+def in_turn(group: Group, missing: Mapping[str, Sequence[QuestionSet]]) -> None:
+    """Answer for each run by the backbone's own command, which is given all questions at once."""
+    for run, question_sets in missing.items():
+        engine = group.start(group.runs[run], question_sets)
+        asks = [group.asks(each)[1] for each in question_sets]
+        with group.timing.of("answer_s"):
+            replies = iter(engine.ask(list(chain(*asks))))
+        for question_set, own in zip(question_sets, asks, strict=True):
+            group.keep(run, question_set, list(islice(replies, len(own))), engine.tokens)
+
+
+def from_weights(group: Group, missing: Mapping[str, Sequence[QuestionSet]]) -> None:
+    """Answer for runs whose weights engines load: adapters in one, whole weights by turns."""
     ranks = {run: 0 if run == BASELINE else rank_of(group.runs[run]) for run in missing}
     adapted = {run for run, rank in ranks.items() if rank and not must_merge(group.runs[run])}
     for run in missing:
@@ -251,12 +250,6 @@ def predict(group: Group, out: Path) -> None:
     shared = adapted | {BASELINE} if adapted else set()
     with_adapters(group, {run: missing[run] for run in missing if run in shared}, ranks)
     with_whole_weights(group, {run: missing[run] for run in missing if run not in shared})
-    print(group.timing.describe(), flush=True)
-    seconds = round(time.perf_counter() - begun, 2) if missing else 0.0
-    times = {name: round(value, 2) for name, value in asdict(group.timing).items()}
-    made = describe(**times, seconds=seconds, device=device_name(bool(missing)))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({**made, "answers": answered(group)}) + "\n", encoding="utf-8")
 
 
 def describe_folders(group: Group) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from matcg import told, versions
 from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
-from matcg.models.identity import settings
+from matcg.models.identity import files_below, settings
 from matcg.plan.records import draw_of, protocol_of
 from matcg.samples import Sample
 
@@ -92,6 +92,7 @@ def read_asked(
 
 def weights_digest(run: str, weights: Path, backbone: Backbone) -> str:
     """Return what a run's answers depend on besides the questions: weights and who is asked."""
-    files = sorted([*weights.glob("*.safetensors"), *weights.glob("adapter_config.json")])
+    known_files = [*weights.glob("*.safetensors"), *weights.glob("adapter_config.json")]
+    files = sorted(files_below(weights) if backbone.commands else known_files)
     known = [versions.PREDICT, run, settings(backbone), backbone.asked()]
     return json.dumps([*known, *(_digest_of(file) for file in files)])

@@ -6,7 +6,7 @@ the hub, and by the checkpoint they are made of where a rule converts them.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -30,11 +30,12 @@ def of_asking(backbone: Backbone) -> str:
 
 def settings(backbone: Backbone) -> str:
     """Return canonical JSON of what decides a fine-tuned model, wherever its files lie."""
-    hidden = {"architecture", "description", "original", "recipes", "resources", "weights"}
-    known = json.loads(backbone.canonical(hidden | ASKING))
-    return json.dumps(
-        known | {"weights": _weights(backbone)}, sort_keys=True, separators=(",", ":")
-    )
+    hidden = {"architecture", "commands", "description", "original", "recipes", "resources"}
+    known = json.loads(backbone.canonical(hidden | {"weights"} | ASKING))
+    known["weights"] = _weights(backbone)
+    if own := backbone.commands:
+        known["commands"] = [own.train, own.version, versions.EXPORT]
+    return json.dumps(known, sort_keys=True, separators=(",", ":"))
 
 
 def of_original(original: Original) -> str:
@@ -67,6 +68,8 @@ def _weights(backbone: Backbone) -> str:
     if backbone.original:
         return of_original(backbone.original)
     folder = Path(backbone.weights)
+    if backbone.commands and folder.is_dir():
+        return _digest(files_below(folder))
     return _folder(folder) if folder.is_dir() else f"{backbone.weights}@{backbone.revision}"
 
 
@@ -84,7 +87,16 @@ def _folder(folder: Path) -> str:
     Weights that were trained on differ nearly everywhere, so that samples tell them from others of
     the same size; the workflow is read too often for all bytes.
     """
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
+    return _digest(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return all files of a folder of weights that no library of ours reads, hidden ones apart."""
+    return [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    files = sorted(paths)
     stats = [path.stat() for path in files]
     return _files(tuple((p, s.st_size, s.st_mtime_ns) for p, s in zip(files, stats, strict=True)))
 

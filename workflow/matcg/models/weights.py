@@ -27,7 +27,12 @@ def part_of(name: str) -> str:
 
 
 def check_whole(weights: Path | str, backbone: Backbone) -> None:
-    """Raise DataError where a folder's weights are missing, unreadable or not the backbone's."""
+    """Raise DataError where a folder's weights are missing, unreadable or not the backbone's.
+
+    Those that commands of its own have written are for these to check.
+    """
+    if backbone.commands:
+        return
     if str(weights) == backbone.weights and not Path(weights).is_dir():
         return  # a name on the hub
     found = whole_shapes(Path(weights))

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from matcg.identity import plain
 from matcg.plan import price
 from matcg.plan.enumerate import Plan
 from matcg.plan.price import Cost
+from matcg.plan.records import protocol_of
 from matcg.steps import snakemake_internals as inside
 
 # On the way to all that takes long stands one of these, ready to start in a call that needs it.
@@ -187,11 +187,29 @@ def require_coordinates(project: Project, plan: Plan) -> None:
     mute = {name for name, each in project.backbones.items() if not each.coordinates}
     for name, catalog, subset in sorted(_used(plan, mute)) if mute else ():
         form = project.catalogs[catalog].member(subset).form_of_answer
-        if _names_places(form):
+        if _form(form).places:
             raise ConfigError(
                 f"{project.backbones[name].where}: coordinates: is missing, and subset '{subset}'"
                 f" of catalog '{catalog}' is answered with {form}; say how the backbone writes"
                 f" places: {', '.join(plugins.names_in(coordinates))}"
+            )
+
+
+def require_text(project: Project, plan: Plan) -> None:
+    """Refuse where the answers of a backbone's own command, which are text, are asked for scores.
+
+    Raises:
+        ConfigError: that is so.
+    """
+    own = {name for name, each in project.backbones.items() if each.commands}
+    for each in plan.evaluations if own else ():
+        protocol = project.protocols[protocol_of(each.asked)]
+        form = project.catalogs[each.catalog].member(each.target).form_of_answer
+        if each.backbone in own and protocol.scoring != "generate" and _form(form).tokens:
+            raise ConfigError(
+                f"{protocol.where}: scoring: is '{protocol.scoring}', and backbone"
+                f" '{each.backbone}' answers by a command of its own, whose text has no"
+                f" probability; ask it for {form} by a protocol with `scoring: generate`"
             )
 
 
@@ -204,9 +222,8 @@ def _used(plan: Plan, backbones: Collection[str]) -> set[tuple[str, str, str]]:
     return {each for each in used if each[0] in backbones}
 
 
-@cache
-def _names_places(form: str) -> bool:
-    """Return whether answers of a form name places."""
+def _form(name: str) -> Any:
+    """Return a form of answer; forms take long to import, and most calls ask for none."""
     from matcg import forms
 
-    return forms.named(form).places
+    return forms.named(name)

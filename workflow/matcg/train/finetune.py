@@ -24,10 +24,10 @@ from matcg.models.checks import check_processor, follows_template
 from matcg.models.flops import Work
 from matcg.models.identity import of_backbone, settings
 from matcg.models.prompts import single_tokens
-from matcg.provenance import begin, describe, device_name, read_record, write_record
-from matcg.samples import label_of
+from matcg.provenance import begin, device_name, read_record
 from matcg.seeds import derive
 from matcg.train.batches import MEMORY_SHARE, Collator, Pictures
+from matcg.train.by_command import by_command
 from matcg.train.checkpoint import FORMAT, Checkpoints
 from matcg.train.job import Job
 from matcg.train.launch import launch
@@ -35,7 +35,7 @@ from matcg.train.lean import spare_imports
 from matcg.train.lock import Claim, held
 from matcg.train.loop import train
 from matcg.train.parallel import Meeting, World, alike, copy_of_whole, joined, shard
-from matcg.train.record import digest_of, digests_of, parameters_of, peaks_of, seeds_of
+from matcg.train.record import parameters_of, peaks_of, record_run
 from matcg.train.taken_over import take_over
 from matcg.train.tasks import TrainingSample, read_mix
 from matcg.train.training_state import Attempt, Stop
@@ -103,7 +103,9 @@ def finetune(
             return
         if not take_over(out, run):
             with Stop() as stop:
-                if job.processes > 1:
+                if backbone.commands:
+                    by_command(job, tasks, lock.claim, stop)
+                elif job.processes > 1:
                     launch(job, lock.claim, stop)
                 else:
                     produce(job, tasks, lock.claim, stop)
@@ -218,29 +220,12 @@ def _write(
         loading.weight_names(loading.weights_folder(job.backbone)),
     )
     attempt.finish(job.out)
-    record = describe(
-        step="finetune",
-        backbone=json.loads(settings(job.backbone)),
-        recipe=job.recipe.model_dump(mode="json"),
-        seed=job.seed,
-        seeds=seeds_of(job.seed, job.recipe.epochs),
-        mix={"file": job.mix.name, "sha256": digest_of(job.mix)},
-        data=digests_of(_training_files(job)),
+    record_run(
+        job,
         **facts,
         peak_mb=peaks_of(attempt.rows, attempt.world.device),
         threads=torch.get_num_threads(),
         device=device_name(attempt.world.device.type == "cuda"),
-        leased=job.leased,
         seconds=round(attempt.seconds, 2),
         tries=attempt.tries,
-        processes=job.processes,
-        run=job.run,
-        place="/".join(job.out.parts[-4:]),
     )
-    write_record(job.out / told.RECORD, record)
-
-
-def _training_files(job: Job) -> dict[str, Path]:
-    """Return where the samples were; none where the mix cannot be read any more (`digests_of`)."""
-    folders = label_of(job.mix).get("folders", {})
-    return {subset: job.data / folder / "train.parquet" for subset, folder in folders.items()}

@@ -1,6 +1,7 @@
 """What a run's provenance.json says beyond what was asked for: seeds, data, sizes, memory."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,39 @@ from typing import Any
 import torch
 from torch import nn
 
+from matcg import told
+from matcg.models.identity import settings
 from matcg.models.weights import part_of
+from matcg.provenance import describe, write_record
+from matcg.samples import label_of
 from matcg.seeds import derive
+from matcg.train.job import Job
 from matcg.train.training_state import peak_mb
+
+
+def record_run(job: Job, **facts: Any) -> None:
+    """Write what a run was made of and by what, with `facts` among it: the last of its files."""
+    record = describe(
+        step="finetune",
+        backbone=json.loads(settings(job.backbone)),
+        recipe=job.recipe.model_dump(mode="json"),
+        seed=job.seed,
+        seeds=seeds_of(job.seed, job.recipe.epochs),
+        mix={"file": job.mix.name, "sha256": digest_of(job.mix)},
+        data=digests_of(_training_files(job)),
+        **facts,
+        leased=job.leased,
+        processes=job.processes,
+        run=job.run,
+        place="/".join(job.out.parts[-4:]),
+    )
+    write_record(job.out / told.RECORD, record)
+
+
+def _training_files(job: Job) -> dict[str, Path]:
+    """Return where the samples were; none where the mix cannot be read any more (`digests_of`)."""
+    folders = label_of(job.mix).get("folders", {})
+    return {subset: job.data / folder / "train.parquet" for subset, folder in folders.items()}
 
 
 def seeds_of(seed: int, epochs: int) -> dict[str, Any]:

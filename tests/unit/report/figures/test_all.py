@@ -218,6 +218,14 @@ def test_a_run_shared_by_rows_of_an_arm_counts_once(tmp_path):
     assert found == {"cg": [[(1, 2.0), (2, 1.0)]]}
 
 
+def test_runs_trained_by_a_command_are_left_out(tmp_path):
+    row = accuracy_of("full/m/seed0", "cg")
+    (tmp_path / "metrics.jsonl").write_text('{"command": true}\n')
+    found = losses.read_losses([row], {("b", "full/m/seed0"): tmp_path})
+    assert found == {}
+    assert losses.loss_figure(found)
+
+
 def test_many_losses_are_drawn_as_bands(monkeypatch):
     curves = [[(1, 2.0 + i), (2, 1.0 + i)] for i in range(5)]
     few = losses.loss_figure({"cg": curves}).axes[0]

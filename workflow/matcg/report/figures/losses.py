@@ -30,6 +30,8 @@ def read_losses(
 ) -> dict[str, list[list[tuple[int, float]]]]:
     """Return for each arm its runs' losses as (step, loss), each run once.
 
+    Runs whose backbone is trained by a command of its own have none.
+
     `runs` gives their folders, by backbone and key. With `partial` those without a file are left
     out.
 
@@ -45,7 +47,8 @@ def read_losses(
             continue
         if path not in found[row.arm]:
             found[row.arm][path] = _read_loss(path)
-    return {arm: list(curves.values()) for arm, curves in sorted(found.items()) if curves}
+    drawn = {arm: [each for each in curves.values() if each] for arm, curves in found.items()}
+    return {arm: drawn[arm] for arm in sorted(drawn) if drawn[arm]}
 
 
 def _read_loss(path: Path) -> list[tuple[int, float]]:
@@ -54,7 +57,7 @@ def _read_loss(path: Path) -> list[tuple[int, float]]:
         losses = [(int(line["step"]), float(line["loss"])) for line in lines if "loss" in line]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run the fine-tuning again") from None
-    if not losses:
+    if not losses and {"command": True} not in lines:
         raise DataError(f"{path}: no losses; run the fine-tuning again")
     return losses
 
