@@ -14,9 +14,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
     """Return the tiny backbone's tokeniser."""
-    from matcg.tiny.model import make_tokenizer  # torch takes seconds, and few tests need it
+    # torch takes seconds, and few tests need it
+    from matcg.tiny.model import add_places, make_tokenizer
 
-    return make_tokenizer()
+    tokenizer = make_tokenizer()
+    add_places(tokenizer)
+    return tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,7 @@ def same_but_near_ties(first: Sequence[Reply], second: Sequence[Reply]) -> float
 def shapes() -> list[Sample]:
     """Return questions about shapes that no training has seen, equally many of each attribute."""
     rng = np.random.default_rng(20_251)
-    images, values = draw_shapes(rng, 3 * QUESTIONS)
+    images, values, _ = draw_shapes(rng, 3 * QUESTIONS)
     found = []
     for place in np.flatnonzero(values["presence"] == 0)[: QUESTIONS * 5 // 6]:
         name = [n for n in ATTRIBUTES if n != "presence"][len(found) % 5]

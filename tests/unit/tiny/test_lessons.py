@@ -7,10 +7,25 @@ import numpy as np
 import pytest
 import torch
 
+from matcg import forms
+from matcg.forms import Reply, Wording
 from matcg.forms.choice import OPTION_LETTERS
-from matcg.tiny.lessons import IGNORE, OPTIONS, QUERIES, Bank, Lexicon, Sequence, ask, bind, collate
+from matcg.tiny.lessons import (
+    IGNORE,
+    OPTIONS,
+    QUERIES,
+    VIEW,
+    Bank,
+    Lexicon,
+    Sequence,
+    ask,
+    bind,
+    collate,
+    place,
+    point,
+)
 from matcg.tiny.make import answer_loss
-from matcg.tiny.model import make_model
+from matcg.tiny.model import PLACES, make_model
 from matcg.tiny.shapes import ATTRIBUTES, SIDE
 
 
@@ -90,17 +105,65 @@ def test_words_follow_the_picture_when_it_is_mirrored_turned_or_inverted():
     bank.images = np.full((n, SIDE, SIDE), 100, dtype=np.uint8)
     bank.images[:, 5, 40] = 255  # a pale dot in the north-east, the picture's only one
     bank.images[-Bank.HELD_OUT :] = 0
+    bank.masks = np.packbits(bank.images == 255, axis=2)
     words = {"column": 1, "row": 0, "shade": 0}
     bank.values = {name: np.full(n, words.get(name, 0)) for name in ATTRIBUTES}
-    images, values = bank.pick(np.random.default_rng(0), 400)
+    picked = bank.pick(np.random.default_rng(0), 400)
+    images, values = picked.images, picked.values
     seen = set()
     for at, image in enumerate(images):
         dark = image[24, 24] > 128
         row, column = np.argwhere(image == (0 if dark else 255))[0]
         place = (int(column > SIDE / 2), int(row > SIDE / 2), int(dark))
         assert place == tuple(int(values[name][at]) for name in ("column", "row", "shade"))
+        assert picked.boxes[at].tolist() == [column, row, column + 1, row + 1]
         seen.add(place)
     assert len(seen) == 8
+
+
+@pytest.fixture(scope="module")
+def bank():
+    held_out, Bank.HELD_OUT = Bank.HELD_OUT, 100
+    yield Bank(np.random.default_rng(0), 1000)
+    Bank.HELD_OUT = held_out
+
+
+@pytest.mark.parametrize("form", ["boxes", "mask"])
+def test_a_form_is_pointed_at_in_the_words_of_fine_tuning(lexicon, tokenizer, bank, form):
+    rng = np.random.default_rng(0)
+    seen = bank.pick(rng, 100)
+    for at in range(100):
+        sample = place(rng, form, seen, at)
+        sequence = Sequence()
+        point(sequence, lexicon, sample, image=True)
+        way = forms.of(sample)
+        asked = tokenizer(f"USER: {way.question(sample, VIEW)} ASSISTANT:")["input_ids"]
+        said = [label for _, label in told(sequence)]
+        assert [i for i in sequence.ids if i != lexicon.image[0]] == asked + said
+        assert said[-1] == tokenizer.eos_token_id
+        text = tokenizer.decode(said, skip_special_tokens=True)
+        pairs = [(Wording("", "text", ()), Reply((), 0, text))]
+        read = way.read(sample, pairs, {}, VIEW)
+        assert read["ill_formed"] == 0
+        assert way.score(sample, read)[way.main] == pytest.approx(read.get("ceiling", 1))
+        assert bool(sample.findings) == (seen.values["presence"][at] == 0)
+
+
+def test_each_edge_of_a_box_is_one_token(tokenizer):
+    text = "ring " + " ".join(PLACES)
+    assert len(tokenizer(text)["input_ids"]) == 1 + len(PLACES) == 2 + SIDE
+    assert tokenizer.tokenize("ring@00@48;") == ["ring", "@00", "@48", ";"]
+
+
+def test_every_answer_counts_alike_however_long(lexicon):
+    sequences = [Sequence(), Sequence()]
+    for sequence, answer in zip(sequences, ([7], [7, 8, 9]), strict=True):
+        sequence.say([5, 6])
+        sequence.answer(answer)
+        sequence.say([4])
+    batch = collate(sequences, lexicon)
+    assert batch["shares"].sum(dim=1).tolist() == pytest.approx([1, 1])
+    assert ((batch["shares"] > 0) == (batch["labels"] != IGNORE)).all()
 
 
 def test_the_loss_counts_answers_only(lexicon, tokenizer):

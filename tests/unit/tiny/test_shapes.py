@@ -11,7 +11,7 @@ from matcg.config.library import load
 from matcg.forms.choice import OPTION_LETTERS
 from matcg.images import decode
 from matcg.phantom.world import TASKS, generate
-from matcg.tiny.shapes import ATTRIBUTES, SIDE, draw_shapes, paint
+from matcg.tiny.shapes import ATTRIBUTES, POINTING, SIDE, boxes_of, draw_shapes, paint
 
 SOURCE = Path(matcg.__file__).parent
 ROOT = Path(__file__).parents[3]
@@ -22,8 +22,8 @@ N = 1600
 def drawn():
     rng = np.random.default_rng(1)
     parts = [draw_shapes(rng, 100) for _ in range(N // 100)]  # larger arrays take longer
-    images = np.concatenate([images for images, _ in parts])
-    return images, {n: np.concatenate([values[n] for _, values in parts]) for n in ATTRIBUTES}
+    images = np.concatenate([images for images, _, _ in parts])
+    return images, {n: np.concatenate([values[n] for _, values, _ in parts]) for n in ATTRIBUTES}
 
 
 def words(texts):
@@ -40,7 +40,8 @@ def painted(drawn):
     """Return how much brighter each form makes an even ground, and the words of it."""
     _, values = drawn
     ground = np.full((N, SIDE, SIDE), 0.5)
-    return paint(np.random.default_rng(2), values, ground) - ground, values
+    picture, _ = paint(np.random.default_rng(2), values, ground)
+    return picture - ground, values
 
 
 def forms(painted, **wanted):
@@ -116,10 +117,29 @@ def test_nothing_leaves_the_ground_alone(drawn):
     assert shown > 1.1 * bare
 
 
+def test_boxes_cover_what_changed_and_touch_it_on_all_sides(drawn):
+    _, values = drawn
+    ground = np.full((N, SIDE, SIDE), 0.5)
+    picture, soft = paint(np.random.default_rng(2), values, ground)
+    masks = soft >= 0.5
+    assert (masks.any(axis=(1, 2)) == (values["presence"] == 0)).all()
+    for change, mask, (x1, y1, x2, y2) in zip(
+        picture - ground, masks, boxes_of(masks), strict=True
+    ):
+        if not mask.any():
+            assert (x1, y1, x2, y2) == (0, 0, 0, 0)
+            continue
+        assert mask[y1:y2, x1:x2].sum() == mask.sum()
+        edges = (mask[y1, x1:x2], mask[y2 - 1, x1:x2], mask[y1:y2, x1], mask[y1:y2, x2 - 1])
+        assert all(edge.any() for edge in edges)
+        assert np.abs(change[mask]).min() > np.abs(change[~mask]).max(initial=0)
+
+
 def test_the_seed_decides_every_pixel_and_word():
     first, again, other = (draw_shapes(np.random.default_rng(seed), 20) for seed in (3, 3, 4))
     assert first[0].tobytes() == again[0].tobytes()
     assert all((first[1][name] == again[1][name]).all() for name in ATTRIBUTES)
+    assert (first[2] == again[2]).all()
     assert not (first[0] == other[0]).all(axis=(1, 2)).any()
 
 
@@ -129,6 +149,7 @@ def test_no_word_or_question_is_of_the_phantom_world():
     answers = words(word for a in ATTRIBUTES.values() for word in a.words)
     questions = words(question for a in ATTRIBUTES.values() for question in a.questions)
     assert len(labels) == 12
+    assert not words(POINTING) & asked
     assert not labels & (answers | questions)
     assert not answers & asked
     ours = {question for a in ATTRIBUTES.values() for question in a.questions}

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as run_lengths
 
+from matcg.geometry import box_around, encoded
 from matcg.phantom.anatomy import AREAS, host
 from matcg.phantom.arithmetic import Floats, Seeds, between, clip
 from matcg.phantom.geometry import picture_frame
@@ -54,12 +54,8 @@ def findings(lesions: Lesions, area: str, seeds: Seeds) -> list[tuple[Finding, .
 
 
 def _finding(where: NDArray[np.bool_]) -> tuple[Finding, ...]:
-    if not where.any():
-        return ()
-    rows, columns = np.nonzero(where)
-    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    code = run_lengths.encode(np.asfortranarray(where, dtype=np.uint8))["counts"].decode()
-    return (Finding(LESION, tuple(map(float, box)), code),)
+    code = encoded(where)
+    return (Finding(LESION, box_around(code, (SIZE, SIZE)), code),) if where.any() else ()
 
 
 def _centres(lesions: Lesions, area: str, radius: Floats, seeds: Seeds) -> tuple[Floats, Floats]:

@@ -3,20 +3,29 @@
 Source of the pictures and words: `matcg.tiny.shapes` alone.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast
 
+from matcg import forms
+from matcg.forms import View
 from matcg.forms.choice import INSTRUCTION, OPTION_LETTERS
-from matcg.tiny.model import PATCH
-from matcg.tiny.shapes import ATTRIBUTES, SIDE, draw_shapes
+from matcg.geometry import box_around, encoded
+from matcg.samples import Finding, Sample
+from matcg.tiny.model import PATCH, PLACES
+from matcg.tiny.shapes import ATTRIBUTES, FORMS, POINTING, SIDE, boxes_of, draw_shapes
 
 IGNORE = -100
 IMAGE_TOKENS = (SIDE // PATCH) ** 2
 OPTIONS = 4
 QUERIES = 8
+SYLLABLES = [first + then for first in "bdfgklmnprstvz" for then in ("a", "e", "i", "on", "us")]
+VIEW = View(SIDE, "squash", "tiny")
 
 
 class Lexicon:
@@ -29,6 +38,9 @@ class Lexicon:
         def ids(text: str) -> list[int]:
             return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
+        self.ids = ids
+        self.end = tokenizer.eos_token
+        self.places = [tokenizer.convert_tokens_to_ids(place) for place in PLACES]
         self.letters = [ids(letter) for letter in OPTION_LETTERS[:OPTIONS]]
         if any(len(letter) != 1 for letter in self.letters):
             raise ValueError("every option letter must be one token")
@@ -43,6 +55,10 @@ class Lexicon:
         reserved = {i for letter in self.letters for i in letter} | set(range(4))
         self.any = np.array([i for i in range(len(tokenizer)) if i not in reserved])
 
+    def asked(self, sample: Sample) -> list[int]:
+        """Return the tokens of a question as fine-tuning asks it."""
+        return self.ids(forms.of(sample).question(sample, VIEW))
+
     def options(self, options: list[list[int]]) -> list[int]:
         """Return the tokens of an option list, a letter and a colon before each."""
         rows = zip(self.letters, options, strict=False)
@@ -55,18 +71,22 @@ class Sequence:
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.labels: list[int] = []
+        self.shares: list[float] = []  # of each answer's loss: all answers count alike
 
     def say(self, *pieces: list[int]) -> None:
         """Add tokens that are given."""
         for piece in pieces:
             self.ids += piece
             self.labels += [IGNORE] * len(piece)
+            self.shares += [0.0] * len(piece)
 
     def answer(self, piece: list[int]) -> None:
         """Add tokens that are to be predicted, each from the token before it."""
         self.labels[-1:] = [piece[0]]
         self.ids += piece
         self.labels += [*piece[1:], IGNORE]
+        self.shares[-1:] = [1 / len(piece)] * len(piece)
+        self.shares.append(0.0)
 
 
 def bind(rng: np.random.Generator, lexicon: Lexicon, longest: int) -> Sequence:
@@ -124,22 +144,43 @@ def ask(
     return sequence
 
 
+def place(rng: np.random.Generator, form: str, seen: "Seen", at: int) -> Sample:
+    """Return the question where the form of a picture is, to be answered in a form of answer.
+
+    The form has its own name among others, or a made-up one that only the question says.
+    """
+    shown = FORMS[seen.values["form"][at]]
+    labels = [shown, *rng.permutation([w for w in FORMS if w != shown])[: rng.integers(1, 4)]]
+    if rng.random() < 0.6:
+        labels = ["".join(rng.choice(SYLLABLES, size=rng.integers(1, 3)))]
+    mask = encoded(seen.masks[at])
+    found = Finding(str(labels[0]), box_around(mask, (SIDE, SIDE)), mask)
+    return Sample(
+        *("", "", b"", "", ""),
+        question=str(rng.choice(POINTING)),
+        options=tuple(sorted(map(str, labels))),
+        answer=0,
+        label="",
+        dataset="",
+        findings=() if seen.values["presence"][at] else (found,),
+        size=(SIDE, SIDE),
+        form=form,
+    )
+
+
+def point(sequence: Sequence, lexicon: Lexicon, sample: Sample, image: bool) -> None:
+    """Add a question about places, worded and answered as it is in fine-tuning."""
+    form = forms.of(sample)
+    sequence.say(lexicon.user, lexicon.image if image else [])
+    sequence.say(lexicon.asked(sample), lexicon.assistant)
+    sequence.answer(lexicon.ids(form.told(sample, form.truth(sample), VIEW) + lexicon.end))
+
+
 def askable(values: dict[str, int]) -> list[str]:
     """Return the attributes that a picture can be asked for, the hard ones several times."""
     if values["presence"] != 0:
         return ["presence"]
     return [*values, "form", "form", "form", "scale"]
-
-
-def pad(sequences: list[Sequence], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ids, mask and labels (n, longest), padded on the right."""
-    longest = max(len(s.ids) for s in sequences)
-    ids = torch.full((len(sequences), longest), pad_id)
-    labels = torch.full((len(sequences), longest), IGNORE)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-        labels[row, : len(sequence.ids)] = torch.tensor(sequence.labels)
-    return ids, (ids != pad_id).long(), labels
 
 
 def pixels(images: NDArray[np.uint8]) -> Tensor:
@@ -149,9 +190,36 @@ def pixels(images: NDArray[np.uint8]) -> Tensor:
 
 
 def collate(sequences: list[Sequence], lexicon: Lexicon) -> dict[str, Tensor]:
-    """Return a batch of padded ids, mask and labels."""
-    ids, mask, labels = pad(sequences, lexicon.pad)
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    """Return a batch (n, longest) of ids, mask, labels and shares, padded on the right."""
+
+    def padded(rows: list[list[int]] | list[list[float]], value: float) -> Tensor:
+        return pad_sequence([torch.tensor(row) for row in rows], True, value)
+
+    ids = padded([each.ids for each in sequences], lexicon.pad)
+    return {
+        "input_ids": ids,
+        "attention_mask": (ids != lexicon.pad).long(),
+        "labels": padded([each.labels for each in sequences], IGNORE),
+        "shares": padded([each.shares for each in sequences], 0),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Pictures (n, 48, 48), where their forms are (n, 48, 48), and what holds of each (n,)."""
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+    values: dict[str, NDArray[np.int64]]
+
+    @property
+    def boxes(self) -> NDArray[np.int64]:
+        """Return the outer box of each form (n, 4)."""
+        return boxes_of(self.masks)
+
+    def truth(self, at: int) -> dict[str, int]:
+        """Return the attributes of one picture."""
+        return {name: int(values[at]) for name, values in self.values.items()}
 
 
 class Bank:
@@ -161,30 +229,34 @@ class Bank:
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         parts = [draw_shapes(rng, 1000) for _ in range(size // 1000)]
-        self.images = np.concatenate([images for images, _ in parts])
-        self.values = {n: np.concatenate([values[n] for _, values in parts]) for n in ATTRIBUTES}
+        self.images = np.concatenate([images for images, _, _ in parts])
+        self.values = {n: np.concatenate([v[n] for _, v, _ in parts]) for n in ATTRIBUTES}
+        self.masks = np.concatenate([np.packbits(masks, axis=2) for _, _, masks in parts])
 
-    def pick(
-        self, rng: np.random.Generator, n: int
-    ) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.int64]]]:
+    def at(self, places: NDArray[np.int64]) -> Seen:
+        """Return pictures as they were drawn."""
+        masks = np.unpackbits(self.masks[places], axis=2).astype(bool)
+        return Seen(self.images[places], masks, {n: v[places] for n, v in self.values.items()})
+
+    def held_out(self) -> Seen:
+        """Return the pictures that are not learnt from."""
+        return self.at(np.arange(len(self.images) - self.HELD_OUT, len(self.images)))
+
+    def pick(self, rng: np.random.Generator, n: int) -> Seen:
         """Return `n` pictures to learn from, mirrored, turned and inverted at random.
 
-        The words that hold change with the picture: mirrored, west becomes east.
+        What holds changes with the picture: mirrored, west becomes east.
         """
-        places = rng.integers(len(self.images) - self.HELD_OUT, size=n)
-        images = self.images[places]
-        values = {name: given[places] for name, given in self.values.items()}
+        seen = self.at(rng.integers(len(self.images) - self.HELD_OUT, size=n))
+        values = seen.values
         mirrored, flipped, turned, inverted = rng.random((4, n)) < 0.5
-        images[mirrored] = images[mirrored][:, :, ::-1]
-        images[flipped] = images[flipped][:, ::-1]
-        images[turned] = images[turned].transpose(0, 2, 1)
-        images[inverted] = 255 - images[inverted]
+        for pictures in (seen.images, seen.masks):
+            pictures[mirrored] = pictures[mirrored][:, :, ::-1]
+            pictures[flipped] = pictures[flipped][:, ::-1]
+            pictures[turned] = pictures[turned].transpose(0, 2, 1)
+        seen.images[inverted] = 255 - seen.images[inverted]
         column, row = values["column"] ^ mirrored, values["row"] ^ flipped
         values["column"] = np.where(turned, row, column)
         values["row"] = np.where(turned, column, row)
         values["shade"] = values["shade"] ^ inverted
-        return images, values
-
-    def truth(self, place: int) -> dict[str, int]:
-        """Return the attributes of one picture."""
-        return {name: int(values[place]) for name, values in self.values.items()}
+        return seen

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
@@ -22,9 +21,28 @@ from matcg.errors import DataError
 from matcg.models.families.llava import name_as_published
 from matcg.provenance import describe
 from matcg.seeds import derive
-from matcg.tiny.lessons import IGNORE, Bank, Lexicon, ask, bind, collate, pixels
-from matcg.tiny.model import make_model, make_processor, make_tokenizer
-from matcg.tiny.shapes import ATTRIBUTES
+from matcg.tiny.exam import LONGEST, accuracy, overlap
+from matcg.tiny.lessons import (
+    IGNORE,
+    Bank,
+    Lexicon,
+    Seen,
+    Sequence,
+    ask,
+    bind,
+    collate,
+    pixels,
+    place,
+    point,
+)
+from matcg.tiny.model import (
+    add_places,
+    make_model,
+    make_processor,
+    make_tokenizer,
+    widen,
+)
+from matcg.tiny.spots import SHARPNESS, Spots
 
 BANK = 60_000
 
@@ -40,21 +58,27 @@ class Stage:
 
 BIND = Stage(steps=400, batch=48, learning_rate=1.5e-3)
 SEE = Stage(steps=9000, batch=128, learning_rate=2e-3)
-# Of the word scores in stage 2: unit embeddings of 128 numbers are far apart.
-SHARPNESS = 4.0
 ANSWER = Stage(steps=2400, batch=64, learning_rate=1e-3)
-# Held-out accuracy below which a backbone is not worth shipping.
-QUALITY = 0.9
+PLACE = Stage(steps=2000, batch=128, learning_rate=1e-3)
+POINT = Stage(steps=2000, batch=32, learning_rate=1e-3)
+# Held-out accuracy and IoU below which a backbone is not worth shipping.
+QUALITY = {"all": 0.9, "boxes": 0.6}
 
 Report = Callable[[int, float], None]
 
 
 def answer_loss(model: LlavaForConditionalGeneration, batch: dict[str, Tensor]) -> Tensor:
-    """Return the mean cross-entropy over answer tokens; logits are made at those places only."""
-    labels = batch.pop("labels")
+    """Return the mean over answers of the mean cross-entropy of their tokens.
+
+    Logits are made at those places only.
+    """
+    labels, shares = batch.pop("labels"), batch.pop("shares")
     hidden = model.model(**batch, use_cache=False).last_hidden_state
     chosen = labels != IGNORE
-    return functional.cross_entropy(model.lm_head(hidden[chosen]), labels[chosen])
+    losses = functional.cross_entropy(
+        model.lm_head(hidden[chosen]), labels[chosen], reduction="none"
+    )
+    return (losses * shares[chosen]).sum() / shares.sum()
 
 
 def _train(
@@ -109,9 +133,31 @@ def learn_to_see(
     words = {n: word_vectors(table, ids) for n, ids in lexicon.words.items()}
 
     def loss() -> Tensor:
-        return sight_loss(model, words, *bank.pick(rng, SEE.batch))
+        seen = bank.pick(rng, SEE.batch)
+        return sight_loss(image_tokens(model, pixels(seen.images)), words, seen)
 
     _train(sight(model), SEE, loss, report)
+
+
+def learn_places(
+    model: LlavaForConditionalGeneration,
+    lexicon: Lexicon,
+    rng: np.random.Generator,
+    bank: Bank,
+    report: Report,
+) -> None:
+    """Stage 4: image tokens come to say where the form is, besides the words that hold."""
+    table = model.get_input_embeddings().weight.detach()
+    words = {n: word_vectors(table, ids) for n, ids in lexicon.words.items()}
+    spots = Spots(table[lexicon.places])
+
+    def loss() -> Tensor:
+        seen = bank.pick(rng, PLACE.batch)
+        tokens = image_tokens(model, pixels(seen.images))
+        told: Tensor = spots(tokens, seen)
+        return sight_loss(tokens, words, seen) + told
+
+    _train([*sight(model), *spots.parameters()], PLACE, loss, report)
 
 
 def word_vectors(table: Tensor, words: list[list[int]]) -> Tensor:
@@ -119,20 +165,15 @@ def word_vectors(table: Tensor, words: list[list[int]]) -> Tensor:
     return torch.stack([table[ids].sum(dim=0) for ids in words])
 
 
-def sight_loss(
-    model: LlavaForConditionalGeneration,
-    words: dict[str, Tensor],
-    images: NDArray[np.uint8],
-    values: dict[str, NDArray[np.int64]],
-) -> Tensor:
+def sight_loss(tokens: Tensor, words: dict[str, Tensor], seen: Seen) -> Tensor:
     """Return the mean cross-entropy of telling each attribute's word from the mean image token."""
-    features = image_tokens(model, pixels(images)).mean(dim=1)
-    seen = torch.from_numpy(values["presence"] == 0)
+    features = tokens.mean(dim=1)
+    there = torch.from_numpy(seen.values["presence"] == 0)
     losses = []
     for name, vectors in words.items():
         scores = features @ vectors.T / SHARPNESS
-        truth = torch.from_numpy(values[name])
-        rows = slice(None) if name == "presence" else seen
+        truth = torch.from_numpy(seen.values[name])
+        rows = slice(None) if name == "presence" else there
         losses.append(functional.cross_entropy(scores[rows], truth[rows]))
     return torch.stack(losses).mean()
 
@@ -153,14 +194,40 @@ def learn_to_answer(
     """Stage 3: several questions a picture, by letter and in words, with text mixed in."""
 
     def loss() -> Tensor:
-        images, values = bank.pick(rng, ANSWER.batch)
-        truths = [{n: int(given[i]) for n, given in values.items()} for i in range(len(images))]
-        asked = [ask(rng, lexicon, truth, turns=3, free=0.25) for truth in truths]
-        seen = collate(asked, lexicon) | {"pixel_values": pixels(images)}
+        seen = bank.pick(rng, ANSWER.batch)
+        asked = [ask(rng, lexicon, seen.truth(at), 3, free=0.25) for at in range(ANSWER.batch)]
+        shown = collate(asked, lexicon) | {"pixel_values": pixels(seen.images)}
         read = collate([bind(rng, lexicon, longest=3) for _ in range(ANSWER.batch // 4)], lexicon)
-        return answer_loss(model, seen) + 0.3 * answer_loss(model, read)
+        return answer_loss(model, shown) + 0.3 * answer_loss(model, read)
 
     _train(list(model.parameters()), ANSWER, loss, report)
+
+
+def learn_to_point(
+    model: LlavaForConditionalGeneration,
+    lexicon: Lexicon,
+    rng: np.random.Generator,
+    bank: Bank,
+    report: Report,
+) -> None:
+    """Stage 5: boxes and masks, among the questions and the text of stage 3."""
+    few = POINT.batch // 4
+
+    def loss() -> Tensor:
+        seen, other = bank.pick(rng, POINT.batch), bank.pick(rng, few)
+        asked = [ask(rng, lexicon, seen.truth(at), 2, free=0.25) for at in range(POINT.batch)]
+        for at, sequence in enumerate(asked):
+            point(sequence, lexicon, place(rng, "boxes", seen, at), image=False)
+        traced = [Sequence() for _ in range(few)]
+        for at, sequence in enumerate(traced):
+            point(sequence, lexicon, place(rng, "mask", other, at), image=True)
+        shown = collate(asked, lexicon) | {"pixel_values": pixels(seen.images)}
+        outlined = collate(traced, lexicon) | {"pixel_values": pixels(other.images)}
+        read = collate([bind(rng, lexicon, longest=3) for _ in range(few)], lexicon)
+        side = answer_loss(model, outlined) + answer_loss(model, read)
+        return answer_loss(model, shown) + 0.3 * side
+
+    _train(list(model.parameters()), POINT, loss, report)
 
 
 def language(model: LlavaForConditionalGeneration) -> list[nn.Parameter]:
@@ -173,27 +240,6 @@ def sight(model: LlavaForConditionalGeneration) -> list[nn.Parameter]:
     """Return the parameters of the vision tower and the projector."""
     parts = (model.model.vision_tower, model.model.multi_modal_projector)
     return [parameter for part in parts for parameter in part.parameters()]
-
-
-@torch.no_grad()
-def accuracy(
-    model: LlavaForConditionalGeneration, lexicon: Lexicon, bank: Bank, seed: int
-) -> dict[str, float]:
-    """Return the share of right letters to one question a held-out picture, by attribute."""
-    rng = np.random.default_rng(seed)
-    right: dict[str, list[bool]] = {name: [] for name in ATTRIBUTES}
-    for place in range(len(bank.images) - bank.HELD_OUT, len(bank.images)):
-        truth = bank.truth(place)
-        name = str(rng.choice([n for n in truth if n == "presence" or truth["presence"] == 0]))
-        values = {name: truth[name], "presence": truth["presence"]}
-        sequence = ask(rng, lexicon, values, turns=1, free=0.0, only=name)
-        batch = collate([sequence], lexicon) | {"pixel_values": pixels(bank.images[[place]])}
-        labels = batch.pop("labels")
-        logits = model(**batch).logits
-        chosen = labels != IGNORE
-        right[name].append(bool((logits[chosen].argmax(-1) == labels[chosen]).all()))
-    rates = {name: float(np.mean(values)) for name, values in right.items()}
-    return rates | {"all": float(np.mean([v for values in right.values() for v in values]))}
 
 
 def save_backbone(
@@ -232,13 +278,22 @@ def make(out: Path, seed: int, threads: int) -> None:
     learn_letters(model, lexicon, rng, report("letters"))
     learn_to_see(model, lexicon, rng, bank, report("sight"))
     learn_to_answer(model, lexicon, rng, bank, report("answers"))
-    rates = accuracy(model, lexicon, bank, seed)
-    print(f"held-out accuracy: {rates}", flush=True)
-    if rates["all"] < QUALITY:
-        raise DataError(
-            f"the backbone answers {rates['all']:.1%} of held-out questions, less than "
-            f"{QUALITY:.0%}; give the stages of {Path(__file__).name} more steps"
-        )
+    add_places(tokenizer)
+    widen(model, len(tokenizer), seed)
+    lexicon, rng = Lexicon(tokenizer), np.random.default_rng(derive(seed, "backbone", "places"))
+    learn_places(model, lexicon, rng, bank, report("places"))
+    learn_to_point(model, lexicon, rng, bank, report("pointing"))
+    seen = bank.held_out()
+    rates = accuracy(model, lexicon, seen, seed)
+    for form in LONGEST:
+        rates[form] = overlap(model, tokenizer, lexicon, seen, seed, form)
+    print(f"held-out accuracy, IoU of boxes and Dice of masks: {rates}", flush=True)
+    for name, least in QUALITY.items():
+        if rates[name] < least:
+            raise DataError(
+                f"the backbone reaches {rates[name]:.1%} of '{name}' on held-out pictures, less"
+                f" than {least:.0%}; give the stages of {Path(__file__).name} more steps"
+            )
     save_backbone(model, tokenizer, out)
     record = describe(step="backbone", seed=seed, accuracy=rates, loss=rows)
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -18,6 +18,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from matcg.coordinates import NONE
+from matcg.coordinates.tiny import FORMAT
 from matcg.forms.choice import INSTRUCTION, OPTION_LETTERS
 from matcg.tiny.shapes import ATTRIBUTES, SIDE
 
@@ -27,6 +29,9 @@ _WIDTH = 128
 _HEADS = 4
 ROPE_BASE = 10_000.0
 MAX_POSITIONS = 1024
+# How an edge of a box is written, in pixels from the picture's left or upper border.
+PLACES = tuple(f"@{edge:02d}" for edge in range(SIDE + 1))
+NEAR = 2.0  # pixels within which two places are much alike
 _SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
 _WORDS = Path(__file__).with_name("words.txt")
 
@@ -69,6 +74,12 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         additional_special_tokens=["<image>"],
         model_max_length=MAX_POSITIONS,
     )
+
+
+def add_places(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Add the tokens of places, and of how they are asked for."""
+    requests = (f". {request}, or {NONE}." for request in (FORMAT.request, FORMAT.mask_request))
+    tokenizer.add_tokens([*requests, *PLACES])
 
 
 def make_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
@@ -132,6 +143,25 @@ def make_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlavaForConditi
         _spread(model)
         _wire(model)
     return model
+
+
+def widen(model: LlavaForConditionalGeneration, vocabulary: int, seed: int) -> None:
+    """Give a model rows for tokens that were added, drawn as all others are.
+
+    Those of `PLACES`, the last ones, are the more alike the nearer they are to each other.
+    """
+    torch.manual_seed(seed)
+    old = model.config.text_config.vocab_size
+    model.resize_token_embeddings(vocabulary, mean_resizing=False)
+    at = torch.arange(len(PLACES))
+    alike = torch.exp(-0.5 * ((at[:, None] - at) / NEAR) ** 2) + 1e-2 * torch.eye(len(at))
+    mixed = torch.linalg.cholesky(alike)
+    tables = ((model.get_input_embeddings(), 1.0), (model.get_output_embeddings(), _WIDTH**-0.5))
+    with torch.no_grad():
+        for table, spread in tables:
+            rows = torch.randn(vocabulary - old, _WIDTH)
+            rows[-len(at) :] = mixed @ rows[-len(at) :]
+            table.weight[old:] = rows * spread
 
 
 def _spread(model: LlavaForConditionalGeneration) -> None:

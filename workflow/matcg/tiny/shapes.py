@@ -51,33 +51,52 @@ ATTRIBUTES: Mapping[str, Attribute] = {
     ),
 }
 FORMS = ATTRIBUTES["form"].words
+# Ways to ask where the forms are; no word of them stands in a question of the phantom world.
+POINTING = ("Frame every form.", "Put frames around each form.", "Draw frames: any form counts.")
 RADII = (5.0, 8.0, 12.0)
 
 
-def draw_shapes(rng: np.random.Generator, n: int) -> tuple[NDArray[np.uint8], dict[str, _Integers]]:
-    """Return `n` grey images (n, 48, 48) and the index of each attribute's word (n,).
+def draw_shapes(
+    rng: np.random.Generator, n: int
+) -> tuple[NDArray[np.uint8], dict[str, _Integers], NDArray[np.bool_]]:
+    """Return `n` grey images (n, 48, 48), the index of each attribute's word (n,), and the forms.
 
-    Where `presence` says nothing, the other attributes describe no visible form.
+    A form's mask (n, 48, 48) is where it covers half of a pixel or more. Where `presence` says
+    nothing the mask is empty, and the other attributes describe no visible form.
     """
     values = {name: rng.integers(len(a.words), size=n) for name, a in ATTRIBUTES.items()}
     values["presence"] = (rng.random(n) < 0.15).astype(np.int64)
-    picture = paint(rng, values, _ground(rng, n))
+    picture, mask = paint(rng, values, _ground(rng, n))
     # Grain that is the same everywhere, and in half of the pictures as strong as they are bright.
     picture += rng.normal(0, 1, picture.shape) * rng.uniform(0.0, 0.06, (n, 1, 1))
     picture *= 1 + rng.normal(0, 1, picture.shape) * rng.choice([0, 0, 0.12, 0.25], (n, 1, 1))
-    return (np.clip(picture, 0, 1) * 255).astype(np.uint8), values
+    return (np.clip(picture, 0, 1) * 255).astype(np.uint8), values, mask >= 0.5
 
 
-def paint(rng: np.random.Generator, values: Mapping[str, _Integers], ground: _Floats) -> _Floats:
-    """Return grounds (n, 48, 48) in [0, 1] with the forms that `values` describe on them."""
+def boxes_of(masks: NDArray[np.bool_]) -> _Integers:
+    """Return the outer box [x1, y1, x2, y2) of each mask (n, 48, 48), zeros where it is empty."""
+    along = np.stack([np.logical_or.reduce(masks, axis=axis) for axis in (1, 2)])
+    first, last = along.argmax(axis=2), SIDE - along[:, :, ::-1].argmax(axis=2)
+    last[:, ~np.logical_or.reduce(along[0], axis=1)] = 0
+    return np.stack([first[0], first[1], last[0], last[1]], axis=1)
+
+
+def paint(
+    rng: np.random.Generator, values: Mapping[str, _Integers], ground: _Floats
+) -> tuple[_Floats, _Floats]:
+    """Return grounds (n, 48, 48) in [0, 1] with the forms that `values` describe, and their masks.
+
+    Masks are soft-edged, and empty where `presence` says nothing.
+    """
     n = len(ground)
     radius = np.take(RADII, values["scale"]) * rng.uniform(0.85, 1.15, n)
     centre_x = _centre(rng, values["column"], radius)
     centre_y = _centre(rng, values["row"], radius)
     mask = _mask(rng, values["form"], radius, centre_x, centre_y)
+    mask *= (1 - values["presence"])[:, None, None]
     tone = 1.0 - values["shade"]
-    opacity = rng.uniform(0.4, 0.85, n) * (1 - values["presence"])
-    return ground + mask * opacity[:, None, None] * (tone[:, None, None] - ground)
+    opacity = rng.uniform(0.4, 0.85, n)
+    return ground + mask * opacity[:, None, None] * (tone[:, None, None] - ground), mask
 
 
 def _centre(rng: np.random.Generator, side: _Integers, radius: _Floats) -> _Floats:
