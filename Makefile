@@ -79,7 +79,7 @@ lint: $(dev)
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy
-	@$(bin)/snakefmt --check Snakefile workflow/Snakefile rules
+	@$(bin)/snakefmt --check Snakefile rules
 	@$(bin)/snakemake --lint
 
 clean:

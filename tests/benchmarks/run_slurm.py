@@ -73,7 +73,6 @@ def workflow(folder: Path, n: int, gpu: int) -> None:
     folder.mkdir()
     for name in ("slurm", "profiles", "workflow"):
         shutil.copytree(ROOT / name, folder / name)
-    (folder / "workflow/Snakefile").unlink()
     (folder / "Snakefile").write_text(JOBS.format(n=n, gpu=gpu))
 
 

@@ -38,12 +38,6 @@ def test_a_dry_run_shows_the_whole_plan(workspace: Workspace) -> None:
     assert not (workspace.root / "results").exists()
 
 
-def test_the_catalogs_entry_point_gives_the_same_workflow(workspace: Workspace) -> None:
-    done = workspace.snakemake("-s", "workflow/Snakefile", "-n", "--quiet", "rules")
-    assert done.returncode == 0, done.stdout
-    assert "finetune" in done.stdout
-
-
 MISTAKES = [
     ("config.yaml", "engine:", "engin:", "config.yaml: engin: unknown key. Did you mean 'engine'?"),
     ("config.yaml", "[toy]", "[tyo]", "no experiment 'tyo' in experiments/. Did you mean 'toy'?"),
