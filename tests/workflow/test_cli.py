@@ -280,7 +280,7 @@ def test_the_paper_is_planned_by_one_word(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "--config 'experiments=[paper]'" in done.stdout
     names = [path.stem for path in (REPO / "experiments/paper").glob("*.yaml")]
-    assert len(names) == 14
+    assert len(names) == 19
     for name in names:
         assert f"results/experiments/paper-{name}-" in done.stdout
     assert "results/experiments/phantom" not in done.stdout
