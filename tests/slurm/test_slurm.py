@@ -40,6 +40,12 @@ FAST = (
     "--group-components", "prepare=5", "mix=6",
 )  # fmt: skip
 TRAINED = (*FAST, "--until", "finetune")
+# In the profile: each look would else be ten seconds later than the one before.
+LOOKS = """\
+__definitions__:
+  - import snakemake_executor_plugin_slurm as plugin
+  - "plugin.Executor.next_seconds_between_status_checks = property(lambda _: 2, lambda *_: None)"
+"""
 RUNS = "results/runs/tiny-llava-*/full-*"
 MODULES = Path("/usr/share/modules/init/sh")  # where Debian's environment-modules is
 
@@ -85,7 +91,8 @@ def whole(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     profile = folder / "slurm/config.yaml"
     text = profile.read_text()
     assert "  finetune:\n" in text
-    profile.write_text(text.replace("  finetune:\n", "  finetune:\n    gpu: 1\n"))
+    text = text.replace("  finetune:\n", "  finetune:\n    gpu: 1\n")
+    profile.write_text(text.replace("__definitions__:\n", LOOKS))
     seen = Seen()
     said, code = run(folder, FAST, lambda: seen.look(folder))
     assert code == 0, said[-6000:]

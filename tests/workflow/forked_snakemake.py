@@ -1,10 +1,10 @@
 """Snakemake in forks of a process that has imported it: `python forked_snakemake.py [MODULE...]`.
 
 Most of what a dry run of a small workflow takes is imports, as is half of a short fine-tuning: the
-modules named are imported too. Plan, jobs and what is kept of them are Snakemake's own. Each line
-of stdin is a call as JSON: a list of the folder, the arguments, the environment, the file that
-takes all output, and where scripts run (a key of `SCRIPTS`). Each line of stdout is the exit status
-of a call.
+modules named are imported too, and the library of the call's folder, as it is. Plan, jobs and what
+is kept of them are Snakemake's own. Each line of stdin is a call as JSON: a list of the folder, the
+arguments, the environment, the file that takes all output, and where scripts run (a key of
+`SCRIPTS`). Each line of stdout is the exit status of a call.
 """
 
 import importlib
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,33 @@ def main() -> None:
     """Serve calls, one at a time, until stdin ends."""
     for name in sys.argv[1:]:
         importlib.import_module(name)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matcg"]:
-        del sys.modules[name]  # torch imports the one that is installed, a folder has its own
     cli.get_argument_parser()  # what it finds of plugins is kept
+    known: dict[Path, int] = {}
     for line in sys.stdin:
         asked = json.loads(line)
+        known = library(Path(asked[0]) / "workflow", known)
         child = os.fork()
         if not child:
             call(*asked)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def library(workflow: Path, known: dict[Path, int]) -> dict[Path, int]:
+    """Have a folder's library imported as it is; return its files with their times.
+
+    That is a third of a dry run. `known` is what was returned by the call before.
+    """
+    files = {path: path.stat().st_mtime_ns for path in workflow.glob("matcg/**/*.py")}
+    if files != known:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matcg"]:
+            del sys.modules[name]  # of another folder, or the one that is installed, by torch
+        sys.path.insert(0, str(workflow))
+        with suppress(Exception):  # said by the Snakefile, which imports it again
+            for name in ("config.project", "steps.experiments", "steps.launch_checks"):
+                importlib.import_module(f"matcg.{name}")
+        sys.path.remove(str(workflow))
+    return files
 
 
 def call(
@@ -50,6 +68,7 @@ def call(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.dont_write_bytecode = False
     with Path(out).open("w") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)

@@ -30,8 +30,12 @@ def fresh_copy(folder: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment without the variables of a Snakemake that runs these tests."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
+    """Return the environment without the variables of a Snakemake that runs these tests.
+
+    And so that what a copy's first process compiles is there for all others.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
+    return {k: v for k, v in kept.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def start(

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from fake_hub import FakeHub, serving
-from repository import ROOT, fresh_copy, snakemake
+from repository import ROOT, fresh_copy
+from workspace import FORKS
 
 from llava_originals import make_original
 from matcg.config.library import load
@@ -110,7 +111,7 @@ def call(copy: Path, *arguments: str, endpoint: str) -> tuple[int, str]:
     """Call Snakemake with a hub at an address; return its exit status and what it said."""
     settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(copy.parent / "hf")}
     with mock.patch.dict(os.environ, settings):
-        done = snakemake(copy, "--cores", "2", *arguments)
+        done = FORKS.call(copy, ("--cores", "2", *arguments))
     return done.returncode, done.stdout
 
 

@@ -3,9 +3,11 @@
 import shutil
 from collections.abc import Callable
 
+import pytest
 from workspace import REPO, Workspace
 
 
+@pytest.mark.slow("plans of all the paper's tables, the largest that there are")
 def test_published_gains_are_tested_without_data_or_runs(
     workspaces: Callable[[str], Workspace],
 ) -> None:
@@ -16,7 +18,7 @@ def test_published_gains_are_tested_without_data_or_runs(
     asked = mine.snakemake("published_tests", "-n", "--quiet", "rules")
     assert asked.returncode == 0, asked.stdout
     counts = dict(line.split() for line in asked.stdout.splitlines() if len(line.split()) == 2)
-    assert counts["published_test"] == "10"
+    assert counts["published_test"] == "12"
     experiment = "experiments=[paper/table3]"
     done = mine.snakemake("published_tests", "--cores", "1", "--config", experiment)
     assert done.returncode == 0, done.stdout

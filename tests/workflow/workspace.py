@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from repository import ROOT as REPO
@@ -316,6 +317,8 @@ class Workspace:
         text = (self.root / path).read_text()
         assert old in text
         (self.root / path).write_text(text.replace(old, new))
+        # Which is taken for that of a text as long, written in the same second.
+        Path(cache_from_source(self.root / path)).unlink(missing_ok=True)
 
     def write(self, path: str, text: str) -> None:
         """Write a file and the folders above it."""
