@@ -20,6 +20,10 @@ from matcg.train import checkpoint, loop
 from matcg.train import training_state as attempt
 from matcg.train.finetune import finetune
 
+# Bytes for what has no way to say that memory has ended, such as threads and the tokeniser, and
+# less than one layer of the enlarged batch needs.
+ROOM = 20_000_000
+
 
 def main(
     mix: str,
@@ -63,7 +67,7 @@ def before_step(harm: dict) -> None:
                 os.kill(os.getpid(), signal.Signals[harm["signal"]])
             else:
                 used = psutil.Process().memory_info().vms
-                resource.setrlimit(resource.RLIMIT_AS, (used + 1_000_000, resource.RLIM_INFINITY))
+                resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, resource.RLIM_INFINITY))
                 # What earlier steps freed would do for another one like them.
                 batch, micro = [*batch] * 50, 50 * micro
         return made(number, batch, micro, *rest)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -191,9 +192,12 @@ def test_a_smaller_micro_batch_goes_on(harmed, place, tiny, tmp_path, capsys):
 def test_without_memory_step_samples_and_remedy_are_named(harmed, place):
     done = harmed(step=2)
     assert done.returncode == 1
-    assert "matcg: out of memory on cpu at step 2, with 200 samples at a time (" in done.stderr
+    said = re.search(
+        r"out of memory on cpu at step 2, with 200 samples at a time \((.*?)\)", done.stderr
+    )
+    assert said, done.stderr
     assert "In the backbone's resources set `micro_batch` to less than 200" in done.stderr
-    ids = done.stderr.split("(")[1].split(")")[0].split(", ")
+    ids = said[1].split(", ")
     known = {sample.sample_id for sample in read_samples(place / SUBSET / "train.parquet")}
     assert len(ids) == 200
     assert set(ids) <= known
