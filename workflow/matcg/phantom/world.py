@@ -242,7 +242,7 @@ def _sample(
         options=case.options,
         answer=case.position,
         label=case.options[case.position],
-        dataset=subset.datasets[0],
+        dataset=next(iter(subset.datasets), "phantom"),
         group=name,
         form=subset.form_of_answer,
     )
