@@ -7,6 +7,7 @@ import pytest
 
 LONG = 20  # seconds from which on a test, with the fixtures that it is the first to use, says why
 LIMIT = 2700  # seconds for such a test; the limit of all others is in pyproject.toml
+STARTS_VLLM = ("test_architectures.py", "test_conversion.py", "test_engine.py")
 
 took: list[pytest.TestReport] = []
 
@@ -14,14 +15,21 @@ took: list[pytest.TestReport] = []
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give slow tests more time, and begin with their files.
 
-    Unit tests come last: no core then waits long for the other at the end.
+    Unit tests come last: no core then waits long for the other at the end. Before them come files
+    that start vLLM: what is trained later in the same process may differ in its last bits.
     """
     slow = [item for item in items if (mark := item.get_closest_marker("slow")) and reason(mark)]
     for item in slow:
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LIMIT))
     counts = Counter(item.path for item in slow)
-    items.sort(key=lambda item: (-counts[item.path], "unit" in item.path.parts))
+    items.sort(
+        key=lambda item: (
+            "unit" in item.path.parts,
+            item.path.name in STARTS_VLLM,
+            -counts[item.path],
+        )
+    )
 
 
 def reason(mark: pytest.Mark) -> str:

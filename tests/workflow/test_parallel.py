@@ -83,8 +83,11 @@ def with_micro(backbone: Backbone, **changes) -> Backbone:
     return backbone.model_copy(update={"resources": backbone.resources.model_copy(update=changes)})
 
 
-def assert_alike(one, many, most):
-    """Assert that two runs lost and ended alike, as far as sums in another order allow."""
+def assert_alike(one, many, most, apart=0.0):
+    """Assert that two runs lost and ended alike, as far as sums in another order allow.
+
+    Weights may be `apart` by more where the optimiser divides gradients that are but rounding.
+    """
     losses = [[row["loss"] for row in rows(out)] for out in (one, many)]
     assert losses[0] == pytest.approx(losses[1], abs=most)
     assert [row["step"] for row in rows(one)] == [row["step"] for row in rows(many)]
@@ -92,15 +95,16 @@ def assert_alike(one, many, most):
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert tensor.dtype == second[name].dtype
-        assert float((tensor.float() - second[name].float()).abs().max()) < most, name
+        assert float((tensor.float() - second[name].float()).abs().max()) < max(most, apart), name
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_two_processes_train_as_one_does(train, tiny, method):
+# An adapter's first matrix has hardly a gradient yet, and a rate of 0.01.
+@pytest.mark.parametrize(("method", "apart"), [("full", 0), ("lora", 1e-3)])
+def test_two_processes_train_as_one_does(train, tiny, method, apart):
     backbone = with_micro(tiny, micro_batch=2)
     one = train(backbone, RECIPES[method], 1, "one")
     two = train(backbone, RECIPES[method], 2, "two")
-    assert_alike(one, two, 1e-4)
+    assert_alike(one, two, 1e-4, apart)
     records = [json.loads((out / "provenance.json").read_text()) for out in (one, two)]
     assert [record["processes"] for record in records] == [1, 2]
     assert records[0]["run"] == records[1]["run"]

@@ -40,4 +40,8 @@ def main(file: Path) -> int:
 
 if __name__ == "__main__":
     end_with_parent()
-    sys.exit(main(Path(sys.argv[1])))
+    code = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of torch may still run: taking all down beneath them has aborted a finished process.
+    os._exit(code)
