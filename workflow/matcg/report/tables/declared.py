@@ -124,7 +124,7 @@ LOCALISATION = Table(
         ("p_mean_with_finding", "p"),
         ("ciou", "cIoU"),
         ("p_ciou", "p"),
-        ("effective", "its pictures"),
+        ("effective", "cIoU rests on"),
         ("above_half", "IoU above 0.5"),
         ("p_above_half", "p"),
         ("f1", "F1 at 0.5"),
