@@ -7,7 +7,7 @@ import pytest
 
 LONG = 20  # seconds from which on a test, with the fixtures that it is the first to use, says why
 LIMIT = 2700  # seconds for such a test; the limit of all others is in pyproject.toml
-STARTS_VLLM = ("test_architectures.py", "test_conversion.py", "test_engine.py")
+STARTS_VLLM = ("test_architectures.py", "test_conversion.py", "test_engines.py")
 
 took: list[pytest.TestReport] = []
 

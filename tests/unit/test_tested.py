@@ -1,6 +1,7 @@
 """Every module is imported by a test, or stands here with the tests that reach it otherwise."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,3 +67,9 @@ def test_every_module_is_tested() -> None:
     unnamed = modules - {name.removeprefix("matcg.") for name in named()}
     assert unnamed == REACHED.keys(), "give a module a test, or say here what reaches it"
     assert not [path for path in REACHED.values() if not (ROOT / "tests" / path).is_file()]
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest imports them by name, and leaves out the second only in a run of both."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, times in names.items() if times > 1] == []

@@ -34,6 +34,7 @@ def test_a_backbone_that_answers_badly_is_refused(tmp_path: Path):
     assert not (tmp_path / "bad").exists()
 
 
+@pytest.mark.slow("three backbones are made")
 @pytest.mark.usefixtures("hasty")
 def test_the_seed_decides_all_weights_under_the_names_that_vllm_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
