@@ -39,7 +39,8 @@ SUBSET = "ct-brain-state"
 # Batches of 5, of 11 samples: shares are uneven, and the last batch leaves one process idle.
 RECIPES = {
     "full": Recipe(learning_rate=1e-3, epochs=2, batch_size=5),
-    "lora": Recipe(learning_rate=1e-2, epochs=2, batch_size=5, method="lora", rank=2),
+    # At a higher rate what Adam makes of gradients that are but rounding would stand out.
+    "lora": Recipe(learning_rate=1e-3, epochs=2, batch_size=5, method="lora", rank=2),
 }
 
 LONG = Recipe(learning_rate=1e-4, epochs=20, batch_size=5)
@@ -83,11 +84,8 @@ def with_micro(backbone: Backbone, **changes) -> Backbone:
     return backbone.model_copy(update={"resources": backbone.resources.model_copy(update=changes)})
 
 
-def assert_alike(one, many, most, apart=0.0):
-    """Assert that two runs lost and ended alike, as far as sums in another order allow.
-
-    Weights may be `apart` by more where the optimiser divides gradients that are but rounding.
-    """
+def assert_alike(one, many, most):
+    """Assert that two runs lost and ended alike, as far as sums in another order allow."""
     losses = [[row["loss"] for row in rows(out)] for out in (one, many)]
     assert losses[0] == pytest.approx(losses[1], abs=most)
     assert [row["step"] for row in rows(one)] == [row["step"] for row in rows(many)]
@@ -95,16 +93,15 @@ def assert_alike(one, many, most, apart=0.0):
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert tensor.dtype == second[name].dtype
-        assert float((tensor.float() - second[name].float()).abs().max()) < max(most, apart), name
+        assert float((tensor.float() - second[name].float()).abs().max()) < most, name
 
 
-# An adapter's first matrix has hardly a gradient yet, and a rate of 0.01.
-@pytest.mark.parametrize(("method", "apart"), [("full", 0), ("lora", 1e-3)])
-def test_two_processes_train_as_one_does(train, tiny, method, apart):
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_two_processes_train_as_one_does(train, tiny, method):
     backbone = with_micro(tiny, micro_batch=2)
     one = train(backbone, RECIPES[method], 1, "one")
     two = train(backbone, RECIPES[method], 2, "two")
-    assert_alike(one, two, 1e-4, apart)
+    assert_alike(one, two, 1e-4)
     records = [json.loads((out / "provenance.json").read_text()) for out in (one, two)]
     assert [record["processes"] for record in records] == [1, 2]
     assert records[0]["run"] == records[1]["run"]
