@@ -81,9 +81,9 @@ class LocatedAnswers(Answers):
 
     `inter` and `union` are areas in pixels of the original picture, `findings` and `given` how many
     there are and how many were given (`places` are those, as JSON), `ill_formed` how much more
-    could not be read. `matches`,
-    shape (questions, 3), counts true positives, false positives and false negatives; None where
-    findings are not matched. `ceiling` is the best score that the words for a place allow.
+    could not be read. `matches`, shape (questions, 3), counts true positives, false positives and
+    false negatives; None where findings are not matched. `ceiling` is the best score that the
+    words for a place allow.
     """
 
     inter: _Floats

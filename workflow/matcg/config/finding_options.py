@@ -1,18 +1,16 @@
 """Options of the readers of boxes and masks, as a catalog or a subset gives them."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from matcg.config.base import Model, Positive, Text
-from matcg.config.explain import validate
-from matcg.config.reader_options import Filled, Pattern, SplitBy, Texts
+from matcg.config.base import Positive, Text
+from matcg.config.reader_options import Filled, Pattern, ReaderOptions, SplitBy, Texts
 
 QUESTION = "Find all of these in the picture."
 
 
-class FindingOptions(Model):
+class FindingOptions(ReaderOptions):
     """Options of these readers, in a catalog or a subset.
 
     `files` and `images` are patterns below the data folder. In both `{id}` is the subset,
@@ -26,6 +24,8 @@ class FindingOptions(Model):
     of a mask, or one for each connected component of `smallest` pixels or more. `questions`: how
     to ask, of which a sample gets one. `group_by`, `split_by`: as those of the reader medmat.
     """
+
+    reader: ClassVar[str] = "reader of boxes and masks"
 
     files: Annotated[Texts, Field(min_length=1)]
     images: Text
@@ -41,16 +41,6 @@ class FindingOptions(Model):
     questions: Annotated[Texts, Field(min_length=1)] = (QUESTION,)
     group_by: Pattern | None = None
     split_by: SplitBy | None = None
-
-    @classmethod
-    def parse(cls, raw: Mapping[str, Any]) -> "FindingOptions":
-        """Return the checked options.
-
-        Raises:
-            ConfigError: an unknown option, or one of the wrong form. Null stands for the default.
-        """
-        given = {name: value for name, value in raw.items() if value is not None}
-        return validate(cls, given, "reader of boxes and masks")
 
     def of(self, subset: str, dataset: str) -> "FindingOptions":
         """Return the options with the patterns of one source dataset of a subset."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -90,7 +90,23 @@ class Rebuild(Model):
     seed: Natural = 42
 
 
-class Options(Model):
+class ReaderOptions(Model):
+    """Options of a reader, in a catalog or a subset; `reader` names it in errors."""
+
+    reader: ClassVar[str]
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Self:
+        """Return the checked options.
+
+        Raises:
+            ConfigError: an unknown option, or one of the wrong form. Null stands for the default.
+        """
+        given = {name: value for name, value in raw.items() if value is not None}
+        return validate(cls, given, cls.reader)
+
+
+class Options(ReaderOptions):
     """Options of this reader, in a catalog or a subset.
 
     `files`: patterns of the JSON file relative to the data folder, the first that exists is read.
@@ -99,6 +115,8 @@ class Options(Model):
     just the rows of these source datasets (`data-no`) are read, the others are another subset's.
     `split_by`: where the source's own split is told. `rebuild`: questions get new options.
     """
+
+    reader: ClassVar[str] = "reader medmat"
 
     files: Annotated[Texts, AfterValidator(lambda given: given or FILES)] = FILES
     group_by: Pattern | None = None
@@ -121,16 +139,6 @@ class Options(Model):
         # The usual case, for millions of rows, without what several groups need.
         matches = map(self.group_by.search, images)
         return [(match[1] or match[0]) if match else "" for match in matches]
-
-    @classmethod
-    def parse(cls, raw: Mapping[str, Any]) -> "Options":
-        """Return the checked options.
-
-        Raises:
-            ConfigError: an unknown option, or one of the wrong form. Null stands for the default.
-        """
-        given = {name: value for name, value in raw.items() if value is not None}
-        return validate(cls, given, "reader medmat")
 
 
 def searched(pattern: re.Pattern[str], text: str) -> str:

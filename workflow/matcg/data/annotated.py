@@ -60,11 +60,16 @@ def files_of(folder: Folder, options: FindingOptions) -> list[str]:
     """
     found = sorted({path for each in options.files for path, _ in matching(folder, each)})
     if not found:
-        raise DataError(
-            f"no file {' or '.join(options.files)} in {folder.root}; put it there or mend option"
-            " 'files'"
-        )
+        raise no_files(folder, options)
     return found
+
+
+def no_files(folder: Folder, options: FindingOptions) -> DataError:
+    """Return the error about a folder without any file of annotations."""
+    return DataError(
+        f"no file {' or '.join(options.files)} in {folder.root}; put it there or mend option"
+        " 'files'"
+    )
 
 
 def matching(folder: Folder, pattern: str) -> list[tuple[str, dict[str, str]]]:

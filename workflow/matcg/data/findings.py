@@ -18,6 +18,7 @@ from scipy import ndimage
 from matcg.config.catalog import Split, SubsetSpec
 from matcg.config.finding_options import FindingOptions
 from matcg.config.reader_options import searched
+from matcg.coordinates import NONE
 from matcg.data.annotated import Picture, Pictures, Raw
 from matcg.data.candidates import ImageCount, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
@@ -27,7 +28,6 @@ from matcg.images import ImageError, size_shown
 from matcg.samples import Finding, Sample
 from matcg.seeds import derive
 
-NONE = "none"  # label of a picture in which nothing is to be found
 # Pixels that a box or polygon may reach beyond its picture, to which it is cut: files round.
 ROUNDING = 0.5
 _CORNERS_TOUCH = np.ones((3, 3))  # pixels that share a corner are of one component

@@ -5,12 +5,10 @@ file's folder), one of answers.jsonl `id` and `text`, in any order.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError, DataError
 from matcg.evaluate.engine import Engine
 from matcg.evaluate.requests import Ask
@@ -21,19 +19,6 @@ from matcg.models.messages import question_row, write_rows
 
 class CommandEngine(Engine):
     """Weights that only the command can read."""
-
-    def __init__(
-        self,
-        weights: Path | str,
-        backbone: Backbone,
-        settings: Mapping[str, Any],
-        pictures: int = 1,
-        rank: int = 0,
-    ) -> None:
-        """Note the weights; the command loads them when it is asked."""
-        del settings, pictures, rank
-        super().__init__(weights, backbone)
-        self.tokens: Mapping[str, int] = {}
 
     def ask(self, asks: Sequence[Ask], adapter: Path | None = None) -> list[Reply]:
         """Return a reply to each request, all of one call of the command.

@@ -25,10 +25,18 @@ _PROBES = 8
 class Engine(ABC):
     """A running engine: one backbone's architecture, the weights that were loaded last."""
 
-    tokens: Mapping[str, int]  # of answers that are one token each
+    tokens: Mapping[str, int] = {}  # of answers that are one token each
 
-    def __init__(self, weights: Path | str, backbone: Backbone) -> None:
-        """Note what is loaded; subclasses load it, and take the arguments of `start.start`."""
+    def __init__(
+        self,
+        weights: Path | str,
+        backbone: Backbone,
+        settings: Mapping[str, Any],
+        pictures: int = 1,
+        rank: int = 0,
+    ) -> None:
+        """Note what is loaded; subclasses load it. The arguments are those of `start.start`."""
+        del settings, pictures, rank
         check_whole(weights, backbone)
         self.backbone = backbone
         self.weights = str(weights)

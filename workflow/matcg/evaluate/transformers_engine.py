@@ -37,7 +37,7 @@ class TransformersEngine(Engine):
     ) -> None:
         """Read the weights; pictures and adapters need no room that is set aside."""
         del pictures, rank
-        super().__init__(weights, backbone)
+        super().__init__(weights, backbone, settings)
         logging.disable_progress_bar()
         gpu = backbone.resources.gpu and torch.cuda.is_available()
         self._device = torch.device("cuda" if gpu else "cpu")

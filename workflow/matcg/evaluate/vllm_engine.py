@@ -55,7 +55,7 @@ class VllmEngine(Engine):
         rank: int = 0,
     ) -> None:
         """Start vLLM; the arguments are those of `start.start`."""
-        super().__init__(weights, backbone)
+        super().__init__(weights, backbone, settings)
         set_environment(backbone)
         from transformers import AutoProcessor
         from vllm import LLM, SamplingParams  # reads the environment set above

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from matcg.config.catalog import SubsetSpec
+from matcg.coordinates import NONE
 from matcg.errors import ConfigError, nearest
 from matcg.phantom.anatomy import AREAS
 from matcg.phantom.lesions import KINDS, LESION, LEVELS, SIDES, Integers, Lesions, findings
@@ -250,5 +251,5 @@ def _sample(
 
 def _pointed(sample: Sample, found: tuple[Finding, ...]) -> Sample:
     """Return a sample with what is to be found in it."""
-    label = found[0].label if found else "none"
+    label = found[0].label if found else NONE
     return replace(sample, findings=found, size=(SIZE, SIZE), answer=0, label=label)

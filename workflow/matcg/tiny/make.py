@@ -35,13 +35,7 @@ from matcg.tiny.lessons import (
     place,
     point,
 )
-from matcg.tiny.model import (
-    add_places,
-    make_model,
-    make_processor,
-    make_tokenizer,
-    widen,
-)
+from matcg.tiny.model import add_places, make_model, make_processor, make_tokenizer, widen
 from matcg.tiny.spots import SHARPNESS, Spots
 
 BANK = 60_000
@@ -129,8 +123,7 @@ def learn_to_see(
     report: Report,
 ) -> None:
     """Stage 2: the mean image token comes to lie near the embeddings of the words that hold."""
-    table = model.get_input_embeddings().weight.detach()
-    words = {n: word_vectors(table, ids) for n, ids in lexicon.words.items()}
+    words = word_vectors(model, lexicon)
 
     def loss() -> Tensor:
         seen = bank.pick(rng, SEE.batch)
@@ -147,9 +140,8 @@ def learn_places(
     report: Report,
 ) -> None:
     """Stage 4: image tokens come to say where the form is, besides the words that hold."""
-    table = model.get_input_embeddings().weight.detach()
-    words = {n: word_vectors(table, ids) for n, ids in lexicon.words.items()}
-    spots = Spots(table[lexicon.places])
+    words = word_vectors(model, lexicon)
+    spots = Spots(model.get_input_embeddings().weight.detach()[lexicon.places])
 
     def loss() -> Tensor:
         seen = bank.pick(rng, PLACE.batch)
@@ -160,9 +152,13 @@ def learn_places(
     _train([*sight(model), *spots.parameters()], PLACE, loss, report)
 
 
-def word_vectors(table: Tensor, words: list[list[int]]) -> Tensor:
-    """Return the sum of each word's token embeddings (words, width)."""
-    return torch.stack([table[ids].sum(dim=0) for ids in words])
+def word_vectors(model: LlavaForConditionalGeneration, lexicon: Lexicon) -> dict[str, Tensor]:
+    """Return by attribute the sum of each word's token embeddings (words, width)."""
+    table = model.get_input_embeddings().weight.detach()
+    return {
+        name: torch.stack([table[ids].sum(dim=0) for ids in words])
+        for name, words in lexicon.words.items()
+    }
 
 
 def sight_loss(tokens: Tensor, words: dict[str, Tensor], seen: Seen) -> Tensor:

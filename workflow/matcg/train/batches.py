@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
 from typing import Any, TypeVar
@@ -91,6 +91,8 @@ class Collator:
     tokens: Mapping[str, int]  # of answers that are one token each
     device: torch.device
     pictures: Pictures
+    # Answers as text, which are asked for in each epoch, and are slow to write for masks.
+    _told: dict[tuple[str, str, Any], str] = field(default_factory=dict)
 
     def ready(self, parts: Sequence[Sequence[TrainingSample]]) -> list[Inputs]:
         """Return the inputs of some tasks, part by part."""
@@ -111,7 +113,11 @@ class Collator:
 
     def told(self, task: TrainingSample) -> str:
         """Return a task's answer as text."""
-        return forms.of(task.sample).told(task.sample, task.answer, view_of(self.backbone))
+        sample, view = task.sample, view_of(self.backbone)
+        name = (sample.subset, sample.sample_id, task.answer)
+        if name not in self._told:
+            self._told[name] = forms.of(sample).told(sample, task.answer, view)
+        return self._told[name]
 
     def _learnt(self, task: TrainingSample, text: str) -> list[int]:
         """Return the tokens of an answer; where there are several one more ends the text."""

@@ -22,7 +22,7 @@ class EchoEngine(Engine):
         pictures: int = 1,
         rank: int = 0,
     ) -> None:
-        super().__init__(weights, backbone)
+        super().__init__(weights, backbone, settings)
         self.told = (settings, pictures, rank)
         self.tokens = {text: ord(text) for text in of_one_token()}
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from matcg.config.finding_options import FindingOptions
-from matcg.data.annotated import ANY, Picture, Raw, matching
+from matcg.data.annotated import ANY, Picture, Raw, matching, no_files
 from matcg.data.image_folder import Folder
 from matcg.data.readers import of_findings
-from matcg.errors import DataError
 
 
 def pictures(folder: Folder, options: FindingOptions) -> Iterator[Picture]:
@@ -30,7 +29,7 @@ def pictures(folder: Folder, options: FindingOptions) -> Iterator[Picture]:
             if path != images.get(held["image"]):
                 masks[held["image"]].append((path, held.get("class", ANY)))
     if not masks:
-        raise DataError(f"no file {' or '.join(options.files)} in {folder.root}; put it there")
+        raise no_files(folder, options)
     classed = any("{class}" in each for each in options.files)
     for name in sorted(images.keys() | masks):
         image = images.get(name, options.images.replace("{image}", name))

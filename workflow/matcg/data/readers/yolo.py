@@ -10,7 +10,7 @@ from functools import partial
 import yaml
 
 from matcg.config.finding_options import FindingOptions
-from matcg.data.annotated import Picture, Raw, matching
+from matcg.data.annotated import Picture, Raw, matching, no_files
 from matcg.data.image_folder import Folder
 from matcg.data.readers import of_findings
 from matcg.errors import BadRowError, DataError
@@ -28,7 +28,7 @@ def pictures(folder: Folder, options: FindingOptions) -> Iterator[Picture]:
     images = {held["image"]: path for path, held in matching(folder, options.images)}
     files = {held["image"]: path for each in options.files for path, held in matching(folder, each)}
     if not files:
-        raise DataError(f"no file {' or '.join(options.files)} in {folder.root}; put it there")
+        raise no_files(folder, options)
     for name in sorted(images.keys() | files):
         image = images.get(name, options.images.replace("{image}", name))
         file = files.get(name, "")
