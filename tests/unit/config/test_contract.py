@@ -57,7 +57,9 @@ def fits(rule: Rule, catalog: Catalog) -> bool:
 
 
 def every(rule: Rule, catalog: Catalog) -> list[Combination]:
-    return [c for subset in catalog.subsets for c in combine(rule, catalog, subset)]
+    """Return combinations of all targets; of blocks, which are alike, those of the first."""
+    targets = [s for s in catalog.subsets if s.block == catalog.subsets[0].block]
+    return [c for target in targets for c in combine(rule, catalog, target)]
 
 
 @pytest.mark.parametrize("path", of("catalog"))

@@ -207,6 +207,51 @@ def test_general_sets_have_no_elements_and_ids_of_their_own() -> None:
         validate(Catalog, {**raw, "general": [{"id": "A"}]}, "c.yaml")
 
 
+GRID = {
+    "values": {"modality": ["CT", "X-ray"], "task": ["Side"]},
+    "blocks": {
+        "plain": {"reported": [["X-ray", "Side"]], "tuning": [["CT"]]},
+        "other": {"options": {"mirror": ["CT"]}},
+    },
+}
+
+
+def gridded(**changes: object) -> Catalog:
+    known = {"name": "c", "reader": "phantom", "elements": ["modality", "task"]}
+    return validate(Catalog, {**known, "grid": {**GRID, **changes}}, "c.yaml")
+
+
+def test_a_grid_stands_for_its_subsets_once_a_block() -> None:
+    found = {s.id: s for s in gridded().subsets}
+    assert [*found] == ["plain-ct-side", "plain-xray-side", "other-ct-side", "other-xray-side"]
+    assert [s.held_out for s in found.values()] == ["tuning", "reported", None, None]
+    assert {s.block: s.options for s in found.values()} == {
+        "plain": {},
+        "other": {"mirror": ["CT"]},
+    }
+    assert found["other-xray-side"].elements == {"modality": ("X-ray",), "task": ("Side",)}
+    assert found["plain-ct-side"].values("held_out") == {"tuning"}
+
+
+def test_neither_block_nor_list_is_part_of_what_a_subset_is() -> None:
+    whole, moved = gridded(), gridded(blocks={"plain": {"reported": [["CT"]]}})
+    asked = [each.preparation("plain-ct-side").canonical() for each in (whole, moved)]
+    assert asked[0] == asked[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"values": {"modalty": ["CT", "X-ray"], "task": ["Side"]}}, r"modalty.*'modality'"),
+        ({"blocks": {"a": {"option": {}}}}, r"grid.blocks.a.option: .*'options'"),
+        ({"blocks": {"a": {"tuning": [["CT", "Sde"]]}}}, r"grid: blocks.a: .*'Sde'.*'Side'"),
+    ],
+)
+def test_mistakes_in_a_grid(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        gridded(**changes)
+
+
 def test_what_is_only_told_of_a_catalog_changes_no_sample() -> None:
     catalog = load("catalog", REPO / "catalogs/medmat.yaml")
     bare = catalog.model_copy(update={"overlaps": (), "release": None, "description": ""})

@@ -271,7 +271,8 @@ def test_unknown_or_missing_element_values_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"), [({"sed": 1}, "'sed'.*'seed'"), ({"seed": "x"}, "seed 'x'.*whole number")]
+    ("options", "says"),
+    [({"sed": 1}, "ct-brain-state.*sed: unknown.*'seed'"), ({"seed": "x"}, "seed: 'x'.*integer")],
 )
 def test_wrong_options_are_refused(options: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):

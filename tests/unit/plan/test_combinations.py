@@ -111,6 +111,15 @@ def test_a_python_rule_is_checked(tmp_path: Path, body: str, message: str) -> No
         sources(python_rule(tmp_path, body))
 
 
+def test_no_source_is_of_another_block() -> None:
+    apart = {"far": "mirror", "same-place": "mirror"}
+    subsets = [s.model_copy(update={"block": apart.get(s.id)}) for s in WORLD.subsets]
+    blocks = WORLD.model_copy(update={"subsets": tuple(subsets)})
+    assert sources(rule({}, select="all"), blocks) == [("covid", "state")]
+    (found,) = combine(rule({}, select="all"), blocks, blocks.subset("far"))
+    assert found.sources == ("same-place",)
+
+
 def test_sizes_and_kinds_bound_what_a_rule_may_take() -> None:
     subsets = [
         s.model_copy(update={"covid": {"train": 20}, "far": {"role": "ood"}}.get(s.id, {}))

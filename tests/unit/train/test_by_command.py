@@ -64,6 +64,21 @@ def trained(backbone: Backbone, root: Path, *labels: str) -> Path:
     return out
 
 
+def test_the_ideal_reader_is_started_with_this_library_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the library is not installed: a command has an environment of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    reader = load("backbone", PAGE.parents[1] / "backbones/ideal-reader.yaml")
+    questions, out = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
+    questions.write_text('{"id": "0:composed-ct-knee-side/test/00000"}\n', encoding="utf-8")
+    places = {"weights": reader.weights, "questions": str(questions), "out": str(out)}
+    run_command(reader, "answer", places)
+    (text,) = read_answers(out, ["0:composed-ct-knee-side/test/00000"]).values()
+    assert text in ("left", "right")
+
+
 def test_a_run_is_trained_and_answers_by_commands(backbone: Backbone, tmp_path: Path) -> None:
     out = trained(backbone, tmp_path, "no", "no", "yes")
     counts = json.loads((out / "weights/counts.json").read_text())

@@ -68,7 +68,8 @@ def test_the_description_names_just_what_the_rows_hold(tmp_path: Path) -> None:
     (row,) = rows_of([TrainingSample(sample(1), 0)], tmp_path)
     (described,) = json.loads((tmp_path / "dataset_info.json").read_text()).values()
     assert (tmp_path / described["file_name"]).is_file()
-    assert set(described["columns"].values()) == set(row)
+    assert {"id", *described["columns"].values()} == set(row)
+    assert row["id"] == "s-1"
     tags = described["tags"]
     said = [turn[tags["role_tag"]] for turn in row[described["columns"]["messages"]]]
     assert said == [tags["user_tag"], tags["assistant_tag"]]

@@ -130,7 +130,10 @@ def _holding(*names: str) -> AfterValidator:
 
 
 class Commands(Model):
-    """Commands of the user's own that train a backbone and answer: words, run without a shell."""
+    """Commands of the user's own that train a backbone and answer: words, run without a shell.
+
+    {python} stands for the interpreter that the workflow runs in.
+    """
 
     train: Annotated[tuple[Text, ...], _holding("data", "out")] = Field(
         description="trains; {weights} stands for the backbone's, {data} for the folder of samples,"

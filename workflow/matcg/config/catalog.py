@@ -1,11 +1,12 @@
 """Catalogs: subsets of data, the elements they are described by, and how each is split."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from matcg.config.base import Fraction, Kind, Model, Name, Natural, Positive, Slug, Text, Words
 from matcg.config.yaml_file import shown_path
@@ -14,11 +15,13 @@ from matcg.errors import ConfigError, nearest
 RESERVED = frozenset(
     {
         *("id", "name", "kind", "role", "datasets", "train", "test", "elements", "options"),
-        *("python", "description", "form", "reader"),
+        *("python", "description", "form", "reader", "block", "held_out"),
     }
 )
 
 
+HeldOut = Literal["reported", "tuning"]
+ASKED = ("kind", "role", "block", "held_out")  # what patterns of targets can name besides elements
 FORMS = {"classification": "choice", "detection": "boxes", "segmentation": "mask"}
 
 
@@ -59,6 +62,15 @@ class SubsetSpec(Model):
     )
     elements: dict[str, Words] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict, description="override the reader's")
+    # Neither decides a sample, so both are in no digest.
+    block: Name | None = Field(
+        default=None,
+        exclude=True,
+        description="subsets of another block are never its sources",
+    )
+    held_out: HeldOut | None = Field(
+        default=None, exclude=True, description="the list of targets that it is on"
+    )
 
     @property
     def form_of_answer(self) -> str:
@@ -66,12 +78,62 @@ class SubsetSpec(Model):
         return self.form or FORMS[self.kind]
 
     def values(self, element: str) -> frozenset[str]:
-        """Return what the subset has of an element; `kind` and `role` can be asked for as well."""
-        if element == "kind":
-            return frozenset({self.kind})
-        if element == "role":
-            return frozenset({self.role} if self.role else ())
+        """Return what the subset has of an element, or of one of `ASKED` besides."""
+        if element in ASKED:
+            value: str | None = getattr(self, element)
+            return frozenset({value} if value else ())
         return frozenset(self.elements[element])
+
+
+class Block(Model):
+    """A copy of a grid: options of its subsets, and which of them are targets."""
+
+    options: dict[str, Any] = Field(default={}, description="override the reader's")
+    reported: tuple[Words, ...] = Field(
+        default=(), description="targets that results are of: subsets with all of these values"
+    )
+    tuning: tuple[Words, ...] = Field(
+        default=(), description="targets on which everything is tuned, and nothing is reported"
+    )
+
+
+class Grid(Model):
+    """Every combination of the elements' values as a subset, once a block."""
+
+    values: dict[Slug, Annotated[Words, Field(min_length=1)]] = Field(
+        description="the values of each element"
+    )
+    blocks: Annotated[dict[Slug, Block], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _targets_are_there(self) -> "Grid":
+        known = {value for values in self.values.values() for value in values}
+        for name, block in self.blocks.items():
+            for value in (v for each in (*block.reported, *block.tuning) for v in each):
+                if value not in known:
+                    raise ValueError(
+                        f"blocks.{name}: no element has a value '{value}'.{nearest(value, known)}"
+                    )
+        return self
+
+    def subsets(self) -> Iterator[dict[str, Any]]:
+        """Yield each subset as a file would list it; its id is its block and its values."""
+        for (name, block), values in product(self.blocks.items(), product(*self.values.values())):
+            yield {
+                "id": "-".join([name, *(value.lower().replace("-", "") for value in values)]),
+                "name": " ".join(values),
+                "block": name,
+                "options": block.options,
+                "held_out": next(_lists(block, values), None),
+                **dict(zip(self.values, values, strict=True)),
+            }
+
+
+def _lists(block: Block, values: Sequence[str]) -> Iterator[str]:
+    """Yield the lists of targets that a subset of these values is on."""
+    for name in get_args(HeldOut):
+        if any(set(target) <= set(values) for target in getattr(block, name)):
+            yield name
 
 
 class Release(Model):
@@ -114,6 +176,9 @@ class Catalog(Model):
     near_duplicates: Annotated[int, Field(strict=True, ge=0, lt=64)] = Field(
         default=24, description="bits of 256 in which the hashes of two equal pictures may differ"
     )
+    grid: Grid | None = Field(
+        default=None, exclude=True, description="subsets that are not listed one by one"
+    )
     subsets: Annotated[tuple[SubsetSpec, ...], Field(min_length=1)]
     general: tuple[SubsetSpec, ...] = Field(
         default=(), description="sets without elements that are only ever added to training"
@@ -126,9 +191,11 @@ class Catalog(Model):
         if not isinstance(data, dict) or not isinstance(data.get("elements"), list | tuple):
             return data
         names = [name for name in data["elements"] if isinstance(name, str)]
-        subsets = data.get("subsets")
+        subsets = data.get("subsets", () if "grid" in data else None)
         if not isinstance(subsets, list | tuple):
             return data
+        if isinstance(data.get("grid"), Mapping):
+            subsets = [*_in_grid(data["grid"]), *subsets]
         return {**data, "subsets": [_gathered(subset, names) for subset in subsets]}
 
     @model_validator(mode="after")
@@ -210,6 +277,14 @@ class Preparation(Model):
     near_duplicates: int
     subset: SubsetSpec
     general: bool = False
+
+
+def _in_grid(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a grid's subsets, none where it is wrong: that is said where the field is checked."""
+    try:
+        return list(Grid.model_validate(grid).subsets())
+    except ValidationError:
+        return []
 
 
 def _gathered(subset: Any, names: Sequence[str]) -> Any:

@@ -1,8 +1,8 @@
-"""Options of the reader of release files, as a catalog or a subset gives them."""
+"""Options of the readers of release files and of the phantom world, as catalogs give them."""
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -104,6 +104,22 @@ class ReaderOptions(Model):
         """
         given = {name: value for name, value in raw.items() if value is not None}
         return validate(cls, given, cls.reader)
+
+
+class PhantomOptions(ReaderOptions):
+    """Options of the phantom world.
+
+    `world`: which of the worlds whose truth is known, left out: that of catalog `phantom`.
+    `mirror`: facts of these values of elements are turned round. `reversed`: subsets with all of
+    these values, in which the mark of the misleading world is.
+    """
+
+    reader: ClassVar[str] = "reader phantom"
+
+    seed: Annotated[int, Field(strict=True)] = 0
+    world: Literal["composed", "shared-task", "near-pair", "entangled", "misleading"] | None = None
+    mirror: Values = frozenset()
+    reversed: tuple[Values, ...] = ()
 
 
 class Options(ReaderOptions):

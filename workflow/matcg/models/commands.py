@@ -4,8 +4,10 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 from matcg.config.backbone import Backbone
@@ -22,7 +24,8 @@ def run_command(
 ) -> None:
     """Run a command of a backbone to its end, each word one argument, never through a shell.
 
-    `places` is what its placeholders stand for; `stopped` gives the signal that asks to stop.
+    `places` is what its placeholders stand for, with `python` for the interpreter that this runs
+    in, which finds this library; `stopped` gives the signal that asks to stop.
 
     Raises:
         ConfigError: it cannot be started.
@@ -31,11 +34,12 @@ def run_command(
     """
     where = f"{backbone.where}: commands.{which}"
     words: list[str] = list(getattr(backbone.commands, which))
-    for name, place in places.items():
+    env = _with_library() if "{python}" in words else None
+    for name, place in {**places, "python": sys.executable}.items():
         words = [word.replace(f"{{{name}}}", place) for word in words]
     print(shlex.join(words), flush=True)
     try:
-        process = subprocess.Popen(words, start_new_session=True)
+        process = subprocess.Popen(words, start_new_session=True, env=env)
     except OSError as error:
         raise ConfigError(f"{where}: cannot be started: {error}") from None
     try:
@@ -48,6 +52,12 @@ def run_command(
         process.wait()
     if status:
         raise MatcgError(f"{where}: ended with status {status}; what it said is above in the log")
+
+
+def _with_library() -> dict[str, str]:
+    """Return the environment of a command that imports this library, installed or not."""
+    path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def _status(process: subprocess.Popen[bytes]) -> int | None:

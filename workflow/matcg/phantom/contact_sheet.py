@@ -11,7 +11,8 @@ from PIL import Image
 from matcg.config.catalog import Catalog
 from matcg.errors import ConfigError
 from matcg.images import decode
-from matcg.phantom.world import TASKS, generate
+from matcg.phantom.tasks import TASKS
+from matcg.phantom.world import generate
 
 _Cell = tuple[str, str, str, str]  # modality, area, task, label
 Heading = tuple[str, str]  # a row's modality and area, a column's task and label
@@ -43,10 +44,13 @@ def draw_sheet(catalog: Catalog, out: Path) -> None:
 
 
 def _pictures(catalog: Catalog) -> dict[_Cell, Image.Image]:
-    """Return the first test picture of each label, by modality, area, task and label."""
+    """Return the first test picture of each label, by modality, area, task and label.
+
+    Of several blocks, which look alike, the first is shown.
+    """
     found: dict[_Cell, Image.Image] = {}
     most = max(len(task.labels) for task in TASKS.values())
-    for subset in catalog.subsets:
+    for subset in (s for s in catalog.subsets if s.block == catalog.subsets[0].block):
         # Labels come evenly interleaved, so these hold one of each.
         for sample in generate(subset, {**catalog.options, **subset.options}, "test", most):
             modality, area, task = (subset.elements[e][0] for e in ("modality", "area", "task"))

@@ -22,16 +22,25 @@ LESION = "lesion"  # what all of them are called where they are pointed at
 
 @dataclass(frozen=True, slots=True)
 class Lesions:
-    """The truth of each picture of a batch (n,): presence, indices of kind, level and side."""
+    """The truth of each picture of a batch (n,): presence, indices of kind, level and side.
+
+    Where `half` is given, lesions lie in the upper (0) or lower (1) half of their range.
+    """
 
     present: Integers
     kind: Integers
     level: Integers
     side: Integers
+    half: Integers | None = None
 
 
 def masks(lesions: Lesions, area: str, seeds: Seeds) -> Floats:
     """Return the lesions' extent (n, SIZE, SIZE) in [0, 1], nothing where none is present."""
+    return extent(lesions, area, seeds) * host(area, seeds) * _column(lesions.present)
+
+
+def extent(lesions: Lesions, area: str, seeds: Seeds) -> Floats:
+    """Return the same of lesions that are all there, beyond the organ too."""
     s = STRENGTH
     jitter = between(seeds, "lesion radius", 1 - s.radius_jitter, 1 + s.radius_jitter)
     radius = np.array(s.radii, dtype=np.float32)[lesions.level] * jitter * np.float32(2 / SIZE)
@@ -41,8 +50,11 @@ def masks(lesions: Lesions, area: str, seeds: Seeds) -> Floats:
     frame = picture_frame(len(seeds)).inner(x, y, turn, radius * stretch, radius / stretch)
     rim = _forms(*frame.coordinates(), lesions.kind)
     rim *= (radius * np.float32(SIZE / 2 / s.edge))[:, None, None]
-    present = lesions.present.astype(np.float32)[:, None, None]
-    return clip(np.float32(0.5) - rim) * host(area, seeds) * present
+    return clip(np.float32(0.5) - rim)
+
+
+def _column(values: Integers) -> Floats:
+    return values.astype(np.float32)[:, None, None]
 
 
 def findings(lesions: Lesions, area: str, seeds: Seeds) -> list[tuple[Finding, ...]]:
@@ -66,7 +78,10 @@ def _centres(lesions: Lesions, area: str, radius: Floats, seeds: Seeds) -> tuple
     offset = nearest + (farthest - nearest) * between(seeds, "lesion x", 0, 1)
     x = np.where(lesions.side == 0, -offset, offset)
     free = np.maximum(np.float32(region.reach[1]) - radius * np.float32(0.3), np.float32(0.05))
-    return x, free * between(seeds, "lesion y", -1, 1) + np.float32(region.centre)
+    if lesions.half is None:
+        return x, free * between(seeds, "lesion y", -1, 1) + np.float32(region.centre)
+    away = between(seeds, "lesion y", *STRENGTH.half_offset)
+    return x, np.where(lesions.half == 0, -away, away) + np.float32(region.centre)
 
 
 def _forms(u: Floats, v: Floats, kind: Integers) -> Floats:

@@ -23,10 +23,16 @@ class Strength:
     aspect: float = 0.12  # largest relative stretch of one axis
     edge: float = 1.5  # pixels over which a lesion's rim fades
     midline_gap: float = 1.0  # pixels between the midline and a lesion
+    half_offset: tuple[float, float] = (0.24, 0.38)  # from the middle, where the half tells
     # X-ray: added optical depth; CT and MRI: share of the lesion's own signal; ultrasound: share of
     # the echo that is lost.
     contrast: Mapping[str, float] = field(default_factory=_contrast)
     contrast_jitter: float = 0.12  # relative
+
+    # Where tone tells: tissue lies between these greys, and things are so opaque on it.
+    ground: tuple[float, float] = (0.28, 0.72)
+    opacity: float = 0.85
+    mark: float = 0.9  # grey of a mark
 
     # Anatomy.
     scale: float = 0.06  # relative size of the body

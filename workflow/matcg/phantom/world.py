@@ -6,6 +6,7 @@ Sample number i of a subset and split depends on nothing but the seed, the subse
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -13,102 +14,23 @@ import numpy as np
 from PIL import Image
 
 from matcg.config.catalog import SubsetSpec
+from matcg.config.reader_options import PhantomOptions
 from matcg.coordinates import NONE
 from matcg.errors import ConfigError, nearest
 from matcg.phantom.anatomy import AREAS
-from matcg.phantom.lesions import KINDS, LESION, LEVELS, SIDES, Integers, Lesions, findings
+from matcg.phantom.facts import SHARED_TASK, WORLDS, Facts, Scene, World, facts_of, scene_of
+from matcg.phantom.lesions import KINDS, LEVELS, SIDES, Integers, Lesions, findings
 from matcg.phantom.render import MODALITIES, render
+from matcg.phantom.scenes import DECOYS, render_scenes
 from matcg.phantom.strength import SIZE
+from matcg.phantom.tasks import TASKS, Task
 from matcg.samples import CHOICE, Finding, Sample
 from matcg.seeds import derive
 
 SplitName = Literal["train", "test"]
 
 BATCH = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A question about a lesion: the labels to choose from and the wordings of the question.
-
-    Where lesions are to be pointed at, one of `healthy` pictures has none; else that is 0.
-    """
-
-    labels: tuple[str, ...]
-    questions: tuple[str, ...]
-    healthy: int = 0
-
-
-TASKS: Mapping[str, Task] = {
-    "State": Task(
-        ("healthy", "abnormal"),
-        (
-            "What is the state of the tissue in this image?",
-            "How would you judge the overall condition shown here?",
-            "Which state does this scan show?",
-            "Please assess the condition of the organ in the picture.",
-            "Decide on the state of this examination.",
-            "What does the image say about the condition of the patient?",
-        ),
-    ),
-    "Level": Task(
-        LEVELS,
-        (
-            "What is the level of the finding in this image?",
-            "How far has the finding progressed?",
-            "Which grade would you give to what is seen here?",
-            "Please grade the extent of the finding in the picture.",
-            "Decide on the stage that this scan shows.",
-            "To what degree is the organ affected?",
-        ),
-    ),
-    "Diseases": Task(
-        KINDS,
-        (
-            "Which disease is seen in this image?",
-            "What kind of finding does this scan show?",
-            "Please name the disease in the picture.",
-            "Which diagnosis fits what is seen here?",
-            "Identify the type of the finding.",
-            "What is the most likely disease of this patient?",
-        ),
-    ),
-    "Side": Task(
-        SIDES,
-        (
-            "On which side of the image is the finding?",
-            "Where does the finding lie?",
-            "Which side of the picture is affected?",
-            "Please locate the finding in this scan.",
-            "Decide on the side that shows the finding.",
-            "In which part of the image is the organ affected?",
-        ),
-    ),
-    "Detection": Task(
-        (LESION,),
-        (
-            "Where exactly is the lesion in this image?",
-            "Please mark the lesion in the picture.",
-            "Which part of the scan does the lesion take up?",
-            "Find the lesion in this examination.",
-            "Give the place of the lesion, if the patient has one.",
-            "Is there a lesion here, and where?",
-        ),
-        healthy=5,
-    ),
-    "Segmentation": Task(
-        (LESION,),
-        (
-            "Please outline the lesion in this image.",
-            "Which area of the picture belongs to the lesion?",
-            "Trace the extent of the lesion in the scan.",
-            "Segment the lesion in this examination.",
-            "Give the outline of the lesion, if the patient has one.",
-            "Is there a lesion here, and what is its shape?",
-        ),
-        healthy=5,
-    ),
-}
+ELEMENTS = ("modality", "area", "task")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +55,40 @@ def generate(
         ConfigError: an option or an element's value that this world does not have, or a kind that
             is not the task's.
     """
-    modality = _value(subset, "modality", MODALITIES)
-    area = _value(subset, "area", AREAS)
-    task = _value(subset, "task", TASKS)
+    given = _options(subset, options)
+    cell = cell_of(subset)
+    modality, area, task = (cell[element] for element in ELEMENTS)
     if (subset.form_of_answer == CHOICE) == (TASKS[task].healthy > 0):
         raise ConfigError(f"subset '{subset.id}': kind {subset.kind} does not fit task {task}")
-    base = derive(_seed(subset, options), "phantom", subset.id, split)
-    cases = (_case(base, TASKS[task], index) for index in range(n))
+    world = WORLDS[given.world or SHARED_TASK]
+    if world.facts and task not in DECOYS:
+        raise ConfigError(
+            f"subset '{subset.id}': world {given.world} has no task {task}, only {sorted(DECOYS)}"
+        )
+    facts = facts_of(given, cell, len(TASKS[task].labels))
+    cases = (case_of(subset, given, split, index) for index in range(n))
     while batch := list(islice(cases, BATCH)):
         seeds = np.array([case.seed for case in batch], dtype=np.uint64)
-        lesions = _lesions(task, batch)
-        pictures = render(modality, area, lesions, seeds)
+        scenes = [seen(world, facts, case) for case in batch]
+        lesions = _lesions(task, batch, scenes)
+        draw = partial(render_scenes, task, scenes) if world.ways else render
+        pictures = draw(modality, area, lesions, seeds)
         samples = [
             _sample(subset, split, case, Image.fromarray(picture))
             for case, picture in zip(batch, pictures, strict=True)
         ]
         pointed = TASKS[task].healthy > 0
         yield from map(_pointed, samples, findings(lesions, area, seeds)) if pointed else samples
+
+
+def cell_of(subset: SubsetSpec) -> dict[str, str]:
+    """Return the one value that a subset has of each element.
+
+    Raises:
+        ConfigError: it has another number of values, or one that this world does not have.
+    """
+    known = zip(ELEMENTS, (MODALITIES, AREAS, TASKS), strict=True)
+    return {element: _value(subset, element, values) for element, values in known}
 
 
 def _value(subset: SubsetSpec, element: str, known: Mapping[str, object]) -> str:
@@ -164,17 +103,25 @@ def _value(subset: SubsetSpec, element: str, known: Mapping[str, object]) -> str
     return values[0]
 
 
-def _seed(subset: SubsetSpec, options: Mapping[str, Any]) -> int:
-    for name in options:
-        if name != "seed":
-            raise ConfigError(
-                f"subset '{subset.id}': the phantom world has no option '{name}'."
-                + nearest(name, ["seed"])
-            )
-    seed = options.get("seed", 0)
-    if type(seed) is not int:
-        raise ConfigError(f"subset '{subset.id}': seed '{seed}' must be a whole number")
-    return seed
+def _options(subset: SubsetSpec, options: Mapping[str, Any]) -> PhantomOptions:
+    try:
+        return PhantomOptions.parse(options)
+    except ConfigError as error:
+        raise ConfigError(f"subset '{subset.id}': {error}") from None
+
+
+def case_of(
+    subset: SubsetSpec, options: PhantomOptions, split: SplitName, index: int
+) -> SampleTruth:
+    """Return the truth of a sample by its number."""
+    task = TASKS[next(iter(subset.elements["task"]))]
+    return _case(derive(options.seed, "phantom", subset.id, split), task, index)
+
+
+def seen(world: World, facts: Facts, case: SampleTruth) -> Scene:
+    """Return what is to be seen in a sample's picture."""
+    which, way, lot = (derive(case.seed, name) for name in ("decoy", "way", "mark"))
+    return scene_of(world, facts, len(case.options), case.label, (which, way, lot))
 
 
 def _case(base: int, task: Task, index: int) -> SampleTruth:
@@ -208,12 +155,12 @@ def _shuffled(seed: int, count: int) -> list[int]:
     return items
 
 
-def _lesions(task: str, cases: Sequence[SampleTruth]) -> Lesions:
+def _lesions(task: str, cases: Sequence[SampleTruth], scenes: Sequence[Scene]) -> Lesions:
     """Return the lesions of a batch: the task's attribute by label, the others free."""
 
     def attribute(name: str, values: Sequence[str]) -> Integers:
         if name == task:
-            drawn = [case.label for case in cases]
+            drawn = [each.lesion.label for each in scenes]
         else:
             drawn = [derive(case.seed, name) % len(values) for case in cases]
         return np.array(drawn, dtype=np.int64)

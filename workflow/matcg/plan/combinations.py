@@ -91,9 +91,10 @@ def offer(
 ) -> tuple[list[SubsetSpec], list[SubsetSpec]]:
     """Return the subsets that a rule may choose from, sorted, and those too small for it.
 
-    The target is among them only for a rule that includes it.
+    They are of the target's block. The target is among them only for a rule that includes it.
     """
-    subsets = sorted(catalog.subsets, key=lambda subset: subset.id)
+    block = [subset for subset in catalog.subsets if subset.block == target.block]
+    subsets = sorted(block, key=lambda subset: subset.id)
     if rule.target == "held-out":
         subsets = [subset for subset in subsets if subset.id != target.id]
     if rule.kinds:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matcg.config.arm import HELD_OUT, OfRule
-from matcg.config.catalog import Catalog
+from matcg.config.catalog import ASKED, Catalog
 from matcg.config.experiment import Experiment
 from matcg.config.rule import Listed, Rule
 from matcg.errors import ConfigError, nearest
@@ -79,7 +79,7 @@ class Scope:
     def _fitting(self, pattern: Mapping[str, Sequence[str]], key: str) -> list[str]:
         """Return the subsets that fit a pattern of elements with their values."""
         name, subsets = self.catalog.name, self.catalog.subsets
-        elements = {*self.catalog.elements, "kind", "role"}
+        elements = {*self.catalog.elements, *ASKED}
         for element, values in pattern.items():
             if element not in elements:
                 raise self.error(

@@ -56,7 +56,8 @@ def _rows(
     for task in tasks:
         sample = task.sample
         name = f"{sample.subset}, sample {sample.sample_id}"
-        row = question_row(name, prompt_of(sample, backbone), [picture_of(sample, backbone)], out)
+        prompt, picture = prompt_of(sample, backbone), picture_of(sample, backbone)
+        row = {"id": sample.sample_id, **question_row(name, prompt, [picture], out)}
         told = forms.of(sample).told(sample, task.answer, view_of(backbone))
         row["messages"].append({"role": "assistant", "content": told})
         yield row
