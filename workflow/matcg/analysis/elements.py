@@ -1,14 +1,15 @@
 """What the subsets of a catalog are: their values of each of its elements."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class SubsetElements(TypedDict):
-    """A subset's kind, and its values of every element."""
+    """A subset's kind, its values of every element, and its block if it is in one."""
 
     kind: str
     elements: Mapping[str, Sequence[str]]
+    block: NotRequired[str]
 
 
 class CatalogElements(TypedDict):

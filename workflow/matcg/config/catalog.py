@@ -66,7 +66,8 @@ class SubsetSpec(Model):
     block: Name | None = Field(
         default=None,
         exclude=True,
-        description="subsets of another block are never its sources",
+        description="subsets of another block are never its sources; targets of several blocks that"
+        " are alike in all elements count as one",
     )
     held_out: HeldOut | None = Field(
         default=None, exclude=True, description="the list of targets that it is on"

@@ -222,9 +222,16 @@ class Experiments:
         return limit.mark if limit else ""
 
     def _elements(self, experiment: Experiment) -> dict[str, Any]:
-        """Return the elements of an experiment's catalog and of each subset."""
+        """Return the elements of an experiment's catalog and of each subset, with its block."""
         catalog = self._project.catalogs[experiment.catalog]
-        subsets = {s.id: {"kind": s.kind, "elements": s.elements} for s in catalog.subsets}
+        subsets = {
+            s.id: {
+                "kind": s.kind,
+                "elements": s.elements,
+                **({"block": s.block} if s.block else {}),
+            }
+            for s in catalog.subsets
+        }
         return {"elements": catalog.elements, "subsets": subsets}
 
     # --- All experiments -------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from matcg.analysis.protocols import (
     in_all_orders,
 )
 from matcg.analysis.summary import summaries
+from matcg.analysis.units import united, units_of
 from matcg.config.protocol import DEFAULT_PROTOCOL as BY_LETTER
 from matcg.config.protocol import Protocol
 from matcg.plan import records
@@ -74,8 +75,10 @@ def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -
     """
     rows, places = records.read_plan(plan, wanted.experiment), records.read_places(plan)
     every = [*rows, *further_rows(rows, places, wanted.protocols)]
-    everything = read_study(every, places, wanted.show_missing, records.read_folders(plan))
-    check_runs(everything.rows, places, plan)
+    whole = read_study(every, places, wanted.show_missing, records.read_folders(plan))
+    check_runs(whole.rows, places, plan)
+    units = units_of(wanted.paper.catalog)
+    everything = united(whole, units)
     study, tables = everything.of(rows), Tables(out / "tables", wanted)
     ways = asked_ways(everything, every, wanted.protocols) if wanted.protocols else []
     shuffled = looking.shuffled(ways)
@@ -88,11 +91,11 @@ def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -
     names = read_leaked(leaked, rows) if leaked else {}
     if names:
         other = without(shuffled, names) if shuffled else None
-        again, _ = tables.of_arms(without(study, names), other, clean=True)
+        again, _ = tables.of_arms(united(without(whole.of(rows), names), units), other, clean=True)
         found["without_leaks"] = {"questions": sum(map(len, names.values())), **again}
     if wanted.show_missing:
-        add_missing(found, everything)
-        tables.write(declared.MISSING, find_missing(everything))
+        add_missing(found, whole)
+        tables.write(declared.MISSING, find_missing(whole))
     left_out = records.read_excluded(plan, wanted.experiment)
     found |= tables.of_protocols(ways)
     found |= tables.as_printed(study, compared, left_out)
