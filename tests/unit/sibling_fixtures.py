@@ -19,7 +19,12 @@ from matcg.tiny.siblings import make_sibling
 from matcg.train.batches import Collator, Pictures
 
 ROOT = Path(__file__).parents[2]
-NAMES = [path.stem for path in sorted((ROOT / "backbones").glob("*.yaml"))]
+# What has commands of its own is of no architecture that the libraries know.
+NAMES = [
+    path.stem
+    for path in sorted((ROOT / "backbones").glob("*.yaml"))
+    if load("backbone", path).commands is None
+]
 OPTIONS = ("a cyst", "no cyst", "a scar", "nothing that one could name")
 
 CPU = torch.device("cpu")
