@@ -6,6 +6,9 @@ rule compare:
         plan=files("plan_files"),
         answers=files("answers"),
         tests=files("tests"),
+        # What its places alone are worth; the search for leaks has these already.
+        mixes=files("mix_files"),
+        train=files("data_files", "train.parquet"),
         leaked="results/experiments/{experiment}/data/leaked.tsv",
     output:
         tables=report(

@@ -196,7 +196,7 @@ STEPS = {
             show_missing: bool
             smoke: str
 
-        def compare(plan, wanted, out, leaked):
+        def compare(plan, wanted, out, leaked, mixes):
             paper = wanted.paper
             assert paper.printed == [] and leaked.exists() and (plan / "excluded.tsv").exists()
             assert paper.layout is None and paper.catalog["elements"]

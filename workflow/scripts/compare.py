@@ -10,6 +10,7 @@ from matcg.steps.script import of_job
 with of_job(snakemake):
     from matcg.analysis.comparison import Claims
     from matcg.analysis.paper_cells import Paper
+    from matcg.plan.places import by_name
     from matcg.report.tables.compare import Wanted, compare
     from matcg.steps.specs import CompareSpec
 
@@ -26,4 +27,5 @@ with of_job(snakemake):
         ),
         Path(snakemake.output.headline).parent,
         Path(snakemake.input.leaked),
+        by_name(snakemake.input.mixes),
     )

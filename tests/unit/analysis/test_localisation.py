@@ -24,9 +24,21 @@ from matcg.errors import DataError
 from matcg.forms.mask import FORM as MASK
 from matcg.plan.records import Row
 from matcg.report.tables import declared
+from matcg.report.tables.compare import Wanted, compare
 from matcg.report.tables.table import read_rows
 from matcg.report.tables.write import write_table
-from synthetic import World, files_of, make, samples_of, table_of, tabulate, write_page
+from matcg.tsv import write_tsv
+from synthetic import (
+    EXPERIMENT,
+    PLAN,
+    World,
+    files_of,
+    make,
+    samples_of,
+    table_of,
+    tabulate,
+    write_page,
+)
 
 N = 40
 IDS = np.array([f"q{index:02d}" for index in range(N)])
@@ -60,7 +72,7 @@ def boxes(seed: int, skill: float = 0.5, empty: float = 0.3) -> LocatedAnswers:
         union=union,
         findings=findings.astype(float),
         given=given.astype(float),
-        places=np.full(N, "[]", object),
+        file=Path(),
         ill_formed=rng.integers(0, 2, N).astype(float),
         matches=np.stack([tp, given - tp, findings - tp], axis=1).astype(float),
     )
@@ -149,7 +161,7 @@ def test_a_graded_score_is_compared_by_swaps_and_a_patient_counts_once() -> None
     assert found.p_swap == found.p_holm == pytest.approx(gap.p["p_mean"], abs=2e-3)
     assert found.difference.value == pytest.approx(gap.scores["mean"].value)
     half = (found.difference.high - found.difference.low) / 2
-    assert (found.verdict, found.detectable, found.chance) == ("helps", half, 0.0)
+    assert (found.verdict, found.detectable, found.chance) == ("helps", half, None)
     patients = {("cat", "t"): Origins(np.arange(N) // 10, np.repeat("set", N))}
     (together,) = comparisons(study(ARMS, patients), Claims())
     # Of four clusters all 16 swaps: none can be rarer than the observed one and its mirror image.
@@ -255,6 +267,27 @@ def test_answers_with_boxes_reach_the_tables_and_the_page(tmp_path: Path) -> Non
     text = json.loads((folder / "headline.json").read_text())["headline"]
     assert [part.partition(": ")[0] for part in text.split("; ")] == ["accuracy", "mean IoU"]
     assert "Boxes and masks</h3>" in write_page(tmp_path).read_text()
+
+
+def test_without_leaked_pictures_there_is_a_table_too(tmp_path: Path) -> None:
+    target = "ct-brain-state"
+    world = World(targets=(target,), boxes=(target,))
+    trained = next(row for row in make(tmp_path, world) if row["mix"])
+    leaked = tmp_path / "leaked.tsv"
+    line = ("cat", target, trained["mix"], samples_of(world, target)[0].sample_id)
+    write_tsv(leaked, ("catalog", "target", "mix", "sample_id"), [line])
+    compare(tmp_path / PLAN, Wanted("demo"), tmp_path / EXPERIMENT, leaked)
+    tables = tmp_path / EXPERIMENT / "tables"
+    for table, pictures in (
+        (declared.LOCALISATION, 60),
+        (declared.without_leaks(declared.LOCALISATION), 59),
+    ):
+        assert {each.pictures for each in read_rows(tables, table)} == {pictures}
+    text = (tables / "accuracy.md").read_text()
+    assert "Mean score of every evaluation" in text
+    assert "| Accuracy" not in text
+    page = write_page(tmp_path).read_text()
+    assert "localisation_without_leaks.csv" in page
 
 
 def test_runs_that_were_asked_to_find_other_things_are_refused(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Accuracy:
     n: int
     correct: int | None
     accuracy: Estimate
-    chance: float
+    chance: float | None
     strict: float | None
     mass: float | None
     score: str = ACCURACY
@@ -56,7 +56,7 @@ def _accuracy(study: Study, row: Row) -> Accuracy:
         n=n,
         correct=correct,
         accuracy=_mean(study, row) if correct is None else statistics.wilson(correct, n),
-        chance=float(answers.chance.mean()),
+        chance=study.chance([row]),
         strict=float(choice.strict.mean()) if choice else None,
         mass=float(choice.mass.mean()) if choice else None,
         score=answers.measure,

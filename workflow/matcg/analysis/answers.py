@@ -47,9 +47,9 @@ class Answers:
         return replace(self, **kept)
 
     @property
-    def chance(self) -> _Floats:
-        """Return what blind guessing would get on each question; none where it is not known."""
-        return np.zeros(self.score.size)
+    def chance(self) -> _Floats | None:
+        """Return what blind guessing would get on each question, None where none is known."""
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,20 +80,29 @@ class LocatedAnswers(Answers):
     """Answers that point at what is to be found: boxes or masks.
 
     `inter` and `union` are areas in pixels of the original picture, `findings` and `given` how many
-    there are and how many were given (`places` are those, as JSON), `ill_formed` how much more
-    could not be read. `matches`, shape (questions, 3), counts true positives, false positives and
-    false negatives; None where findings are not matched. `ceiling` is the best score that the
-    words for a place allow.
+    there are and how many were given, `ill_formed` how much more could not be read, `file` where
+    the answers are from. `matches`, shape (questions, 3), counts true positives, false positives
+    and false negatives; None where findings are not matched. `ceiling` is the best score that the
+    words for a place allow, `prior` that of the run's best place (`analysis/prior.py`).
     """
 
     inter: _Floats
     union: _Floats
     findings: _Floats
     given: _Floats
-    places: npt.NDArray[Any]
+    file: Path
     ill_formed: _Floats
     matches: _Floats | None = None
     ceiling: _Floats | None = None
+    prior: _Floats | None = None
+
+    def places(self) -> npt.NDArray[Any]:
+        """Return each question's given findings as JSON, read anew: few ask for them."""
+        table = pq.read_table(self.file, columns=["sample_id", "given"])
+        names = table["sample_id"].to_numpy().astype(str)
+        order = names.argsort()
+        rows = order[np.searchsorted(names, self.sample_id, sorter=order)]
+        return _texts(table["given"].take(pa.array(rows)))
 
 
 def read_leaked(path: Path, rows: Iterable[Row]) -> dict[tuple[str, str], set[str]]:
@@ -178,7 +187,7 @@ def _answers(path: Path, table: pa.Table, form: forms.Form) -> Answers:
     if "predicted" in table.column_names:
         return ChoiceAnswers(**shared, **_choices(path, table))
     if "inter" in table.column_names:
-        return LocatedAnswers(**shared, **_places(table))
+        return LocatedAnswers(**shared, **_places(path, table))
     return Answers(**shared, answer=np.zeros(table.num_rows))
 
 
@@ -194,7 +203,7 @@ def _choices(path: Path, table: pa.Table) -> dict[str, Any]:
     }
 
 
-def _places(table: pa.Table) -> dict[str, Any]:
+def _places(path: Path, table: pa.Table) -> dict[str, Any]:
     has = set(table.column_names)
     counts = ("tp", "fp", "fn")
     matched = has.issuperset(counts)
@@ -204,7 +213,7 @@ def _places(table: pa.Table) -> dict[str, Any]:
         **{name: _floats(table, name) for name in ("inter", "union", "ill_formed")},
         "findings": pc.list_value_length(table["true"]).to_numpy().astype(np.float64),
         "given": pc.list_value_length(table["given"]).to_numpy().astype(np.float64),
-        "places": _texts(table["given"]),
+        "file": path,
         "matches": np.stack([_floats(table, n) for n in counts], axis=1) if matched else None,
         "ceiling": _floats(table, "ceiling") if "ceiling" in has else None,
     }

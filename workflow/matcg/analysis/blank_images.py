@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from matcg.analysis.pairs import Array, Setting, Study, Target, arm_order, by_target
 from matcg.analysis.protocols import AskedRuns, by_measure, difference_name, mean_of, place_of
 from matcg.analysis.statistics import Estimate
@@ -101,10 +99,6 @@ def _looking(views: Views, setting: Setting, arm: str, name: str, score: _Score)
     shown = by_target(study.arm(setting, arm), lambda row: score(study, row))
     if not shown:
         return None
-    chances = [
-        study.answers[row.key].chance.mean()
-        for row in {row.key[1:3]: row for row in study.arm(setting, arm)}.values()
-    ]
     means: dict[str, _Scores] = {"shown": shown}
     for image, way in views.hidden.items():
         pairs = _paired(views.main, way, setting, arm, score)
@@ -114,7 +108,7 @@ def _looking(views: Views, setting: Setting, arm: str, name: str, score: _Score)
     estimates: dict[str, Any] = {
         image: mean_of(study, setting, each, arm) for image, each in means.items()
     }
-    return Looking(setting, name, float(np.mean(chances)), **estimates)
+    return Looking(setting, name, study.chance(study.arm(setting, arm)), **estimates)
 
 
 def _paired(

@@ -28,7 +28,7 @@ class ByTarget:
     runs: int
     questions: int
     accuracy: Estimate
-    chance: float
+    chance: float | None
     score: str = ACCURACY
 
 
@@ -64,6 +64,6 @@ def _by_target(study: Study, group: _Group, rows: Sequence[Row]) -> ByTarget:
         runs=len(rows),
         questions=scores.size,
         accuracy=statistics.mean_over_questions(scores, seed, study.clusters((catalog, target))),
-        chance=float(first.chance.mean()),
+        chance=study.chance(rows[:1]),
         score=first.measure,
     )

@@ -45,7 +45,7 @@ class Comparison:
     draws: int
     n: int
     clusters: int
-    chance: float
+    chance: float | None
     cg: float
     cg_sd: float | None
     control: float | None
@@ -261,7 +261,7 @@ def _comparison(
         draws=len({row.draw for row in pair.references}),
         n=answers.score.size,
         clusters=_number(answers.score, clusters),
-        chance=float(answers.chance.mean()),
+        chance=study.chance([first]),
         cg=cg,
         cg_sd=_sd(pair.cg),
         control_sd=_sd(pair.reference),

@@ -3,8 +3,9 @@
 Definitions, and why a score may be undefined, stand in docs/statistics.md.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 
@@ -22,6 +23,7 @@ SCORES = (
     *("mean", "mean_with_finding", "ciou", "above_half", "f1"),
     *("sensitivity", "specificity", "ill_formed"),
 )
+_OfRow = Callable[[Row], Array]
 HALF = 0.5  # the intersection over union from which on a box counts as found
 
 
@@ -30,8 +32,9 @@ class Localisation:
     """An arm's scores on a target, its runs averaged, or CG's differences from its reference.
 
     `score` is the main score, `mean` its mean over all pictures. `effective` is the number of
-    pictures that cIoU rests on, `ceiling` the best mean that the words for places allow. `p` is
-    that of the swap test of each difference, as it stands.
+    pictures that cIoU rests on, `ceiling` the best mean that the words for places allow, `prior`
+    the mean of one place for all pictures (`analysis/prior.py`). `p` is that of the swap test of
+    each difference, as it stands.
     """
 
     setting: Setting
@@ -48,6 +51,7 @@ class Localisation:
     fp: Share | None = None
     fn: Share | None = None
     ceiling: float | None = None
+    prior: float | None = None
     p: Mapping[str, P | None]
 
 
@@ -61,9 +65,10 @@ def localisations(study: Study) -> list[Localisation]:
     tests = len({(setting_of(row), row.target) for row in rows}) * len(SCORES)
     found: list[Localisation] = []
     for setting in study.settings():
+        sums = cache(lambda row: _sums(_answers(study, row)))
         for arm in arms:
-            found += _of_arm(study, setting, study.arm(setting, arm))
-        found += _differences(study, setting, graded.swaps_for(tests))
+            found += _of_arm(study, setting, study.arm(setting, arm), sums)
+        found += _differences(study, setting, graded.swaps_for(tests), sums)
     return sorted(found, key=lambda each: (each.setting, each.catalog, each.target))
 
 
@@ -93,10 +98,13 @@ def _sums(answers: LocatedAnswers) -> Array:
     return np.array(list(zip(*pairs, strict=True)), dtype=np.float64)
 
 
-def _of_arm(study: Study, setting: Setting, rows: Sequence[Row]) -> Iterator[Localisation]:
+def _of_arm(
+    study: Study, setting: Setting, rows: Sequence[Row], sums_of: _OfRow
+) -> Iterator[Localisation]:
     """Yield an arm's record of each target; its rules weigh alike."""
     counts = by_target(rows, lambda row: _counts(_answers(study, row)))
-    for target, sums in by_target(rows, lambda row: _sums(_answers(study, row))).items():
+    priors = by_target(rows, lambda row: _prior(_answers(study, row)))
+    for target, sums in by_target(rows, sums_of).items():
         mine = [row for row in rows if (row.catalog, row.target) == target]
         union, *matches, ceiling = counts[target]
         known = any(np.any(each) for each in matches)
@@ -109,6 +117,7 @@ def _of_arm(study: Study, setting: Setting, rows: Sequence[Row]) -> Iterator[Loc
             fn=fn,
             effective=float(union.sum()) ** 2 / squares if squares else None,
             ceiling=float(ceiling.mean()) if ceiling.any() else None,
+            prior=_known(priors[target]),
         )
 
 
@@ -121,23 +130,40 @@ def _counts(answers: LocatedAnswers) -> Array:
     )
 
 
-def _differences(study: Study, setting: Setting, swaps: int) -> Iterator[Localisation]:
+def _prior(answers: LocatedAnswers) -> Array:
+    """Return what one place is worth on each picture, nan where none is known."""
+    return np.full(answers.score.size, np.nan) if answers.prior is None else answers.prior
+
+
+def _known(scores: Array) -> float | None:
+    """Return the mean of scores, None where any is unknown."""
+    mean = float(scores.mean())
+    return None if np.isnan(mean) else mean
+
+
+def _differences(
+    study: Study, setting: Setting, swaps: int, sums_of: _OfRow
+) -> Iterator[Localisation]:
     """Yield the differences between CG and its reference on each target that has one."""
     rows = [row for row in study.arm(setting, CG) if study.references(row, setting)]
 
-    def reference(row: Row) -> Array:
-        found = [_sums(_answers(study, other)) for other in study.references(row, setting)]
-        mean: Array = np.mean(found, axis=0)
+    def prior(row: Row) -> Array:
+        return _prior(_answers(study, row))
+
+    def reference(of: _OfRow, row: Row) -> Array:
+        mean: Array = np.mean([of(other) for other in study.references(row, setting)], axis=0)
         return mean
 
-    others = by_target(rows, reference)
-    for target, sums in by_target(rows, lambda row: _sums(_answers(study, row))).items():
+    others = by_target(rows, partial(reference, sums_of))
+    priors = by_target(rows, lambda row: prior(row) - reference(prior, row))
+    for target, sums in by_target(rows, sums_of).items():
         mine = [row for row in rows if (row.catalog, row.target) == target]
         seed = seeds.derive(seeds.ANALYSIS, "swaps", *map(str, setting), *target)
         p = graded.swap_p(sums, others[target], seed, study.clusters(target), swaps)
         name = f"CG minus {study.reference}"
         tested = dict(zip(SCORES, p, strict=True))
-        yield _record(study, setting, target, mine, name, sums, others[target], p=tested)
+        counts = {"prior": _known(priors[target])}
+        yield _record(study, setting, target, mine, name, sums, others[target], tested, **counts)
 
 
 def _record(

@@ -151,9 +151,16 @@ class Study:
         found = self.baselines(row) if row.trained else []
         return self.score(row) - self.mean_score(found) if found else None
 
-    def minus_chance(self, row: Row) -> Array:
-        """Return scores less what blind guessing would get on each question."""
-        return self.score(row) - self.answers[row.key].chance
+    def chance(self, rows: Iterable[Row]) -> float | None:
+        """Return what blind guessing would get, a mean over targets; None where it is unknown."""
+        one_a_target = {row.key[1:3]: self.answers[row.key].chance for row in rows}
+        means = [each.mean() for each in one_a_target.values() if each is not None]
+        return float(np.mean(means)) if means else None
+
+    def minus_chance(self, row: Row) -> Array | None:
+        """Return scores less what blind guessing would get on each question; None as `chance`."""
+        chance = self.answers[row.key].chance
+        return None if chance is None else self.score(row) - chance
 
     def references(self, row: Row, setting: Setting) -> list[Row]:
         """Return the reference runs that `row` is compared with.

@@ -237,7 +237,7 @@ def _measures(
     orders = _order_accuracies(study, rows) if way.protocol.permutations > 1 else []
     return {
         **_mean(study, setting, scores, rows[0].arm),
-        "chance": mean(lambda row: study.answers[row.key].chance),
+        "chance": study.chance(rows),
         "strict": of(lambda answers: answers.strict.astype(np.float64)),
         "unread": of(_unread) if way.protocol.scoring == "generate" else None,
         "as_main": None if way is main else mean(lambda row: _as_main(way, main, row)),

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
-import numpy as np
-
 from matcg import seeds
 from matcg.analysis import statistics
 from matcg.analysis.comparison import Comparison
@@ -35,7 +33,7 @@ class Summary:
     runs: int
     questions: int
     accuracy: Estimate | None
-    chance: float
+    chance: float | None
     minus_chance: Estimate | None
     minus_reference: Estimate | None
     mixed_model: Estimate | None
@@ -91,7 +89,7 @@ def _summary(
         runs=len(rows),
         questions=sum(scores.size for scores in accuracy.values()),
         accuracy=mean(accuracy),
-        chance=_chance(study, rows),
+        chance=study.chance(rows),
         minus_chance=mean(by_target(rows, study.minus_chance)),
         minus_reference=mean(against),
         mixed_model=statistics.mean_by_mixed_model(arrays) if arrays else None,
@@ -100,11 +98,6 @@ def _summary(
         score=study.answers[rows[0].key].measure,
         **(_verdicts(comparisons, setting, rule) if arm == CG else {}),
     )
-
-
-def _chance(study: Study, rows: Iterable[Row]) -> float:
-    one_a_target = {(row.catalog, row.target): study.answers[row.key] for row in rows}
-    return float(np.mean([each.chance.mean() for each in one_a_target.values()]))
 
 
 def _by_dataset(study: Study, scores: Mapping[Target, Array]) -> Estimate | None:

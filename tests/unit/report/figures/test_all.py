@@ -11,6 +11,7 @@ from matcg.analysis.accuracy import Accuracy
 from matcg.analysis.comparison import Comparison
 from matcg.analysis.pairs import Setting
 from matcg.analysis.summary import Summary
+from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.report.figures import all as figures
 from matcg.report.figures import differences, losses
@@ -53,17 +54,23 @@ def test_figures_that_nothing_asks_for_are_not_there(demo):
 
 def test_another_score_has_figures_of_its_own_that_say_so(tmp_path):
     targets, arms = ("ct-brain-state", "mri-lung-side"), {"cg": 0.8, "control": 0.3}
-    world = World(questions=20, targets=targets, boxes=targets[1:], accuracy=arms)
-    tables = prepared(tmp_path, world)
-    draw(tmp_path, tables, tmp_path / "out")
-    plain, other = (
-        (tmp_path / f"out/{name}.svg").read_text() for name in ("arms", "arms-mean-iou")
-    )
-    assert "mri-lung-side" not in plain
-    assert "ct-brain-state" in plain
-    assert "mri-lung-side" in other
-    assert "mean IoU (%)" in other
-    assert "accuracy" not in other
+    ways = (Protocol(name="letters"), Protocol(name="grey", image="blank"))
+    world = World(questions=20, targets=targets, boxes=targets[1:], accuracy=arms, protocols=ways)
+    world.sizes = (300, 600)
+    make(tmp_path, world)
+    draw(tmp_path, tabulate(tmp_path, protocols=ways) / "tables", tmp_path / "out")
+    drawn = {path.stem: path.read_text() for path in (tmp_path / "out").glob("*.svg")}
+    for name in ("arms", "scaling", "sizes", "protocols"):
+        plain, other = drawn[name], drawn[f"{name}-mean-iou"]
+        assert "chance" in plain
+        assert "mean IoU (%)" in other
+        assert "accuracy" not in other
+        assert "chance" not in other
+    assert "mri-lung-side" not in drawn["arms"]
+    assert "ct-brain-state" in drawn["arms"]
+    assert "mri-lung-side" in drawn["arms-mean-iou"]
+    # What is to know of a figure stands there still.
+    assert "mean IoU; filled: Holm p" in drawn["difference-mean-iou"]
 
 
 def test_svg_is_the_same_each_time(demo):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matcg.analysis.elements import CatalogElements
 from matcg.forms import ACCURACY
 from matcg.plan.records import read_runs
-from matcg.report.figures import grid
+from matcg.report.figures import grid, shared
 from matcg.report.figures.arms import arms_figure
 from matcg.report.figures.bars import scaling_figure
 from matcg.report.figures.curves import mixed_figure, sizes_figure
@@ -99,7 +99,7 @@ def of_score(name: str, score: str) -> str:
 def _say(figure: Figure | None, score: str) -> Figure | None:
     """Let a figure that is drawn as of accuracy say what else it shows."""
     if figure is not None and score != ACCURACY:
-        figure.suptitle(score)
+        shared.add_note(figure, score, figure.get_suptitle())
         for panel in figure.axes:
             panel.set_xlabel(panel.get_xlabel().replace(ACCURACY, score))
             panel.set_ylabel(panel.get_ylabel().replace(ACCURACY, score))

@@ -41,7 +41,8 @@ def arms_figure(accuracy: Sequence[Accuracy]) -> Figure:
         Line2D([], [], color=color, marker=marker, ls="", ms=5, label=arm)
         for arm, (color, marker, _) in styles.items()
     ]
-    handles.append(Line2D([], [], color=GREY, marker="|", ls="", ms=9, mew=1.5, label="chance"))
+    if shared.chances(accuracy):
+        handles += [Line2D([], [], color=GREY, marker="|", ls="", ms=9, mew=1.5, label="chance")]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
     shared.add_note(figure, note)
     return figure
@@ -51,8 +52,9 @@ def _arms(panel: Axes, rows: Sequence[Accuracy], styles: Mapping[str, shared.Arm
     targets = sorted(shared.unique(row.target for row in rows), reverse=True)
     for place, target in enumerate(targets):
         mine = [row for row in rows if row.target == target]
-        chance = statistics.fmean(100 * row.chance for row in mine)
-        panel.plot([chance, chance], [place - 0.38, place + 0.38], color=GREY, lw=1.5)
+        if chances := shared.chances(mine):
+            ends = [place - 0.38, place + 0.38]
+            panel.plot([statistics.fmean(chances)] * 2, ends, color=GREY, lw=1.5)
         for arm in reversed(list(styles)):
             values = [100 * row.accuracy.value for row in mine if row.arm == arm]
             if not values:

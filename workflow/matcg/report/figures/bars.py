@@ -72,7 +72,7 @@ def scaling_figure(targets: Sequence[ByTarget], published: Sequence[Beside] = ()
         names_shown = [clipped(name, int(step * 72 / 4)) for name in page]
         axis.set_xticks(axis.get_xticks(), names_shown)
         axis.set_title(shared.setting_title(setting) if page is pages[0] else "")
-    handles = _legend(choices, bool(published))
+    handles = _legend(choices, bool(published), bool(shared.chances(shown)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     shared.add_note(figure, note, left_out)
     return figure
@@ -137,8 +137,8 @@ def _group(panel: Axes, part: Bars, name: str, choices: Sequence[_Choice], start
     """Draw a target's bars from x = `start` on, its baseline and its chance."""
     ends = (start - 0.6, start + len(choices) - 0.4)
     rows = [part.rows[name, choice] for choice in choices if (name, choice) in part.rows]
-    if rows:
-        panel.plot(ends, [100 * rows[0].chance] * 2, **shared.CHANCE)
+    for chance in shared.chances(rows[:1]):
+        panel.plot(ends, [chance] * 2, **shared.CHANCE)
     baseline = part.baselines.get(name)
     if baseline:
         panel.plot(ends, [100 * baseline.accuracy.value] * 2, **BASELINE_LINE)
@@ -174,13 +174,13 @@ def _looks(choices: Sequence[_Choice]) -> list[dict[str, Any]]:
     return looks
 
 
-def _legend(choices: Sequence[_Choice], printed: bool) -> list[Any]:
+def _legend(choices: Sequence[_Choice], printed: bool, guessed: bool) -> list[Any]:
     handles: list[Any] = [
         Patch(**look, label=clipped(choice[1] or choice[0], 30))
         for choice, look in zip(choices, _looks(choices), strict=True)
     ]
     handles += [Line2D([], [], **BASELINE_LINE, label="baseline")]
-    handles += [Line2D([], [], **shared.CHANCE, label="chance")]
+    handles += [Line2D([], [], **shared.CHANCE, label="chance")] * guessed
     if printed:
         handles += [Line2D([], [], **PRINTED, marker="D", label="printed")]
         handles += [Line2D([], [], **PRINTED, marker="<", label="printed baseline")]

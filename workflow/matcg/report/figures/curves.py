@@ -36,7 +36,7 @@ class CurvePanel:
     target: str
     curves: dict[str, list[Point]] = field(default_factory=lambda: defaultdict(list))
     baseline: Point | None = None
-    chance: float = 0.0
+    chance: float | None = None
 
 
 def sizes_figure(targets: Sequence[ByTarget], summary: Sequence[Summary]) -> Figure | None:
@@ -85,7 +85,7 @@ def _panels(
             facet = (row.setting.backbone, row.setting.recipe, size_of(row.setting))
             panel = found.setdefault((facet, target), CurvePanel(facet, target))
             panel.curves[row.arm].append(_point(row.accuracy, x_of(row.setting)))
-            panel.chance = 100 * row.chance
+            panel.chance = next(iter(shared.chances([row])), None)
     _add_baselines(found.values(), whole)
     kept = [panel for panel in found.values() if any(map(_has_several, panel.curves.values()))]
     for panel in kept:
@@ -135,14 +135,18 @@ def _figure(
         axis.set_title(name + more, fontsize=7)
         axis.set_xlabel(label if place + columns >= len(kept) else "")
         axis.set_ylabel("accuracy (%)" if place % columns == 0 else "")
-    figure.legend(handles=_legend(styles), loc="outside lower center", ncols=len(styles) + 2)
+    guessed = any(panel.chance is not None for panel in drawn)
+    figure.legend(
+        handles=_legend(styles, guessed), loc="outside lower center", ncols=len(styles) + 2
+    )
     notes = [title_of(drawn[0].facet)] if len(facets) == 1 else []
     shared.add_note(figure, *notes, shared.not_drawn(left_out, "panels"))
     return figure
 
 
 def _draw(panel: Axes, drawn: CurvePanel, styles: Mapping[str, shared.ArmStyle]) -> None:
-    panel.axhline(drawn.chance, **shared.CHANCE)
+    if drawn.chance is not None:
+        panel.axhline(drawn.chance, **shared.CHANCE)
     if drawn.baseline is not None:
         panel.axhline(drawn.baseline[1], color=BLACK, lw=0.8, ls=(0, (1, 1)))
     for arm, (color, marker, dashes) in styles.items():
@@ -164,10 +168,10 @@ def _draw(panel: Axes, drawn: CurvePanel, styles: Mapping[str, shared.ArmStyle])
     panel.tick_params(labelsize=7)
 
 
-def _legend(styles: Mapping[str, shared.ArmStyle]) -> list[Line2D]:
+def _legend(styles: Mapping[str, shared.ArmStyle], guessed: bool) -> list[Line2D]:
     handles = [
         Line2D([], [], color=color, marker=marker, ls=dashes, lw=1.3, ms=4, label=arm)
         for arm, (color, marker, dashes) in styles.items()
     ]
     handles += [Line2D([], [], color=BLACK, lw=0.8, ls=(0, (1, 1)), label="baseline")]
-    return [*handles, Line2D([], [], **shared.CHANCE, label="chance")]
+    return handles + [Line2D([], [], **shared.CHANCE, label="chance")] * guessed

@@ -24,7 +24,7 @@ def protocol_figure(rows: Sequence[ByProtocol]) -> Figure | None:
     There is none where only one protocol has answers.
     """
     # The difference is no accuracy, and a protocol without answers no line.
-    drawn = [row for row in rows if row.accuracy and row.chance is not None]
+    drawn = [row for row in rows if row.accuracy and " minus " not in row.arm]
     names = shared.unique(row.protocol for row in drawn)
     if len(names) < 2:
         return None
@@ -46,7 +46,8 @@ def protocol_figure(rows: Sequence[ByProtocol]) -> Figure | None:
         Line2D([], [], color=color, marker=marker, ls="", ms=4.5, label=clipped(arm, 24))
         for arm, (color, marker, _) in styles.items()
     ]
-    handles.append(Line2D([], [], **shared.CHANCE, label="chance"))
+    if shared.chances(drawn):
+        handles.append(Line2D([], [], **shared.CHANCE, label="chance"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7))
     shared.add_note(figure, note, *notes)
     return figure
@@ -61,8 +62,7 @@ def _panel(
     found = {(row.protocol, row.arm): row for row in rows}
     step = SPREAD / max(len(styles) - 1, 1)
     for place, name in enumerate(names):
-        chances = [100 * (row.chance or 0) for (at, _), row in found.items() if at == name]
-        if chances:
+        if chances := shared.chances(row for (at, _), row in found.items() if at == name):
             panel.plot([fmean(chances)] * 2, [place - 0.45, place + 0.45], **shared.CHANCE)
         for number, (arm, (color, marker, _)) in enumerate(styles.items()):
             row = found.get((name, arm))

@@ -41,6 +41,14 @@ class InSetting(Protocol):
         """Return the setting."""
 
 
+class Guessable(Protocol):
+    """A record of answers that may be guessed."""
+
+    @property
+    def chance(self) -> float | None:
+        """Return what blind guessing gets, None where there is no such thing."""
+
+
 # Colour, marker, dashes.
 ArmStyle = tuple[str, str, tuple[float, tuple[float, ...] | None]]
 ARM_STYLES: dict[str, ArmStyle] = {
@@ -102,6 +110,11 @@ def setting_title(setting: Setting) -> str:
 def percents(estimate: Estimate) -> tuple[float, float, float]:
     """Return an estimate and the bounds of its interval as percent."""
     return 100 * estimate.value, 100 * estimate.low, 100 * estimate.high
+
+
+def chances(rows: Iterable[Guessable]) -> list[float]:
+    """Return in percent what blind guessing gets, of those rows of which it is known."""
+    return [100 * row.chance for row in rows if row.chance is not None]
 
 
 def unique(values: Iterable[str]) -> list[str]:

@@ -87,8 +87,7 @@ class Listing:
 def list_csv(results: Path, folder: Path, table: Table[Any]) -> Listing:
     """Return a table that `write_table` wrote to `folder`, without columns that say nothing."""
     path, rows = folder / f"{table.stem}.csv", read_cells(folder, table)
-    left_out = table.left_out(rows)
-    columns = [c for c in table.columns if c.field not in left_out and _tells(rows, c.field)]
+    columns = [column for column in table.for_readers(rows)[1] if _tells(rows, column.field)]
     heads = [Head(c.header, c.numeric, MARKS.get(c.field, {})) for c in columns]
     cells = [[(_value(row, column), shown_cell(row, column)) for column in columns] for row in rows]
     others = (path.with_suffix(ending) for ending in (".csv", ".md", ".tex"))

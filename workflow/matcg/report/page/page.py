@@ -38,7 +38,7 @@ IMAGE_BYTES = 8_000_000
 QUESTION_BYTES = 5_000_000
 FIGURE_BYTES = 2_000_000
 GRID_BYTES = 6_000_000
-DATA_TABLES = (("Subsets", "summary"), ("Images", "images"))
+DATA_TABLES = (("Subsets", "summary"), ("Images", "images"), ("Findings cut off", "cut"))
 _QUARANTINE = "quarantine"
 LEAK_TABLES = (
     ("Of every mix and target", "audit"),
@@ -160,16 +160,12 @@ def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
         }
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: not found; compare experiment '{name}' first") from None
-    for table in (declared.SUMMARY, declared.COMPARISON):
-        clean: Table[Any] = declared.without_leaks(table)
-        if (folder / "tables" / f"{clean.stem}.csv").exists():
-            tables[clean.stem] = list_csv(results, folder / "tables", clean)
+    known: tuple[Table[Any], ...] = (declared.SUMMARY, declared.COMPARISON, declared.LOCALISATION)
+    for table in (declared.LOCALISATION, *map(declared.without_leaks, known)):
+        if (folder / "tables" / f"{table.stem}.csv").exists():
+            tables[table.stem] = list_csv(results, folder / "tables", table)
     if published := declared.published_in(folder / "tables"):
         tables[published.stem] = list_csv(results, folder / "tables", published)
-    if (folder / "tables" / f"{declared.LOCALISATION.stem}.csv").exists():
-        tables[declared.LOCALISATION.stem] = list_csv(
-            results, folder / "tables", declared.LOCALISATION
-        )
     if headline.get("missing"):
         tables[declared.MISSING.stem] = list_csv(results, folder / "tables", declared.MISSING)
     shown = _figures(folder / "figures", name, [stem for stem in figures.NAMES if stem != ASKED])
@@ -225,12 +221,22 @@ def _add_grids(view: ExperimentView, limit: int) -> None:
 def _figures(folder: Path, name: str, stems: Sequence[str]) -> list[tuple[str, str, str]]:
     """Return name, data URI and caption of every figure there is."""
     return [
-        (f"{name}: {path.stem}", uri, CAPTIONS.get(stem, stem))
+        (f"{name}: {path.stem}", uri, _caption(stem, path.stem))
         for stem in stems
         # Those of other scores than accuracy follow.
         for path in sorted(folder.glob(f"{stem}*.svg"), key=lambda path: path.stem)
         if (uri := _figure(path))
     ]
+
+
+def _caption(stem: str, name: str) -> str:
+    """Return what a figure shows; of other scores than accuracy chance is not known."""
+    caption = CAPTIONS[stem]
+    if name == stem:
+        return caption
+    for ending in (", with chance", " and chance"):
+        caption = caption.replace(ending, "")
+    return caption.replace("Accuracy", "Mean score")
 
 
 def _figure(path: Path) -> str:

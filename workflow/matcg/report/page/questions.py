@@ -275,7 +275,7 @@ def _group(name: str, runs: Sequence[Answers]) -> _Group:
 def _said(runs: Sequence[Answers]) -> npt.NDArray[Any]:
     """Return what stands for the runs' answers to each question."""
     if isinstance(runs[0], LocatedAnswers):
-        return runs[0].places
+        return runs[0].places()
     predicted = np.stack([run.predicted for run in runs if isinstance(run, ChoiceAnswers)])
     # What was not read comes last, so that one answer that was read is shown before it.
     letters = np.array([*range(int(predicted.max()) + 1), UNREAD])

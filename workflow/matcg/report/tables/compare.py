@@ -20,6 +20,7 @@ from matcg.analysis.localisation import localisations
 from matcg.analysis.missing import Reasons, add_missing, find_missing, read_study
 from matcg.analysis.pairs import Study, without
 from matcg.analysis.paper_cells import Builder, Paper
+from matcg.analysis.prior import with_priors
 from matcg.analysis.protocols import (
     AskedRuns,
     asked_ways,
@@ -62,30 +63,36 @@ class Wanted:
         return f"{self.experiment} ({self.smoke})" if self.smoke else self.experiment
 
 
-def compare(plan: Path, wanted: Wanted, out: Path, leaked: Path | None = None) -> None:
+def compare(
+    plan: Path,
+    wanted: Wanted,
+    out: Path,
+    leaked: Path | None = None,
+    mixes: Mapping[str, Path] | None = None,
+) -> None:
     """Write an experiment's tables and headline.json under `out`.
 
     `plan` is the folder of the experiment's plan, which says where its runs, their answers and the
     questions lie. `leaked` is the table of test images that were trained on: where there are any,
-    the tables are made once more without the questions about them.
+    the tables are made once more without the questions about them. `mixes` are the training sets by
+    name, by which it is told what places alone are worth.
 
     Raises:
         DataError: a planned evaluation has no answers, or answers that cannot be paired; or a run,
-            an answer or a subset says that it is another than planned.
+            an answer, a mix or a subset says that it is another than planned.
     """
     rows, places = records.read_plan(plan, wanted.experiment), records.read_places(plan)
+    folders = records.read_folders(plan)
     every = [*rows, *further_rows(rows, places, wanted.protocols)]
-    whole = read_study(every, places, wanted.show_missing, records.read_folders(plan))
+    whole = read_study(every, places, wanted.show_missing, folders)
     check_runs(whole.rows, places, plan)
-    units = units_of(wanted.paper.catalog)
+    whole, units = with_priors(whole, mixes or {}, folders), units_of(wanted.paper.catalog)
     everything = united(whole, units)
     study, tables = everything.of(rows), Tables(out / "tables", wanted)
     ways = asked_ways(everything, every, wanted.protocols) if wanted.protocols else []
     shuffled = looking.shuffled(ways)
     found, compared = tables.of_arms(study, shuffled)
     tables.write(declared.TARGETS, by_targets(study))
-    if located := localisations(study):
-        tables.write(declared.LOCALISATION, located)
     tables.write(declared.LETTERS, letter_use(study))
     tables.write(declared.CALIBRATION, calibration(study))
     names = read_leaked(leaked, rows) if leaked else {}
@@ -127,7 +134,7 @@ class Tables:
     def of_arms(
         self, study: Study, shuffled: Study | None, clean: bool = False
     ) -> tuple[dict[str, Any], list[Comparison]]:
-        """Write accuracy, comparison and summary of a study; return the comparisons too.
+        """Write accuracy, comparison, summary and localisation; return the comparisons too.
 
         `shuffled` is the study of the same runs that saw other questions' pictures, if they did.
         """
@@ -139,6 +146,8 @@ class Tables:
         self.write(declared.ACCURACY, accuracies(study), clean)
         self.write(declared.COMPARISON, compared, clean)
         self.write(declared.SUMMARY, summary, clean)
+        if located := localisations(study):
+            self.write(declared.LOCALISATION, located, clean)
         return headline(study, name, summary), compared
 
     def of_protocols(self, ways: Sequence[AskedRuns]) -> dict[str, Any]:

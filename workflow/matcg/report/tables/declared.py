@@ -138,7 +138,7 @@ LOCALISATION = Table(
         ("p_specificity", "p"),
         "ill_formed",
         ("p_ill_formed", "p"),
-        *("ceiling", "pictures", "with_finding", "runs"),
+        *("ceiling", ("prior", "One place"), "pictures", "with_finding", "runs"),
     ),
     {"scores": SCORES, "p": [f"p_{name}" for name in SCORES]},
 )

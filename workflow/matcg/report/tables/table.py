@@ -6,7 +6,7 @@ with its interval in one.
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -17,6 +17,11 @@ from matcg.errors import DataError
 _T = TypeVar("_T")
 # A cell, or a cell and its header where that is not its name.
 ShownColumn = str | tuple[str, str]
+_OF_SCORES = {
+    "Accuracy": "Mean score",
+    "Wilson 95 % interval": "95 % interval: Wilson's of accuracy, else bootstrap",
+    "its McNemar p": "its p",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,28 @@ class Table(Generic[_T]):
         ]
         return [Column(header, name, kinds[name], f"{name}_low" in kinds) for name, header in named]
 
+    def for_readers(self, rows: Sequence[Mapping[str, Cell]]) -> tuple[str, list[Column]]:
+        """Return title and columns as these rows need them.
+
+        Where they are not all about accuracy, neither speaks of it.
+        """
+        left_out = self.left_out(rows)
+        columns = [each for each in self.columns if each.field not in left_out]
+        if "score" not in self.usual or "score" in left_out:
+            return self.title, columns
+        headers = [replace(each, header=_of_scores(each.header)) for each in columns]
+        return _of_scores(self.title), headers
+
     def left_out(self, rows: Sequence[Mapping[str, Cell]]) -> set[str]:
         """Return the columns that rows need not have."""
         return {n for n, cell in self.usual.items() if all(row[n] == cell for row in rows)}
+
+
+def _of_scores(text: str) -> str:
+    """Return a title or header of accuracies as one of other scores too."""
+    for of_accuracy, of_all in _OF_SCORES.items():
+        text = text.replace(of_accuracy, of_all)
+    return text
 
 
 def read_cells(folder: Path, table: Table[_T]) -> list[dict[str, Cell]]:

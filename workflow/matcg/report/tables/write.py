@@ -58,13 +58,12 @@ def write_table(
     else columns that are empty in every row are left to the CSV.
     """
     cells = [cells_of(row, table.fields) for row in rows]
-    left_out = table.left_out(cells)
-    columns = [column for column in table.columns if column.field not in left_out]
+    title, columns = table.for_readers(cells)
     texts = {column: [shown_cell(row, column) for row in cells] for column in columns}
     kept = {c: column for c, column in texts.items() if fitted or any(column) or not cells}
     groups = [ColumnGroup(column.header, numeric=column.numeric) for column in kept]
     lines = list(zip(*kept.values(), strict=True))
-    sheet = Typeset(f"{prefix}: {table.title}", groups, [RowBlock("", lines)])
+    sheet = Typeset(f"{prefix}: {title}", groups, [RowBlock("", lines)])
     write_texts(folder, table.stem, csv_text(table, cells), sheet, fitted)
 
 
