@@ -107,6 +107,12 @@ def encoded(mask: NDArray[Any]) -> str:
     return counts.decode()
 
 
+def filled(box: Sequence[float], size: Sequence[int]) -> str:
+    """Return the mask, of COCO's run lengths, of the pixels whose centres lie in a box."""
+    x, y = (np.arange(side) + 0.5 for side in size)
+    return encoded(np.outer((box[1] <= y) & (y < box[3]), (box[0] <= x) & (x < box[2])))
+
+
 def merged(masks: Sequence[str], size: Sequence[int]) -> str:
     """Return the union of masks of COCO's run lengths."""
     lengths = [{"size": [size[1], size[0]], "counts": mask.encode()} for mask in masks]

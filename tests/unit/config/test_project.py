@@ -428,3 +428,10 @@ def test_a_recipe_may_need_more_than_its_backbone_and_is_the_same_recipe() -> No
     wrong = {**plain, "resources": {"recipes": {"ful": {"mem_mb": 900}}}}
     with pytest.raises(ValueError, match=r"no recipe 'ful'\. Did you mean 'full'"):
         Backbone.model_validate(wrong)
+
+
+def test_how_masks_are_written_is_identity_where_it_is_not_as_ever(folder: Path) -> None:
+    plain = load("backbone", folder / "backbone.yaml")
+    # A key that all had would rename all that is trained and answered.
+    assert "masks" not in settings(plain)
+    assert '"masks":"box"' in settings(plain.model_copy(update={"masks": "box"}))

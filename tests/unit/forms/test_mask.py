@@ -8,8 +8,9 @@ import pytest
 from data_makers import found
 from matcg.config.protocol import Protocol
 from matcg.forms import Reply, View
+from matcg.forms.boxes import FORM as BOXES
 from matcg.forms.mask import FORM
-from matcg.geometry import decoded, encoded
+from matcg.geometry import decoded, encoded, filled
 from matcg.samples import Finding
 
 SIZE = (96, 48)
@@ -52,6 +53,26 @@ def test_the_right_answer_is_asked_for_and_reaches_the_ceiling(view, findings):
     assert row["ceiling"] == 0 if findings == (SMALL,) else row["ceiling"] > 0.8
     if findings != (SMALL,):
         assert {each["label"] for each in row["given"]} == {each.label for each in findings}
+
+
+@pytest.mark.parametrize("name", ["tiny", "pixels", "thousandths", "fractions"])
+@pytest.mark.parametrize("geometry", ["squash", "pad"])
+def test_a_mask_can_be_said_as_the_box_around_it(name, geometry):
+    view = View(336, geometry, name, "box")
+    corner = np.zeros(SIZE[::-1], bool)
+    corner[8:24, 32:36] = corner[20:24, 32:56] = True  # an L, of 144 of its box's 384 pixels
+    finding = Finding("lesion", (32.0, 8.0, 56.0, 24.0), encoded(corner))
+    sample = found(1, finding, size=SIZE, form="mask")
+    text = FORM.told(sample, FORM.truth(sample), view)
+    (wording,) = FORM.wordings(sample, Protocol(name="p"), view)
+    assert re.fullmatch(wording.pattern, text)
+    assert "16 rows" not in wording.question
+    assert text == BOXES.told(sample, BOXES.truth(sample), view)
+    row = answered(sample, text, view)
+    assert row["dice"] == row["ceiling"] == pytest.approx(2 * 144 / (144 + 384), abs=0.03)
+    assert row["given"][0]["mask"] == filled(row["given"][0]["box"], SIZE)
+    nothing = answered(found(1, size=SIZE, form="mask"), text, view)
+    assert (nothing["dice"], nothing["ceiling"]) == (0, 1)
 
 
 def test_cells_are_rows_of_runs_and_masks_come_back_with_their_boxes():

@@ -186,6 +186,10 @@ class Backbone(Model):
     coordinates: Name | None = Field(
         default=None, description="how it writes places in a picture, a module of coordinates/"
     )
+    masks: Literal["grid", "box"] = Field(
+        default="grid",
+        description="how it writes a mask: the cells of a coarse grid, or the box around each",
+    )
     commands: Commands | None = Field(
         default=None,
         description="what trains and answers in place of this library, with `engine: command`",

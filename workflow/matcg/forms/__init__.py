@@ -49,12 +49,13 @@ class View:
     """How a backbone sees a picture and writes places in it.
 
     `edge` and `geometry` are those of the square that it sees (`images.fit`), `coordinates` names
-    its words for places, empty where it has none.
+    its words for places, empty where it has none, and `masks` what it writes of a mask.
     """
 
     edge: int
     geometry: Literal["squash", "pad", "crop"]
     coordinates: str = ""
+    masks: Literal["grid", "box"] = "grid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,13 @@ class Form(ABC):
     @abstractmethod
     def show(self, sample: Sample) -> Shown:
         """Return a question as the page shows it."""
+
+    def kind(self, sample: Sample) -> str:
+        """Return the kind of answer, of each of which few questions or examples are to have some.
+
+        It is the label, unless labels are too many to show one of each.
+        """
+        return sample.label
 
     def tally(self, samples: Iterable[Sample]) -> dict[str, int]:
         """Return how often each answer is right, where all there can be are few."""

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from matcg import coordinates
-from matcg.coordinates import NONE, Coordinates
+from matcg.coordinates import NONE
 from matcg.forms import KEYS, Form, How, Pairs, Shown, View, Wording
 from matcg.geometry import Square, scaled
 from matcg.overlap import box_areas, matched
@@ -43,7 +43,7 @@ class Boxes(Form):
 
     def question(self, sample: Sample, view: View) -> str:
         """Return the sample's question, the labels there are, and how to answer."""
-        request = self.request(coordinates.find(view.coordinates))
+        request = self.request(view)
         labels = ", ".join(sample.options)
         return f"{sample.question}\nLabels: {labels}. {request}, or {NONE}."
 
@@ -85,10 +85,9 @@ class Boxes(Form):
         An answer is as long as one of the most boxes can be, or as the protocol says if that is
         longer. `none` and the right answer are what engines can be compared by.
         """
-        words = coordinates.find(view.coordinates)
         among = dict.fromkeys((NONE, self.told(sample, self.truth(sample), view)))
         free = how.scoring == "generate"
-        length, pattern = self.bounds(words, sample, how, view)
+        length, pattern = self.bounds(sample, how, view)
         return [
             Wording(
                 self.question(sample, view),
@@ -98,6 +97,10 @@ class Boxes(Form):
                 pattern="" if free else pattern,
             )
         ]
+
+    def kind(self, sample: Sample) -> str:
+        """Return whether anything is to be found."""
+        return "finding" if sample.findings else NONE
 
     def example(self, sample: Sample, how: How, view: View) -> tuple[str, str]:
         """Return the question with the right answer."""
@@ -113,17 +116,22 @@ class Boxes(Form):
         """
         del tokens
         ((_, reply),) = pairs
-        square = square_of(sample, view)
-        words = coordinates.find(view.coordinates)
-        found, bad = words.read(reply.text, sample.options, view.edge)
-        placed = [(label, square.box_meant(box)) for label, box in found]
-        given = [Finding(label, box) for label, box in placed if box]
+        given, bad = self.meant(reply.text, sample, view)
         return {
             "true": self.packed(self.truth(sample)),
             "given": self.packed(given),
-            "ill_formed": bad + len(found) - len(given),
+            "ill_formed": bad,
             "text": reply.text,
         }
+
+    def meant(self, text: str, sample: Sample, view: View) -> tuple[list[Finding], int]:
+        """Return the findings that a text means, in the picture, and how much is ill-formed."""
+        square = square_of(sample, view)
+        words = coordinates.find(view.coordinates)
+        found, bad = words.read(text, sample.options, view.edge)
+        placed = [(label, square.box_meant(box)) for label, box in found]
+        given = [Finding(label, box) for label, box in placed if box]
+        return given, bad + len(found) - len(given)
 
     def score(self, sample: Sample, answered: Mapping[str, Any]) -> dict[str, Any]:
         """Return areas of intersection and union of all boxes, their ratio, and matched boxes."""
@@ -138,12 +146,13 @@ class Boxes(Form):
         right = offered.index(sample.findings[0].label if sample.findings else NONE)
         return Shown(tuple(str(n) for n, _ in enumerate(offered, start=1)), offered, right)
 
-    def request(self, words: Coordinates) -> str:
+    def request(self, view: View) -> str:
         """Return how the answer is asked for."""
-        return words.request
+        return coordinates.find(view.coordinates).request
 
-    def bounds(self, words: Coordinates, sample: Sample, how: How, view: View) -> tuple[int, str]:
+    def bounds(self, sample: Sample, how: How, view: View) -> tuple[int, str]:
         """Return how long an answer can be, in tokens at most, and the pattern of all answers."""
+        words = coordinates.find(view.coordinates)
         asked = (sample.options, how.max_boxes, view.edge)
         return words.longest(*asked), words.pattern(*asked)
 

@@ -2,10 +2,12 @@
 
 After Text4Seg (arXiv 2410.09855; abstract and published code read 2026-11-30): its grid has 16
 cells a side and its rows one line each. A cell is covered here if findings cover at least half of
-it, and has the label that covers most of it.
+it, and has the label that covers most of it. A backbone that writes boxes alone (`masks: box`) says
+the box around each finding instead, and means all pixels in it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -13,10 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from matcg import coordinates
-from matcg.coordinates import Coordinates
 from matcg.forms import KEYS, How, Pairs, View
 from matcg.forms.boxes import Boxes, Findings, share, square_of
-from matcg.geometry import Square, box_around, merged
+from matcg.geometry import Square, box_around, filled, merged
 from matcg.overlap import mask_areas
 from matcg.samples import FINDINGS, Finding, Sample, read_findings
 
@@ -47,7 +48,9 @@ class Mask(Boxes):
         return sample.findings
 
     def told(self, sample: Sample, answer: Any, view: View) -> str:
-        """Return the cells that findings cover of what the backbone sees, as text."""
+        """Return as text the cells that findings cover of what is seen, or their boxes."""
+        if view.masks == "box":
+            return super().told(sample, answer, view)
         words = coordinates.find(view.coordinates)
         return words.write_grid(_cells(answer, square_of(sample, view), words.grid))
 
@@ -56,21 +59,19 @@ class Mask(Boxes):
     ) -> dict[str, Any]:
         """Return true and given masks of the picture, and how many rows were ill-formed.
 
-        `ceiling` is the Dice of the true mask with itself after it went through the grid.
+        `ceiling` is the Dice of the true mask with itself after it was text.
         """
-        del tokens
-        ((_, reply),) = pairs
-        words = coordinates.find(view.coordinates)
-        square = square_of(sample, view)
-        rows, bad = words.read_grid(reply.text, sample.options)
-        coded = _masks(_cells(sample.findings, square, words.grid), square)
-        return {
-            "true": self.packed(sample.findings),
-            "given": self.packed(_masks(rows, square)),
-            "ill_formed": bad,
-            "ceiling": _dice(*_areas(sample.findings, coded, sample)),
-            "text": reply.text,
-        }
+        coded, _ = self.meant(self.told(sample, sample.findings, view), sample, view)
+        ceiling = _dice(*_areas(sample.findings, coded, sample))
+        return super().read(sample, pairs, tokens, view) | {"ceiling": ceiling}
+
+    def meant(self, text: str, sample: Sample, view: View) -> tuple[list[Finding], int]:
+        """Return the masks that a text means, in the picture, and how much is ill-formed."""
+        if view.masks == "box":
+            found, bad = super().meant(text, sample, view)
+            return [replace(each, mask=filled(each.box, sample.size)) for each in found], bad
+        rows, bad = coordinates.find(view.coordinates).read_grid(text, sample.options)
+        return _masks(rows, square_of(sample, view)), bad
 
     def score(self, sample: Sample, answered: Mapping[str, Any]) -> dict[str, Any]:
         """Return areas of intersection and union of all masks, IoU and Dice."""
@@ -78,13 +79,17 @@ class Mask(Boxes):
         overlap = {"dice": _dice(inter, union), "iou": share(inter, union)}
         return {"inter": inter, "union": union, **overlap}
 
-    def request(self, words: Coordinates) -> str:
+    def request(self, view: View) -> str:
         """Return how the answer is asked for."""
-        return words.mask_request
+        if view.masks == "box":
+            return super().request(view)
+        return coordinates.find(view.coordinates).mask_request
 
-    def bounds(self, words: Coordinates, sample: Sample, how: How, view: View) -> tuple[int, str]:
-        """Return how long a grid can be, in tokens at most, and the pattern of all grids."""
-        del how, view
+    def bounds(self, sample: Sample, how: How, view: View) -> tuple[int, str]:
+        """Return how long an answer can be, in tokens at most, and the pattern of all answers."""
+        if view.masks == "box":
+            return super().bounds(sample, how, view)
+        words = coordinates.find(view.coordinates)
         return words.longest_grid(sample.options), words.grid_pattern(sample.options)
 
 

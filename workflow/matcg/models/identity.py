@@ -31,6 +31,8 @@ def of_asking(backbone: Backbone) -> str:
 def settings(backbone: Backbone) -> str:
     """Return canonical JSON of what decides a fine-tuned model, wherever its files lie."""
     hidden = {"architecture", "commands", "description", "original", "recipes", "resources"}
+    if backbone.masks == "grid":
+        hidden |= {"masks"}  # as before there was another way
     known = json.loads(backbone.canonical(hidden | {"weights"} | ASKING))
     known["weights"] = _weights(backbone)
     if own := backbone.commands:

@@ -25,7 +25,8 @@ def prompt_of(sample: Sample, backbone: Backbone) -> str:
 
 def view_of(backbone: Backbone) -> View:
     """Return how a backbone sees a picture and writes places in it."""
-    return View(backbone.image.size, backbone.image.geometry, backbone.coordinates or "")
+    image = backbone.image
+    return View(image.size, image.geometry, backbone.coordinates or "", backbone.masks)
 
 
 def begins_itself(tokenizer: Any, backbone: Backbone) -> bool:
