@@ -21,7 +21,7 @@ PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml")
 COLLECTIONS = {"paper": "paper", **{name: f"paper/{name}" for name in PAPER}}
 # Words of the command that ask for other things of the paper's experiments than their results.
 WORDS = COLLECTIONS | {"published_tests": "paper"}
-DATA_TABLES = ["summary", "images", "quarantine", "leaks", "overlaps", "audit"]
+DATA_TABLES = ["summary", "images", "cut", "quarantine", "leaks", "overlaps", "audit"]
 BOUNDS = {"runtime": "minutes", "mem_mb": "mem_mb"}  # what a partition calls them
 
 

@@ -73,10 +73,12 @@ rule summarise:
     input:
         summaries=files("data_files", "summary.json"),
         quarantines=files("data_files", "quarantine.tsv"),
+        located=files("cropped_files"),
     output:
         summary=data_table("summary"),
         quarantine=data_table("quarantine"),
         images=data_table("images"),
+        cut=data_table("cut"),
     log:
         "logs/summarise/{experiment}.log",
     localrule: True

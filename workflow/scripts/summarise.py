@@ -8,9 +8,13 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.steps.script import of_job
 
 with of_job(snakemake):
+    from matcg.data.cut_off import COLUMNS, cut_off
     from matcg.data.prepare import summarise
     from matcg.steps.specs import SummariseSpec
+    from matcg.tsv import write_tsv
 
     spec = SummariseSpec.model_validate_json(snakemake.params.spec)
+    out = Path(snakemake.output.summary).parent
     folders = [Path(path).parent for path in snakemake.input.summaries]
-    summarise(folders, Path(snakemake.output.summary).parent, spec.sources)
+    summarise(folders, out, spec.sources)
+    write_tsv(out / "cut.tsv", COLUMNS, cut_off(map(Path, snakemake.input.located), spec.crops))

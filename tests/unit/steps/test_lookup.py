@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from snakemake.iocontainers import Wildcards
 
+import planned
 from matcg.plan.enumerate import make_plan
 from matcg.plan.groups import find_groups
 from matcg.plan.records import BASELINE
 from matcg.steps import specs
 from matcg.steps.experiments import Experiments
 from matcg.steps.lookup import Lookup
-from planned import PROTOCOLS, project
+from planned import PROTOCOLS, project, world
 
 
 def at(**names: Any) -> Wildcards:
@@ -51,6 +52,30 @@ def test_the_strictest_of_the_experiments_that_use_a_mix_says_what_is_done_about
     found = {mix.name: lookup.mix(at(mix=mix.name)).leaks for mix in lookup.plan.mixes}
     assert shared
     assert {found[name] for name in shared} == {"error"}
+
+
+def test_what_may_be_cut_off_is_looked_for_where_a_backbone_crops_and_answers_name_places() -> None:
+    target, catalog = "ct-brain-state", world()
+    members = [
+        each.model_copy(update={"form": "boxes"} if each.id == target else {})
+        for each in catalog.subsets
+    ]
+    catalog = catalog.model_copy(update={"subsets": tuple(members)})
+    crops = planned.backbone("other", image={"size": 8, "geometry": "crop"})
+    given = project(
+        {"backbones": ["tiny", "other"]},
+        {"name": "whole"},
+        catalogs={"world": catalog},
+        backbones={"tiny": planned.backbone(), "other": crops},
+    )
+    found = Experiments(Lookup(given, make_plan(given), Path("clone")))
+    cropped, whole = (at(experiment=name) for name in found.named)
+    files = found.cropped_files(cropped)
+    places = {Path(path).parent.name.rpartition("-")[0] for path in files}
+    assert (places, len(files)) == ({target}, 2)
+    assert found.summarise(cropped).crops == {"other": 8}
+    assert found.cropped_files(whole) == []
+    assert found.summarise(whole).crops == {}
 
 
 def test_a_run_is_trained_with_the_recipe_of_its_name(lookup: Lookup) -> None:

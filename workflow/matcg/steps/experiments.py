@@ -18,6 +18,7 @@ from matcg.plan.places import experiment_folder, needed, plan_name, point_to
 from matcg.plan.tables import plan_digest, render_tables, summarise_plan
 from matcg.plan.unused import FILE, older_layout
 from matcg.steps import specs
+from matcg.steps.launch_checks import has_places
 from matcg.steps.lookup import Lookup, planned
 
 PLAN_TABLES = ("experiments", "mixes", "runs", "evaluations", "subsets", "excluded")
@@ -105,6 +106,20 @@ class Experiments:
         subsets = self._part(self._experiment(wildcards)).subsets
         return [f"{self._places.subset(*subset)}/{file}" for subset in subsets]
 
+    def cropped_files(self, wildcards: Any) -> list[str]:
+        """Return the samples of which a backbone that crops may not see all that is to be found."""
+        experiment = self._experiment(wildcards)
+        catalog = self._project.catalogs[experiment.catalog]
+        members = [catalog.member(name) for _, name in self._part(experiment).subsets]
+        names = [each.id for each in members if self._crops(experiment) and has_places(each)]
+        sides = ("test", "train")
+        return [f for side in sides for f in self._of.samples(experiment.catalog, names, side)]
+
+    def _crops(self, experiment: Experiment) -> dict[str, int]:
+        """Return the edge of the square of each backbone that sees no more of a picture."""
+        known = [self._project.backbones[name] for name in experiment.backbones]
+        return {each.name: each.image.size for each in known if each.image.geometry == "crop"}
+
     def mix_files(self, wildcards: Any) -> list[str]:
         """Return the mixes of an experiment."""
         return [self._places.mix(mix) for mix in self._part(self._experiment(wildcards)).mixes]
@@ -149,7 +164,9 @@ class Experiments:
 
     def summarise(self, wildcards: Any) -> specs.SummariseSpec:
         """Return whose samples are counted."""
-        return specs.SummariseSpec(sources=self._of.sources([self._experiment(wildcards).catalog]))
+        experiment = self._experiment(wildcards)
+        sources = self._of.sources([experiment.catalog])
+        return specs.SummariseSpec(sources=sources, crops=self._crops(experiment))
 
     def leaks(self, wildcards: Any) -> specs.LeaksSpec:
         """Return whose test images are looked for in whose training images."""

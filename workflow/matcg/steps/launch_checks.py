@@ -9,6 +9,7 @@ from matcg import coordinates, plugins
 from matcg.cluster import devices, partition
 from matcg.cluster.partition import Most, Partition, Request
 from matcg.config.backbone import Backbone
+from matcg.config.catalog import SubsetSpec
 from matcg.config.project import Project
 from matcg.config.workflow import Budget
 from matcg.data import readers
@@ -186,13 +187,18 @@ def require_coordinates(project: Project, plan: Plan) -> None:
                 raise ConfigError(f"{backbone.where}: coordinates: {error}") from None
     mute = {name for name, each in project.backbones.items() if not each.coordinates}
     for name, catalog, subset in sorted(_used(plan, mute)) if mute else ():
-        form = project.catalogs[catalog].member(subset).form_of_answer
-        if _form(form).places:
+        member = project.catalogs[catalog].member(subset)
+        if has_places(member):
             raise ConfigError(
                 f"{project.backbones[name].where}: coordinates: is missing, and subset '{subset}'"
-                f" of catalog '{catalog}' is answered with {form}; say how the backbone writes"
-                f" places: {', '.join(plugins.names_in(coordinates))}"
+                f" of catalog '{catalog}' is answered with {member.form_of_answer}; say how the"
+                f" backbone writes places: {', '.join(plugins.names_in(coordinates))}"
             )
+
+
+def has_places(subset: SubsetSpec) -> bool:
+    """Tell whether a subset's answers name places."""
+    return bool(_form(subset.form_of_answer).places)
 
 
 def require_text(project: Project, plan: Plan) -> None:

@@ -51,9 +51,10 @@ class PrepareSpec(Spec):
 
 
 class SummariseSpec(Spec):
-    """Counts over the subsets of an experiment."""
+    """Counts over the subsets of an experiment; `crops` has the edges of backbones that crop."""
 
     sources: Sources
+    crops: dict[str, int]
 
 
 class LeaksSpec(Spec):
