@@ -18,9 +18,11 @@ from matcg import versions
 from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError, ResourceError
+from matcg.evaluate import group as groups
 from matcg.evaluate import predict as module
+from matcg.evaluate.group import Group, RunTask
 from matcg.evaluate.kept_answers import Store
-from matcg.evaluate.predict import Group, RunTask, predict
+from matcg.evaluate.predict import predict
 from matcg.evaluate.question_sets import first_questions, read_asked
 from matcg.forms import Reply
 from matcg.forms.choice import ANSWER_SCHEMA, OPTION_LETTERS
@@ -169,7 +171,7 @@ def desk(tmp_path, monkeypatch):
         assert rank in (0, 4)
         return FakeEngine(desk, weights)
 
-    monkeypatch.setattr(module, "start", start)
+    monkeypatch.setattr(groups, "start", start)
     monkeypatch.setattr(module, "in_other_process", in_other_process)
     return desk
 
@@ -250,7 +252,7 @@ def test_adapters_beyond_the_language_model_are_merged(desk, monkeypatch):
         save_file({"w": np.frombuffer(text.encode(), np.uint8)}, out / "model.safetensors")
         return out
 
-    monkeypatch.setattr(module, "merge", merge)
+    monkeypatch.setattr(groups, "merge", merge)
     desk.adapt("full/cg/seed0", "a", "vision_tower.encoder")
     _, calls = desk.predict("full/cg/seed0")
     assert calls == [("start", "weights")]
@@ -448,3 +450,37 @@ def test_an_engine_in_another_process_that_dies_is_named(desk, monkeypatch):
     monkeypatch.setattr(module.sys, "executable", "/bin/false")
     with pytest.raises(ResourceError, match=r"engine of run baseline ended \(exit status 1\)"):
         module.in_other_process(desk.group("baseline"), "baseline")
+
+
+class Speaker:
+    """Says the same to everything, and counts what it is asked at once."""
+
+    def __init__(self):
+        self.tokens = dict(zip(OPTION_LETTERS, range(50, 76), strict=True))
+        self.asked = []
+
+    def ask(self, asks, _adapter):
+        self.asked.append(len(asks))
+        return [Reply((-1.0, -2.0), 50, "A") for _ in asks]
+
+
+@pytest.mark.parametrize(("most", "calls"), [(2000, [6, 3, 3]), (5, [3, 3, 3, 3])])
+def test_what_is_answered_in_text_is_asked_at_once_and_kept_apart(desk, monkeypatch, most, calls):
+    monkeypatch.setattr(groups, "_TOGETHER", most)
+    ways = {**PROTOCOLS, "free": Protocol(name="free", scoring="generate")}
+    desk.asked["baseline"] = [sheet(*s) for s in (("knee", "@free"), ("lung", "@free"))]
+    desk.asked["baseline"] += [sheet("knee"), sheet("lung")]
+    asked = read_asked({"baseline": desk.asked["baseline"]}, ways, desk.root / "data")
+    group = Group(
+        {"baseline": desk.runs["baseline"]}, asked, desk.backbone, {}, Store(desk.answers)
+    )
+    engine = Speaker()
+    group.answer("baseline", asked["baseline"], engine)
+    assert engine.asked == calls
+    assert not group.missing()
+    for each in asked["baseline"]:
+        rows = pq.read_table(group.store.path("baseline", each)).to_pylist()
+        assert len(rows) == 3
+        assert {row["run"] for row in rows} == {f"baseline{each.tag}"}
+    group.answer("baseline", asked["baseline"], engine)
+    assert engine.asked == calls, "what is kept is not asked again"

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_makers import FAKE, picture, sample
+from data_makers import FAKE, found, picture, sample
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
+from matcg.evaluate.question_sets import first_questions
 from matcg.evaluate.requests import GREY_PIXEL, choose_examples, make_asks, tabulate
 from matcg.forms import Reply
 from matcg.forms.choice import ANSWER_SCHEMA, question_text
 from matcg.models.prompts import view_of
+from matcg.samples import Finding
 
 LETTERS = {"A": 50, "B": 51, "C": 52, "D": 53}
 THREE = ("x", "y", "z")
@@ -181,6 +183,20 @@ def test_examples_depend_on_seed_target_and_draw_alone():
     others += [ids(tested=[replace(each, subset="t") for each in TESTED])]
     assert ids() not in others
     assert len({tuple(each) for each in others}) == 3
+
+
+def test_examples_of_boxes_are_with_a_finding_and_without_whatever_the_labels():
+    one = [Finding(name, (0.0, 0.0, 50.0, 50.0)) for name in ("lesion", "mass")]
+    kinds = [(), one[:1], one[1:], one]
+    pool = [found(n, *kinds[n % 4], subset="p") for n in range(4, 24)]
+    tested = [found(n, *kinds[1 + n % 3]) for n in range(3)]
+    assert len({each.label for each in tested}) == 3
+    chosen = choose_examples(tested, asking(shots=2), 0, pool)
+    assert [bool(each.findings) for each in chosen] == [True, True]
+    chosen = choose_examples([*tested, found(3)], asking(shots=2), 0, pool)
+    assert sorted(bool(each.findings) for each in chosen) == [False, False, True, True]
+    few = first_questions([*tested, found(3)], asking(questions=2))
+    assert [bool(each.findings) for each in few] == [True, False]
 
 
 def test_examples_are_mixed():

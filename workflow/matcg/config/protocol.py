@@ -30,14 +30,16 @@ class Protocol(Model):
         default=0, description="examples in the prompt, from the target's training samples"
     )
     per: Literal["label", "prompt"] = Field(
-        default="label", description="so many `shots` of each label, or in all, labels in turn"
+        default="label",
+        description="so many `shots` of each label, or in all, labels in turn; of boxes and masks"
+        " of pictures with a finding and without",
     )
     draws: Positive = Field(default=1, description="so many draws of examples, each asked")
     seed: Natural = Field(default=42, description="of examples, and of shuffled pictures")
     questions: Positive | None = Field(
         default=None,
-        description="only so many questions of each target, its labels in turn: for smoke runs, as"
-        " `limit` in the config says for all protocols",
+        description="only so many questions of each target, its labels in turn (`per`): for smoke"
+        " runs, as `limit` in the config says for all protocols",
     )
     max_tokens: Positive = Field(default=16, description="generate: length of an answer")
 

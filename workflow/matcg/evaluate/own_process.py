@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from matcg.errors import MatcgError
-from matcg.evaluate.predict import ERROR_KINDS, RunTask, in_own_engine
+from matcg.evaluate.group import RunTask
+from matcg.evaluate.predict import ERROR_KINDS, in_own_engine
 
 PR_SET_PDEATHSIG = 1
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
-from matcg import told, versions
+from matcg import forms, told, versions
 from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
 from matcg.models.identity import files_below, settings
@@ -47,11 +47,11 @@ class QuestionSet:
 
 
 def first_questions(samples: Sequence[Sample], protocol: Protocol) -> list[Sample]:
-    """Return the questions that a protocol asks: all, or the first ones, the labels in turn."""
-    by_label: dict[str, list[str]] = defaultdict(list)
+    """Return the questions that a protocol asks: all, or the first ones, their kinds in turn."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
     for sample in samples:
-        by_label[sample.label].append(sample.sample_id)
-    turns = chain(*zip_longest(*by_label.values()))
+        by_kind[forms.of(sample).kind(sample)].append(sample.sample_id)
+    turns = chain(*zip_longest(*by_kind.values()))
     taken = set(islice((name for name in turns if name), protocol.questions))
     return [sample for sample in samples if sample.sample_id in taken]
 

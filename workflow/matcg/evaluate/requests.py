@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import cycle, groupby
@@ -90,21 +90,22 @@ def _picture(sample: Sample, protocol: Protocol, backbone: Backbone) -> Image.Im
 def choose_examples(
     samples: Sequence[Sample], protocol: Protocol, draw: int, pool: Sequence[Sample]
 ) -> list[Sample]:
-    """Return `shots` training samples a label of the target's questions, or in all, mixed.
+    """Return `shots` training samples a kind of the target's questions, or in all, mixed.
 
+    The kinds are the labels, or whether anything is to be found (`Form.kind`).
     The choice depends on the seed, the target and the draw, not on the order of `pool`. What shows
     a picture of a test question, by file or by fingerprint, is never an example.
 
     Raises:
-        DataError: a label has too few training samples.
+        DataError: a kind has too few training samples.
     """
-    target = samples[0].subset
+    target, kind = samples[0].subset, forms.of(samples[0]).kind
     tested = {mark for sample in samples for mark in (sample.image, sample.fingerprint) if mark}
     free = [sample for sample in pool if not tested & {sample.image, sample.fingerprint}]
     chance = random.Random(derive(protocol.seed, "examples", target, draw))
     chosen = []
-    for label, n in _wanted(samples, protocol, chance).items():
-        at_hand = sorted((s for s in free if s.label == label), key=lambda s: s.sample_id)
+    for label, n in _wanted(set(map(kind, samples)), protocol, chance).items():
+        at_hand = sorted((s for s in free if kind(s) == label), key=lambda s: s.sample_id)
         if len(at_hand) < n:
             raise DataError(
                 f"{target}: protocol {protocol.name} needs {n} examples of label"
@@ -116,9 +117,9 @@ def choose_examples(
     return chosen
 
 
-def _wanted(samples: Sequence[Sample], protocol: Protocol, chance: random.Random) -> dict[str, int]:
-    """Return how many examples of each label are shown."""
-    labels = sorted({sample.label for sample in samples})
+def _wanted(kinds: Iterable[str], protocol: Protocol, chance: random.Random) -> dict[str, int]:
+    """Return how many examples of each kind are shown."""
+    labels = sorted(kinds)
     if protocol.per == "label":
         return dict.fromkeys(labels, protocol.shots)
     chance.shuffle(labels)
