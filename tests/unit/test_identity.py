@@ -98,6 +98,7 @@ TRAINS = {
     "dtype": "bfloat16",
     "image": {"size": 8, "geometry": "pad"},
     "prompt": "Well: {question}",
+    "masks": "box",
     "coordinates": "pixels",
     "commands": COMMANDS,
 }
