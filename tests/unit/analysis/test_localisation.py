@@ -19,6 +19,7 @@ from matcg.analysis.localisation import SCORES, localisations
 from matcg.analysis.pairs import Study
 from matcg.analysis.protocols import AskedRuns, by_protocols
 from matcg.analysis.summary import summaries
+from matcg.analysis.units import united
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.forms.mask import FORM as MASK
@@ -123,6 +124,17 @@ def test_every_score_is_as_it_is_defined() -> None:
     assert set(gap.p) == {f"p_{name}" for name in SCORES}
     assert gap.p["p_mean"] < 0.01 < gap.p["p_specificity"]
     assert (gap.with_finding, gap.pictures) == (int((boxes(2).findings > 0).sum()), N)
+
+
+@pytest.mark.parametrize(("known", "prior"), [("t", None), ("tu", 0.5)])
+def test_targets_that_count_as_one_have_a_prior_where_all_have(known: str, prior: Any) -> None:
+    place = np.full(N, 0.5)
+    answers = {
+        row("cg", target=name): replace(boxes(2), prior=place if name in known else None)
+        for name in "tu"
+    }
+    (found,) = localisations(united(study(answers), {"t": "t", "u": "t"}))
+    assert (found.prior, found.pictures) == (prior, 2 * N)
 
 
 def test_records_are_averaged_over_runs_before_scores_are_formed() -> None:

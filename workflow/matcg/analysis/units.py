@@ -92,6 +92,7 @@ def _joined(parts: Sequence[Answers]) -> Answers:
         for name, each in arrays.items()
         if all(isinstance(value, np.ndarray) for value in each)
     }
+    whole |= {name: None for name, each in arrays.items() if any(value is None for value in each)}
     return replace(parts[0], **whole)
 
 
