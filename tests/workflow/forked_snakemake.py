@@ -72,6 +72,7 @@ def call(
     with Path(out).open("w") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
+    os.environ["MATCG_FORKS"] = "no"  # toy steps import nothing, and real ones run in forks of ours
     if scripts:
         script.PythonScript.execute_script = SCRIPTS[scripts]
     sys.path[0] = folder

@@ -53,7 +53,9 @@ def test_a_killed_job_fails_alone_and_is_made_again(copy_of_small_run: Path) -> 
     shutil.rmtree(folder / "results/runs")
     with (folder / "said.txt").open("w") as out:
         process = start(folder, "--cores", "1", *trained, session=True, out=out)
-        fine_tuning(process, folder).kill()
+        training = fine_tuning(process, folder)
+        assert "matcg.steps.fork_server" in training.cmdline()
+        training.kill()
         assert process.wait() == 1
     log = r"logs/finetune/tiny-llava-[0-9a-f]{8}/full-[0-9a-f]{8}/"
     assert re.search(log, (folder / "said.txt").read_text())

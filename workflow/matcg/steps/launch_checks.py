@@ -19,6 +19,7 @@ from matcg.plan import price
 from matcg.plan.enumerate import Plan
 from matcg.plan.price import Cost
 from matcg.plan.records import protocol_of
+from matcg.steps import forks
 from matcg.steps import snakemake_internals as inside
 
 # On the way to all that takes long stands one of these, ready to start in a call that needs it.
@@ -80,6 +81,9 @@ class Launch:
         if steps & set(ON_GPUS):
             require_budget(self._costs(), self._project.config.budget)
             self._share_devices(jobs)
+        short = [job for job in jobs if self._steps.get(job.rule.name) in forks.STEPS]
+        if len(short) > 1 and inside.uses_own_devices(self._workflow):
+            forks.start_server()
 
     def most(self, backbone: str, recipe: str | None) -> Most:
         """Return the most that later tries of a backbone's jobs can ask for, by names in paths."""

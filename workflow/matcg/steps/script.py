@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg.errors import ConfigError, DataError, MatcgError
+from matcg.steps.forks import hand_over
 
 
 @contextmanager
@@ -65,8 +66,10 @@ def logged(log: str, attempt: int = 1) -> Iterator[Callable[[str], None]]:
 def of_job(snakemake: Any) -> AbstractContextManager[Callable[[str], None]]:
     """Return `logged` for the job of a script, given what Snakemake tells it.
 
-    Which try it is, is told where Snakemake tries again (slurm/config.yaml).
+    Where a fork has run the script (`forks.py`), this ends the process instead. Which try it is, is
+    told where Snakemake tries again (slurm/config.yaml).
     """
+    hand_over(snakemake)
     return logged(snakemake.log[0], snakemake.resources.get("attempt", 1))
 
 

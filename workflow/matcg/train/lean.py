@@ -5,13 +5,22 @@ With any model class come the losses of all others (scipy), a client for asynchr
 there, keeps the answer, and can do without.
 """
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+from matcg.config.backbone import Backbone, Recipe
+
 UNUSED = ("scipy", "sklearn", "trio")
+# What torch, transformers and pyarrow import once a run is under way.
+LATER = (
+    *("torch._dynamo", "transformers.models.auto.modeling_auto", "pandas", "scipy.sparse"),
+    *("pyarrow.dataset", "transformers.models.auto.processing_auto"),
+    "transformers.tokenization_mistral_common",
+)
 
 
 def spare_imports() -> None:
@@ -27,6 +36,19 @@ def spare_imports() -> None:
         import_utils.is_scipy_available()
         import_utils.is_sklearn_available()
         import_utils.is_torch_distributed_available()
+
+
+def fits(backbone: Backbone, recipe: Recipe) -> bool:
+    """Return whether a run on a CPU needs no more than `import_all` imports."""
+    return not backbone.commands and (backbone.dtype == "float32" or recipe.method == "lora")
+
+
+def import_all() -> None:
+    """Import what a run of one process needs, for many that are forks of this one."""
+    torch.set_num_threads(1)  # others would be missing in a fork
+    spare_imports()
+    for name in LATER:
+        importlib.import_module(name)
 
 
 @contextmanager
