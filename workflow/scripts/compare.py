@@ -24,6 +24,7 @@ with of_job(snakemake):
             spec.protocols,
             spec.show_missing,
             spec.smoke,
+            spec.covers,
         ),
         Path(snakemake.output.headline).parent,
         Path(snakemake.input.leaked),

@@ -126,7 +126,7 @@ def test_patterns_choose_targets() -> None:
         ({"targets": [{"modalty": "ct"}]}, r"targets\[0\].modalty.*Did you mean 'modality'"),
         ({"targets": [{"area": "brian"}]}, r"targets\[0\].area.*Did you mean 'brain'"),
         ({"samples": 200, "arms": {"cg": {}}}, "asks 100 samples of .* at most 50"),
-        ({"samples": 5, "rules": ["related"], "arms": {"cg": {}}}, "fewer than the 18 sources"),
+        ({"samples": 5, "rules": ["related"], "arms": {"cg": {}}}, "too few for each of the 18"),
         ({"recipe": "fulll"}, "recipe: backbone 'tiny' has no recipe.*Did you mean 'full'"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from matcg.analysis.coverage import Coverage, sentence
 from matcg.analysis.pairs import Array, Setting, Study, per_target
 from matcg.analysis.summary import Summary
 from matcg.cells import Cell, cells_of, fields_of
@@ -18,11 +19,21 @@ _ABOVE = ("setting", "arm", "rule", "score")  # stand above what a record says
 FIELDS = [each for each in fields_of(Summary, {}) if each.path[0] not in _ABOVE]
 
 
-def headline(study: Study, experiment: str, summary: Sequence[Summary]) -> dict[str, Any]:
-    """Return the numbers of headline.json and one sentence that says them."""
+def headline(
+    study: Study, experiment: str, summary: Sequence[Summary], covered: Sequence[Coverage] = ()
+) -> dict[str, Any]:
+    """Return the numbers of headline.json and one sentence that says them.
+
+    `covered` are the records of a design by coverage, which a sentence of its own says.
+    """
     settings, parts = study.settings(), study.by_measure()
     results = [
-        _headline_result(part, setting, [each for each in summary if each.score == score])
+        _headline_result(
+            part,
+            setting,
+            [each for each in summary if each.score == score],
+            sentence([e for e in covered if (e.setting, e.score) == (setting, score)]),
+        )
         | ({} if score == ACCURACY else {"score": score})
         for setting, (score, part) in product(settings, parts.items())
         if part is study or setting in part.settings()
@@ -63,13 +74,18 @@ def _of_setting(result: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _headline_result(study: Study, setting: Setting, summary: Sequence[Summary]) -> dict[str, Any]:
+def _headline_result(
+    study: Study, setting: Setting, summary: Sequence[Summary], covered: str
+) -> dict[str, Any]:
     mine = [each for each in summary if each.setting == setting]
     arms = {each.arm: each for each in mine if not each.rule}
     paired = _paired_accuracies(study, setting)
+    said = _sentence(study, arms, paired)
     return {
         **setting._asdict(),
-        "sentence": _sentence(study, arms, paired),
+        "sentence": covered
+        if CG not in arms and covered
+        else said + f"; {covered}" * bool(covered),
         "reference": study.reference,
         "paired": paired,
         "arms": {arm: _rounded(each) for arm, each in arms.items()},

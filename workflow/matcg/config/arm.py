@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag
 
-from matcg.config.base import Model, Natural, Positive, Text
+from matcg.config.base import Model, Natural, Once, Positive, Slug, Text
 
 # Arms that the report knows by their names: their order, marks, and what is compared.
 CG, CONTROL, BASELINE = "cg", "control", "baseline"
@@ -15,6 +15,9 @@ ARMS = (CG, CONTROL, BASELINE, "floor", "ceiling")
 HELD_OUT = frozenset({CONTROL, "floor"})
 # Kinds of arms, as the path of an error names them; those in brackets are not shown.
 UNTRAINED, COMBINATIONS, RULE = "[untrained]", "[combinations]", "[rule]"
+COVERING = "[covering]"
+# The key that says which kind a trained arm is of.
+KEYS = {"like": COMBINATIONS, "rule": RULE, "covers": COVERING}
 
 
 def reference(arms: Collection[str]) -> str:
@@ -66,29 +69,39 @@ class OfRule(Trained):
     rule: Text = Field(description="where its sources come from")
 
 
+class Covering(Trained):
+    """A mix for each target that covers some of its elements, each by sources of its own."""
+
+    covers: Annotated[tuple[Slug, ...], Once] = Field(
+        description="elements, each learned from sources that share it; [] for unrelated data alone"
+    )
+
+
 def _kind(arm: Any) -> str | None:
     """Return which kind an arm is of, or is nearest to."""
     if isinstance(arm, Asked):
-        return {Untrained: UNTRAINED, OfCombinations: COMBINATIONS}.get(type(arm), RULE)
+        kinds = {Untrained: UNTRAINED, OfCombinations: COMBINATIONS, Covering: COVERING}
+        return kinds.get(type(arm), RULE)
     keys = dict(arm) if isinstance(arm, Mapping) else {}
-    known = {"like", *OfRule.model_fields}
-    for misspelt in keys.keys() - known if not keys.keys() & {"like", "rule"} else ():
-        return COMBINATIONS if get_close_matches(misspelt, ["like"]) else RULE
-    if ("like" in keys) == ("rule" in keys):
+    said = [key for key in KEYS if key in keys]
+    for misspelt in keys.keys() - Trained.model_fields if not said else ():
+        return KEYS[next(iter(get_close_matches(misspelt, KEYS)), "rule")]
+    if len(said) != 1:
         return None
-    if "rule" in keys:
-        return RULE
+    if said != ["like"]:
+        return KEYS[said[0]]
     return UNTRAINED if get_close_matches(str(keys["like"]), [BASELINE]) else COMBINATIONS
 
 
 Arm = Annotated[
     Annotated[Untrained, Tag(UNTRAINED)]
     | Annotated[OfCombinations, Tag(COMBINATIONS)]
-    | Annotated[OfRule, Tag(RULE)],
+    | Annotated[OfRule, Tag(RULE)]
+    | Annotated[Covering, Tag(COVERING)],
     Discriminator(
         _kind,
         custom_error_type="arm",
-        custom_error_message="needs `rule:`, which names its sources, or `like: cg`",
+        custom_error_message="needs `rule:`, which names its sources, `covers:` or `like: cg`",
     ),
 ]
 # Arms that have no settings: their names say what they are.

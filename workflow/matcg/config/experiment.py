@@ -14,6 +14,7 @@ from matcg.config.arm import (
     EMPTY,
     STANDARD,
     Arm,
+    Covering,
     OfCombinations,
     check_arm,
     reference,
@@ -71,8 +72,18 @@ class Experiment(Model):
         description="where a source has too few samples: an error; the others give more; its"
         " samples are repeated",
     )
-    arms: Annotated[dict[Slug, Arm], Field(min_length=1)] = Field(
-        json_schema_extra={"properties": dict.fromkeys(STANDARD, EMPTY)}
+    arms: dict[Slug, Arm] = Field(
+        default_factory=dict, json_schema_extra={"properties": dict.fromkeys(STANDARD, EMPTY)}
+    )
+    design: Literal["coverage"] | None = Field(
+        default=None,
+        description="coverage: an arm for every set of the catalog's elements, instead of `arms` or"
+        " beside them",
+    )
+    sharing: Literal["exact", "up-to"] = Field(
+        default="exact",
+        description="sources of a covered element: exact: they share no other element with the"
+        " target; up-to: none but covered ones",
     )
     backbones: Annotated[tuple[Text, ...], Field(min_length=1), Once]
     recipe: Name = "full"
@@ -162,8 +173,13 @@ class Experiment(Model):
 
     @model_validator(mode="after")
     def _arms_make_sense(self) -> "Experiment":
+        if not self.arms and not self.design:
+            raise ValueError("arms: is missing; add `arms: ...`, or `design: coverage`")
         for name, arm in self.arms.items():
             check_arm(name, arm, self.sizes)
+        covering = self.design or any(isinstance(arm, Covering) for arm in self.arms.values())
+        if self.sharing != "exact" and not covering:
+            raise ValueError("sharing: says nothing without `design: coverage`; leave it out")
         if self.rules and CG not in self.arms:
             raise ValueError("arms: 'cg', the arm under test, is missing; add `cg: {}`")
         if not self.rules and any(isinstance(arm, OfCombinations) for arm in self.arms.values()):

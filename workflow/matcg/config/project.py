@@ -9,6 +9,7 @@ import yaml
 
 from matcg.config.backbone import Backbone
 from matcg.config.catalog import Catalog
+from matcg.config.design import arms_of
 from matcg.config.experiment import Experiment
 from matcg.config.explain import validate
 from matcg.config.library import FOLDERS, Library
@@ -165,14 +166,14 @@ def _resolve(
                 )
         return tuple(found)
 
-    arms = {}
-    for name, arm in experiment.arms.items():
+    catalog, arms = take("catalog", experiment.catalog, "catalog"), {}
+    for name, arm in arms_of(experiment, parts["catalog"][catalog]).items():
         named = {kind: n for kind in ("rule", "protocol") if (n := getattr(arm, kind, None))}
         plain = {kind: take(kind, n, f"arms.{name}.{kind}") for kind, n in named.items()}
         arms[name] = arm.model_copy(update=plain)
     return experiment.model_copy(
         update={
-            "catalog": take("catalog", experiment.catalog, "catalog"),
+            "catalog": catalog,
             "rules": take_each("rule", "rules"),
             "backbones": take_each("backbone", "backbones"),
             "protocol": take("protocol", experiment.protocol, "protocol"),

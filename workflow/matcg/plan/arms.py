@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from matcg.config.arm import OfCombinations, OfRule, Untrained
+from matcg.config.arm import Covering, OfCombinations, OfRule, Untrained
 from matcg.errors import ConfigError
 from matcg.plan.chosen import chosen_combinations, shared_combinations
 from matcg.plan.combinations import Combination
-from matcg.plan.mixes import planned_mix, spread
+from matcg.plan.covers import Cover, find_covers
+from matcg.plan.mixes import planned_mix
 from matcg.plan.records import Excluded, Mix
 from matcg.plan.targets import Scope
 from matcg.seeds import derive
@@ -56,6 +57,7 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
         excluded.add(scope.excluded(target, "", "", f"limit: only the first {scope.limit} targets"))
     tested = tested[: scope.limit]
     cases: list[Case] = []
+    draws: list[tuple[int, Combination | Cover]]
     for arm, settings in scope.experiment.arms.items():
         if isinstance(settings, Untrained):
             cases += [Case(target, arm) for target in tested]
@@ -63,6 +65,10 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
         if isinstance(settings, OfCombinations):
             sources = [each for target in tested for each in chosen[target]]
             draws = list(product(range(settings.draws), sources))
+        elif isinstance(settings, Covering):
+            covers, left = find_covers(scope, arm, settings, tested)
+            excluded |= left
+            draws = list(product(range(settings.draws), covers))
         else:
             sources, left = shared_combinations(scope, arm, settings, tested)
             excluded |= left
@@ -87,19 +93,20 @@ class Demand:
 
     scope: Scope
     arm: str
-    settings: OfCombinations | OfRule
+    settings: OfCombinations | OfRule | Covering
     target: str
 
-    def cases(self, combination: Combination, draw: int) -> Iterator[Case]:
+    def cases(self, combination: Combination | Cover, draw: int) -> Iterator[Case]:
         """Yield the arm's case at each size; an arm with a size of its own has but that."""
         settings, experiment = self.settings, self.scope.experiment
-        shown = combination if isinstance(settings, OfCombinations) else None
+        own = isinstance(settings, OfCombinations)
+        shown = combination if own and isinstance(combination, Combination) else None
         sizes: Iterable[tuple[int, int]] = product(experiment.sizes, sorted(experiment.mixed_in))
         for samples, mixed_in in [(settings.samples, 0)] if settings.samples else sizes:
             mix = self.mix(combination, (samples, mixed_in), draw)
             yield Case(self.target, self.arm, shown, mix, samples + mixed_in, mixed_in, draw)
 
-    def mix(self, combination: Combination, size: tuple[int, int], draw: int) -> Mix:
+    def mix(self, combination: Combination | Cover, size: tuple[int, int], draw: int) -> Mix:
         """Return a training set: the sources' samples and the target's own share, as many each.
 
         Raises:
@@ -123,7 +130,7 @@ class Demand:
             seed = derive(seed, "draw", draw) % SEEDS
         return planned_mix(catalog.name, parts, seed, settings.labels, repeat, leaky)
 
-    def spread(self, samples: int, combination: Combination) -> dict[str, int]:
+    def spread(self, samples: int, combination: Combination | Cover) -> dict[str, int]:
         """Divide samples over the sources of a combination.
 
         Raises:
@@ -134,9 +141,7 @@ class Demand:
             return {}
         caps = {name: catalog.capacity(catalog.subset(name)) for name in combination.sources}
         try:
-            parts = spread(
-                samples, combination.weights, caps if experiment.short == "others" else None
-            )
+            parts = combination.spread(samples, caps if experiment.short == "others" else None)
         except ValueError:
             raise self.error(
                 f"asks {samples} samples of {len(caps)} sources that have {sum(caps.values())}"
@@ -144,7 +149,7 @@ class Demand:
             ) from None
         if min(parts.values()) == 0:
             raise self.error(
-                f"has {samples} samples, fewer than the {len(parts)} sources of rule"
+                f"has {samples} samples, too few for each of the {len(parts)} sources of rule"
                 f" '{combination.rule}'"
             )
         return parts

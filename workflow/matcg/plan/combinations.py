@@ -16,6 +16,7 @@ from typing import Any
 from matcg.config.catalog import Catalog, SubsetSpec
 from matcg.config.rule import Listed, Rule
 from matcg.errors import ConfigError, nearest
+from matcg.plan import mixes
 
 _NAMED = 6  # sources that are listed by name
 _Choice = tuple[tuple[str, ...], tuple[Fraction, ...]]
@@ -46,6 +47,10 @@ class Combination:
         """Return each source's share of the samples."""
         shares = self.shares or (Fraction(1),) * len(self.sources)
         return dict(zip(self.sources, shares, strict=True))
+
+    def spread(self, total: int, caps: Mapping[str, int] | None) -> dict[str, int]:
+        """Divide `total` over the sources, see `mixes.spread`."""
+        return mixes.spread(total, self.weights, caps)
 
 
 def combine(

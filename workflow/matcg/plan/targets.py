@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from matcg.config.arm import HELD_OUT, OfRule
+from matcg.config.arm import HELD_OUT, Covering, OfRule
 from matcg.config.catalog import ASKED, Catalog
 from matcg.config.experiment import Experiment
 from matcg.config.rule import Listed, Rule
@@ -47,6 +47,12 @@ class Scope:
             rule = self.rules[arm.rule] if isinstance(arm, OfRule) else None
             if name in HELD_OUT and rule and rule.target != "held-out":
                 raise self.error(f"arms.{name}.rule: '{rule.name}' trains on the target itself")
+            for element in arm.covers if isinstance(arm, Covering) else ():
+                if element not in self.catalog.elements:
+                    raise self.error(
+                        f"arms.{name}.covers: catalog '{self.catalog.name}' has no element"
+                        f" '{element}'.{nearest(element, self.catalog.elements)}"
+                    )
         general = {subset.id for subset in self.catalog.general}
         for name in self.experiment.general:
             if name not in general:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg import identity, versions
+from matcg.config.arm import Covering
 from matcg.config.experiment import Experiment
 from matcg.config.published import has_gains
 from matcg.data import readers
@@ -193,6 +194,11 @@ class Experiments:
             catalog=self._elements(experiment),
             show_missing=self._of.show_missing,
             smoke=self._smoke,
+            covers={
+                name: arm.covers
+                for name, arm in experiment.arms.items()
+                if isinstance(arm, Covering)
+            },
         )
 
     def figures(self, wildcards: Any) -> specs.FiguresSpec:

@@ -128,7 +128,8 @@ class PredictSpec(Spec):
 class CompareSpec(Spec):
     """What an experiment declares of its comparisons and of their tables.
 
-    `smoke` marks figures of a run that was limited to a few targets and questions.
+    `smoke` marks figures of a run that was limited to a few targets and questions, `covers` are the
+    elements that an arm covers.
     """
 
     experiment: str
@@ -140,6 +141,7 @@ class CompareSpec(Spec):
     protocols: tuple[Protocol, ...]
     catalog: dict[str, Any]
     show_missing: bool
+    covers: dict[str, tuple[str, ...]]
     smoke: str = ""
 
 

@@ -13,6 +13,7 @@ from matcg.plan.records import read_runs
 from matcg.report.figures import grid, shared
 from matcg.report.figures.arms import arms_figure
 from matcg.report.figures.bars import scaling_figure
+from matcg.report.figures.covered import coverage_figure
 from matcg.report.figures.curves import mixed_figure, sizes_figure
 from matcg.report.figures.differences import difference_figure
 from matcg.report.figures.heatmap import Elements, heatmap_figure
@@ -25,7 +26,7 @@ from matcg.report.tables.table import Table, read_rows
 
 # In the order in which a page shows them; some are drawn for some experiments only.
 NAMES = (
-    *("protocols", "difference", "arms", "scaling", "sizes", "mixed", "heatmap"),
+    *("protocols", "coverage", "difference", "arms", "scaling", "sizes", "mixed", "heatmap"),
     *("letters", "calibration", "loss"),
 )
 _T = TypeVar("_T")
@@ -37,8 +38,9 @@ def draw_figures(
     """Write the figures of `NAMES`, and the grids of the targets, to `out` as .svg and .png.
 
     Scores other than accuracy have figures of their own, `difference-mean-iou` say. `scaling`,
-    `sizes`, `mixed` and `protocols` are drawn where an experiment has several rules with
-    one combination each, sizes, shares of the target's data, or ways to ask. `tables` is the folder
+    `sizes`, `mixed`, `protocols` and `coverage` are drawn where an experiment has several rules
+    with one combination each, sizes, shares of the target's data, ways to ask, or arms by what
+    they cover. `tables` is the folder
     that `compare` wrote, `plan` that of the experiment's plan.
 
     Raises:
@@ -72,9 +74,10 @@ def _figures(
             return [row for row in rows(table) if getattr(row, "score", score) == score]
 
         targets, summary = of(declared.TARGETS), of(declared.SUMMARY)
-        comparison = of(declared.COMPARISON)
+        comparison, covered = of(declared.COMPARISON), of(declared.COVERAGE)
         drawn = {
             "protocols": protocol_figure(of(declared.PROTOCOLS)),
+            "coverage": coverage_figure(covered),
             "difference": difference_figure(comparison, summary),
             "arms": arms_figure([row for row in accuracy if row.score == score]),
             "scaling": scaling_figure(targets, rows(declared.published_in(tables))),
@@ -82,6 +85,10 @@ def _figures(
             "mixed": mixed_figure(targets, summary),
             "heatmap": heatmap_figure(comparison, elements),
         }
+        if covered:
+            # That figure has these arms by what they cover; the others would be of combinations.
+            drawn["arms"] = None
+            drawn |= {} if comparison else dict.fromkeys(("difference", "scaling", "heatmap"))
         found |= {of_score(name, score): _say(figure, score) for name, figure in drawn.items()}
     return found | {
         "letters": letters_figure(read_rows(tables, declared.LETTERS)),

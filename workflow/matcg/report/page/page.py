@@ -48,6 +48,7 @@ LEAK_TABLES = (
 ASKED = "protocols"  # the figure that stands beside the tables of how questions were asked
 CAPTIONS = {
     ASKED: "Accuracy of every arm by protocol, with 95 % intervals and chance.",
+    "coverage": "Accuracy by the elements that training covered, and each one's part in the gain.",
     "difference": "CG minus control of every combination, with 95 % bootstrap intervals, by rule.",
     "arms": "Accuracy of every arm on each target, with chance.",
     "scaling": "Accuracy of every choice of training data on each target, with 95 % intervals.",
@@ -161,7 +162,8 @@ def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: not found; compare experiment '{name}' first") from None
     known: tuple[Table[Any], ...] = (declared.SUMMARY, declared.COMPARISON, declared.LOCALISATION)
-    for table in (declared.LOCALISATION, *map(declared.without_leaks, known)):
+    further: tuple[Table[Any], ...] = (declared.COVERAGE, declared.LOCALISATION)
+    for table in (*further, *map(declared.without_leaks, known)):
         if (folder / "tables" / f"{table.stem}.csv").exists():
             tables[table.stem] = list_csv(results, folder / "tables", table)
     if published := declared.published_in(folder / "tables"):

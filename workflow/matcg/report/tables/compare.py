@@ -14,6 +14,7 @@ from matcg.analysis.answers import read_leaked
 from matcg.analysis.beside_published import arm_names, beside
 from matcg.analysis.by_target import by_targets
 from matcg.analysis.comparison import Claims, Comparison, comparisons
+from matcg.analysis.coverage import coverage
 from matcg.analysis.headline import headline, mark
 from matcg.analysis.letters import calibration, letter_use
 from matcg.analysis.localisation import localisations
@@ -48,6 +49,7 @@ class Wanted:
     `claims` are what was declared before looking, `paper` what a paper prints and how. `protocols`
     are how questions were asked: what is compared, and what is reported beside it. With
     `show_missing` evaluations without answers are listed and left out. `smoke` marks a smoke run.
+    `covers` are the elements that an arm covers, of arms that are about that.
     """
 
     experiment: str
@@ -56,6 +58,7 @@ class Wanted:
     protocols: Sequence[Protocol] = ()
     show_missing: bool = False
     smoke: str = ""
+    covers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def titled(self) -> str:
@@ -148,7 +151,9 @@ class Tables:
         self.write(declared.SUMMARY, summary, clean)
         if located := localisations(study):
             self.write(declared.LOCALISATION, located, clean)
-        return headline(study, name, summary), compared
+        if covered := coverage(study, self.wanted.covers):
+            self.write(declared.COVERAGE, covered, clean)
+        return headline(study, name, summary, covered), compared
 
     def of_protocols(self, ways: Sequence[AskedRuns]) -> dict[str, Any]:
         """Write how the questions were asked, where not by letters alone.

@@ -16,6 +16,7 @@ from matcg.analysis.beside_published import Beside
 from matcg.analysis.blank_images import Looking
 from matcg.analysis.by_target import ByTarget
 from matcg.analysis.comparison import Comparison
+from matcg.analysis.coverage import Coverage
 from matcg.analysis.letters import Bin, LetterUse, OrderUse
 from matcg.analysis.localisation import SCORES, Localisation
 from matcg.analysis.missing import Missing
@@ -107,6 +108,27 @@ TARGETS = Table(
         *_SETTING,
         "score",
         *("target", "arm", "rule", "combinations", "runs", "questions", "accuracy", "chance"),
+    ),
+    usual=_SCORE,
+)
+
+COVERAGE = Table(
+    "coverage",
+    "Which element gave what: accuracy by the elements that training covers (%), and how it comes"
+    " about (points; bootstrap over targets and questions)",
+    Coverage,
+    (
+        *_SETTING,
+        "score",
+        *("covered", "targets", "mean", "chance"),
+        ("complete_targets", "with all smaller sets"),
+        ("gain", "Minus nothing"),
+        ("shapley", "Shapley value"),
+        ("part_of_gain", "% of the gain"),
+        "dividend",
+        ("shapley_logit", "Shapley, logits"),
+        ("dividend_logit", "Dividend, logits"),
+        "note",
     ),
     usual=_SCORE,
 )
