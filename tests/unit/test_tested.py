@@ -41,7 +41,6 @@ REACHED = {
     "phantom.geometry": "unit/phantom/test_world.py",
     "plan.arms": "unit/plan/test_enumerate.py",
     "plan.covers": "unit/plan/test_covers.py",
-    "plan.targets": "unit/plan/test_enumerate.py",
     "report.figures.arms": "unit/report/figures/test_all.py",
     "told": "unit/test_told.py",
     "train.launch": "workflow/test_parallel.py",

@@ -6,13 +6,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag
 
-from matcg.config.base import Model, Natural, Once, Positive, Slug, Text
+from matcg.config.base import Model, Natural, Once, Positive, Slug, Text, Words
 
 # Arms that the report knows by their names: their order, marks, and what is compared.
 CG, CONTROL, BASELINE = "cg", "control", "baseline"
 ARMS = (CG, CONTROL, BASELINE, "floor", "ceiling")
 # What reports read as "without the target's data, of the same size as CG" must be that.
 HELD_OUT = frozenset({CONTROL, "floor"})
+EACH = "each"
 # Kinds of arms, as the path of an error names them; those in brackets are not shown.
 UNTRAINED, COMBINATIONS, RULE = "[untrained]", "[combinations]", "[rule]"
 COVERING = "[covering]"
@@ -61,6 +62,20 @@ class OfCombinations(Trained):
     """A mix for each combination of the experiment's rules."""
 
     like: Literal["cg"] = Field(default="cg", description="the sources of each CG combination")
+    knock_out: Annotated[Words, Once] = Field(
+        default=(),
+        description="each combination once more without an element: sources that share it with the"
+        " target are exchanged for such that do not; names of elements, or each",
+    )
+    parts: Literal["each"] | None = Field(
+        default=None,
+        description="for each element the largest part of a combination without it, full size",
+    )
+
+    @property
+    def reduced(self) -> bool:
+        """Tell whether an element is taken out of the combinations, an arm an element."""
+        return bool(self.knock_out or self.parts)
 
 
 class OfRule(Trained):
@@ -118,6 +133,8 @@ def check_arm(name: str, arm: Arm, sizes: Collection[int]) -> None:
         if not arm.protocol:
             raise ValueError(f"arms.{name}: needs `protocol:`. {Untrained.NOTE}")
     else:
+        if isinstance(arm, OfCombinations) and arm.reduced:
+            _check_reduced(name, arm)
         if name in HELD_OUT and arm.target:
             raise ValueError(f"arms.{name}.target: this arm must not see the target's data")
         if name in HELD_OUT and arm.samples:
@@ -125,3 +142,18 @@ def check_arm(name: str, arm: Arm, sizes: Collection[int]) -> None:
         size = arm.samples or min(sizes)
         if arm.target > size:
             raise ValueError(f"arms.{name}.target: {arm.target} exceed `samples: {size}`")
+
+
+def _check_reduced(name: str, arm: OfCombinations) -> None:
+    """Raise ValueError where an arm without an element differs from CG by more than its sources."""
+    if name in ARMS:
+        raise ValueError(
+            f"arms.{name}: becomes an arm for each element; choose another name, such as `without`"
+        )
+    only = ("parts", "draws") if arm.parts else ("knock_out", "draws")
+    for key in sorted(type(arm).model_fields.keys() - {"like", *only}):
+        if getattr(arm, key) != type(arm).model_fields[key].default:
+            raise ValueError(
+                f"arms.{name}.{key}: leave it out; beside `{only[0]}` there is but `draws`, so that"
+                " the arm differs from 'cg' by its sources alone"
+            )

@@ -5,7 +5,7 @@ An arm is data: every arm's sources come from a rule and its mix from the same f
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from matcg.config.arm import Covering, OfCombinations, OfRule, Untrained
@@ -13,8 +13,9 @@ from matcg.errors import ConfigError
 from matcg.plan.chosen import chosen_combinations, shared_combinations
 from matcg.plan.combinations import Combination
 from matcg.plan.covers import Cover, find_covers
+from matcg.plan.knock_outs import Surroundings, Variant, variants
 from matcg.plan.mixes import planned_mix
-from matcg.plan.records import Excluded, Mix
+from matcg.plan.records import Excluded, Mix, Reduced
 from matcg.plan.targets import Scope
 from matcg.seeds import derive
 
@@ -40,8 +41,8 @@ class Case:
         return (found.rule, found.readable, found.label) if found else ("", "", "")
 
 
-def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
-    """Return an experiment's cases and what it leaves out.
+def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded], set[Reduced]]:
+    """Return an experiment's cases, what it leaves out, and what lacks an element of its CG.
 
     Raises:
         ConfigError: an unknown target or label, a rule that matches for no target, or a mix that
@@ -57,6 +58,7 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
         excluded.add(scope.excluded(target, "", "", f"limit: only the first {scope.limit} targets"))
     tested = tested[: scope.limit]
     cases: list[Case] = []
+    reduced: set[Reduced] = set()
     draws: list[tuple[int, Combination | Cover]]
     for arm, settings in scope.experiment.arms.items():
         if isinstance(settings, Untrained):
@@ -64,6 +66,10 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
             continue
         if isinstance(settings, OfCombinations):
             sources = [each for target in tested for each in chosen[target]]
+            if settings.reduced:
+                found, left, records = _without_elements(scope, arm, settings, sources)
+                cases, excluded, reduced = cases + found, excluded | left, reduced | records
+                continue
             draws = list(product(range(settings.draws), sources))
         elif isinstance(settings, Covering):
             covers, left = find_covers(scope, arm, settings, tested)
@@ -75,7 +81,33 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded]]:
             draws = list(_in_turn(sources, settings.draws))
         for draw, each in draws:
             cases += Demand(scope, arm, settings, each.target).cases(each, draw)
-    return cases, excluded
+    return cases, excluded, reduced
+
+
+def _without_elements(
+    scope: Scope,
+    arm: str,
+    settings: OfCombinations,
+    combinations: Iterable[Combination],
+) -> tuple[list[Case], set[Excluded], set[Reduced]]:
+    """Return the cases of combinations that lack an element, an arm an element."""
+    cases: list[Case] = []
+    excluded: set[Excluded] = set()
+    reduced: set[Reduced] = set()
+    around: dict[tuple[str, str], Surroundings] = {}
+    for draw, each in product(range(settings.draws), combinations):
+        key = (each.target, each.rule)
+        around[key] = around.get(key) or Surroundings.of(scope, *key)
+        found, left = variants(around[key], arm, settings, each, draw)
+        excluded |= left
+        for variant in found:
+            demand = Demand(scope, variant.record.arm, settings, each.target, variant)
+            made = list(demand.cases(each, draw)) if variant.swaps else []
+            cases += made
+            if not draw:
+                sizes = sorted({case.n_train for case in made if case.mix and case.mix.repeat})
+                reduced.add(replace(variant.record, repeated=" ".join(map(str, sizes))))
+    return cases, excluded, reduced
 
 
 def _in_turn(sources: Iterable[Combination], n: int) -> Iterator[tuple[int, Combination]]:
@@ -89,12 +121,13 @@ def _in_turn(sources: Iterable[Combination], n: int) -> Iterator[tuple[int, Comb
 
 @dataclass(frozen=True)
 class Demand:
-    """An arm that asks its catalog for samples for one target."""
+    """An arm that asks its catalog for samples for one target; `variant` takes an element out."""
 
     scope: Scope
     arm: str
     settings: OfCombinations | OfRule | Covering
     target: str
+    variant: Variant | None = None
 
     def cases(self, combination: Combination | Cover, draw: int) -> Iterator[Case]:
         """Yield the arm's case at each size; an arm with a size of its own has but that."""
@@ -115,13 +148,17 @@ class Demand:
         experiment, catalog = self.scope.experiment, self.scope.catalog
         settings, (samples, mixed_in) = self.settings, size
         parts = self.spread(samples - settings.target, combination)
+        if self.variant:
+            parts = self.variant.of(parts)
         if settings.target + mixed_in:
             parts[self.target] = parts.get(self.target, 0) + settings.target + mixed_in
         parts |= experiment.general
-        repeat = experiment.short == "repeat" and not all(
+        # What is to be as large as CG is so whatever its sources have.
+        may_repeat = experiment.short == "repeat" or self.variant is not None
+        repeat = may_repeat and not all(
             catalog.gives(catalog.member(name), n) for name, n in parts.items()
         )
-        if experiment.short != "repeat":
+        if not may_repeat:
             self.check(parts)
         leaky = experiment.leaks == "report"
         seed = experiment.data_seed

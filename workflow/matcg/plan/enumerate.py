@@ -24,6 +24,7 @@ from matcg.plan.records import (
     Evaluation,
     Excluded,
     Mix,
+    Reduced,
     Row,
     Run,
     protocol_of,
@@ -53,6 +54,7 @@ class Plan:
     forbidden: Mapping[str, tuple[str, ...]]
     subsets: tuple[tuple[str, str], ...]
     naive: tuple[int, int]
+    reduced: tuple[Reduced, ...] = ()
     parts: Mapping[str, "Plan"] = field(default_factory=dict)
 
 
@@ -91,7 +93,7 @@ def _planned(experiment: Experiment, project: Project, names: "Names") -> Plan:
     """Enumerate one experiment."""
     limit = project.config.limit.targets if project.config.limit else None
     scope = Scope(experiment, project.catalogs[experiment.catalog], project.rules, limit)
-    cases, excluded = find_cases(scope)
+    cases, excluded, reduced = find_cases(scope)
     rows = in_order(_rows(experiment, cases, project))
     drawn = {case.mix.id: case.mix for case in cases if case.mix}
     forbidden = _forbidden(rows, drawn, experiment, project)
@@ -111,6 +113,7 @@ def _planned(experiment: Experiment, project: Project, names: "Names") -> Plan:
         forbidden={mixes[name].name: found for name, found in forbidden.items()},
         subsets=tuple(sorted(used | {(row.catalog, row.target) for row in rows})),
         naive=_naive(experiment, cases),
+        reduced=tuple(in_order(reduced)),
     )
 
 
@@ -213,7 +216,8 @@ def _protocol(experiment: Experiment, arm: str, backbone: Backbone, project: Pro
     Raises:
         ConfigError: the backbone cannot be asked so, or in one of the further protocols.
     """
-    own = experiment.arms[arm].protocol
+    declared = experiment.arms.get(arm)  # none of an arm that lacks an element
+    own = declared.protocol if declared else None
     found = {f"arms.{arm}.protocol" if own else "protocol": own or experiment.protocol}
     found |= {f"also[{i}]": name for i, name in enumerate(experiment.also)}
     for key, name in found.items():
@@ -250,7 +254,7 @@ def _forbidden(
     held = {name: dict(mix.parts) for name, mix in mixes.items()}
     targets: dict[str, set[str]] = {name: set() for name in mixes}
     for row in rows:
-        if not row.mix or row.mixed_in or allowed[row.arm]:
+        if not row.mix or row.mixed_in or allowed.get(row.arm):
             continue
         if row.target in held[row.mix]:
             raise MatcgError(

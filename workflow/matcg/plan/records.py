@@ -203,6 +203,27 @@ class Excluded:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Reduced:
+    """An arm's training set that is a CG combination with an element taken out (`knock_outs`).
+
+    `kind` says how, `none` that nothing can be taken out; `shared` are all elements that the
+    combination shares with the target, one word each. `sources` are those of the first draw, `note`
+    says where it is not what was asked for, `repeated` at which sizes samples stand more than once.
+    """
+
+    target: str
+    rule: str
+    combination: str
+    arm: str
+    kind: Literal["knock-out", "part", "none"]
+    element: str
+    shared: str
+    sources: str
+    note: str = ""
+    repeated: str = ""
+
+
 # --- Reading the tables of a plan, which lie in its folder ---------------------------------------
 
 

@@ -12,6 +12,7 @@ from matcg.config.project import Project
 from matcg.identity import digest_in, plain
 from matcg.plan import records, unused
 from matcg.plan.enumerate import Plan
+from matcg.plan.gain_power import EXAMPLE, SPREAD, shown_gain
 from matcg.plan.groups import find_groups
 from matcg.plan.places import Places
 from matcg.plan.price import Cost, Tests, over_budget, questions, total
@@ -71,6 +72,8 @@ def plan_digest(plan: Plan) -> str:
         (records.Evaluation, plan.evaluations),
         (records.Excluded, plan.excluded),
     )
+    if plan.reduced:
+        kinds += ((records.Reduced, plan.reduced),)
     text = "".join(tsv.records(kind, found) for kind, found in kinds)
     return hashlib.sha256(f"{text}{sorted(plan.forbidden.items())}".encode()).hexdigest()[:16]
 
@@ -80,7 +83,7 @@ def summarise_plan(plan: Plan, project: Project, costs: Sequence[Cost], tests: T
     parts = [
         ["# Plan", "", *_jobs(plan, project)],
         ["## Price", "", *_price(costs), "", *_budget(costs, project)],
-        ["## Smallest effect", "", *_power(plan, project, tests)],
+        ["## Smallest effect", "", *_power(plan, project, tests), *_gains(plan)],
         ["## Left out", "", *_left_out(plan)],
     ]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
@@ -158,6 +161,30 @@ def _power(plan: Plan, project: Project, tests: Tests) -> list[str]:
         "",
         *_markdown(("catalog", "target", "questions", "points"), rows),
     ]
+
+
+def _gains(plan: Plan) -> list[str]:
+    """Say what composition gain each experiment with knock-outs can show."""
+    lines = []
+    for name, part in sorted(plan.parts.items()):
+        tested = [each for each in part.reduced if each.kind == "knock-out"]
+        targets, elements = ({getattr(each, n) for each in tested} for n in ("target", "element"))
+        alone = {each.target for each in part.reduced if each.kind == "none"} - targets
+        if not tested and not alone:
+            continue
+        found = shown_gain(len(targets), len(elements))
+        can = (
+            f"a composition gain of {100 * found.gain:.0f} points is claimed in {100 * POWER:.0f} %"
+            f" of cases, one of {100 * EXAMPLE:.0f} points in {100 * found.example:.0f} %, if gains"
+            f" differ by {100 * SPREAD:.0f} points (SD) between targets"
+            if found
+            else "no composition gain can be claimed over targets"
+        )
+        lines += ["", f"{name}, {len(targets)} targets, {len(elements)} knock-outs: {can}."]
+        lines += [f"Not testable, one element being shared: {' '.join(sorted(alone))}."] * bool(
+            alone
+        )
+    return lines
 
 
 def smallest_effect(n: int, discordant: float = DISCORDANT) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from matcg.config.arm import HELD_OUT, Covering, OfRule
+from matcg.config.arm import EACH, HELD_OUT, Covering, OfCombinations, OfRule
 from matcg.config.catalog import ASKED, Catalog
 from matcg.config.experiment import Experiment
 from matcg.config.rule import Listed, Rule
@@ -53,12 +53,28 @@ class Scope:
                         f"arms.{name}.covers: catalog '{self.catalog.name}' has no element"
                         f" '{element}'.{nearest(element, self.catalog.elements)}"
                     )
+            if isinstance(arm, OfCombinations) and arm.reduced:
+                self._check_reduced(name, arm)
         general = {subset.id for subset in self.catalog.general}
         for name in self.experiment.general:
             if name not in general:
                 raise self.error(
                     f"general.{name}: catalog '{self.catalog.name}' has no such set below"
                     f" `general`.{nearest(name, general)}"
+                )
+
+    def _check_reduced(self, name: str, arm: OfCombinations) -> None:
+        elements = self.catalog.elements
+        for element in set(arm.knock_out) - {EACH}:
+            if element not in elements:
+                raise self.error(
+                    f"arms.{name}.knock_out: catalog '{self.catalog.name}' has no element"
+                    f" '{element}'.{nearest(element, [*elements, EACH])}"
+                )
+        for element in elements:
+            if f"{name}-{element}" in self.experiment.arms:
+                raise self.error(
+                    f"arms.{name}-{element}: arm '{name}' makes one of this name; rename either"
                 )
 
     def targets(self) -> list[str]:
