@@ -24,7 +24,7 @@ from matcg.data import leak_audit as audit
 from matcg.data.leaks import write_leaks
 from matcg.forms.boxes import FORM as BOXES
 from matcg.forms.choice import ANSWER_SCHEMA
-from matcg.plan.records import read_places, read_plan, tags
+from matcg.plan.records import Reduced, read_places, read_plan, tags
 from matcg.report.page import page as html
 from matcg.report.tables.compare import Wanted, compare
 from matcg.report.tables.table import Table, read_cells
@@ -184,12 +184,35 @@ def plan_rows(world: World) -> list[dict[str, str]]:
     rows = [
         _plan_row(backbone, target, arm, rule, size, seed, number)
         for backbone, target, arm in product(world.backbones, world.targets, world.accuracy)
-        for rule in (world.rules if arm == "cg" or (arm, True) == own else ("",))
-        for number in range(world.combinations if arm == "cg" else 1)
+        for rule in (world.rules if of_combinations(arm) or (arm, True) == own else ("",))
+        for number in range(world.combinations if of_combinations(arm) else 1)
         for size in ((0,) if arm == "baseline" else world.sizes)
         for seed in (world.seeds[:1] if arm == "baseline" else world.seeds)
     ]
     return [row | {"asked": row["run"] + tag} for row in rows]
+
+
+def of_combinations(arm: str) -> bool:
+    """Tell whether an arm has a run for each combination: CG, its knock-outs and its parts."""
+    return arm == "cg" or arm.startswith(("without-", "part-"))
+
+
+def reduced_of(rows: list[dict[str, str]]) -> list[Reduced]:
+    """Return what the plan says of knock-outs and parts, by the names of their arms."""
+    shared = " ".join(ELEMENTS)
+    kinds = {"without-": "knock-out", "part-": "part"}
+    return [
+        Reduced(
+            *(row["target"], row["rule"], row["combination"], row["arm"]),
+            kind=kind,  # type: ignore[arg-type]
+            element=row["arm"].rpartition("-")[2],
+            shared=shared,
+            sources="",
+        )
+        for row in rows
+        for start, kind in kinds.items()
+        if row["arm"].startswith(start)
+    ]
 
 
 def _plan_row(

@@ -25,6 +25,7 @@ with of_job(snakemake):
             spec.show_missing,
             spec.smoke,
             spec.covers,
+            spec.reduced,
         ),
         Path(snakemake.output.headline).parent,
         Path(snakemake.input.leaked),

@@ -12,6 +12,7 @@ from scipy.stats import bootstrap, norm
 from scipy.stats import t as student
 
 from matcg.analysis import statistics
+from matcg.analysis.studentised import difference_over_runs
 
 
 def discordant(better: int, worse: int, ties: int = 0) -> np.ndarray:
@@ -243,20 +244,20 @@ def test_difference_over_runs_agrees_with_r():
     # R: lmerTest's lmer(y ~ 1 + (1 | q) + (1 | s)): estimate, standard error, Satterthwaite's p.
     q, s = np.meshgrid(np.arange(30), np.arange(4))
     runs = ((7 * q + 3 * s + 2 * q * s + q * q % 11) % 10 < 2 + 2 * (q % 4) + s).astype(float)
-    found = statistics.difference_over_runs(runs, np.zeros((1, 30)))
+    found = difference_over_runs(runs, np.zeros((1, 30)))
     assert found.estimate.value == pytest.approx(0.583333333333)
     assert found.error == pytest.approx(0.081001866, abs=1e-7)
     assert found.p == pytest.approx(0.000540219, abs=1e-8)
 
 
 def test_one_run_an_arm_says_nothing_of_how_runs_differ():
-    assert statistics.difference_over_runs(np.ones((1, 9)), np.zeros((1, 9))) is None
+    assert difference_over_runs(np.ones((1, 9)), np.zeros((1, 9))) is None
 
 
 def test_runs_that_all_agree_leave_nothing_uncertain():
-    found = statistics.difference_over_runs(np.ones((3, 9)), np.zeros((3, 9)))
+    found = difference_over_runs(np.ones((3, 9)), np.zeros((3, 9)))
     assert (found.estimate.low, found.estimate.high, found.p) == (1.0, 1.0, 0.0)
-    assert statistics.difference_over_runs(np.ones((3, 9)), np.ones((3, 9))).p == 1.0
+    assert difference_over_runs(np.ones((3, 9)), np.ones((3, 9))).p == 1.0
 
 
 # --- Simulated truth -----------------------------------------------------------------------------
@@ -310,7 +311,7 @@ def test_interval_over_runs_covers_where_runs_differ(seeds, draws, sd):
     for _ in range(trials):
         ease = rng.uniform(0.25, 0.75, 150)
         cg = answers(rng, ease, seeds, sd if seeds > 1 else 0.0)
-        found = statistics.difference_over_runs(cg, answers(rng, ease, draws, sd))
+        found = difference_over_runs(cg, answers(rng, ease, draws, sd))
         covered += found.estimate.low <= 0 <= found.estimate.high
     # With few runs it errs on the safe side, since no component of variance can be below zero.
     assert 0.95 - margin(0.95, trials) <= covered / trials <= 0.975 + margin(0.975, trials)
@@ -385,7 +386,7 @@ def verdicts(arms, minimum_effect=0.1):
     p_values, cells = [], []
     for cg, control in arms:
         differences = cg.mean(axis=0) - control.mean(axis=0)
-        over_runs = statistics.difference_over_runs(cg, control)
+        over_runs = difference_over_runs(cg, control)
         p_values.append(max(statistics.mcnemar_p(differences), over_runs.p if over_runs else 0.0))
         cells.append(float(differences.mean()))
     adjusted = statistics.holm(p_values)

@@ -18,6 +18,7 @@ from matcg.analysis import graded, statistics
 from matcg.analysis.answers import ChoiceAnswers, LocatedAnswers
 from matcg.analysis.pairs import Array, Setting, Study, Target, setting_of
 from matcg.analysis.statistics import Codes, Estimate
+from matcg.analysis.studentised import difference_over_runs
 from matcg.cells import P
 from matcg.config.arm import CG, CONTROL
 from matcg.config.published import tick
@@ -339,7 +340,7 @@ def _swap_tests(
 
 def _over_runs(pair: Contrast, clusters: Codes | None, detectable: float) -> dict[str, Any]:
     assert pair.reference is not None
-    over_runs = statistics.difference_over_runs(pair.cg, pair.reference, clusters)
+    over_runs = difference_over_runs(pair.cg, pair.reference, clusters)
     if not over_runs:
         return {"detectable": detectable}
     return {

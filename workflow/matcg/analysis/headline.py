@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from matcg.analysis.composition import Composition
 from matcg.analysis.coverage import Coverage, sentence
 from matcg.analysis.pairs import Array, Setting, Study, per_target
 from matcg.analysis.summary import Summary
@@ -20,11 +21,16 @@ FIELDS = [each for each in fields_of(Summary, {}) if each.path[0] not in _ABOVE]
 
 
 def headline(
-    study: Study, experiment: str, summary: Sequence[Summary], covered: Sequence[Coverage] = ()
+    study: Study,
+    experiment: str,
+    summary: Sequence[Summary],
+    covered: Sequence[Coverage] = (),
+    composed: Sequence[Composition] = (),
 ) -> dict[str, Any]:
     """Return the numbers of headline.json and one sentence that says them.
 
-    `covered` are the records of a design by coverage, which a sentence of its own says.
+    `covered` are the records of a design by coverage, which a sentence of its own says, `composed`
+    those of both gains.
     """
     settings, parts = study.settings(), study.by_measure()
     results = [
@@ -33,6 +39,7 @@ def headline(
             setting,
             [each for each in summary if each.score == score],
             sentence([e for e in covered if (e.setting, e.score) == (setting, score)]),
+            [each for each in composed if each.score == score],
         )
         | ({} if score == ACCURACY else {"score": score})
         for setting, (score, part) in product(settings, parts.items())
@@ -75,12 +82,18 @@ def _of_setting(result: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _headline_result(
-    study: Study, setting: Setting, summary: Sequence[Summary], covered: str
+    study: Study,
+    setting: Setting,
+    summary: Sequence[Summary],
+    covered: str,
+    composed: Sequence[Composition],
 ) -> dict[str, Any]:
     mine = [each for each in summary if each.setting == setting]
     arms = {each.arm: each for each in mine if not each.rule}
     paired = _paired_accuracies(study, setting)
-    said = _sentence(study, arms, paired)
+    # All rules together come first, where there are several.
+    both = next((each for each in composed if each.setting == setting and not each.target), None)
+    said = _sentence(study, arms, paired) + (_gain(both) if both else "")
     return {
         **setting._asdict(),
         "sentence": covered
@@ -90,7 +103,28 @@ def _headline_result(
         "paired": paired,
         "arms": {arm: _rounded(each) for arm, each in arms.items()},
         "rules": {each.rule: _rounded(each) for each in mine if each.rule},
+        **({"composition": _numbers(both)} if both else {}),
     }
+
+
+def _gain(found: Composition) -> str:
+    """Return what a sentence says of the composition gain and of both gains together."""
+    gain = found.composition
+    if gain is None:
+        return f"; composition gain: {found.said}"
+    more = f", {counted(found.not_testable, 'target')} not testable" * bool(found.not_testable)
+    return (
+        f"; composition gain {_percent(gain.value)} points"
+        f" [{_percent(gain.low)}, {_percent(gain.high)}], least without {found.least},"
+        f" {counted(found.targets, 'target')}{more}: {found.said}"
+    )
+
+
+def _numbers(found: Composition) -> dict[str, Cell]:
+    fields = fields_of(Composition, {"gains": list(found.gains), "lost": list(found.lost)})
+    left_out = ("setting", "target", "combination", "score")
+    cells = cells_of(found, [each for each in fields if each.path[0] not in left_out])
+    return {n: round(c, 6) + 0.0 if isinstance(c, float) else c for n, c in cells.items()}
 
 
 def _rounded(summary: Summary) -> dict[str, Cell]:

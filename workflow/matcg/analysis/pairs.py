@@ -116,8 +116,10 @@ class Study:
 
     def mean(self, scores: Mapping[Target, Array], seed: int) -> Estimate | None:
         """Return the mean over targets of scores (questions,), None where there are none."""
-        clusters = [self.clusters(target) for target in scores]
-        return mean_over_targets(list(scores.values()), seed, clusters) if scores else None
+        ordered = sorted(scores)
+        clusters = [self.clusters(target) for target in ordered]
+        values = [scores[target] for target in ordered]
+        return mean_over_targets(values, seed, clusters) if scores else None
 
     def clusters(self, target: Target) -> npt.NDArray[np.int64] | None:
         """Return the number of each question's patient or image, None where all differ."""

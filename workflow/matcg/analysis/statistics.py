@@ -41,20 +41,6 @@ class Estimate:
     high: float
 
 
-@dataclass(frozen=True, slots=True)
-class OverRuns:
-    """A difference that counts how runs differ as well: interval, standard error, two-sided p."""
-
-    estimate: Estimate
-    error: float
-    p: float
-
-    @property
-    def detectable(self) -> float:
-        """Return the least difference whose interval would leave out zero."""
-        return (self.estimate.high - self.estimate.low) / 2
-
-
 def wilson(correct: int, n: int) -> Estimate:
     """Return the share `correct / n` with Wilson's score interval (J Am Stat Assoc 22, 1927).
 
@@ -134,57 +120,12 @@ def times_drawn(rng: np.random.Generator, n: int, draws: int) -> Iterator[_Array
         yield counts.reshape(rows, n).astype(np.float64)
 
 
-def difference_over_runs(
-    arm: _Array, reference: _Array, clusters: Codes | None = None
-) -> OverRuns | None:
-    """Return the difference of two arms' means over questions and runs, both counted as drawn.
-
-    Each arm has shape (runs, questions): its seeds, or its draws of a training set. Where neither
-    has two runs nothing is known of how runs differ, and there is no answer. Variance components by
-    the method of moments for crossed random effects (Searle, Casella and McCulloch, Variance
-    Components, 1992, chapter 4), degrees of freedom by Satterthwaite (Biometrics Bulletin 2, 1946):
-    with three runs a bootstrap over runs would be too sure.
-    """
-    if max(len(arm), len(reference)) < 2:
-        return None
-    difference = arm.mean(axis=0) - reference.mean(axis=0)
-    n_clusters = difference.size if clusters is None else int(clusters.max()) + 1
-    of_questions = _variance_of_mean(difference[None, :], clusters)
-    variance, spread = of_questions, of_questions**2 / max(n_clusters - 1, 1)
-    for runs in (arm, reference):
-        added, uncertainty = _variance_of_runs(runs, clusters, n_clusters)
-        variance, spread = variance + added, spread + uncertainty
-    value, error = float(difference.mean()), math.sqrt(variance)
-    if not error:
-        return OverRuns(Estimate(value, value, value), 0.0, 0.0 if value else 1.0)
-    freedom = variance**2 / spread
-    half = float(student.ppf(1 - ALPHA / 2, freedom)) * error
-    p = float(2 * student.sf(abs(value) / error, freedom))
-    return OverRuns(Estimate(value, value - half, value + half), error, p)
-
-
-def _variance_of_mean(deviations: _Array, clusters: Codes | None) -> float:
+def variance_of_mean(deviations: _Array, clusters: Codes | None) -> float:
     """Return the variance of a mean over questions that clusters of them give, summed over rows."""
     centred = deviations - deviations.mean(axis=1, keepdims=True)
     sums, sizes = per_cluster(centred, clusters)
     n = sizes.size
     return float((sums**2).sum() * n / max(n - 1, 1) / deviations.shape[1] ** 2)
-
-
-def _variance_of_runs(runs: _Array, clusters: Codes | None, n_clusters: int) -> tuple[float, float]:
-    """Return what an arm's runs add to the variance, and the square of its own uncertainty.
-
-    Runs differ in their means for two reasons; that each got other questions right is in the
-    variance of the questions already and is taken off.
-    """
-    count = len(runs)
-    if count < 2:
-        return 0.0, 0.0
-    of_means = float(runs.mean(axis=1).var(ddof=1)) / count
-    # Each run's own questions: what is left of its answers after run and question.
-    noise = _variance_of_mean(runs - runs.mean(axis=0), clusters) / (count - 1) / count
-    freedom = (count - 1) * max(n_clusters - 1, 1)
-    return max(0.0, of_means - noise), of_means**2 / (count - 1) + noise**2 / freedom
 
 
 # --- Several targets -----------------------------------------------------------------------------
@@ -233,7 +174,7 @@ def _drawn_together(scores: Sequence[_Array], clusters: Sequence[Codes | None]) 
     """
     between = float(np.var([target.mean() for target in scores], ddof=1))
     pairs = zip(scores, clusters, strict=True)
-    within = float(np.mean([_variance_of_mean(target[None, :], own) for target, own in pairs]))
+    within = float(np.mean([variance_of_mean(target[None, :], own) for target, own in pairs]))
     n = len(scores)
     if not between:
         return 1.0

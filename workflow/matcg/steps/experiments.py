@@ -199,6 +199,7 @@ class Experiments:
                 for name, arm in experiment.arms.items()
                 if isinstance(arm, Covering)
             },
+            reduced=self._part(experiment).reduced,
         )
 
     def figures(self, wildcards: Any) -> specs.FiguresSpec:

@@ -14,7 +14,7 @@ from matcg.config.layout import Layout
 from matcg.config.protocol import Protocol
 from matcg.config.published import Printed
 from matcg.config.workflow import Config, Engine
-from matcg.plan.records import Mix
+from matcg.plan.records import Mix, Reduced
 
 Policy = Literal["drop", "report", "error"]
 # Name and link of each source dataset, by catalog and number.
@@ -143,6 +143,7 @@ class CompareSpec(Spec):
     show_missing: bool
     covers: dict[str, tuple[str, ...]]
     smoke: str = ""
+    reduced: tuple[Reduced, ...] = ()
 
 
 class FiguresSpec(Spec):

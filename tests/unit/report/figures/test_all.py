@@ -19,7 +19,7 @@ from matcg.report.figures.heatmap import heatmap_figure
 from matcg.report.figures.style import STYLE
 from synthetic import PLAN, World, about, blank, catalog, make, tabulate
 
-OPTIONAL = {"sizes", "mixed", "protocols", "coverage"}
+OPTIONAL = {"sizes", "mixed", "protocols", "coverage", "composition"}
 DRAWN = (*(name for name in figures.NAMES if name not in OPTIONAL), "grid-ct-brain-state")
 
 

@@ -13,6 +13,7 @@ from matcg.plan.records import read_runs
 from matcg.report.figures import grid, shared
 from matcg.report.figures.arms import arms_figure
 from matcg.report.figures.bars import scaling_figure
+from matcg.report.figures.composition import composition_figure
 from matcg.report.figures.covered import coverage_figure
 from matcg.report.figures.curves import mixed_figure, sizes_figure
 from matcg.report.figures.differences import difference_figure
@@ -22,11 +23,13 @@ from matcg.report.figures.losses import loss_figure, read_losses
 from matcg.report.figures.protocols import protocol_figure
 from matcg.report.figures.style import STYLE, save_figure
 from matcg.report.tables import declared
+from matcg.report.tables.composition import composition_in
 from matcg.report.tables.table import Table, read_rows
 
 # In the order in which a page shows them; some are drawn for some experiments only.
 NAMES = (
-    *("protocols", "coverage", "difference", "arms", "scaling", "sizes", "mixed", "heatmap"),
+    *("protocols", "composition", "coverage", "difference", "arms", "scaling", "sizes", "mixed"),
+    "heatmap",
     *("letters", "calibration", "loss"),
 )
 _T = TypeVar("_T")
@@ -38,10 +41,10 @@ def draw_figures(
     """Write the figures of `NAMES`, and the grids of the targets, to `out` as .svg and .png.
 
     Scores other than accuracy have figures of their own, `difference-mean-iou` say. `scaling`,
-    `sizes`, `mixed`, `protocols` and `coverage` are drawn where an experiment has several rules
-    with one combination each, sizes, shares of the target's data, ways to ask, or arms by what
-    they cover. `tables` is the folder
-    that `compare` wrote, `plan` that of the experiment's plan.
+    `sizes`, `mixed`, `protocols`, `composition` and `coverage` are drawn where an experiment has
+    several rules with one combination each, sizes, shares of the target's data, ways to ask,
+    knock-outs, or arms by what they cover. `tables` is the folder that `compare` wrote, `plan` that
+    of the experiment's plan.
 
     Raises:
         DataError: a run of the tables has no metrics.jsonl, or one without losses; or the plan
@@ -67,6 +70,7 @@ def _figures(
         return read_rows(tables, table) if table and made(table) else []
 
     accuracy = read_rows(tables, declared.ACCURACY)
+    composed = composition_in(tables)
     found: dict[str, Figure | None] = {}
     for score in dict.fromkeys(row.score for row in accuracy) or [ACCURACY]:
 
@@ -77,6 +81,7 @@ def _figures(
         comparison, covered = of(declared.COMPARISON), of(declared.COVERAGE)
         drawn = {
             "protocols": protocol_figure(of(declared.PROTOCOLS)),
+            "composition": composition_figure(of(composed)) if composed else None,
             "coverage": coverage_figure(covered),
             "difference": difference_figure(comparison, summary),
             "arms": arms_figure([row for row in accuracy if row.score == score]),

@@ -25,7 +25,7 @@ TABLE_BYTES = 8_000_000
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 # These say nothing where they are the same in every row; the headline names them.
 _SETTING = ("backbone", "recipe", "n_train")
-MARKS = {"verdict": {"helps": "good", "hurts": "bad"}}
+MARKS = {"verdict": {"helps": "good", "composed": "good", "hurts": "bad", "harm": "bad"}}
 
 _Row = Mapping[str, Cell]
 Number = float | int | None

@@ -31,6 +31,7 @@ from matcg.report.page.leaks import view_leaks
 from matcg.report.page.listing import Listing, list_cells, list_csv, list_tsv
 from matcg.report.page.questions import ByteBudget, ImageBudget, QuestionView, view_questions
 from matcg.report.tables import declared
+from matcg.report.tables.composition import STEM, composition_in
 from matcg.report.tables.table import Table
 
 _FOLDER = Path(__file__).parent
@@ -48,6 +49,7 @@ LEAK_TABLES = (
 ASKED = "protocols"  # the figure that stands beside the tables of how questions were asked
 CAPTIONS = {
     ASKED: "Accuracy of every arm by protocol, with 95 % intervals and chance.",
+    "composition": "What CG has more than unrelated data, than its knock-outs, than its best part.",
     "coverage": "Accuracy by the elements that training covered, and each one's part in the gain.",
     "difference": "CG minus control of every combination, with 95 % bootstrap intervals, by rule.",
     "arms": "Accuracy of every arm on each target, with chance.",
@@ -84,6 +86,7 @@ class ExperimentView:
     grids_left_out: int = 0
     agreement: Mapping[str, Any] = field(default_factory=dict)
     without_leaks: Mapping[str, Any] = field(default_factory=dict)
+    not_seen: Mapping[str, Any] = field(default_factory=dict)
     asked: AskedView | None = None
     questions: QuestionView | None = None
     questions_of: str = ""
@@ -168,6 +171,9 @@ def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
             tables[table.stem] = list_csv(results, folder / "tables", table)
     if published := declared.published_in(folder / "tables"):
         tables[published.stem] = list_csv(results, folder / "tables", published)
+    for stem in (STEM, f"{STEM}_without_leaks"):
+        if composed := composition_in(folder / "tables", stem):
+            tables[stem] = list_csv(results, folder / "tables", composed)
     if headline.get("missing"):
         tables[declared.MISSING.stem] = list_csv(results, folder / "tables", declared.MISSING)
     shown = _figures(folder / "figures", name, [stem for stem in figures.NAMES if stem != ASKED])
@@ -175,6 +181,7 @@ def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
     view.asked = _asked(results, folder, name, headline.get("asked", ()))
     view.agreement = headline.get("published", {})
     view.without_leaks = headline.get("without_leaks", {})
+    view.not_seen = headline.get("not_seen_before", {})
     return view
 
 

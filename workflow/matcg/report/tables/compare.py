@@ -14,12 +14,13 @@ from matcg.analysis.answers import read_leaked
 from matcg.analysis.beside_published import arm_names, beside
 from matcg.analysis.by_target import by_targets
 from matcg.analysis.comparison import Claims, Comparison, comparisons
+from matcg.analysis.composition import compositions
 from matcg.analysis.coverage import coverage
 from matcg.analysis.headline import headline, mark
 from matcg.analysis.letters import calibration, letter_use
 from matcg.analysis.localisation import localisations
 from matcg.analysis.missing import Reasons, add_missing, find_missing, read_study
-from matcg.analysis.pairs import Study, without
+from matcg.analysis.pairs import Study, Target, without
 from matcg.analysis.paper_cells import Builder, Paper
 from matcg.analysis.prior import with_priors
 from matcg.analysis.protocols import (
@@ -29,6 +30,8 @@ from matcg.analysis.protocols import (
     further_rows,
     in_all_orders,
 )
+from matcg.analysis.reduced import knocked_out
+from matcg.analysis.seen_before import seen_before
 from matcg.analysis.summary import summaries
 from matcg.analysis.units import united, units_of
 from matcg.config.protocol import DEFAULT_PROTOCOL as BY_LETTER
@@ -36,6 +39,7 @@ from matcg.config.protocol import Protocol
 from matcg.plan import records
 from matcg.report.tables import declared
 from matcg.report.tables import paper as papers
+from matcg.report.tables.composition import composition
 from matcg.report.tables.table import Table
 from matcg.report.tables.write import write_table
 
@@ -50,6 +54,7 @@ class Wanted:
     are how questions were asked: what is compared, and what is reported beside it. With
     `show_missing` evaluations without answers are listed and left out. `smoke` marks a smoke run.
     `covers` are the elements that an arm covers, of arms that are about that.
+    `reduced` are the arms that are combinations without an element.
     """
 
     experiment: str
@@ -59,6 +64,7 @@ class Wanted:
     show_missing: bool = False
     smoke: str = ""
     covers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    reduced: Sequence[records.Reduced] = ()
 
     @property
     def titled(self) -> str:
@@ -153,7 +159,29 @@ class Tables:
             self.write(declared.LOCALISATION, located, clean)
         if covered := coverage(study, self.wanted.covers):
             self.write(declared.COVERAGE, covered, clean)
-        return headline(study, name, summary, covered), compared
+        seen = seen_before(study) if self.wanted.reduced else set()
+        composed = compositions(study, self.wanted.reduced, compared, summary, seen)
+        if composed:
+            elements = knocked_out(self.wanted.reduced)
+            self.write(composition(elements), composed, clean)
+        found = headline(study, name, summary, covered, composed)
+        if composed and seen:
+            found["not_seen_before"] = self._unseen(study, compared, seen)
+        return found, compared
+
+    def _unseen(
+        self, study: Study, compared: Sequence[Comparison], seen: set[tuple[str, Target]]
+    ) -> dict[str, Any]:
+        """Return the headline without targets that the untouched backbone may have seen."""
+        rest = study.of([r for r in study.planned if (r.backbone, r.key[1:3]) not in seen])
+        if not rest.rows:
+            return {"left_out": len(seen), "headline": "no target is left"}
+        left = {(row.backbone, row.target) for row in rest.rows}
+        again = [each for each in compared if (each.setting.backbone, each.target) in left]
+        summary = summaries(rest, again)
+        composed = compositions(rest, self.wanted.reduced, again, summary)
+        found = headline(rest, self.wanted.experiment, summary, composed=composed)
+        return {"left_out": len(seen), **found}
 
     def of_protocols(self, ways: Sequence[AskedRuns]) -> dict[str, Any]:
         """Write how the questions were asked, where not by letters alone.
