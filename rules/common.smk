@@ -18,7 +18,10 @@ from matcg.steps.launch_checks import Launch, require_coordinates, require_text
 from matcg.steps.lookup import Lookup
 
 PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml"))
-COLLECTIONS = {"paper": "paper", **{name: f"paper/{name}" for name in PAPER}}
+KNOWN = {
+    name: name.replace("_", "-") for name in ("known_truth", "known_truth_small", "ideal_reader")
+}
+COLLECTIONS = {"paper": "paper", **{name: f"paper/{name}" for name in PAPER}, **KNOWN}
 # Words of the command that ask for other things of the paper's experiments than their results.
 WORDS = COLLECTIONS | {"published_tests": "paper"}
 DATA_TABLES = ["summary", "images", "cut", "quarantine", "leaks", "overlaps", "audit"]

@@ -1,4 +1,5 @@
-# The paper by name: `snakemake paper` for all of its tables and figures, `snakemake table3` for one.
+# Experiments by name: `snakemake paper` for all of its tables and figures, `snakemake table3` for one,
+# `snakemake known_truth` for the worlds whose answer is known.
 
 for collection in COLLECTIONS:
 
