@@ -15,6 +15,7 @@ import pytest
 
 from matcg.config.catalog import Catalog, SubsetSpec
 from matcg.config.library import load
+from matcg.config.project import load_project
 from matcg.config.reader_options import PhantomOptions
 from matcg.errors import ConfigError, DataError
 from matcg.images import decode
@@ -35,6 +36,7 @@ from matcg.phantom.ideal import ideal_accuracy, shares_of, teaches
 from matcg.phantom.scenes import DECOYS
 from matcg.phantom.tasks import TASKS
 from matcg.phantom.world import case_of, cell_of, generate, seen
+from matcg.plan.enumerate import make_plan
 
 ROOT = Path(__file__).parents[3]
 CATALOGS = {name: load("catalog", ROOT / f"catalogs/known-truth-{name}.yaml") for name in WORLDS}
@@ -153,6 +155,16 @@ def test_facts_are_drawn_by_the_seed_each_of_its_own_elements() -> None:
     assert {len(each) for each in tones.values()} == {1}
     bright = sum(next(iter(each)) for key, each in tones.items() if len(key) == 2)
     assert 0.35 < bright / 160 < 0.65
+
+
+def test_the_trained_worlds_are_within_600_runs_and_each_target_has_all_arms() -> None:
+    for name, runs in (("known-truth", 600), ("ideal-reader", 300), ("known-truth-small", 30)):
+        plan = make_plan(load_project({"experiments": [name]}, ROOT, {}))
+        assert len(plan.runs) == runs
+        assert not plan.excluded
+        arms = Counter((row.experiment, row.target) for row in plan.rows)
+        for experiment in {row.experiment for row in plan.rows}:
+            assert len({n for (of, _), n in arms.items() if of == experiment}) == 1
 
 
 def subset(world: str, name: str) -> SubsetSpec:
