@@ -51,5 +51,6 @@ def test_a_target_and_its_mirror_count_as_one(ran: Path) -> None:
 
 def test_the_headline_says_both_gains(ran: Path) -> None:
     found = json.loads((ran / FOLDER / "headline.json").read_text())
+    assert "composition gain" in found["headline"]
     assert "3 targets" in found["headline"]
     assert (ran / "results/report.html").stat().st_size > 100_000
