@@ -8,11 +8,12 @@ from pathlib import Path
 from statistics import NormalDist
 
 from matcg import tsv
+from matcg.config.catalog import Catalog
 from matcg.config.project import Project
 from matcg.identity import digest_in, plain
 from matcg.plan import records, unused
 from matcg.plan.enumerate import Plan
-from matcg.plan.gain_power import EXAMPLE, SPREAD, shown_gain
+from matcg.plan.gain_power import EXAMPLE, SPREAD, Shown, shown_gain
 from matcg.plan.groups import find_groups
 from matcg.plan.places import Places
 from matcg.plan.price import Cost, Tests, over_budget, questions, total
@@ -83,7 +84,7 @@ def summarise_plan(plan: Plan, project: Project, costs: Sequence[Cost], tests: T
     parts = [
         ["# Plan", "", *_jobs(plan, project)],
         ["## Price", "", *_price(costs), "", *_budget(costs, project)],
-        ["## Smallest effect", "", *_power(plan, project, tests), *_gains(plan)],
+        ["## Smallest effect", "", *_power(plan, project, tests), *_gains(plan, project)],
         ["## Left out", "", *_left_out(plan)],
     ]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
@@ -163,28 +164,40 @@ def _power(plan: Plan, project: Project, tests: Tests) -> list[str]:
     ]
 
 
-def _gains(plan: Plan) -> list[str]:
+def _gains(plan: Plan, project: Project) -> list[str]:
     """Say what composition gain each experiment with knock-outs can show."""
     lines = []
-    for name, part in sorted(plan.parts.items()):
-        tested = [each for each in part.reduced if each.kind == "knock-out"]
-        targets, elements = ({getattr(each, n) for each in tested} for n in ("target", "element"))
-        alone = {each.target for each in part.reduced if each.kind == "none"} - targets
-        if not tested and not alone:
+    for experiment in sorted(project.experiments, key=lambda each: each.name):
+        reduced = plan.parts[experiment.name].reduced if experiment.name in plan.parts else ()
+        tested = {each.target for each in reduced if each.kind == "knock-out"}
+        elements = {each.element for each in reduced if each.kind == "knock-out"}
+        alone = sorted({each.target for each in reduced if each.kind == "none"} - tested)
+        if not reduced:
             continue
-        found = shown_gain(len(targets), len(elements))
-        can = (
-            f"a composition gain of {100 * found.gain:.0f} points is claimed in {100 * POWER:.0f} %"
-            f" of cases, one of {100 * EXAMPLE:.0f} points in {100 * found.example:.0f} %, if gains"
-            f" differ by {100 * SPREAD:.0f} points (SD) between targets"
-            if found
-            else "no composition gain can be claimed over targets"
-        )
-        lines += ["", f"{name}, {len(targets)} targets, {len(elements)} knock-outs: {can}."]
-        lines += [f"Not testable, one element being shared: {' '.join(sorted(alone))}."] * bool(
-            alone
-        )
+        n = len(_units(tested, project.catalogs[experiment.catalog]))
+        can = _can_show(shown_gain(n, len(elements)))
+        lines += ["", f"{experiment.name}, {n} targets, {len(elements)} knock-outs: {can}."]
+        lines += [f"Not testable, one element being shared: {' '.join(alone)}."] if alone else []
     return lines
+
+
+def _units(targets: Iterable[str], catalog: Catalog) -> set[object]:
+    """Return the targets, those as one that are alike in different blocks (analysis/units.py)."""
+    subsets = map(catalog.subset, targets)
+    return {
+        tuple(each.values(e) for e in catalog.elements) if each.block else each.id
+        for each in subsets
+    }
+
+
+def _can_show(found: Shown | None) -> str:
+    if found is None or found.gain >= 1:
+        return "too few for a composition gain to be claimed"
+    return (
+        f"a composition gain of {100 * found.gain:.0f} points is claimed in {100 * POWER:.0f} % of"
+        f" cases, one of {100 * EXAMPLE:.0f} points in {100 * found.example:.0f} %, if gains differ"
+        f" by {100 * SPREAD:.0f} points (SD) between targets"
+    )
 
 
 def smallest_effect(n: int, discordant: float = DISCORDANT) -> float:
