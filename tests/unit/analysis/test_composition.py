@@ -78,6 +78,10 @@ def test_every_element_contributed(tmp_path: Path) -> None:
     assert whole.composition.value == min(each.value for each in whole.gains.values() if each)
     said = headline(tmp_path)
     assert said["headline"].endswith("6 targets: composed")
+    result = said["results"][0]
+    related = [result["composition"][f"relatedness{end}"] for end in ("", "_low", "_high")]
+    arm = result["arms"]["cg"]
+    assert related == [arm[f"minus_reference{end}"] for end in ("", "_low", "_high")]
     assert "composition gain" in said["results"][0]["sentence"]
     assert said["results"][0]["composition"]["verdict"] == "composed"
 
@@ -169,6 +173,14 @@ def test_located_scores_have_both_gains_too(tmp_path: Path) -> None:
     found = made(tmp_path, replace(given, boxes=TARGETS))
     whole = over_targets(found)
     assert (whole.score, whole.verdict) == ("mean IoU", "composed")
+
+
+def test_intervals_of_few_targets_stay_possible(tmp_path: Path) -> None:
+    given = replace(world(without_modality=0.5, without_area=0.4), targets=TARGETS[:2])
+    whole = over_targets(made(tmp_path, given))
+    found = [each for each in (whole.composition, *whole.gains.values()) if each]
+    assert len(found) == 3
+    assert all(-1 <= each.low <= each.value <= each.high <= 1 for each in found)
 
 
 def test_one_target_is_about_its_runs(tmp_path: Path) -> None:

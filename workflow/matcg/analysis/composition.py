@@ -157,7 +157,7 @@ def _differing(case: Case, element: str) -> int:
 
 
 def _gains(against: Mapping[str, Studentised]) -> dict[str, Estimate | None]:
-    return {column(element): each.estimate for element, each in against.items()}
+    return {column(element): _possible(each.estimate) for element, each in against.items()}
 
 
 def _with_smallest(
@@ -183,7 +183,13 @@ def _with_smallest(
 
 def _smallest(means: Mapping[str, Studentised]) -> tuple[Estimate, float]:
     found = smallest(list(means.values()))
-    return Estimate(float(found.value), float(found.low), float(found.high)), float(found.p)
+    limits = Estimate(float(found.value), float(found.low), float(found.high))
+    return _possible(limits), float(found.p)
+
+
+def _possible(found: Estimate) -> Estimate:
+    """Return an interval within what differences can be: t of two targets knows no bound."""
+    return Estimate(found.value, max(found.low, -1.0), min(found.high, 1.0))
 
 
 def _over_targets(
@@ -202,10 +208,12 @@ def _over_targets(
     rules = defaultdict(set)
     for setting, score, rule in groups:
         rules[setting, score].add(rule)
+    several = {key for key, found in rules.items() if len(found) > 2}
     return [
-        _over(study, key, mine, related.get(key), seen)
+        # Of one rule the interval is that of all, which the headline says.
+        _over(study, key, mine, related.get(key if key[:2] in several else (*key[:2], "")), seen)
         for key, mine in groups.items()
-        if key[2] or len(rules[key[:2]]) > 2
+        if key[2] or key[:2] in several
     ]
 
 
