@@ -117,7 +117,7 @@ def files(name, *more):
     find = asking(EXPERIMENTS if hasattr(Experiments, name) else LOOKUP, name)
 
     def paths(wildcards):
-        inside.end_with_job(workflow)
+        inside.lift_start_limit(workflow)
         return find(wildcards, *more)
 
     return paths

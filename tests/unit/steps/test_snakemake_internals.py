@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -279,14 +280,28 @@ def test_what_set_resources_says_is_seen(opened: Callable[..., WorkflowApi]) -> 
 
 
 @pytest.mark.parametrize(
-    ("mode", "kept"), [(types.ExecMode.DEFAULT, True), (types.ExecMode.REMOTE, False)]
+    ("mode", "executor", "limit", "kept"),
+    [
+        (types.ExecMode.DEFAULT, "local", "100/1s", False),
+        (types.ExecMode.DEFAULT, "local", "50/10s", True),
+        (types.ExecMode.DEFAULT, "cluster", "100/1s", True),
+        (types.ExecMode.REMOTE, "cluster", "50/10s", False),
+    ],
 )
-def test_the_limit_on_job_starts_goes_where_one_job_is_run(
-    opened: Callable[..., WorkflowApi], mode: types.ExecMode, kept: bool
+def test_the_limit_on_job_starts_is_for_clusters_and_users(
+    opened: Callable[..., WorkflowApi],
+    mode: types.ExecMode,
+    executor: str,
+    limit: str,
+    kept: bool,
 ) -> None:
     workflow = read(opened(TWO_RULES, workflow_settings=types.WorkflowSettings(exec_mode=mode)))
-    workflow.scheduling_settings = types.SchedulingSettings(max_jobs_per_timespan="100/1s")
-    inside.end_with_job(workflow)
+    workflow._executor_plugin = SimpleNamespace(
+        common_settings=SimpleNamespace(local_exec=executor == "local")
+    )
+    known = types.MaxJobsPerTimespan.parse_choice(limit)
+    workflow.scheduling_settings = types.SchedulingSettings(max_jobs_per_timespan=known)
+    inside.lift_start_limit(workflow)
     assert (workflow.scheduling_settings.max_jobs_per_timespan is not None) == kept
 
 

@@ -112,13 +112,17 @@ def bound_resource(workflow: Any, name: str, amount: int) -> None:
     scheduler.global_resources = {**scheduler.global_resources, name: amount}
 
 
-def end_with_job(workflow: Any) -> None:
-    """Let the Snakemake that runs a job elsewhere end with it: a second less of a GPU, twice a job.
+def lift_start_limit(workflow: Any) -> None:
+    """Take away Snakemake's limit on job starts where no cluster is to be spared it.
 
-    Its limit on job starts has a clock that goes on after the last job. For input functions, since
-    the setting is not there yet when the rules are read.
+    Each job that ends begins another clock, and each of these has all that is ready looked through
+    once a second: a quarter of a core after seventy jobs. The last go on after the last job: where
+    Snakemake runs one job elsewhere, a second less of a GPU, twice a job. For input functions: the
+    setting is not there yet when the rules are read. What the user gives on this machine stays.
     """
-    if not workflow.is_main_process:
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    usual = limit and (limit.max_jobs, limit.timespan) == (100, 1)
+    if not workflow.is_main_process or (workflow.local_exec and usual):
         workflow.scheduling_settings.max_jobs_per_timespan = None
 
 
