@@ -44,6 +44,9 @@ def test_each_target_has_its_score_in_every_arm(ran: Path) -> None:
         assert set(mine) == ARMS
         assert {row["pictures"] for row in mine.values()} == {str(QUESTIONS)}
         assert 0 < int(mine["cg"]["with_finding"]) < QUESTIONS
+        # CG is trained on places; the untouched backbone on nothing.
+        assert 0 < float(mine["cg"]["prior"]) < 1
+        assert mine["baseline"]["prior"] == ""
 
 
 def test_forms_are_mixed_and_each_sample_has_an_answer_of_its_own(ran: Path) -> None:
