@@ -54,7 +54,7 @@ BIND = Stage(steps=400, batch=48, learning_rate=1.5e-3)
 SEE = Stage(steps=9000, batch=128, learning_rate=2e-3)
 ANSWER = Stage(steps=2400, batch=64, learning_rate=1e-3)
 PLACE = Stage(steps=2000, batch=128, learning_rate=1e-3)
-POINT = Stage(steps=2000, batch=32, learning_rate=1e-3)
+POINT = Stage(steps=1500, batch=48, learning_rate=1e-3)
 # Held-out accuracy and IoU below which a backbone is not worth shipping.
 QUALITY = {"all": 0.9, "boxes": 0.6}
 
@@ -206,22 +206,24 @@ def learn_to_point(
     bank: Bank,
     report: Report,
 ) -> None:
-    """Stage 5: boxes and masks, among the questions and the text of stage 3."""
-    few = POINT.batch // 4
+    """Stage 5: two questions for boxes a picture, among masks, the questions of stage 3 and text."""
+    few, fewer = POINT.batch // 3, POINT.batch // 6
+
+    def located(form: str, n: int, turns: int) -> dict[str, Tensor]:
+        seen, sequences = bank.pick(rng, n), [Sequence() for _ in range(n)]
+        for at, sequence in enumerate(sequences):
+            for turn in range(turns):
+                point(sequence, lexicon, place(rng, form, seen, at), image=turn == 0)
+        return collate(sequences, lexicon) | {"pixel_values": pixels(seen.images)}
 
     def loss() -> Tensor:
-        seen, other = bank.pick(rng, POINT.batch), bank.pick(rng, few)
-        asked = [ask(rng, lexicon, seen.truth(at), 2, free=0.25) for at in range(POINT.batch)]
-        for at, sequence in enumerate(asked):
-            point(sequence, lexicon, place(rng, "boxes", seen, at), image=False)
-        traced = [Sequence() for _ in range(few)]
-        for at, sequence in enumerate(traced):
-            point(sequence, lexicon, place(rng, "mask", other, at), image=True)
+        framed, traced = located("boxes", POINT.batch, 2), located("mask", fewer, 1)
+        seen = bank.pick(rng, few)
+        asked = [ask(rng, lexicon, seen.truth(at), 3, free=0.25) for at in range(few)]
         shown = collate(asked, lexicon) | {"pixel_values": pixels(seen.images)}
-        outlined = collate(traced, lexicon) | {"pixel_values": pixels(other.images)}
-        read = collate([bind(rng, lexicon, longest=3) for _ in range(few)], lexicon)
-        side = answer_loss(model, outlined) + answer_loss(model, read)
-        return answer_loss(model, shown) + 0.3 * side
+        read = collate([bind(rng, lexicon, longest=3) for _ in range(fewer)], lexicon)
+        side = answer_loss(model, traced) + answer_loss(model, read)
+        return answer_loss(model, framed) + answer_loss(model, shown) + 0.3 * side
 
     _train(list(model.parameters()), POINT, loss, report)
 
