@@ -16,6 +16,6 @@ LEAK_PAIRS = 1
 WORLD = 2
 REPORT = 6
 EXPORT = 2
-BACKBONE = 3
+BACKBONE = 4
 CONVERT = 1  # part of what a converted backbone is
 PUBLISHED_TEST = 1

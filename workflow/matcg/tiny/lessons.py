@@ -54,6 +54,8 @@ class Lexicon:
         self.words = {n: [ids(w) for w in a.words] for n, a in ATTRIBUTES.items()}
         reserved = {i for letter in self.letters for i in letter} | set(range(4))
         self.any = np.array([i for i in range(len(tokenizer)) if i not in reserved])
+        words = {i for each in self.words.values() for word in each for i in word}
+        self.said = reserved | words  # what answers of the first three stages are made of
 
     def asked(self, sample: Sample) -> list[int]:
         """Return the tokens of a question as fine-tuning asks it."""

@@ -54,7 +54,7 @@ BIND = Stage(steps=400, batch=48, learning_rate=1.5e-3)
 SEE = Stage(steps=9000, batch=128, learning_rate=2e-3)
 ANSWER = Stage(steps=2400, batch=64, learning_rate=1e-3)
 PLACE = Stage(steps=2000, batch=128, learning_rate=1e-3)
-POINT = Stage(steps=1500, batch=48, learning_rate=1e-3)
+POINT = Stage(steps=2000, batch=48, learning_rate=1e-3)
 # Held-out accuracy and IoU below which a backbone is not worth shipping.
 QUALITY = {"all": 0.9, "boxes": 0.6}
 
@@ -277,7 +277,7 @@ def make(out: Path, seed: int, threads: int) -> None:
     learn_to_see(model, lexicon, rng, bank, report("sight"))
     learn_to_answer(model, lexicon, rng, bank, report("answers"))
     add_places(tokenizer)
-    widen(model, len(tokenizer), seed)
+    widen(model, len(tokenizer), lexicon.said, seed)
     lexicon, rng = Lexicon(tokenizer), np.random.default_rng(derive(seed, "backbone", "places"))
     learn_places(model, lexicon, rng, bank, report("places"))
     learn_to_point(model, lexicon, rng, bank, report("pointing"))

@@ -3,6 +3,7 @@
 A real `LlavaForConditionalGeneration` (CLIP tower, projector, Llama) of about a million parameters.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -145,23 +146,26 @@ def make_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlavaForConditi
     return model
 
 
-def widen(model: LlavaForConditionalGeneration, vocabulary: int, seed: int) -> None:
-    """Give a model rows for tokens that were added, drawn as all others are.
+def widen(
+    model: LlavaForConditionalGeneration, vocabulary: int, said: Collection[int], seed: int
+) -> None:
+    """Give a model rows for tokens that were added, and let all but those `said` be said as read.
 
-    Those of `PLACES`, the last ones, are the more alike the nearer they are to each other.
+    What is copied, as a label is, then needs no table from reading to saying. Rows of `PLACES`,
+    the last ones, are the more alike the nearer they are to each other.
     """
     torch.manual_seed(seed)
     old = model.config.text_config.vocab_size
     model.resize_token_embeddings(vocabulary, mean_resizing=False)
     at = torch.arange(len(PLACES))
     alike = torch.exp(-0.5 * ((at[:, None] - at) / NEAR) ** 2) + 1e-2 * torch.eye(len(at))
-    mixed = torch.linalg.cholesky(alike)
-    tables = ((model.get_input_embeddings(), 1.0), (model.get_output_embeddings(), _WIDTH**-0.5))
+    rows = torch.randn(vocabulary - old, _WIDTH)
+    rows[-len(at) :] = torch.linalg.cholesky(alike) @ rows[-len(at) :]
+    unsaid = [i for i in range(vocabulary) if i not in said]
     with torch.no_grad():
-        for table, spread in tables:
-            rows = torch.randn(vocabulary - old, _WIDTH)
-            rows[-len(at) :] = mixed @ rows[-len(at) :]
-            table.weight[old:] = rows * spread
+        read = model.get_input_embeddings().weight
+        read[old:] = rows
+        model.get_output_embeddings().weight[unsaid] = read[unsaid] * _WIDTH**-0.5
 
 
 def _spread(model: LlavaForConditionalGeneration) -> None:
