@@ -56,6 +56,9 @@ class Trained(Asked):
         default=1,
         description="so many training sets, each drawn anew, so that the luck of one draw shows",
     )
+    targets: Annotated[Words, Once] = Field(
+        default=(), description="only for these of the experiment's targets; left out: for all"
+    )
 
 
 class OfCombinations(Trained):

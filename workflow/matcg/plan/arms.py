@@ -4,11 +4,11 @@ An arm is data: every arm's sources come from a rule and its mix from the same f
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from matcg.config.arm import Covering, OfCombinations, OfRule, Untrained
+from matcg.config.arm import Covering, OfCombinations, OfRule, Trained, Untrained
 from matcg.errors import ConfigError
 from matcg.plan.chosen import chosen_combinations, shared_combinations
 from matcg.plan.combinations import Combination
@@ -64,24 +64,37 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded], set[Reduced]]:
         if isinstance(settings, Untrained):
             cases += [Case(target, arm) for target in tested]
             continue
+        asked, left = _asked(scope, arm, settings, tested)
+        excluded |= left
         if isinstance(settings, OfCombinations):
-            sources = [each for target in tested for each in chosen[target]]
+            sources = [each for target in asked for each in chosen[target]]
             if settings.reduced:
                 found, left, records = _without_elements(scope, arm, settings, sources)
                 cases, excluded, reduced = cases + found, excluded | left, reduced | records
                 continue
             draws = list(product(range(settings.draws), sources))
         elif isinstance(settings, Covering):
-            covers, left = find_covers(scope, arm, settings, tested)
+            covers, left = find_covers(scope, arm, settings, asked)
             excluded |= left
             draws = list(product(range(settings.draws), covers))
         else:
-            sources, left = shared_combinations(scope, arm, settings, tested)
+            sources, left = shared_combinations(scope, arm, settings, asked)
             excluded |= left
             draws = list(_in_turn(sources, settings.draws))
         for draw, each in draws:
             cases += Demand(scope, arm, settings, each.target).cases(each, draw)
     return cases, excluded, reduced
+
+
+def _asked(
+    scope: Scope, arm: str, settings: Trained, tested: Sequence[str]
+) -> tuple[list[str], set[Excluded]]:
+    """Return the targets that an arm is for, and those that it leaves out."""
+    if not settings.targets:
+        return list(tested), set()
+    reason = "not among the targets that this arm is for"
+    left = {scope.excluded(t, "", arm, reason) for t in tested if t not in settings.targets}
+    return [target for target in tested if target in settings.targets], left
 
 
 def _without_elements(

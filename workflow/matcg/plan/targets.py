@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from matcg.config.arm import EACH, HELD_OUT, Covering, OfCombinations, OfRule
+from matcg.config.arm import EACH, HELD_OUT, Covering, OfCombinations, OfRule, Trained
 from matcg.config.catalog import ASKED, Catalog
 from matcg.config.experiment import Experiment
 from matcg.config.rule import Listed, Rule
@@ -55,6 +55,12 @@ class Scope:
                     )
             if isinstance(arm, OfCombinations) and arm.reduced:
                 self._check_reduced(name, arm)
+            for target in arm.targets if isinstance(arm, Trained) else ():
+                if target not in (targets := self.targets()):
+                    raise self.error(
+                        f"arms.{name}.targets: '{target}' is no target of this experiment."
+                        f"{nearest(target, targets)}"
+                    )
         general = {subset.id for subset in self.catalog.general}
         for name in self.experiment.general:
             if name not in general:
