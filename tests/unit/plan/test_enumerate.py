@@ -597,3 +597,24 @@ def test_an_untrained_arm_needs_a_protocol_and_takes_nothing_else() -> None:
     for arm in ({"like": "baseline"}, {"like": "baseline", "protocol": "shots", "target": 2}):
         with pytest.raises(ConfigError, match=r"arms.x.* An untrained model differs .*`protocol`"):
             asked({"arms": {"cg": {}, "x": arm}})
+
+
+def _with_few(target: str) -> dict[str, object]:
+    few = {"rule": "unrelated", "labels": "shuffled", "targets": [target]}
+    return {"arms": {**BASE["arms"], "few": few}}  # type: ignore[dict-item]
+
+
+def test_an_arm_may_be_for_some_targets_only_and_the_others_are_named() -> None:
+    plan = make_plan(project(_with_few("ct-brain-state")))
+    assert {row.target for row in plan.rows if row.arm == "few"} == {"ct-brain-state"}
+    assert {row.target for row in plan.rows if row.arm == "floor"} == set(BASE["targets"])  # type: ignore[call-overload]
+    (left,) = (each for each in plan.excluded if each.arm == "few")
+    assert left.target == "us-knee-side"
+    assert left.reason == "not among the targets that this arm is for"
+
+
+def test_an_arm_for_a_target_that_is_none_names_the_nearest() -> None:
+    with pytest.raises(
+        ConfigError, match=r"arms.few.targets: 'ct-brain-stat' is no target .*'ct-brain-state'"
+    ):
+        make_plan(project(_with_few("ct-brain-stat")))
