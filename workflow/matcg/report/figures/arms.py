@@ -1,6 +1,7 @@
 """The figure of arms: the mean accuracy of each on every target, and chance."""
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from matcg.report.figures import shared
 from matcg.report.figures.style import GREY, clipped, new_figure
 
 _SETTINGS = 4
+_TITLE = 44  # letters of a line above a panel: more run out of the figure
 
 
 def arms_figure(accuracy: Sequence[Accuracy]) -> Figure:
@@ -34,7 +36,7 @@ def arms_figure(accuracy: Sequence[Accuracy]) -> Figure:
         mine = [row for row in group if row.run != BASELINE]
         mine += [row for row in untrained if row.setting.backbone == setting.backbone]
         _arms(panel, mine, styles)
-        panel.set_title(shared.setting_title(setting))
+        panel.set_title(textwrap.fill(shared.setting_title(setting), _TITLE))
     for panel in axes[len(groups) :]:
         panel.set_visible(False)
     handles = [
