@@ -38,6 +38,14 @@ WAITS = "time.sleep(600)"
 Job = subprocess.Popen[str]
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Let jobs hear SIGHUP, also where these tests run under nohup, which jobs would inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes]"]:
     """Return a server for the jobs of this process; it ends with the test."""
