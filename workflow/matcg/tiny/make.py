@@ -206,7 +206,7 @@ def learn_to_point(
     bank: Bank,
     report: Report,
 ) -> None:
-    """Stage 5: two questions for boxes a picture, among masks, the questions of stage 3 and text."""
+    """Stage 5: two questions for boxes a picture, among masks, stage 3 and text."""
     few, fewer = POINT.batch // 3, POINT.batch // 6
 
     def located(form: str, n: int, turns: int) -> dict[str, Tensor]:
