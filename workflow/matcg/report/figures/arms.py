@@ -45,7 +45,7 @@ def arms_figure(accuracy: Sequence[Accuracy]) -> Figure:
     ]
     if shared.chances(accuracy):
         handles += [Line2D([], [], color=GREY, marker="|", ls="", ms=9, mew=1.5, label="chance")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
+    shared.add_legend(figure, handles)
     shared.add_note(figure, note)
     return figure
 

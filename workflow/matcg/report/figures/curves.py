@@ -136,9 +136,7 @@ def _figure(
         axis.set_xlabel(label if place + columns >= len(kept) else "")
         axis.set_ylabel("accuracy (%)" if place % columns == 0 else "")
     guessed = any(panel.chance is not None for panel in drawn)
-    figure.legend(
-        handles=_legend(styles, guessed), loc="outside lower center", ncols=len(styles) + 2
-    )
+    shared.add_legend(figure, _legend(styles, guessed))
     notes = [title_of(drawn[0].facet)] if len(facets) == 1 else []
     shared.add_note(figure, *notes, shared.not_drawn(left_out, "panels"))
     return figure

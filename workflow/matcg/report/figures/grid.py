@@ -23,6 +23,7 @@ from matcg.analysis.elements import CatalogElements, SubsetElements
 from matcg.config.arm import CG, CONTROL
 from matcg.plan.records import Row, read_mixes, read_plan
 from matcg.report.figures.grid_layout import GridLayout, Mark, middles
+from matcg.report.figures.shared import LEGEND_NAME, legend_columns
 from matcg.report.figures.style import (
     BLACK,
     BLUE,
@@ -39,7 +40,7 @@ PANELS = 18  # of one figure; more go on further pages
 # Of an experiment: each takes a twentieth of a second. The plan's tables name them all.
 DRAWN = 150
 _WIDTH = 14.0  # inches of panels side by side
-LABEL, LEGEND_NAME = 20, 40  # characters
+LABEL = 20  # characters
 SHAPES = (*MARKERS, "*")
 AREA = {"D": 0.78, "s": 0.92, "*": 1.25}  # makes shapes look alike in size
 BAND = "#fdeee3"
@@ -217,16 +218,10 @@ def _size(
         0.15 + 0.055 * min(LABEL, max(map(len, names))) for names in (layout.rows, layout.columns)
     )
     total = max(beside + columns * (width + 0.15), 6.5)
-    legends = 0.62 + 0.17 * ceil(len(layout.values) / _legend_columns(total, layout.values))
+    legends = 0.62 + 0.17 * ceil(len(layout.values) / legend_columns(total, layout.values))
     height = lines * (layout.inches * layout.row_edges[-1] + 0.42)
     names = below if layout.upright else 0.2
     return total, legends + names * (2 if ragged else 1) + height
-
-
-def _legend_columns(width: float, names: Sequence[str]) -> int:
-    """Return how many names fit side by side into a width in inches."""
-    longest = min(LEGEND_NAME, max(map(len, names)))
-    return min(len(names), max(1, int(72 * width / (32 + 4.6 * longest))))
 
 
 def _title(panel: GridPanel, length: int) -> str:
@@ -327,7 +322,7 @@ def _legends(figure: Figure, layout: GridLayout, panels: Sequence[GridPanel], ti
             for shape, letter in symbols(layout.values).values()
         ]
         names = [clipped(value, LEGEND_NAME) for value in layout.values]
-        columns = _legend_columns(figure.get_figwidth(), layout.values)
+        columns = legend_columns(figure.get_figwidth(), layout.values)
         figure.legend(handles, names, loc="outside lower left", ncols=columns)
 
 

@@ -48,7 +48,7 @@ def protocol_figure(rows: Sequence[ByProtocol]) -> Figure | None:
     ]
     if shared.chances(drawn):
         handles.append(Line2D([], [], **shared.CHANCE, label="chance"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7))
+    shared.add_legend(figure, handles)
     shared.add_note(figure, note, *notes)
     return figure
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from matcg.analysis.pairs import Setting
 from matcg.analysis.statistics import Estimate
@@ -62,7 +63,11 @@ SPARE: tuple[ArmStyle, ...] = (
     (PURPLE, "P", (0, (3, 1, 1, 1, 1, 1))),
     (ORANGE, "X", (0, (6, 1, 2, 1))),
     (SKY, "*", (0, (2, 2))),
+    (PURPLE, "<", (0, (6, 2))),
+    (ORANGE, "p", (0, (1, 2))),
+    (SKY, ">", (0, (8, 1, 1, 1))),
 )
+LEGEND_NAME = 40  # letters of a name in a legend
 _T = TypeVar("_T")
 _R = TypeVar("_R", bound=InSetting)
 
@@ -71,6 +76,19 @@ def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
     """Return the looks of each arm: those of the usual ones are the same in every figure."""
     spare = cycle(SPARE)
     return {arm: ARM_STYLES[arm] if arm in ARM_STYLES else next(spare) for arm in arms}
+
+
+def legend_columns(width: float, names: Sequence[str]) -> int:
+    """Return how many names fit side by side into a width in inches."""
+    longest = min(LEGEND_NAME, max(map(len, names)))
+    return min(len(names), max(1, int(72 * width / (32 + 4.6 * longest))))
+
+
+def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Put a legend below all panels, as many names a line as the figure is wide enough for."""
+    names = [str(handle.get_label()) for handle in handles]
+    columns = legend_columns(figure.get_figwidth(), names)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def by_setting(rows: Iterable[_R]) -> dict[Setting, list[_R]]:
