@@ -195,6 +195,8 @@ STEPS = {
             protocols: list
             show_missing: bool
             smoke: str
+            covers: dict
+            reduced: list
 
         def compare(plan, wanted, out, leaked, mixes):
             paper = wanted.paper
