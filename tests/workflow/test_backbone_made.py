@@ -18,7 +18,7 @@ from matcg.tiny.shapes import ATTRIBUTES
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave three steps of each stage and few pictures."""
     for name in ("BIND", "SEE", "ANSWER", "PLACE", "POINT"):
-        short = replace(getattr(backbone, name), steps=3, batch=4)
+        short = replace(getattr(backbone, name), steps=3, batch=6)
         monkeypatch.setattr(backbone, name, short)
     monkeypatch.setattr(Bank, "HELD_OUT", 40)
     monkeypatch.setattr(backbone, "BANK", 1000)

@@ -120,6 +120,8 @@ def lift_start_limit(workflow: Any) -> None:
     Snakemake runs one job elsewhere, a second less of a GPU, twice a job. For input functions: the
     setting is not there yet when the rules are read. What the user gives on this machine stays.
     """
+    if not workflow.scheduling_settings:
+        return  # nothing is to be run, as for `--report`
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     usual = limit and (limit.max_jobs, limit.timespan) == (100, 1)
     if not workflow.is_main_process or (workflow.local_exec and usual):
