@@ -82,13 +82,14 @@ def main() -> None:
 def make(folder: Path, runs: int, questions: int, targets: Sequence[str]) -> None:
     """Write questions of four targets and weights of some runs."""
     from matcg.tiny.make import save_backbone
-    from matcg.tiny.model import make_model, make_tokenizer
+    from matcg.tiny.model import add_places, make_model, make_tokenizer
 
     catalog = load("catalog", ROOT / "catalogs/phantom.yaml")
     for target in targets:
         samples = generate(catalog.subset(target), {"seed": 0}, "test", questions)
         write_samples(folder / "data/phantom" / target / "test.parquet", samples)
     tokenizer = make_tokenizer()
+    add_places(tokenizer)
     for number in range(runs):
         save_backbone(make_model(tokenizer, number), tokenizer, folder / f"weights/{number}")
 
