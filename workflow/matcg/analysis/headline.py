@@ -9,6 +9,7 @@ import numpy as np
 from matcg.analysis.composition import Composition
 from matcg.analysis.coverage import Coverage, sentence
 from matcg.analysis.pairs import Array, Setting, Study, per_target
+from matcg.analysis.statistics import Estimate
 from matcg.analysis.summary import Summary
 from matcg.cells import Cell, cells_of, fields_of
 from matcg.config.arm import CG
@@ -114,8 +115,7 @@ def _gain(found: Composition) -> str:
         return f"; composition gain: {found.said}"
     more = f", {counted(found.not_testable, 'target')} not testable" * bool(found.not_testable)
     return (
-        f"; composition gain {_percent(gain.value)} points"
-        f" [{_percent(gain.low)}, {_percent(gain.high)}], least without {found.least},"
+        f"; composition gain {_points(gain)}, least without {found.least},"
         f" {counted(found.targets, 'target')}{more}: {found.said}"
     )
 
@@ -161,15 +161,17 @@ def _sentence(study: Study, arms: Mapping[str, Summary], paired: Mapping[str, fl
     cg, reference = arms[CG], study.reference
     if paired is None or cg.minus_reference is None:
         return f"CG {_percent(means[CG])} %, no {reference} to compare with"
-    apart = cg.minus_reference
     left_out = cg.targets - cg.paired_targets
     note = f" ({left_out} more without {reference})" if left_out else ""
     return (
         f"CG {_percent(paired[CG])} % against {reference} {_percent(paired['reference'])} %, "
-        f"difference {_percent(apart.value)} points "
-        f"[{_percent(apart.low)}, {_percent(apart.high)}], "
+        f"difference {_points(cg.minus_reference)}, "
         f"{counted(cg.paired_targets, 'target')}{note}"
     )
+
+
+def _points(found: Estimate) -> str:
+    return f"{_percent(found.value)} points [{_percent(found.low)}, {_percent(found.high)}]"
 
 
 def _percent(share: float) -> str:

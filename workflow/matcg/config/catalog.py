@@ -233,6 +233,10 @@ class Catalog(Model):
         ids = [subset.id for subset in self.subsets]
         raise ConfigError(f"catalog '{self.name}' has no subset '{name}'.{nearest(name, ids)}")
 
+    def shared(self, one: SubsetSpec, other: SubsetSpec) -> frozenset[str]:
+        """Return the elements of which two subsets have a value in common."""
+        return frozenset(e for e in self.elements if one.values(e) & other.values(e))
+
     def member(self, name: str) -> SubsetSpec:
         """Return one subset or general set by id.
 

@@ -88,15 +88,11 @@ def _cover(scope: Scope, covered: tuple[str, ...], target: str) -> Cover:
     return Cover(target, covered, pools, unrelated, len(scope.catalog.elements))
 
 
-def _shares(scope: Scope, target: str) -> dict[str, set[str]]:
+def _shares(scope: Scope, target: str) -> dict[str, frozenset[str]]:
     """Return which elements each possible source shares with the target."""
     catalog, own = scope.catalog, scope.catalog.subset(target)
     offered, _ = offer(_ANY, catalog, own, scope.experiment.min_size)
-    return {
-        each.id: {name for name in catalog.elements if each.values(name) & own.values(name)}
-        for each in offered
-        if each.kind == own.kind
-    }
+    return {each.id: catalog.shared(each, own) for each in offered if each.kind == own.kind}
 
 
 def _lacking(scope: Scope, cover: Cover) -> str:

@@ -94,11 +94,7 @@ class Surroundings:
     def shared(self) -> dict[str, Elements]:
         """Return what each subset shares with the target."""
         catalog = self.scope.catalog
-        own = {element: self.target.values(element) for element in catalog.elements}
-        return {
-            subset.id: frozenset(e for e, values in own.items() if subset.values(e) & values)
-            for subset in catalog.subsets
-        }
+        return {each.id: catalog.shared(each, self.target) for each in catalog.subsets}
 
     @cached_property
     def pools(self) -> dict[tuple[Elements, str], list[str]]:

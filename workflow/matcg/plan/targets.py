@@ -47,20 +47,12 @@ class Scope:
             rule = self.rules[arm.rule] if isinstance(arm, OfRule) else None
             if name in HELD_OUT and rule and rule.target != "held-out":
                 raise self.error(f"arms.{name}.rule: '{rule.name}' trains on the target itself")
-            for element in arm.covers if isinstance(arm, Covering) else ():
-                if element not in self.catalog.elements:
-                    raise self.error(
-                        f"arms.{name}.covers: catalog '{self.catalog.name}' has no element"
-                        f" '{element}'.{nearest(element, self.catalog.elements)}"
-                    )
+            if isinstance(arm, Covering):
+                self._check_elements(f"arms.{name}.covers", arm.covers)
             if isinstance(arm, OfCombinations) and arm.reduced:
                 self._check_reduced(name, arm)
-            for target in arm.targets if isinstance(arm, Trained) else ():
-                if target not in (targets := self.targets()):
-                    raise self.error(
-                        f"arms.{name}.targets: '{target}' is no target of this experiment."
-                        f"{nearest(target, targets)}"
-                    )
+            if isinstance(arm, Trained) and arm.targets:
+                self._check_targets(f"arms.{name}.targets", arm.targets)
         general = {subset.id for subset in self.catalog.general}
         for name in self.experiment.general:
             if name not in general:
@@ -69,15 +61,26 @@ class Scope:
                     f" `general`.{nearest(name, general)}"
                 )
 
-    def _check_reduced(self, name: str, arm: OfCombinations) -> None:
-        elements = self.catalog.elements
-        for element in set(arm.knock_out) - {EACH}:
-            if element not in elements:
+    def _check_elements(self, key: str, names: Iterable[str], *more: str) -> None:
+        valid = [*self.catalog.elements, *more]
+        for element in names:
+            if element not in valid:
                 raise self.error(
-                    f"arms.{name}.knock_out: catalog '{self.catalog.name}' has no element"
-                    f" '{element}'.{nearest(element, [*elements, EACH])}"
+                    f"{key}: catalog '{self.catalog.name}' has no element"
+                    f" '{element}'.{nearest(element, valid)}"
                 )
-        for element in elements:
+
+    def _check_targets(self, key: str, names: Iterable[str]) -> None:
+        targets = self.targets()
+        for name in names:
+            if name not in targets:
+                raise self.error(
+                    f"{key}: '{name}' is no target of this experiment.{nearest(name, targets)}"
+                )
+
+    def _check_reduced(self, name: str, arm: OfCombinations) -> None:
+        self._check_elements(f"arms.{name}.knock_out", arm.knock_out, EACH)
+        for element in self.catalog.elements:
             if f"{name}-{element}" in self.experiment.arms:
                 raise self.error(
                     f"arms.{name}-{element}: arm '{name}' makes one of this name; rename either"

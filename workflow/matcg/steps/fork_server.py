@@ -1,8 +1,8 @@
 """The process that forks for jobs: `python -m matcg.steps.fork_server LISTENER`.
 
 It waits, small, until a job asks (`forks.hand_over`). A fork of it then imports what the job's step
-needs and forks for this job and those that follow, until none has come for a while. Both have one
-thread, since a fork has only one. Stdin ends with the Snakemake whose jobs they run.
+needs and forks for this job and those that follow, until none has come for a while. Both compute
+nothing, since a fork has but one thread. Stdin ends with the Snakemake whose jobs they run.
 """
 
 import ast
