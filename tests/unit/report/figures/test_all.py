@@ -52,6 +52,18 @@ def test_figures_that_nothing_asks_for_are_not_there(demo):
     assert {path.stem for path in (results / "one").iterdir()} == set(DRAWN)
 
 
+def test_figures_of_a_smoke_run_say_so(demo, tmp_path):
+    results, tables = demo
+    plan = tmp_path / "plan"
+    plan.mkdir()
+    for path in (results / PLAN).iterdir():
+        (plan / path.name).write_text(path.read_text().replace("demo\t", "demo.smoke\t"))
+    figures.draw_figures(tables, plan, tmp_path, "demo.smoke", catalog())
+    for name in DRAWN[:-1]:
+        assert "smoke run" in (tmp_path / f"{name}.svg").read_text()
+        assert "smoke run" not in (results / f"one/{name}.svg").read_text()
+
+
 def test_another_score_has_figures_of_its_own_that_say_so(tmp_path):
     targets, arms = ("ct-brain-state", "mri-lung-side"), {"cg": 0.8, "control": 0.3}
     ways = (Protocol(name="letters"), Protocol(name="grey", image="blank"))

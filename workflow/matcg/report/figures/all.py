@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from matcg.analysis.elements import CatalogElements
+from matcg.config.project import SMOKE
 from matcg.forms import ACCURACY
 from matcg.plan.records import read_runs
 from matcg.report.figures import grid, shared
@@ -43,8 +44,8 @@ def draw_figures(
     Scores other than accuracy have figures of their own, `difference-mean-iou` say. `scaling`,
     `sizes`, `mixed`, `protocols`, `composition` and `coverage` are drawn where an experiment has
     several rules with one combination each, sizes, shares of the target's data, ways to ask,
-    knock-outs, or arms by what they cover. `tables` is the folder that `compare` wrote, `plan` that
-    of the experiment's plan.
+    knock-outs, or arms by what they cover. Those of a smoke run say so. `tables` is the folder that
+    `compare` wrote, `plan` that of the experiment's plan.
 
     Raises:
         DataError: a run of the tables has no metrics.jsonl, or one without losses; or the plan
@@ -54,6 +55,8 @@ def draw_figures(
     with mpl.rc_context(STYLE):
         for name, figure in _figures(tables, read_runs(plan), _elements(catalog)).items():
             if figure is not None:
+                if experiment.endswith(SMOKE):
+                    shared.add_mark(figure, "smoke run")
                 save_figure(figure, out, name)
         grid.draw_grids(grid.read_grids(plan, experiment), catalog, out)
 

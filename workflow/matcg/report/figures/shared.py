@@ -154,6 +154,12 @@ def add_note(figure: Figure, *notes: str) -> None:
         figure.suptitle(text, fontsize=7, color=GREY, x=0.01, ha="left")
 
 
+def add_mark(figure: Figure, text: str) -> None:
+    """Write over a figure what it must not be taken for, wherever it is copied to."""
+    look: dict[str, Any] = {"fontsize": 24, "color": VERMILLION, "alpha": 0.25, "rotation": 20}
+    figure.text(0.5, 0.5, text, ha="center", va="center", **look)
+
+
 def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
     """Return `count` axes of a figure in lines of so many, all of one scale."""
     columns = min(count, columns)
