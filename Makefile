@@ -24,6 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 # Compiled afterwards on all cores, which pip does on one; a few files are templates and fail.
 pip = $(bin)/python -m pip install -qq --no-deps --no-compile
+locked = $(pip) --require-hashes
 compile = $(bin)/python -m compileall -qq -j $(CORES) $(venv)/lib >/dev/null 2>&1 || true
 
 define no_python
@@ -89,14 +90,14 @@ $(env):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "$(strip $(no_python))" >&2; exit 1; }
 	@echo "Installing the locked packages into $(venv), once; this takes some minutes."
 	@test -x $(bin)/python || $(PYTHON) -m venv $(venv)
-	@$(pip) -r requirements/cpu.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
+	@$(locked) -r requirements/cpu.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
 	@$(pip) --no-build-isolation -e .
 	@$(compile)
 	@touch $@
 
 $(dev): $(env)
 	@echo "Installing the packages that tests and linters need."
-	@$(pip) -r requirements/dev.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
+	@$(locked) -r requirements/dev.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
 	@$(compile)
 	@touch $@
 
@@ -104,11 +105,11 @@ $(dev): $(env)
 # Snakemake; Slurm from Debian where that is possible, else those tests say why they were skipped.
 $(slurm): $(dev)
 	@grep '^snakemake-executor-plugin-slurm' requirements/slurm.lock > $(venv)/slurm-plugin.txt
-	@$(pip) --upgrade --target $(venv)/slurm-plugin -r $(venv)/slurm-plugin.txt
+	@$(locked) --upgrade --target $(venv)/slurm-plugin -r $(venv)/slurm-plugin.txt
 	@tests/slurm/install.sh
 	@touch $@
 
 # What tests/executors needs; likewise beside, for the same reason.
 $(executors): $(dev)
-	@$(pip) --upgrade --target $(venv)/executors -r requirements/executors.lock
+	@$(locked) --upgrade --target $(venv)/executors -r requirements/executors.lock
 	@touch $@

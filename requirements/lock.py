@@ -1,11 +1,13 @@
 """Writes requirements/NAME.lock from requirements/NAME.in: `python requirements/lock.py cpu`.
 
-Needs pip 23.1 or newer and its configured sources; installs nothing. The other sets are constrained
-to the versions of cpu.lock (but for what they cannot share), so write that one first. For `gpu`,
-let pip see PyPI only: a CPU build of torch among its sources would satisfy vllm's requirement too.
+Needs uv, and tells it nothing of where packages are: beside PyPI it looks where its variables say,
+for `cpu` in an index or a folder that has torch's CPU build (UV_INDEX or UV_FIND_LINKS), for the
+other sets nowhere else. What is pinned stays so, digests included, but for what the options
+`--upgrade` or `--upgrade-package NAME` name. The other sets are constrained to the versions of
+cpu.lock (but for what they cannot share), so write that one first.
 """
 
-import json
+import os
 import re
 import subprocess
 import sys
@@ -22,30 +24,28 @@ UNSHARED: dict[str, set[str]] = {
     "gpu": {"torch", "apache-tvm-ffi", "setuptools"},
     "slurm": {"numpy"},
 }
-HEADER = "# Made from {name}.in by `python requirements/lock.py {name}` on Python {python}.\n"
+# The machine that the sets are for, whatever this one is. PyTorch's index has old releases of other
+# packages too: of all sources the best version is taken.
+UV = [
+    *("uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-annotate"),
+    *("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"),
+    *("--index-strategy", "unsafe-best-match"),
+]
 
 
-def main(name: str) -> None:
-    """Resolve one set and write its lock."""
-    pins = resolve(name)
-    for package in unwanted(name):
-        pins.pop(package, None)
-    lines = [f"{package}=={version}\n" for package, version in sorted(pins.items())]
-    header = HEADER.format(name=name, python=".".join(map(str, sys.version_info[:2])))
-    (HERE / f"{name}.lock").write_text(header + "".join(lines), encoding="utf-8")
-
-
-def resolve(name: str) -> dict[str, str]:
-    """Return package -> version of everything pip would install into an empty environment."""
-    with tempfile.TemporaryDirectory() as folder:
-        shared = Path(folder, "constraints.txt")
-        shared.write_text("".join(f"{p}=={v}\n" for p, v in constraints(name)), encoding="utf-8")
-        report = Path(folder, "report.json")
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
-        files = ["--report", report, "-r", HERE / f"{name}.in", "-c", shared]
-        subprocess.run([*pip, *map(str, files)], check=True)
-        rows = json.loads(report.read_text(encoding="utf-8"))["install"]
-    return {canonical(row["metadata"]["name"]): row["metadata"]["version"] for row in rows}
+def main(name: str, *options: str) -> None:
+    """Resolve one set and write its lock, a line a package."""
+    lock = HERE / f"{name}.lock"
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as shared:
+        shared.writelines(f"{package}=={version}\n" for package, version in constraints(name))
+        shared.flush()
+        left_out = [word for package in unwanted(name) for word in ("--no-emit-package", package)]
+        files = [HERE / f"{name}.in", "--output-file", lock, "--constraints", shared.name]
+        words = [*UV, *map(str, files), *left_out, *options]
+        command = f"python requirements/lock.py {name}"
+        subprocess.run(words, check=True, env={**os.environ, "UV_CUSTOM_COMPILE_COMMAND": command})
+    text = lock.read_text(encoding="utf-8")
+    lock.write_text(re.sub(r" \\\n +", " ", text), encoding="utf-8")
 
 
 def constraints(name: str) -> list[tuple[str, str]]:
@@ -57,9 +57,8 @@ def constraints(name: str) -> list[tuple[str, str]]:
 
 def read_lock(name: str) -> dict[str, str]:
     """Return package -> version of a lock."""
-    lines = (HERE / f"{name}.lock").read_text(encoding="utf-8").splitlines()
-    pins = (line.split("==", 1) for line in lines if line and not line.startswith("#"))
-    return dict(pins)
+    text = (HERE / f"{name}.lock").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([^\s#=]+)==(\S+)", text, flags=re.MULTILINE))
 
 
 def unwanted(name: str) -> list[str]:
@@ -78,12 +77,7 @@ def excluded() -> list[str]:
     return [line.split()[0] for line in lines if line and not line.startswith("#")]
 
 
-def canonical(package: str) -> str:
-    """Return a package's name as PEP 503 normalises it."""
-    return re.sub(r"[-_.]+", "-", package).lower()
-
-
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in UNSHARED:
-        sys.exit(f"usage: python requirements/lock.py {'|'.join(UNSHARED)}")
-    main(sys.argv[1])
+    if len(sys.argv) < 2 or sys.argv[1] not in UNSHARED:
+        sys.exit(f"usage: python requirements/lock.py {'|'.join(UNSHARED)} [option of uv ...]")
+    main(*sys.argv[1:])

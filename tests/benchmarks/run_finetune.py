@@ -224,7 +224,7 @@ def python_of(way: str, venvs: Path) -> Path:
         venv.create(venvs / way, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "-q"]
         lock = (ROOT / "requirements/cpu.lock").read_text().splitlines()
-        torch = [line for line in lock if line.startswith(("torch==", "torchvision=="))]
+        torch = [line.split()[0] for line in lock if line.startswith(("torch==", "torchvision=="))]
         subprocess.run([*pip, *torch, *PACKAGES[way]], check=True)
         install_ours(pip)
         if way == "llamafactory":

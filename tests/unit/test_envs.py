@@ -8,12 +8,22 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
-LOCKS = {name: f"{name}.lock" for name in ("cpu", "gpu", "dev", "slurm")}
+LOCKS = ("cpu", "gpu", "dev", "executors", "slurm")
 
 
 def read_lock(name: str) -> dict[str, str]:
-    lines = (ROOT / "requirements" / LOCKS[name]).read_text().splitlines()
-    return dict(line.split("==", 1) for line in lines if line and not line.startswith("#"))
+    return {line.split("==")[0]: re.split("==| ", line)[1] for line in locked(name)}
+
+
+def locked(name: str) -> list[str]:
+    lines = (ROOT / "requirements" / f"{name}.lock").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_pin_has_the_digests_that_pip_is_to_require(name: str) -> None:
+    form = re.compile(r"[a-z0-9-]+==[^ ]+( --hash=sha256:[0-9a-f]{64})+")
+    assert [line for line in locked(name) if not form.fullmatch(line)] == []
 
 
 def requirements(path: Path) -> dict[str, str]:
