@@ -24,7 +24,7 @@ KNOWN = {
 COLLECTIONS = {"paper": "paper", **{name: f"paper/{name}" for name in PAPER}, **KNOWN}
 # Words of the command that ask for other things of the paper's experiments than their results.
 WORDS = COLLECTIONS | {"published_tests": "paper"}
-DATA_TABLES = ["summary", "images", "cut", "quarantine", "leaks", "overlaps", "audit"]
+DATA_TABLES = "summary images cut cut_pictures quarantine leaks overlaps audit".split()
 BOUNDS = {"runtime": "minutes", "mem_mb": "mem_mb"}  # what a partition calls them
 
 

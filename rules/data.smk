@@ -79,6 +79,7 @@ rule summarise:
         quarantine=data_table("quarantine"),
         images=data_table("images"),
         cut=data_table("cut"),
+        cut_pictures=data_table("cut_pictures"),
     log:
         "logs/summarise/{experiment}.log",
     localrule: True

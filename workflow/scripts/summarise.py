@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
 from matcg.steps.script import of_job
 
 with of_job(snakemake):
-    from matcg.data.cut_off import COLUMNS, cut_off
+    from matcg.data.cut_off import COUNTS, PICTURES, cut_off
     from matcg.data.prepare import summarise
     from matcg.steps.specs import SummariseSpec
     from matcg.tsv import write_tsv
@@ -17,4 +17,6 @@ with of_job(snakemake):
     out = Path(snakemake.output.summary).parent
     folders = [Path(path).parent for path in snakemake.input.summaries]
     summarise(folders, out, spec.sources)
-    write_tsv(out / "cut.tsv", COLUMNS, cut_off(map(Path, snakemake.input.located), spec.crops))
+    counts, pictures = cut_off(map(Path, snakemake.input.located), spec.crops)
+    write_tsv(out / "cut.tsv", COUNTS, counts)
+    write_tsv(out / "cut_pictures.tsv", PICTURES, pictures)

@@ -1,9 +1,9 @@
-"""Pictures of which a backbone's crop cuts a finding off are counted."""
+"""Pictures of which a backbone's crop cuts a finding off are counted, and each is listed."""
 
 from dataclasses import replace
 
 from data_makers import found
-from matcg.data.cut_off import COLUMNS, cut_off
+from matcg.data.cut_off import COUNTS, PICTURES, cut_off
 from matcg.samples import Finding, write_samples
 
 WIDE = (96, 48)  # its middle square is from 24 to 72
@@ -25,9 +25,8 @@ def test_pictures_are_counted_by_file_and_backbone(tmp_path):
     write_samples(file, samples)
     whole = tmp_path / "cells/blood-0a1b2c3d/train.parquet"
     write_samples(whole, samples[2:])
-    one, two = (
-        dict(zip(COLUMNS, row, strict=True)) for row in cut_off([whole, file], {"a": 48, "b": 336})
-    )
+    counts, listed = cut_off([whole, file], {"a": 48, "b": 336})
+    one, two = (dict(zip(COUNTS, row, strict=True)) for row in counts)
     assert one == {
         "catalog": "cells",
         "subset": "blood",
@@ -36,7 +35,15 @@ def test_pictures_are_counted_by_file_and_backbone(tmp_path):
         "with_finding": 3,
         "cut": 2,
         "unseen": 1,
-        "image": samples[0].origin,
-        "row": "s0",
     }
     assert two == one | {"backbone": "b"}
+    pictures = [dict(zip(PICTURES, row, strict=True)) for row in listed]
+    assert [(each["backbone"], each["row"], each["reason"]) for each in pictures] == [
+        (backbone, *row)
+        for backbone in "ab"
+        for row in (
+            ("s0", "1 of 2 findings cut off"),
+            ("s1", "1 of 1 findings cut off, 1 wholly"),
+        )
+    ]
+    assert pictures[0]["image"] == samples[0].origin

@@ -39,7 +39,12 @@ IMAGE_BYTES = 8_000_000
 QUESTION_BYTES = 5_000_000
 FIGURE_BYTES = 2_000_000
 GRID_BYTES = 6_000_000
-DATA_TABLES = (("Subsets", "summary"), ("Images", "images"), ("Findings cut off", "cut"))
+DATA_TABLES = (
+    ("Subsets", "summary"),
+    ("Images", "images"),
+    ("Findings cut off", "cut"),
+    ("Pictures of which one is cut off", "cut_pictures"),
+)
 _QUARANTINE = "quarantine"
 LEAK_TABLES = (
     ("Of every mix and target", "audit"),
