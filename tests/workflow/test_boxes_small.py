@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from repository import fresh_copy, snakemake
+from repository import fresh_copy
+from workspace import real
 
 pytest.importorskip("vllm")
 pytestmark = pytest.mark.slow("one whole run: six fine-tunings and what they answer")
@@ -21,7 +22,7 @@ QUESTIONS = 12
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which the experiment has run."""
     folder = fresh_copy(tmp_path_factory.mktemp("boxes"))
-    done = snakemake(folder, "--cores", "2", "--configfile", "tests/configs/boxes.yaml")
+    done = real(folder, "--configfile", "tests/configs/boxes.yaml")
     assert done.returncode == 0, done.stdout
     return folder
 

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from repository import fresh_copy, snakemake
+from repository import fresh_copy
+from workspace import real
 
 pytestmark = pytest.mark.slow(
     "one whole run: 30 trainings by a command, each some seconds of start"
@@ -21,7 +22,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     catalog = folder / "catalogs/known-truth-composed.yaml"
     # As much as is trained on: to draw the rest would take longer than all else.
     catalog.write_text(catalog.read_text().replace("train: 240", "train: 12"))
-    done = snakemake(folder, "--cores", "2", "known_truth_small")
+    done = real(folder, "known_truth_small")
     assert done.returncode == 0, done.stdout
     return folder
 
