@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from cluster import Cluster, NotStartedError, missing, started
+from matcg.models.device import PRETENDED
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +17,8 @@ def slurm(
     if why := missing():
         pytest.skip(why)
     with ExitStack() as stack:
+        # Jobs get the environment of what submits them; the devices of this Slurm are pretended.
+        stack.enter_context(pytest.MonkeyPatch.context()).setenv(PRETENDED, "pretended")
         place = tmp_path_factory.mktemp("slurm")
         try:
             cluster = stack.enter_context(started(place, nodes=request.module.NODES))

@@ -24,6 +24,7 @@ from matcg.cluster.devices import lease
 from matcg.config.backbone import Backbone, Recipe
 from matcg.config.library import load
 from matcg.errors import DataError
+from matcg.models.device import PRETENDED
 from matcg.phantom.world import generate
 from matcg.samples import read_samples
 from matcg.train.finetune import finetune
@@ -59,6 +60,7 @@ def place(tmp_path_factory):
 @pytest.fixture
 def train(place, tmp_path, monkeypatch):
     """Return a function that fine-tunes with so many processes, and gives the folder written."""
+    monkeypatch.setenv(PRETENDED, "pretended")
     monkeypatch.setenv("MATCG_LEASES", str(tmp_path / "leases"))
 
     def run(backbone, recipe, processes, out, data=place, mix="mix.parquet"):
@@ -165,6 +167,7 @@ def start(place, tiny, tmp_path):
         script = Path(__file__).with_name("harmed_training.py")
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
         place_of = {"CUDA_VISIBLE_DEVICES": "0,1", "MATCG_LEASES": str(tmp_path / "leases")}
+        place_of[PRETENDED] = "pretended"
         return subprocess.Popen(
             [sys.executable, str(script), json.dumps(asked)],
             env={**kept, **place_of, "PYTHONPATH": str(ROOT / "workflow")},
@@ -236,6 +239,7 @@ def test_the_rule_trains_a_run_with_the_devices_that_its_recipe_asks_for(
 ):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("MATCG_LEASES", str(tmp_path / "leases"))
+    monkeypatch.setenv(PRETENDED, "pretended")
     mine = copy_of_small_run
     file = mine / "backbones" / "tiny-llava.yaml"
     text = file.read_text()

@@ -129,7 +129,7 @@ def hardware() -> dict[str, Any]:
         return found
     seen = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     found["gpus"] = [{"name": gpu.name, "memory_mb": gpu.total_memory >> 20} for gpu in seen]
-    found["driver"] = driver_version(_text(DRIVER))
+    found["driver"] = driver()
     found["cuda"] = torch.version.cuda
     found["cudnn"] = torch.backends.cudnn.version()
     return found
@@ -139,6 +139,11 @@ def cpu_name(text: str) -> str | None:
     """Return the processor that a Linux /proc/cpuinfo names; it names none on ARM."""
     found = re.search(r"^model name\s*:\s*(.*\S)", text, re.MULTILINE)
     return found[1] if found else None
+
+
+def driver() -> str | None:
+    """Return the version of this machine's NVIDIA driver, None where there is none."""
+    return driver_version(_text(DRIVER))
 
 
 def driver_version(text: str) -> str | None:

@@ -19,10 +19,11 @@ from data_makers import folder, write_mix
 from matcg.cluster.devices import lease
 from matcg.config.backbone import Recipe
 from matcg.config.library import load
-from matcg.errors import DataError
+from matcg.errors import ConfigError, DataError
 from matcg.evaluate.adapters import merge, must_merge, rank_of
 from matcg.forms.choice import OPTION_LETTERS
 from matcg.identity import ABOUT, named, of_recipe
+from matcg.models.device import PRETENDED
 from matcg.models.flops import Work
 from matcg.models.identity import of_backbone, settings
 from matcg.models.loading import (
@@ -128,9 +129,19 @@ def test_the_seed_decides_every_byte(train):
     assert first != other
 
 
+def test_a_leased_gpu_that_torch_does_not_see_trains_nothing(train, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    monkeypatch.setenv("MATCG_LEASES", str(tmp_path / "leases"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with lease(1, "test"), pytest.raises(ConfigError, match="sees none"):
+        train(recipe(), out="blind")
+    assert not list(tmp_path.rglob("blind/weights*"))
+
+
 def test_everything_is_trained_and_recorded(train, tiny, data, samples, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     monkeypatch.setenv("MATCG_LEASES", str(tmp_path / "leases"))
+    monkeypatch.setenv(PRETENDED, "pretended")
     with lease(1, "test"):
         out = train(recipe(epochs=2, batch_size=6))
     before, after = weights(Path(tiny.weights)), weights(out / "weights")

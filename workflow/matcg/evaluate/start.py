@@ -27,7 +27,7 @@ def start(
     be asked (0: none).
 
     Raises:
-        ConfigError: there is no such engine.
+        ConfigError: there is no such engine, or no GPU where the backbone asks for some.
         DataError: the weights cannot be read, or the rank is beyond what the engine takes.
     """
     started: Engine = engine_of(backbone)(weights, backbone, settings, pictures, rank)

@@ -17,6 +17,7 @@ from matcg.evaluate.engine import Engine, option_tokens, pattern_of, reply_of, t
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
 from matcg.models.checks import check_processor
+from matcg.models.device import device_kind
 from matcg.models.loading import last_hidden, last_logits, load_model
 from matcg.models.prompts import begins_itself, boundary, continued, single_tokens
 
@@ -39,8 +40,7 @@ class TransformersEngine(Engine):
         del pictures, rank
         super().__init__(weights, backbone, settings)
         logging.disable_progress_bar()
-        gpu = backbone.resources.gpu and torch.cuda.is_available()
-        self._device = torch.device("cuda" if gpu else "cpu")
+        self._device = torch.device(device_kind(backbone.resources.gpu > 0))
         self._batch = settings.get("max_num_seqs") or _BATCH
         self._model: Any = None
         self._compiler: xgrammar.GrammarCompiler | None = None

@@ -18,6 +18,7 @@ from matcg.errors import ConfigError, DataError
 from matcg.evaluate.engine import Engine, option_tokens, pattern_of, reply_of, too_long
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
+from matcg.models.device import device_kind
 from matcg.models.prompts import begins_itself, boundary, single_tokens
 
 # Read when vllm is imported. In one process scheduling is deterministic and the start faster; one
@@ -56,6 +57,7 @@ class VllmEngine(Engine):
     ) -> None:
         """Start vLLM; the arguments are those of `start.start`."""
         super().__init__(weights, backbone, settings)
+        device_kind(backbone.resources.gpu > 0)  # vLLM for CPUs would answer there, unasked
         set_environment(backbone)
         from transformers import AutoProcessor
         from vllm import LLM, SamplingParams  # reads the environment set above

@@ -21,6 +21,7 @@ from matcg.config.backbone import Backbone, Recipe
 from matcg.errors import disk_errors
 from matcg.models import loading
 from matcg.models.checks import check_processor, follows_template
+from matcg.models.device import device_kind
 from matcg.models.flops import Work
 from matcg.models.identity import of_backbone, settings
 from matcg.models.prompts import single_tokens
@@ -85,6 +86,7 @@ def finetune(
     Where an equal run is finished under another name of its mix, its outputs are taken instead.
 
     Raises:
+        ConfigError: devices were leased or asked for, and torch sees none.
         DataError: a sample is missing or damaged, or training diverged; or `out` is the folder of
             a run with other settings.
         ResourceError: memory or disk did not suffice.
@@ -149,8 +151,7 @@ def produce(
     begin()
     each = job.nodes * job.threads // job.processes
     torch.set_num_threads(max(1, each))
-    wanted = job.leased or job.backbone.resources.gpu
-    kind = "cuda" if wanted and torch.cuda.is_available() else "cpu"
+    kind = device_kind(bool(job.leased or job.backbone.resources.gpu))
     low = getattr(torch, job.backbone.dtype)
     # One process alone shards too where weights are kept in float32 beside what it computes in.
     sharded = job.recipe.method == "full" and (meeting is not None or low != torch.float32)
