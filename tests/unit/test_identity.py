@@ -96,7 +96,7 @@ TRAINS = {
     "original": {"weights": "org/model", "revision": "1"},
     "trust_remote_code": True,
     "dtype": "bfloat16",
-    "image": {"size": 8, "geometry": "pad"},
+    "image": {"size": 8, "geometry": "pad", "fill": [122, 116, 104]},
     "prompt": "Well: {question}",
     "masks": "box",
     "coordinates": "pixels",
@@ -156,6 +156,13 @@ def test_a_backbone_is_what_trains_it_and_is_asked_as_what_asks_it_too() -> None
     for setting in NEITHER.items():
         same = changed(Backbone, *setting)
         assert (of_backbone(same), of_asking(same)) == (trained, asked)
+
+
+def test_the_colour_of_bars_is_part_of_what_is_trained_where_it_is_said() -> None:
+    padded = changed(Backbone, "image", {"size": 8, "geometry": "pad"})
+    filled = changed(Backbone, "image", {"size": 8, "geometry": "pad", "fill": [1, 2, 3]})
+    assert of_backbone(padded) != of_backbone(filled)
+    assert '"image":{"geometry":"pad","size":8}' in of_weights.settings(padded)
 
 
 def test_of_commands_the_words_that_answer_train_nothing() -> None:

@@ -78,6 +78,12 @@ def test_digest_tells_shapes_of_the_same_bytes_apart():
     assert len({pixel_digest(image) for image in flat}) == 3
 
 
+def test_bars_have_the_colour_asked_and_the_picture_stays():
+    image = fit(Image.new("RGB", (10, 20), (255, 255, 255)), 8, "pad", (122, 116, 104))
+    assert image.getpixel((0, 4)) == image.getpixel((7, 0)) == (122, 116, 104)
+    assert image.getpixel((4, 4)) == (255, 255, 255)
+
+
 @pytest.mark.parametrize(("geometry", "left_edge"), [("squash", 255), ("pad", 0), ("crop", 255)])
 def test_fit_makes_a_square_in_the_way_asked(geometry, left_edge):
     image = fit(Image.new("RGB", (10, 20), (255, 255, 255)), 8, geometry)

@@ -144,16 +144,18 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("L").convert("RGB") if image.mode == "F" else image.convert("RGB")
 
 
-def fit(image: Image.Image, size: int, geometry: str) -> Image.Image:
+def fit(
+    image: Image.Image, size: int, geometry: str, fill: tuple[int, int, int] = (0, 0, 0)
+) -> Image.Image:
     """Return `image` as a `size` x `size` square.
 
-    Geometry `squash` stretches, `pad` keeps the aspect ratio on a black ground (as the original
-    LLaVA trained), `crop` keeps the centre (as the library's CLIP processor does).
+    Geometry `squash` stretches, `pad` keeps the aspect ratio on a ground of colour `fill` (RGB),
+    `crop` keeps the centre (as the library's CLIP processor does).
     """
     if geometry == "squash":
         return image.resize((size, size), Image.Resampling.BILINEAR)
     if geometry == "pad":
-        return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR)
+        return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, color=fill)
     if geometry == "crop":
         return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     raise ValueError(f"geometry '{geometry}' is none of squash, pad, crop")

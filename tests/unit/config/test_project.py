@@ -99,6 +99,8 @@ MISTAKES = [
     ("backbone", "batch_size", "method: lora, batch_size", "recipes.full: .*needs `rank`"),
     ("backbone", "weights: weights", "weights: w8s", "weights: no folder w8s"),
     ("backbone", "weights: weights", "weights: org/model", "revision: is missing"),
+    ("backbone", "prompt:", "dtype: float16\nprompt:", "dtype: 'float16' .*'float32' or"),
+    ("backbone", "size: ", "fill: [9, 9, 9], size: ", "image: fill: belongs to `geometry: pad`"),
     ("backbone", "{question}", "what?", r"prompt: has no \{question\}"),
     ("experiment", "cg: {}", "cg: {rule: a}", "arms.cg: takes no settings"),
     ("experiment", "cg: {}", "control: {rule: a}", "arms: 'cg'.* is missing"),

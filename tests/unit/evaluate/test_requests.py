@@ -131,15 +131,18 @@ def test_strict_over_orders_follows_the_option_and_not_the_letter():
     assert [row["strict"] for row in rows] == [True, False]
 
 
+BARS = {"geometry": "pad", "fill": (9, 8, 7)}
+
+
 def test_a_blank_picture_is_grey_in_the_pictures_own_size():
     buffer = io.BytesIO()
     Image.new("RGB", (40, 20), (255, 0, 0)).save(buffer, "PNG")
-    padded = FAKE.model_copy(update={"image": FAKE.image.model_copy(update={"geometry": "pad"})})
+    padded = FAKE.model_copy(update={"image": FAKE.image.model_copy(update=BARS)})
     (ask,) = make_asks([sample(0, image=buffer.getvalue())], asking(image="blank"), padded)
     values = np.asarray(ask.pictures[0])
     assert (values[4:12] == GREY_PIXEL).all()
-    assert not values[:4].any()
-    assert not values[12:].any()
+    assert (values[:4] == BARS["fill"]).all()
+    assert (values[12:] == BARS["fill"]).all()
 
 
 def test_shuffled_pictures_are_those_of_other_questions_each_once():

@@ -23,7 +23,7 @@ def test_an_engine_from_a_file_alone_answers(tmp_path):
     desk = Desk(tmp_path)
     desk.backbone = desk.backbone.model_copy(update={"engine": "echo"})
     check_engine(desk.backbone)
-    prepare_engine(desk.backbone)
+    prepare_engine(desk.backbone, {})
     rows, _ = desk.predict("full/cg/seed0")
     expected = [f"{target}-{n}" for target in ("knee", "lung") for n in range(3)]
     assert [row["sample_id"] for row in rows] == expected

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+from transformers.image_utils import OPENAI_CLIP_MEAN
 
 from data_makers import sample
 from matcg.config.library import load
@@ -47,8 +48,8 @@ def wide(size=(40, 10)):
     return sample(0, image=buffer.getvalue())
 
 
-def seen(geometry, size=20):
-    image = LLAVA.image.model_copy(update={"geometry": geometry, "size": size})
+def seen(geometry, size=20, fill=None):
+    image = LLAVA.image.model_copy(update={"geometry": geometry, "size": size, "fill": fill})
     picture = picture_of(wide(), LLAVA.model_copy(update={"image": image}))
     assert picture.size == (size, size)
     return np.asarray(picture).astype(int)
@@ -135,6 +136,16 @@ def test_pad_shows_everything_undistorted_on_black():
     assert not picture[13:].any()
     assert [int(picture[10, column].argmax()) for column in (1, 9, 18)] == [0, 1, 2]
     assert picture[10].sum(axis=1).min() > 200
+
+
+def test_bars_have_the_backbones_own_colour():
+    assert (seen("pad", fill=(122, 116, 104))[:7] == [122, 116, 104]).all()
+
+
+@pytest.mark.parametrize("name", ["llava-1.5-7b", "huatuogpt-vision-7b"])
+def test_backbones_of_llavas_code_are_shown_bars_of_their_processors_mean(name):
+    fill = load("backbone", ROOT / "backbones" / f"{name}.yaml").image.fill
+    assert fill == tuple(int(255 * mean) for mean in OPENAI_CLIP_MEAN)
 
 
 def test_crop_shows_the_centre_alone():

@@ -13,11 +13,30 @@ ASKING = {"turn_end", "several_images", "engine"}
 CONVERTED = "results/converted"  # where the rule `convert` writes
 
 
+Shade = Annotated[int, Field(strict=True, ge=0, le=255)]
+
+
 class Image(Model):
     """How a picture reaches the vision tower."""
 
     size: Positive = Field(description="edge in pixels")
     geometry: Literal["squash", "pad", "crop"] = "squash"
+    fill: tuple[Shade, Shade, Shade] | None = Field(
+        default=None,
+        description="RGB of the bars that `pad` adds, black if not said: what the vision tower was"
+        " trained with, for LLaVA the mean colour of its processor, [122, 116, 104]",
+    )
+
+    @model_validator(mode="after")
+    def _bars(self) -> "Image":
+        if self.fill and self.geometry != "pad":
+            raise ValueError("fill: belongs to `geometry: pad`; leave it out")
+        return self
+
+    @property
+    def ground(self) -> tuple[int, int, int]:
+        """Return the colour of the bars."""
+        return self.fill or (0, 0, 0)
 
 
 class Recipe(Model):
@@ -169,7 +188,11 @@ class Backbone(Model):
         description="`model_type` in the weights' config.json, as in qwen2_vl; where one class has"
         " several text models a slash and the text model's, as in llava/qwen2",
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of arithmetic; in float16 small gradients would become zero: cards without"
+        " bfloat16 take float32",
+    )
     image: Image
     prompt: Text = Field(description="holds {question}, and <image> where the picture goes")
     turn_end: str = Field(

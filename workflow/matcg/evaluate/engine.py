@@ -43,9 +43,9 @@ class Engine(ABC):
         self._proven: set[Path] = set()
 
     @classmethod
-    def prepare(cls, backbone: Backbone) -> None:
+    def prepare(cls, backbone: Backbone, settings: Mapping[str, Any]) -> None:
         """Do what a start needs that takes no device, such as importing libraries."""
-        del backbone
+        del backbone, settings
 
     def load(self, weights: Path) -> None:
         """Swap other whole weights in and forget all that was computed with the old ones.

@@ -32,7 +32,7 @@ from matcg.provenance import begin, describe, device_name
 
 ERROR_KINDS = {kind.__name__: kind for kind in (MatcgError, ConfigError, DataError, ResourceError)}
 # Log-probabilities of the same weights differ by rounding alone: by one step of a logit near 32.
-ROUNDING = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
+ROUNDING = {"float32": 1e-3, "bfloat16": 0.3}
 
 
 def predict(group: Group, out: Path) -> None:
@@ -182,7 +182,8 @@ def in_other_process(group: Group, run: str) -> list[tuple[float, ...]]:
         command = [sys.executable, "-m", "matcg.evaluate.own_process", str(task), str(result)]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         with subprocess.Popen(command, env=environment) as process:
-            prepare_engine(group.backbone)  # the shared engine comes next, and starts sooner so
+            # The shared engine comes next, and starts sooner so.
+            prepare_engine(group.backbone, group.engine)
         told = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
     if "error" in told:
         raise ERROR_KINDS[told["kind"]](told["error"])

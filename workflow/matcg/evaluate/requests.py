@@ -15,8 +15,8 @@ from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.forms import Reply, View, Wording
-from matcg.images import decode, fit, pixel_digest
-from matcg.models.prompts import continued, picture_of, view_of
+from matcg.images import decode, pixel_digest
+from matcg.models.prompts import continued, picture_of, seen, view_of
 from matcg.samples import Sample
 from matcg.seeds import derive
 
@@ -83,8 +83,7 @@ def _picture(sample: Sample, protocol: Protocol, backbone: Backbone) -> Image.Im
     if protocol.image != "blank":
         return picture_of(sample, backbone)
     size = decode(sample.image, f"{sample.subset}, sample {sample.sample_id}").size
-    grey = Image.new("RGB", size, GREY_PIXEL)
-    return fit(grey, backbone.image.size, backbone.image.geometry)
+    return seen(Image.new("RGB", size, GREY_PIXEL), backbone)
 
 
 def choose_examples(

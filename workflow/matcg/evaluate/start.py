@@ -9,9 +9,9 @@ from matcg.config.backbone import Backbone
 from matcg.evaluate.engine import Engine
 
 
-def prepare_engine(backbone: Backbone) -> None:
+def prepare_engine(backbone: Backbone, settings: Mapping[str, Any]) -> None:
     """Do what a start needs that takes no device: import the libraries."""
-    engine_of(backbone).prepare(backbone)
+    engine_of(backbone).prepare(backbone, settings)
 
 
 def start(

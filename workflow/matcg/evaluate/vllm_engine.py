@@ -21,24 +21,27 @@ from matcg.forms import Reply, of_one_token
 from matcg.models.device import device_kind
 from matcg.models.prompts import begins_itself, boundary, single_tokens
 
-# Read when vllm is imported. In one process scheduling is deterministic and the start faster; one
-# token an answer never earns back a compilation.
+# Read when vllm is imported. In one process scheduling is deterministic and the start faster.
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     # At level WARNING each picture adds a line on thread binding: a log of thousands of lines.
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
-    "TORCHDYNAMO_DISABLE": "1",
 }
+# Functions of torch's own that would compile at their first use; one token an answer never earns
+# that back. vLLM's compilation ends in an error with it.
+EAGER = {"TORCHDYNAMO_DISABLE": "1"}
 
 
 # A request's place, and the tokens of an answer said so far.
 _Step = tuple[int, tuple[int, ...]]
 
 
-def set_environment(backbone: Backbone) -> None:
-    """Set what vLLM reads when it is imported."""
+def set_environment(backbone: Backbone, settings: Mapping[str, Any]) -> None:
+    """Set what vLLM reads when it is imported; `settings` are those of the config's `engine`."""
     os.environ.update(ENVIRONMENT)
+    if settings.get("enforce_eager", True):
+        os.environ.update(EAGER)
     if not backbone.resources.gpu:
         os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
@@ -58,7 +61,7 @@ class VllmEngine(Engine):
         """Start vLLM; the arguments are those of `start.start`."""
         super().__init__(weights, backbone, settings)
         device_kind(backbone.resources.gpu > 0)  # vLLM for CPUs would answer there, unasked
-        set_environment(backbone)
+        set_environment(backbone, settings)
         from transformers import AutoProcessor
         from vllm import LLM, SamplingParams  # reads the environment set above
 
@@ -69,7 +72,7 @@ class VllmEngine(Engine):
         check_processor(AutoProcessor.from_pretrained(str(weights), **where), backbone)
         self._params = SamplingParams
         self._adapters: dict[Path, int] = {}
-        options = {name: settings[name] for name in settings if settings[name] is not None}
+        options = {"enforce_eager": True} | {k: v for k, v in settings.items() if v is not None}
         options.pop("runs", None)
         if "kv_cache_mb" in options:
             options["kv_cache_memory_bytes"] = options.pop("kv_cache_mb") * 2**20
@@ -96,9 +99,9 @@ class VllmEngine(Engine):
         self.tokens = single_tokens(self._tokenizer, backbone, of_one_token())
 
     @classmethod
-    def prepare(cls, backbone: Backbone) -> None:
+    def prepare(cls, backbone: Backbone, settings: Mapping[str, Any]) -> None:
         """Import vLLM, which takes seconds and no device."""
-        set_environment(backbone)
+        set_environment(backbone, settings)
         import vllm  # noqa: F401
 
     def close(self) -> None:

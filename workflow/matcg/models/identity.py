@@ -35,6 +35,8 @@ def settings(backbone: Backbone) -> str:
         hidden |= {"masks"}  # as before there was another way
     known = json.loads(backbone.canonical(hidden | {"weights"} | ASKING))
     known["weights"] = _weights(backbone)
+    if not backbone.image.fill:
+        del known["image"]["fill"]  # likewise
     if own := backbone.commands:
         known["commands"] = [own.train, own.version, versions.EXPORT]
     return json.dumps(known, sort_keys=True, separators=(",", ":"))

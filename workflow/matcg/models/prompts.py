@@ -41,8 +41,13 @@ def picture_of(sample: Sample, backbone: Backbone) -> Image.Image:
     Raises:
         DataError: the image cannot be decoded.
     """
-    where = f"{sample.subset}, sample {sample.sample_id}"
-    return fit(decode(sample.image, where), backbone.image.size, backbone.image.geometry)
+    return seen(decode(sample.image, f"{sample.subset}, sample {sample.sample_id}"), backbone)
+
+
+def seen(image: Image.Image, backbone: Backbone) -> Image.Image:
+    """Return a decoded image as the backbone sees it."""
+    how = backbone.image
+    return fit(image, how.size, how.geometry, how.ground)
 
 
 def single_tokens(tokenizer: Any, backbone: Backbone, texts: Iterable[str]) -> dict[str, int]:
