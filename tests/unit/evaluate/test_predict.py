@@ -52,7 +52,11 @@ class FakeEngine:
         if self.desk.swaps_badly:
             self.text = "what was there before"
 
+    def forget(self):
+        self.kept = set()
+
     def use(self, verb, weights):
+        self.forget()
         self.desk.calls.append((verb, weights.name))
         self.text = held(weights / "model.safetensors")
 
@@ -66,7 +70,11 @@ class FakeEngine:
         share = 0.1 + 0.01 * (sum(text.encode()) % 80)
         # The question matters too, as in a real engine.
         logprobs = [(math.log(share) - len(ask.sample_id), math.log(1 - share)) for ask in asks]
-        return [Reply(each, 50) for each in logprobs]
+        # What is kept of a prompt was rounded otherwise.
+        prompts = [(ask.prompt, ask.digests) for ask in asks]
+        off = [0.002 * (prompt in self.kept) for prompt in prompts]
+        self.kept |= set(prompts)
+        return [Reply((a + more, b), 50) for (a, b), more in zip(logprobs, off, strict=True)]
 
     def close(self):
         self.desk.calls.append(("close", ""))

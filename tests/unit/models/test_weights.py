@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from matcg.config.backbone import Backbone
@@ -17,6 +18,8 @@ LAYERS = {
     "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight": (2, 2),
     "multi_modal_projector.linear_1.weight": (4, 2),
 }
+BUFFER = "language_model.model.layers.0.self_attn.rotary_emb.inv_freq"
+HEAD = "language_model.lm_head.weight"
 LLM = "base_model.model.model.language_model.layers.0.self_attn.q_proj"
 TOWER = "base_model.model.model.vision_tower.encoder.layers.0.self_attn.q_proj"
 PROJECTOR = "base_model.model.model.multi_modal_projector.linear_1"
@@ -94,8 +97,44 @@ def test_weights_of_another_backbone_are_refused(backbone, tmp_path):
         check_whole(whole(tmp_path / "few", fewer), backbone)
 
 
-def test_a_name_on_the_hub_is_left_to_the_engine(backbone):
-    check_whole("org/model", backbone.model_copy(update={"weights": "org/model"}))
+@pytest.fixture
+def on_hub(backbone, tmp_path, monkeypatch):
+    """Return the backbone by its name on the hub, and its copy in the cache of this machine."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    copy = tmp_path / "hub/models--org--model/snapshots" / ("0" * 40)
+    copy.parent.mkdir(parents=True)
+    known = {"weights": "org/model", "revision": "0" * 40}
+    return backbone.model_copy(update=known), whole(copy, {**LAYERS, BUFFER: (4,), HEAD: (9, 4)})
+
+
+def test_a_name_on_the_hub_itself_is_left_to_the_engine(on_hub):
+    check_whole("org/model", on_hub[0])
+
+
+def test_a_tensor_that_the_hubs_copy_has_must_not_be_missing(on_hub, tmp_path):
+    check_whole(whole(tmp_path / "run", {**LAYERS, HEAD: (9, 4)}), on_hub[0])
+    with pytest.raises(DataError, match=r"lm_head.weight: none here, 9x4 there"):
+        check_whole(whole(tmp_path / "few"), on_hub[0])
+
+
+def test_a_head_that_is_the_embeddings_may_be_missing(on_hub, tmp_path):
+    backbone, copy = on_hub
+    (copy / "config.json").write_text('{"text_config": {"tie_word_embeddings": true}}')
+    check_whole(whole(tmp_path / "run"), backbone)
+
+
+def test_an_adapter_is_held_against_the_hubs_copy(on_hub, tmp_path):
+    check_adapter(adapter(tmp_path / "run", {LLM: (8, 4)}), on_hub[0])
+    with pytest.raises(DataError, match=r"does not fit backbone mine: .*the layer is \(8, 4\)"):
+        check_adapter(adapter(tmp_path / "wide", {LLM: (8, 5)}), on_hub[0])
+
+
+def test_a_backbone_that_is_in_no_cache_is_to_be_fetched(backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    known = {"weights": "org/model", "revision": "0" * 40}
+    elsewhere = backbone.model_copy(update=known)
+    with pytest.raises(DataError, match=r"no copy of these; `hf download org/model --revision 0"):
+        check_whole(whole(tmp_path / "run"), elsewhere)
 
 
 def test_whole_weights_have_no_rank(tmp_path):

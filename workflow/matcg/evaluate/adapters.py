@@ -8,7 +8,14 @@ from pathlib import Path
 
 from matcg.config.backbone import Backbone
 from matcg.errors import DataError
-from matcg.models.weights import ADAPTER, adapter_config, check_adapter, part_of, shapes_in
+from matcg.models.weights import (
+    ADAPTER,
+    adapter_config,
+    check_adapter,
+    part_of,
+    shapes_in,
+    weights_folder,
+)
 
 _PLAIN = re.compile(r".*\.lora_[AB]\.weight")
 
@@ -45,7 +52,7 @@ def merge(folder: Path, backbone: Backbone, out: Path) -> Path:
     from peft import PeftModel
     from transformers.utils import logging
 
-    from matcg.models.loading import load_model, save_weights, weight_names, weights_folder
+    from matcg.models.loading import load_model, save_weights, weight_names
 
     check_adapter(folder, backbone)
     logging.disable_progress_bar()

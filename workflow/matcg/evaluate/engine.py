@@ -57,6 +57,9 @@ class Engine(ABC):
         self._load(weights)
         self.weights = str(weights)
 
+    def forget(self) -> None:  # noqa: B027  (some engines compute everything anew)
+        """Drop what was computed of earlier prompts, so that the next ones are computed whole."""
+
     def ask(self, asks: Sequence[Ask], adapter: Path | None = None) -> list[Reply]:
         """Return a reply to each request, of the weights loaded and the adapter given.
 

@@ -130,10 +130,14 @@ class Group:
             self._asks[question_set] = samples, asks
         return self._asks[question_set]
 
-    def probe(self, run: str) -> list[Ask]:
-        """Return some of a run's questions, asked for probabilities, to compare engines by."""
+    def probe(self, run: str, engine: Engine) -> list[Reply]:
+        """Return an engine's replies to some of a run's questions, to compare engines by.
+
+        All are computed whole: what an engine has kept of them is rounded otherwise.
+        """
         samples = read_samples(self.asked[run][0].test)[:_PROBES]
-        return [ask.scored() for ask in make_asks(samples, _PLAIN, self.backbone)]
+        engine.forget()
+        return engine.ask([ask.scored() for ask in make_asks(samples, _PLAIN, self.backbone)])
 
     def start(self, weights: Path, question_sets: Iterable[QuestionSet], rank: int = 0) -> Engine:
         """Return a started engine that takes the prompts of these question sets."""

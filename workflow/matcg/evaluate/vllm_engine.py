@@ -125,6 +125,10 @@ class VllmEngine(Engine):
             # On a swap vLLM forgets which revision of a name on the hub was asked for.
             folder = snapshot_download(folder, revision=self.backbone.revision)
         self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+        self.forget()
+
+    def forget(self) -> None:
+        """Empty the caches of attention keys and of pictures that went through the tower."""
         self._llm.reset_prefix_cache()
         # Without this the next picture seen before ends in "Encoder cache miss".
         self._llm.llm_engine.engine_core.reset_encoder_cache()

@@ -146,17 +146,6 @@ def _tidy_adapter(folder: Path) -> None:
     file.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
-def weights_folder(backbone: Backbone) -> Path:
-    """Return the folder of a backbone's weights; of a hub name that of the loaded copy."""
-    folder = Path(backbone.weights)
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-
-    copy = snapshot_download(backbone.weights, revision=backbone.revision, local_files_only=True)
-    return Path(copy)
-
-
 def weight_names(folder: Path) -> set[str]:
     """Return the names of all tensors in a folder's safetensors files."""
     names: set[str] = set()

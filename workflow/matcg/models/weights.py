@@ -14,6 +14,8 @@ from matcg.models import families
 ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 INDEX = "model.safetensors.index.json"
+# Buffers that classes compute anew, in checkpoints of old beside the weights.
+_COMPUTED = r"\b(?:inv_freq|position_ids)$"
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -35,9 +37,8 @@ def check_whole(weights: Path | str, backbone: Backbone) -> None:
         return
     if str(weights) == backbone.weights and not Path(weights).is_dir():
         return  # a name on the hub
-    found = whole_shapes(Path(weights))
-    base = Path(backbone.weights)
-    expected = whole_shapes(base) if base.is_dir() else found
+    base = weights_folder(backbone)
+    found, expected = (_saved(folder) for folder in (Path(weights), base))
     odd = sorted(name for name in found | expected if found.get(name) != expected.get(name))
     if odd:
         raise DataError(
@@ -45,6 +46,37 @@ def check_whole(weights: Path | str, backbone: Backbone) -> None:
             f" {odd[0]}: {_sized(found, odd[0])} here, {_sized(expected, odd[0])} there; train the"
             " run again"
         )
+
+
+def weights_folder(backbone: Backbone) -> Path:
+    """Return the folder of a backbone's weights; of a hub name that of the loaded copy.
+
+    Raises:
+        DataError: this machine has no copy.
+    """
+    folder = Path(backbone.weights)
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    name, revision = backbone.weights, backbone.revision
+    try:
+        return Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        raise DataError(
+            f"{name}: weights of its runs are held against this backbone's own, and the hub's cache"
+            f" here has no copy of these; `hf download {name} --revision {revision}`"
+        ) from None
+
+
+def _saved(folder: Path) -> Shapes:
+    """Return the shapes of what a folder's class saves: old checkpoints hold more."""
+    file = folder / "config.json"
+    config = json_in(file) if file.is_file() else {}
+    tied = (config | config.get("text_config", {})).get("tie_word_embeddings", False)
+    left = re.compile(_COMPUTED if not tied else rf"{_COMPUTED}|\blm_head\.weight$")
+    return {name: shape for name, shape in whole_shapes(folder).items() if not left.search(name)}
 
 
 def whole_shapes(folder: Path) -> Shapes:
@@ -97,10 +129,8 @@ def check_adapter(folder: Path, backbone: Backbone) -> None:
     if not adapter_config(folder):
         raise DataError(f"{folder}: holds no {ADAPTER_CONFIG}, so no adapter; train the run again")
     shapes = shapes_in(folder / ADAPTER)
-    base = Path(backbone.weights)
-    if not base.is_dir():
-        return
-    known = {_layer(name): shape for name, shape in whole_shapes(base).items()}
+    base = whole_shapes(weights_folder(backbone))
+    known = {_layer(name): shape for name, shape in base.items()}
     for name, shape in shapes.items():
         for mark, axis in ((".lora_A.weight", 1), (".lora_B.weight", 0)):
             layer, found, _ = name.partition(mark)

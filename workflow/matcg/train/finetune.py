@@ -25,6 +25,7 @@ from matcg.models.device import device_kind
 from matcg.models.flops import Work
 from matcg.models.identity import of_backbone, settings
 from matcg.models.prompts import single_tokens
+from matcg.models.weights import weights_folder
 from matcg.provenance import begin, device_name, read_record
 from matcg.seeds import derive
 from matcg.train.batches import MEMORY_SHARE, Collator, Pictures
@@ -218,7 +219,7 @@ def _write(
         model,
         processor,
         job.out / "weights",
-        loading.weight_names(loading.weights_folder(job.backbone)),
+        loading.weight_names(weights_folder(job.backbone)),
     )
     attempt.finish(job.out)
     record_run(
