@@ -83,7 +83,8 @@ def test_a_backbone_is_named_by_what_trains_it_and_by_what_asks_it(given: Projec
 
     first = names()
     assert first[0] != first[1]
-    asked, dearer, other = names(engine="transformers"), names(resources={}), names(dtype="float16")
+    asked, dearer = names(engine="transformers"), names(resources={})
+    other = names(dtype="bfloat16")
     assert asked[0] == first[0]
     assert asked[1] != first[1]
     assert dearer == first
