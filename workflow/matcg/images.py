@@ -145,12 +145,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def fit(
-    image: Image.Image, size: int, geometry: str, fill: tuple[int, int, int] = (0, 0, 0)
+    image: Image.Image, size: int, geometry: str, fill: tuple[int, int, int] | None = None
 ) -> Image.Image:
     """Return `image` as a `size` x `size` square.
 
-    Geometry `squash` stretches, `pad` keeps the aspect ratio on a ground of colour `fill` (RGB),
-    `crop` keeps the centre (as the library's CLIP processor does).
+    Geometry `squash` stretches, `pad` keeps the aspect ratio on a ground of colour `fill` (RGB,
+    else black), `crop` keeps the centre (as the library's CLIP processor does).
     """
     if geometry == "squash":
         return image.resize((size, size), Image.Resampling.BILINEAR)

@@ -33,11 +33,6 @@ class Image(Model):
             raise ValueError("fill: belongs to `geometry: pad`; leave it out")
         return self
 
-    @property
-    def ground(self) -> tuple[int, int, int]:
-        """Return the colour of the bars."""
-        return self.fill or (0, 0, 0)
-
 
 class Recipe(Model):
     """How to fine-tune."""

@@ -47,7 +47,7 @@ def picture_of(sample: Sample, backbone: Backbone) -> Image.Image:
 def seen(image: Image.Image, backbone: Backbone) -> Image.Image:
     """Return a decoded image as the backbone sees it."""
     how = backbone.image
-    return fit(image, how.size, how.geometry, how.ground)
+    return fit(image, how.size, how.geometry, how.fill)
 
 
 def single_tokens(tokenizer: Any, backbone: Backbone, texts: Iterable[str]) -> dict[str, int]:
