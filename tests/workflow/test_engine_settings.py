@@ -1,6 +1,7 @@
 """Settings of `engine:` that vLLM reads when it is imported: each engine is in its own process."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,25 +27,43 @@ samples = list(generate(catalog.subset("ct-brain-state"), {"seed": 0}, "test", 1
 asks = make_asks(samples, Protocol(name="letters"), backbone)
 engine = start(backbone.weights, backbone, Engine(**settings).model_dump())
 replies = engine.ask(asks)
-Path(sys.argv[4]).write_text(json.dumps([reply.logprobs for reply in replies]))
+told = [[reply.logprobs for reply in replies], engine.made_with]
+Path(sys.argv[4]).write_text(json.dumps(told))
 engine.close()
 """
 
 
-def answers(place: Path, changed: dict[str, Any], **settings: object) -> list[list[float]]:
-    """Return the log-probabilities that an engine of its own gives for sixteen questions."""
+def answers(
+    place: Path, changed: dict[str, Any], **settings: object
+) -> tuple[list[list[float]], dict[str, Any]]:
+    """Return what an engine of its own finds of sixteen questions, and what it was made with."""
     out = place / "replies.json"
     said = [json.dumps(each) for each in (changed, settings)]
     command = [sys.executable, "-c", ANSWERS, str(ROOT), *said, str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: list[list[float]] = json.loads(out.read_text())
-    return found
+    logprobs, made_with = json.loads(out.read_text())
+    return logprobs, made_with
 
 
 @pytest.mark.slow("vLLM compiles the model")
 def test_a_compiled_engine_answers_as_one_that_is_not(tmp_path: Path) -> None:
-    eager = answers(tmp_path, {}, enforce_eager=True)
-    compiled = answers(tmp_path, {}, enforce_eager=False)
+    eager, made_with = answers(tmp_path, {}, enforce_eager=True)
+    assert made_with["model_runner"] == "v1"
+    compiled, made_with = answers(tmp_path, {}, enforce_eager=False)
+    assert not made_with["enforce_eager"]
     for one, other in zip(eager, compiled, strict=True):
         assert other == pytest.approx(one, abs=1e-3)
+
+
+@pytest.mark.slow("two engines start in processes of their own")
+@pytest.mark.parametrize("engine", ["vllm", "transformers"])
+def test_letters_of_a_backbone_of_bfloat16_do_not_tie_by_rounding(
+    tmp_path: Path, engine: str
+) -> None:
+    logprobs, made_with = answers(tmp_path, {"dtype": "bfloat16", "engine": engine})
+    assert made_with["head_dtype"] == "float32"
+    # Logits of bfloat16 that are 1 or more are multiples of 1/128, and so are their differences.
+    steps = [(a - b) * 128 for a, b in logprobs]
+    assert sum(abs(step - round(step)) > 0.01 for step in steps) > len(steps) / 2

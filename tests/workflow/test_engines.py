@@ -18,7 +18,7 @@ from matcg.config.backbone import Backbone, Recipe
 from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine as Settings
-from matcg.errors import DataError, MatcgError
+from matcg.errors import DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import merge, must_merge
 from matcg.evaluate.engine import Engine
 from matcg.evaluate.requests import Ask, make_asks
@@ -470,6 +470,15 @@ def test_an_engine_that_dies_names_the_weights(phantoms: list[Sample]) -> None:
     projector.weight.data = projector.weight.data[:, :-1]
     with pytest.raises(MatcgError, match=r"tiny-llava: while it answered 8 requests, .* died"):
         engine.ask(asked(phantoms))
+
+
+def test_an_engine_without_room_for_a_prompt_says_which_settings_give_it() -> None:
+    settings = Settings(kv_cache_mb=1, max_model_len=1024).model_dump()
+    with (
+        mock.patch.dict(os.environ),
+        pytest.raises(ResourceError, match=r"did not start .*cache.* lower `max_model_len`"),
+    ):
+        start(TINY.weights, TINY, settings)
 
 
 def test_weights_that_are_not_there_are_named(

@@ -43,6 +43,7 @@ class FakeEngine:
     """Answers by a share that the text of its weights, or of an adapter, decides."""
 
     def __init__(self, desk, weights):
+        self.made_with = {"max_num_seqs": 7}
         self.tokens = dict(zip(OPTION_LETTERS, range(50, 76), strict=True))
         self.desk = desk
         self.use("start", weights)
@@ -464,6 +465,7 @@ class Speaker:
     """Says the same to everything, and counts what it is asked at once."""
 
     def __init__(self):
+        self.made_with = {"max_num_seqs": 7}
         self.tokens = dict(zip(OPTION_LETTERS, range(50, 76), strict=True))
         self.asked = []
 

@@ -6,9 +6,10 @@ import pytest
 from test_predict import Desk, backbone
 
 from matcg import evaluate
-from matcg.errors import ConfigError
+from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate import check_engine
-from matcg.evaluate.start import prepare_engine
+from matcg.evaluate import start as module
+from matcg.evaluate.start import prepare_engine, start
 
 
 @pytest.fixture
@@ -34,3 +35,28 @@ def test_an_engine_from_a_file_alone_answers(tmp_path):
 def test_an_unknown_engine_is_an_error_that_names_the_nearest(tmp_path):
     with pytest.raises(ConfigError, match=r"engine: no engine 'vlm'. Did you mean 'vllm'"):
         check_engine(backbone(tmp_path, engine="vlm"))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "advice"),
+    [
+        (
+            ValueError("Free memory on device cuda:0 (20/24 GiB) on startup is less than desired"),
+            ResourceError,
+            "another program, .* lower `gpu_memory_utilization`",
+        ),
+        (ValueError("No available memory for the cache blocks."), ResourceError, "`max_model_len`"),
+        (MemoryError("no more"), ResourceError, "larger GPU is needed"),
+        (KeyError("a weight"), MatcgError, "`engine: transformers` in the backbone's file"),
+        (DataError("as it stands"), DataError, "^as it stands$"),
+    ],
+)
+def test_an_engine_that_does_not_start_says_what_to_do(tmp_path, monkeypatch, error, kind, advice):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(module, "engine_of", lambda _: fails)
+    with pytest.raises(MatcgError, match=advice) as caught:
+        start("weights/here", backbone(tmp_path), {})
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matcg.forms.choice import letters, parse, parse_letter, parse_options, question_text
+from data_makers import sample
+from matcg.forms import Reply, View, Wording
+from matcg.forms.choice import FORM, letters, parse, parse_letter, parse_options, question_text
 
 LABELS = ("a", "b", "c", "d")
 FOUR = ("mass", "cyst", "scar", "no scar")
@@ -119,3 +121,38 @@ def test_letters_are_right_nearly_equally_often_over_all_labels(labels, options)
 )
 def test_a_letter_counts_first_then_the_only_option_named(text, place):
     assert parse(text, FOUR) == place
+
+
+VIEW = View(8, "squash")
+TOKENS = {"A": 50, "B": 51, "C": 52}
+
+
+def answered(number, *logprobs, orders=((0, 1, 2),)):
+    """Return what is read of a question whose letters get the same probabilities in each order."""
+    own = sample(number, "x", options=("x", "y", "z"))
+    pairs = [
+        (Wording("", "token", ("A", "B", "C"), order), Reply(logprobs, 50)) for order in orders
+    ]
+    return FORM.read(own, pairs, TOKENS, VIEW)
+
+
+def test_letters_that_tie_win_alike_and_always_the_same_one():
+    rows = [answered(number, -1.0, -2.0, -1.0) for number in range(600)]
+    won = Counter(row["predicted"] for row in rows)
+    assert set(won) == {0, 2}
+    assert abs(won[0] - 300) < 60  # five standard deviations
+    assert rows == [answered(number, -1.0, -2.0, -1.0) for number in range(600)]
+    assert all(row["verdicts"] == [row["predicted"]] for row in rows)
+    assert all(map(FORM.is_tie, rows))
+
+
+def test_the_likeliest_letter_is_no_tie():
+    row = answered(1, -1.0, -1.0 - 1e-6, -2.0)
+    assert (row["predicted"], FORM.is_tie(row)) == (0, False)
+
+
+def test_letters_favoured_alike_in_each_order_tie():
+    cyclic = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
+    rows = [answered(number, -0.1, -2.0, -7.0, orders=cyclic) for number in range(300)]
+    assert set(Counter(row["predicted"] for row in rows)) == {0, 1, 2}
+    assert all(row["verdicts"] == [0, 1, 2] and FORM.is_tie(row) for row in rows)

@@ -109,7 +109,10 @@ def pool() -> tuple[Device, ...]:
     if job:
         return tuple(Device(word, f"{job}-{word}") for word in words)
     cards = list_cards() if words else []
-    return tuple(Device(word, lock_of(word, cards)) for word in words)
+    locks = [lock_of(word, cards) for word in words]
+    # vLLM takes no beginning of a UUID, as CUDA does.
+    whole = [word if word.isdigit() else lock for word, lock in zip(words, locks, strict=True)]
+    return tuple(map(Device, whole, locks))
 
 
 def limit(asked: Mapping[str, int], given: int | None) -> int:

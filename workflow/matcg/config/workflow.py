@@ -8,7 +8,10 @@ from matcg.config.base import Float, Model, Positive, Words
 
 
 class Engine(Model):
-    """Settings of the prediction engine; they change how fast it answers, not what."""
+    """Settings of the prediction engine; they change how fast it answers.
+
+    In bfloat16 also, by rounding, which of two answers is said that are about equally likely.
+    """
 
     runs: Positive = Field(default=32, description="runs at most that one engine answers for")
 
@@ -22,7 +25,19 @@ class Engine(Model):
         description="tokens of the longest prompt that vLLM keeps memory for, where the backbone"
         " takes more; one that exceeds it is an error",
     )
-    enforce_eager: StrictBool = True
+    enforce_eager: StrictBool = Field(
+        default=True, description="vLLM compiles nothing: it starts sooner, and answers more slowly"
+    )
+    model_runner: Literal["v1", "v2"] = Field(
+        default="v1",
+        description="vLLM's own code around a model: v1, which this workflow is tested with, or"
+        " v2, which vLLM takes by itself on GPUs",
+    )
+    batch_invariant: StrictBool = Field(
+        default=False,
+        description="vLLM's kernels that round alike whatever is asked together: slower, for cards"
+        " of compute capability 9.0 (H100) or more",
+    )
 
 
 class Training(Model):

@@ -26,6 +26,7 @@ class Engine(ABC):
     """A running engine: one backbone's architecture, the weights that were loaded last."""
 
     tokens: Mapping[str, int] = {}  # of answers that are one token each
+    made_with: Mapping[str, Any]  # settings that answers may depend on by rounding
 
     def __init__(
         self,
@@ -36,10 +37,11 @@ class Engine(ABC):
         rank: int = 0,
     ) -> None:
         """Note what is loaded; subclasses load it. The arguments are those of `start.start`."""
-        del settings, pictures, rank
+        del pictures, rank
         check_whole(weights, backbone)
         self.backbone = backbone
         self.weights = str(weights)
+        self.made_with = dict(settings)
         self._proven: set[Path] = set()
 
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from matcg import forms
 from matcg.config.backbone import Backbone
 from matcg.config.protocol import DEFAULT_PROTOCOL, Protocol
 from matcg.evaluate.adapters import merge, rank_of
@@ -65,6 +66,7 @@ class Group:
     record: str = ""
     trained: Mapping[str, str] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
+    made_with: Mapping[str, Any] = field(default_factory=dict)
     digests: dict[tuple[str, str], str] = field(default_factory=dict)
     _asks: dict[QuestionSet, tuple[list[Sample], list[Ask]]] = field(default_factory=dict)
 
@@ -146,7 +148,9 @@ class Group:
         )
         self.timing.starts += 1
         with self.timing.of("start_s"):
-            return start(weights, self.backbone, self.engine, pictures, rank)
+            engine = start(weights, self.backbone, self.engine, pictures, rank)
+        self.made_with = engine.made_with
+        return engine
 
     def answer(
         self,
@@ -217,6 +221,7 @@ class Group:
         known = {"trained": self.trained.get(run, ""), "record": self.record}
         self.store.write(run, question_set, self.digests[run, question_set.file], table, **known)
         self.timing.questions += len(samples)
+        self.timing.ties += sum(forms.of(samples[0]).is_tie(row) for row in table.to_pylist())
         print(
             f"{run}{question_set.tag} on {question_set.target}: {len(samples)} questions",
             flush=True,

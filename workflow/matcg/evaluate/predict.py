@@ -55,7 +55,8 @@ def predict(group: Group, out: Path) -> None:
     print(group.timing.describe(), flush=True)
     seconds = round(time.perf_counter() - begun, 2) if missing else 0.0
     times = {name: round(value, 2) for name, value in asdict(group.timing).items()}
-    made = describe(**times, seconds=seconds, device=device_name(bool(missing)))
+    engine = dict(group.made_with)  # of the last that was started: all of a job are alike
+    made = describe(**times, seconds=seconds, device=device_name(bool(missing)), engine=engine)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({**made, "answers": answered(group)}) + "\n", encoding="utf-8")
 

@@ -1,12 +1,27 @@
 """Starts engines: one module `NAME_engine` in this folder each, found by its file."""
 
+import re
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from matcg import evaluate, plugins
 from matcg.config.backbone import Backbone
+from matcg.errors import MatcgError, ResourceError
 from matcg.evaluate.engine import Engine
+
+# What vLLM says of memory when it starts, and what helps.
+_NO_ROOM = {
+    r"Free memory on device": "another program, such as a desktop, holds memory of this GPU: end it"
+    " or lower `gpu_memory_utilization`",
+    r"cache is needed|memory for the cache": "lower `max_model_len` or `max_num_seqs`, or raise"
+    " `gpu_memory_utilization`, on a CPU `kv_cache_mb`",
+}
+_TOO_LARGE = (
+    "lower `max_num_seqs` or `gpu_memory_utilization`; where weights alone do not fit, a"
+    " larger GPU is needed"
+)
 
 
 def prepare_engine(backbone: Backbone, settings: Mapping[str, Any]) -> None:
@@ -29,9 +44,32 @@ def start(
     Raises:
         ConfigError: there is no such engine, or no GPU where the backbone asks for some.
         DataError: the weights cannot be read, or the rank is beyond what the engine takes.
+        ResourceError: memory did not suffice.
+        MatcgError: the engine did not start for another reason.
     """
-    started: Engine = engine_of(backbone)(weights, backbone, settings, pictures, rank)
+    try:
+        started: Engine = engine_of(backbone)(weights, backbone, settings, pictures, rank)
+    except MatcgError:
+        raise
+    except Exception as error:
+        traceback.print_exc()  # what follows is one line
+        raise _not_started(weights, error) from error
     return started
+
+
+def _not_started(weights: Path | str, error: Exception) -> MatcgError:
+    """Return what to say of an engine that did not start."""
+    from matcg.models.memory import out_of_memory
+
+    said = " ".join(str(error).split())
+    where = f"{weights}: the engine did not start ({type(error).__name__}: {said})"
+    advice = next((does for text, does in _NO_ROOM.items() if re.search(text, said)), None)
+    if advice or out_of_memory(error):
+        return ResourceError(f"{where}; in the config's `engine`, {advice or _TOO_LARGE}")
+    return MatcgError(
+        f"{where}; its traceback is above in the log. `engine: transformers` in the backbone's file"
+        " answers without vLLM"
+    )
 
 
 def engine_of(backbone: Backbone) -> Any:

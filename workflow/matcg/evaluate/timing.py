@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Timing:
-    """What a job's engines did: starts, swaps of weights, their seconds, answers, questions."""
+    """What a job's engines did: starts, swaps of weights, their seconds, answers, questions.
+
+    `ties` are questions of which several answers are equally likely.
+    """
 
     starts: int = 0
     loads: int = 0
@@ -16,12 +19,14 @@ class Timing:
     load_s: float = 0.0
     answer_s: float = 0.0
     questions: int = 0
+    ties: int = 0
 
     def describe(self) -> str:
         """Return it in a line."""
         return (
-            f"{self.questions} questions: {self.starts} engine starts {self.start_s:.1f} s,"
-            f" {self.loads} swaps {self.load_s:.1f} s, answers {self.answer_s:.1f} s"
+            f"{self.questions} questions, {self.ties} of them tied: {self.starts} engine starts"
+            f" {self.start_s:.1f} s, {self.loads} swaps {self.load_s:.1f} s,"
+            f" answers {self.answer_s:.1f} s"
         )
 
     def add(self, other: Mapping[str, float]) -> None:

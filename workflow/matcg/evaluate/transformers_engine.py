@@ -18,7 +18,7 @@ from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
 from matcg.models.checks import check_processor
 from matcg.models.device import device_kind
-from matcg.models.loading import last_hidden, last_logits, load_model
+from matcg.models.loading import last_hidden, last_logits, load_model, with_exact_head
 from matcg.models.prompts import begins_itself, boundary, continued, single_tokens
 
 _BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
@@ -42,6 +42,7 @@ class TransformersEngine(Engine):
         logging.disable_progress_bar()
         self._device = torch.device(device_kind(backbone.resources.gpu > 0))
         self._batch = settings.get("max_num_seqs") or _BATCH
+        self.made_with = {"max_num_seqs": self._batch, "head_dtype": "float32"}
         self._model: Any = None
         self._compiler: xgrammar.GrammarCompiler | None = None
         self._kept: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
@@ -59,7 +60,7 @@ class TransformersEngine(Engine):
     def _load(self, weights: Path | str) -> None:
         self._model = None  # two at once may not fit
         model, self._processor = load_model(str(weights), self.backbone)
-        self._model = model.to(self._device).eval()
+        self._model = with_exact_head(model).to(self._device).eval()
         text = self._model.config.get_text_config()
         self._context = int(text.max_position_embeddings)
 

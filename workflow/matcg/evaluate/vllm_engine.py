@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
 }
+MODEL_RUNNERS = {"v1": "0", "v2": "1"}
 # Functions of torch's own that would compile at their first use; one token an answer never earns
 # that back. vLLM's compilation ends in an error with it.
 EAGER = {"TORCHDYNAMO_DISABLE": "1"}
@@ -42,6 +43,8 @@ def set_environment(backbone: Backbone, settings: Mapping[str, Any]) -> None:
     os.environ.update(ENVIRONMENT)
     if settings.get("enforce_eager", True):
         os.environ.update(EAGER)
+    os.environ["VLLM_USE_V2_MODEL_RUNNER"] = MODEL_RUNNERS[settings.get("model_runner", "v1")]
+    os.environ["VLLM_BATCH_INVARIANT"] = str(int(settings.get("batch_invariant", False)))
     if not backbone.resources.gpu:
         os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
@@ -60,7 +63,9 @@ class VllmEngine(Engine):
     ) -> None:
         """Start vLLM; the arguments are those of `start.start`."""
         super().__init__(weights, backbone, settings)
-        device_kind(backbone.resources.gpu > 0)  # vLLM for CPUs would answer there, unasked
+        # vLLM for CPUs would answer there, unasked.
+        if device_kind(backbone.resources.gpu > 0) == "cuda":
+            refuse_slices()
         set_environment(backbone, settings)
         from transformers import AutoProcessor
         from vllm import LLM, SamplingParams  # reads the environment set above
@@ -73,12 +78,18 @@ class VllmEngine(Engine):
         self._params = SamplingParams
         self._adapters: dict[Path, int] = {}
         options = {"enforce_eager": True} | {k: v for k, v in settings.items() if v is not None}
-        options.pop("runs", None)
+        for name in ("runs", "model_runner", "batch_invariant"):  # others read these
+            options.pop(name, None)
         if "kv_cache_mb" in options:
             options["kv_cache_memory_bytes"] = options.pop("kv_cache_mb") * 2**20
         if "max_model_len" in options:
             longest = config.get_text_config().max_position_embeddings
             options["max_model_len"] = min(options["max_model_len"], longest)
+        if backbone.dtype != "float32":
+            # In bfloat16 logits near 16 come in steps of 0.125, and letters tie. Some classes make
+            # their text model of its own configuration.
+            exact = {"head_dtype": "float32"}
+            options["hf_overrides"] = {**exact, "text_config": exact}
         if rank:
             options |= {"enable_lora": True, "max_lora_rank": allowed_rank(rank)}
         self._llm = LLM(
@@ -93,6 +104,7 @@ class VllmEngine(Engine):
             structured_outputs_config={"backend": "xgrammar"},
             **options,
         )
+        self.made_with = {**settings, **_in_force(self._llm)}
         self._tokenizer = self._llm.get_tokenizer()
         # A prompt that begins of its own accord does not begin twice.
         self._begin = {"add_special_tokens": not begins_itself(self._tokenizer, backbone)}
@@ -257,6 +269,39 @@ class VllmEngine(Engine):
 
         number = self._adapters.setdefault(adapter, len(self._adapters) + 1)
         return LoRARequest(str(adapter), number, str(adapter))
+
+
+def _in_force(llm: Any) -> dict[str, Any]:
+    """Return the settings that round answers as vLLM has them, those that a card decides too."""
+    config = llm.llm_engine.vllm_config
+    return {
+        "model_runner": "v2" if config.use_v2_model_runner else "v1",
+        "max_num_seqs": config.scheduler_config.max_num_seqs,
+        "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
+        "head_dtype": llm.apply_model(_head_type)[0],
+    }
+
+
+def _head_type(model: Any) -> str:
+    """Return the type of numbers that a model's logits are made in."""
+    heads = {getattr(part, "head_dtype", None) for part in model.modules()} - {None}
+    return " ".join(sorted(str(each).removeprefix("torch.") for each in heads))
+
+
+def refuse_slices() -> None:
+    """Refuse slices of cards: vLLM 0.32 looks a slice's memory up at another device, or at none.
+
+    `platforms/cuda.py` takes a slice's number within its card for the number of a card.
+
+    Raises:
+        ConfigError: this process has leased one.
+    """
+    if "MIG-" in (visible := os.environ.get("CUDA_VISIBLE_DEVICES", "")):
+        raise ConfigError(
+            f"CUDA_VISIBLE_DEVICES={visible}: vLLM cannot answer on a slice of a card (MIG), where"
+            " fine-tuning can; name whole cards, or say `engine: transformers` in the backbone's"
+            " file"
+        )
 
 
 def check_class(weights: Path | str, backbone: Backbone) -> Any:

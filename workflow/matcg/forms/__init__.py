@@ -172,6 +172,11 @@ class Form(ABC):
     def show(self, sample: Sample) -> Shown:
         """Return a question as the page shows it."""
 
+    def is_tie(self, answered: Mapping[str, Any]) -> bool:
+        """Return whether several answers are equally likely, so that one was drawn."""
+        del answered
+        return False
+
     def kind(self, sample: Sample) -> str:
         """Return the kind of answer, of each of which few questions or examples are to have some.
 

@@ -120,11 +120,15 @@ class Choice(Form):
         known = {"n_options": len(sample.options), "answer": sample.answer}
         if pairs[0][0].way == "text":
             return known | _from_text(sample, pairs)
-        return known | _from_scores(pairs, tokens)
+        return known | _from_scores(sample, pairs, tokens)
 
     def score(self, sample: Sample, answered: Mapping[str, Any]) -> dict[str, Any]:
         """Return whether the right option was chosen."""
         return {"correct": answered["predicted"] == sample.answer}
+
+    def is_tie(self, answered: Mapping[str, Any]) -> bool:
+        """Return whether an answer was read, and several options are the likeliest."""
+        return answered["predicted"] != UNPARSED and len(_best(answered["probabilities"])) > 1
 
     def show(self, sample: Sample) -> Shown:
         """Return the options under their letters."""
@@ -152,11 +156,11 @@ def orders(options: int, permutations: int) -> list[tuple[int, ...]]:
     ]
 
 
-def _from_scores(pairs: Pairs, tokens: Mapping[str, int]) -> dict[str, Any]:
+def _from_scores(sample: Sample, pairs: Pairs, tokens: Mapping[str, int]) -> dict[str, Any]:
     """Return a row's columns that hold the answer: the likeliest letter's or text's option."""
     shares = [_shared(wording.order, reply.logprobs) for wording, reply in pairs]
     probabilities = np.mean(shares, axis=0)
-    predicted = int(np.argmax(probabilities))
+    predicted = _likeliest(probabilities, sample)
     strict, mass = True, 1.0
     if pairs[0][0].way == "token":
         strict = all(
@@ -170,8 +174,22 @@ def _from_scores(pairs: Pairs, tokens: Mapping[str, int]) -> dict[str, Any]:
         "strict": strict,
         "mass": mass,
         "probabilities": probabilities.tolist(),
-        "verdicts": [int(np.argmax(share)) for share in shares],
+        "verdicts": [_likeliest(share, sample) for share in shares],
     }
+
+
+def _likeliest(probabilities: Sequence[float] | np.ndarray[Any, Any], sample: Sample) -> int:
+    """Return the likeliest option; among equals each as often, whatever its place."""
+    best = _best(probabilities)
+    if len(best) == 1:
+        return best[0]
+    return random.Random(derive(0, "tie", sample.subset, sample.sample_id)).choice(best)
+
+
+def _best(probabilities: Sequence[float] | np.ndarray[Any, Any]) -> list[int]:
+    """Return the places of the options that are as likely as any, but for float64's rounding."""
+    values = np.asarray(probabilities)
+    return [int(place) for place in np.flatnonzero(values >= values.max() * (1 - 1e-12))]
 
 
 def _from_text(sample: Sample, pairs: Pairs) -> dict[str, Any]:

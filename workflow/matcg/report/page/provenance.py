@@ -128,6 +128,7 @@ def engine_times(records: Iterable[Mapping[str, Any]]) -> str:
     for record in records:
         for name in ENGINE_TIMES:
             sums[str(record["device"])][name] += float(record[name])
+        sums[str(record["device"])]["ties"] += float(record.get("ties", 0))  # older ones lack it
     return "\n".join(f"{device}: {_engine_line(times)}" for device, times in sorted(sums.items()))
 
 
@@ -137,6 +138,7 @@ def _engine_line(times: Mapping[str, float]) -> str:
     parts += [f"{times['start_s'] / starts:.1f} s a start"] if starts else []
     parts += [f"{times['loads']:.0f} swaps of weights in {times['load_s']:.1f} s"]
     parts += [f"{asked:,.0f} questions in {answering:,.1f} s"]
+    parts += [f"{times['ties']:,.0f} of them tied"] if times["ties"] else []
     parts += [f"{asked / answering:,.1f} a second"] if answering else []
     parts += [f"{times['seconds']:,.1f} s in all"]
     return ", ".join(parts)
