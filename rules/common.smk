@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from matcg import versions
+from matcg.cluster.site import GRES
 from matcg.config.project import find_origins, load_project
 from matcg.data import readers
 from matcg.errors import MatcgError
@@ -137,6 +138,26 @@ def data_table(name):
         subcategory=short_name,
         labels={"data": name},
     )
+
+
+def gres_of(rule):
+    """Return how the site asks for a rule's GPUs where --gres does, else an empty text."""
+    return inside.overridden_text(workflow, rule, GRES)
+
+
+def gpus(rule):
+    """Return a resource function: the GPUs of a job, 0 where --gres asks for them."""
+    return lambda wildcards, attempt: 0 if gres_of(rule) else needs("gpu")(wildcards, attempt)
+
+
+def gres(rule):
+    """Return a resource function: what --gres is told of the GPUs of a job, if it is used."""
+
+    def filled(wildcards, attempt):
+        count = needs("gpu")(wildcards, attempt)
+        return gres_of(rule).replace("{n}", str(count)) if gres_of(rule) and count else None
+
+    return filled
 
 
 def needs(name, grows=False):

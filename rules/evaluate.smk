@@ -18,7 +18,8 @@ rule predict:
         "../envs/vllm.yaml"
     threads: needs("threads")
     resources:
-        gpu=needs("gpu"),
+        gpu=gpus("predict"),
+        gres=gres("predict"),
         mem_mb=needs("mem_mb", grows=True),
         runtime=needs("runtime", grows=True),
     params:

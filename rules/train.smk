@@ -21,7 +21,8 @@ rule finetune:
         "../envs/train.yaml"
     threads: needs("threads")
     resources:
-        gpu=needs("gpu"),
+        gpu=gpus("finetune"),
+        gres=gres("finetune"),
         mem_mb=needs("mem_mb", grows=True),
         runtime=needs("runtime", grows=True),
     params:

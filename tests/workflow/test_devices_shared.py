@@ -137,7 +137,10 @@ def test_no_more_jobs_start_than_there_are_devices(
     assert log in ("GPU 0 leased\n", "GPU 1 leased\n")
 
 
-def test_jobs_that_want_both_devices_get_them_among_others(mine: Workspace) -> None:
+@pytest.mark.parametrize("site", [(), ("--set-resources", "finetune:gres_of='gpu:{n}'")])
+def test_jobs_that_want_both_devices_get_them_among_others(
+    mine: Workspace, site: tuple[str, ...]
+) -> None:
     for name in ("backbones/toy", "backbones/wide"):
         mine.write(f"{name}/config.json", "{}")
     toy = (mine.root / "backbones/toy.yaml").read_text()
@@ -145,8 +148,10 @@ def test_jobs_that_want_both_devices_get_them_among_others(mine: Workspace) -> N
     mine.write("backbones/wide.yaml", wide.replace("gpu: 1", "gpu: 2"))
     mine.edit("experiments/toy.yaml", "[toy]", "[toy, wide]")
     mine.edit("experiments/toy.yaml", "seeds: [0, 1, 2, 3]", "seeds: [0, 1]")
-    done = mine.snakemake(*RUN, "--resources", "gpu=8")
+    done = mine.snakemake(*RUN, "--resources", "gpu=8", *site)
     assert done.returncode == 0, done.stdout
+    # Slurm must not be asked by --gpus for what --gres has asked for.
+    assert ("gpu=0, gres=gpu:2" if site else "gpu=2") in done.stdout
     found = jobs(mine)
     assert sorted(job.wanted for job in found) == [1] * 4 + [2] * 4
     assert_never_shared(found)

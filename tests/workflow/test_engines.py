@@ -18,7 +18,7 @@ from matcg.config.backbone import Backbone, Recipe
 from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine as Settings
-from matcg.errors import DataError, MatcgError, ResourceError
+from matcg.errors import DataError, MatcgError
 from matcg.evaluate.adapters import merge, must_merge
 from matcg.evaluate.engine import Engine
 from matcg.evaluate.requests import Ask, make_asks
@@ -472,13 +472,14 @@ def test_an_engine_that_dies_names_the_weights(phantoms: list[Sample]) -> None:
         engine.ask(asked(phantoms))
 
 
-def test_an_engine_without_room_for_a_prompt_says_which_settings_give_it() -> None:
-    settings = Settings(kv_cache_mb=1, max_model_len=1024).model_dump()
+def test_an_engine_that_vllm_does_not_start_is_named_in_one_line() -> None:
+    settings = Settings().model_dump() | {"no_such_setting": 1}
     with (
         mock.patch.dict(os.environ),
-        pytest.raises(ResourceError, match=r"did not start .*cache.* lower `max_model_len`"),
+        pytest.raises(MatcgError, match=r"tiny-llava: the engine did not start \(") as caught,
     ):
         start(TINY.weights, TINY, settings)
+    assert "\n" not in str(caught.value)
 
 
 def test_weights_that_are_not_there_are_named(

@@ -54,8 +54,8 @@ def test_finished_jobs_are_looked_up_where_slurm_knows_them(
 
 
 def test_gres_is_asked_for_in_place_of_gpus(tmp_path: Path) -> None:
-    site = read_site(write(tmp_path, "gres: 'gpu:1'\nstatus: squeue\n"), {})
-    assert site.gpu == {"gres": "'gpu:1'", "gpu": 0}
+    site = read_site(write(tmp_path, "gres: 'gpu:{n}'\nstatus: squeue\n"), {})
+    assert site.gpu == {"gres_of": "'gpu:{n}'"}
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,7 @@ def test_gres_is_asked_for_in_place_of_gpus(tmp_path: Path) -> None:
             {},
             "site.yaml: account: 12 must be a valid string; YAML reads it as a number: put",
         ),
+        ("gres: 'gpu:1'\n", {}, "site.yaml: gres: 'gpu:1' has no {n}"),
         ("jobs: 0\n", {}, "site.yaml: jobs: 0 must be greater than 0"),
         ("software: docker\n", {}, "site.yaml: software: 'docker' must be 'none', 'conda' or"),
         ("- gpu\n", {}, "site.yaml: holds no `key: value` lines"),

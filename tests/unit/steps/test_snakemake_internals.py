@@ -276,6 +276,8 @@ def test_what_the_user_gives_is_not_bound_anew(opened: Callable[..., WorkflowApi
 def test_what_set_resources_says_is_seen(opened: Callable[..., WorkflowApi]) -> None:
     workflow = read(opened(TWO_RULES, {"overwrite_resources": {"second": {"gpu": 7}}}))
     assert list(inside.overridden(workflow, "second")) == ["gpu"]
+    assert inside.overridden_text(workflow, "second", "gpu") == "7"
+    assert inside.overridden_text(workflow, "second", "gres_of") == ""
     assert inside.overridden(workflow, "first") == {}
 
 

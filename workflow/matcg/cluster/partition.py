@@ -79,7 +79,7 @@ def parse_partitions(shown: str, listed: str) -> list[Partition]:
     for line in listed.splitlines():
         where, cpus, memory, devices = line.split("|", 3)
         # "4+" stands for at least 4, where a line speaks of several nodes.
-        node = Node(int(cpus.rstrip("+")), int(memory.rstrip("+")), _gpus(devices))
+        node = Node(int(cpus.rstrip("+")), int(memory.rstrip("+")), gpus_in(devices))
         nodes.setdefault(where, set()).add(node)
     found = []
     for line in shown.splitlines():
@@ -91,8 +91,8 @@ def parse_partitions(shown: str, listed: str) -> list[Partition]:
     return found
 
 
-def _gpus(devices: str) -> int:
-    """Return how many GPUs `gpu:2(S:0)`, `gpu:a100:4,shard:8` or `(null)` is."""
+def gpus_in(devices: str) -> int:
+    """Return how many GPUs a gres is, as in `gpu:2(S:0)`, `gpu:a100:4,shard:8` or `(null)`."""
     return sum(int(n) for n in re.findall(r"(?:^|,)gpu:(?:[^:,(]+:)?(\d+)", devices))
 
 
@@ -159,5 +159,5 @@ def request_of(what: str, threads: int, resources: Mapping[str, object]) -> Requ
         number("runtime"),
         number("cpus_per_task") or threads,
         number("mem_mb"),
-        number("gpu") or _gpus(gres if re.search(r":\d+$", gres) else f"{gres}:1"),
+        number("gpu") or gpus_in(gres if re.search(r":\d+$", gres) else f"{gres}:1"),
     )

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import field_validator
 
 from matcg.config.base import Model, Positive
 from matcg.config.explain import validate
 from matcg.errors import ConfigError
 
 PREFIX = "MATCG_SLURM_"
+GRES = "gres_of"  # a resource of jobs: how --gres asks for so many ({n}) GPUs
 _KEPT = 240  # seconds that a finished job must be known for, so that the plugin sees its end
 
 
@@ -33,6 +35,13 @@ class Site(Model):
     status: Literal["squeue", "sacct"] = "squeue"
     jobs: Positive = 100
 
+    @field_validator("gres")
+    @classmethod
+    def _pattern(cls, gres: str | None) -> str | None:
+        if gres and "{n}" not in gres:
+            raise ValueError(f"'{gres}' has no {{n}}, which stands for a job's number of GPUs")
+        return gres
+
     @property
     def gpu(self) -> dict[str, str | int]:
         """Resources of the rules that use a GPU, beside how many their backbone's file asks for."""
@@ -43,8 +52,8 @@ class Site(Model):
             "gpu_model": self.gpu_model,
         }
         given: dict[str, str | int] = {key: quoted(value) for key, value in asked.items() if value}
-        # Where --gres asks for the devices, --gpus must not ask for them once more.
-        return given | ({"gres": quoted(self.gres), "gpu": 0} if self.gres else {})
+        # The rules fill it for each job (`common.smk`), and ask for no `gpu` beside it.
+        return given | ({GRES: quoted(self.gres)} if self.gres else {})
 
     @property
     def everywhere(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from matcg.cluster.partition import gpus_in
 from matcg.errors import ConfigError, DataError, MatcgError
 from matcg.steps.forks import hand_over
 
@@ -69,6 +70,9 @@ def of_job(snakemake: Any) -> AbstractContextManager[Callable[[str], None]]:
     Where a fork has run the script (`forks.py`), this ends the process instead. Which try it is, is
     told where Snakemake tries again (slurm/config.yaml).
     """
+    if gres := snakemake.resources.get("gres"):
+        # Where --gres has asked for devices, `gpu` is 0, so that --gpus does not ask once more.
+        snakemake.resources.gpu = gpus_in(gres)
     hand_over(snakemake)
     return logged(snakemake.log[0], snakemake.resources.get("attempt", 1))
 

@@ -97,6 +97,13 @@ def overridden(workflow: Any, rule: str) -> Mapping[str, Any]:
     return dict(workflow.resource_settings.overwrite_resources.get(rule, {}))
 
 
+def overridden_text(workflow: Any, rule: str, name: str) -> str:
+    """Return what --set-resources says of a text resource of a rule, empty where nothing."""
+    found = overridden(workflow, rule).get(name)
+    raw = getattr(found, "raw", found)
+    return str(raw).strip("'\"") if raw is not None else ""
+
+
 def given_resource(workflow: Any, name: str) -> int | None:
     """Return how much of a resource all jobs together may use, None where no bound is given."""
     total = workflow.global_resources
