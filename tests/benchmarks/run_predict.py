@@ -121,12 +121,12 @@ def by_rule(folder: Path, runs: int) -> dict[str, float]:
         asked = group(folder, runs, Path(name))
         first, *rest = asked.runs
         engine = asked.start(asked.runs[first], [])
-        start = time.perf_counter()
+        start = clocks()
         asked.answer(first, asked.asked[first], engine)
         for run in rest:
             engine.load(asked.runs[run])
             asked.answer(run, asked.asked[run], engine)
-        return timed(folder, runs, time.perf_counter() - start)
+        return timed(folder, runs, start)
 
 
 def by_vllm(folder: Path, runs: int) -> dict[str, float]:
@@ -143,7 +143,7 @@ def by_vllm(folder: Path, runs: int) -> dict[str, float]:
         model=base.weights, dtype=base.dtype, seed=0, limit_mm_per_prompt={"image": 1}, **options
     )
     letters = list(single_tokens(llm.get_tokenizer(), base, OPTION_LETTERS).values())
-    start = time.perf_counter()
+    start = clocks()
     prompts = [
         {"prompt": prompt_of(s, base), "multi_modal_data": {"image": picture_of(s, base)}}
         for s in questions(folder)
@@ -163,7 +163,7 @@ def by_vllm(folder: Path, runs: int) -> dict[str, float]:
             llm.reset_prefix_cache()
             llm.llm_engine.engine_core.reset_encoder_cache()
         llm.generate(prompts, params, use_tqdm=False)
-    return timed(folder, runs, time.perf_counter() - start)
+    return timed(folder, runs, start)
 
 
 def by_generate(folder: Path, runs: int) -> dict[str, float]:
@@ -174,7 +174,7 @@ def by_generate(folder: Path, runs: int) -> dict[str, float]:
 
     base = backbone(folder)
     models = [load_model(str(folder / f"weights/{n}"), base) for n in range(runs)]
-    start = time.perf_counter()
+    start = clocks()
     for model, processor in models:
         processor.tokenizer.padding_side = "left"
         samples = list(questions(folder))
@@ -188,7 +188,7 @@ def by_generate(folder: Path, runs: int) -> dict[str, float]:
             )
             with torch.inference_mode():
                 model.generate(**inputs, max_new_tokens=1, do_sample=False)
-    return timed(folder, runs, time.perf_counter() - start)
+    return timed(folder, runs, start)
 
 
 def shared(folder: Path, runs: int) -> dict[str, float]:
@@ -230,9 +230,16 @@ def questions(folder: Path) -> Iterator[Sample]:
         yield from read_samples(folder / "data/phantom" / target / "test.parquet")
 
 
-def timed(folder: Path, runs: int, seconds: float) -> dict[str, float]:
-    """Return seconds and questions a second."""
-    return {"seconds": seconds, "rate": runs * len(list(questions(folder))) / seconds}
+def clocks() -> tuple[float, float]:
+    """Return seconds, and those of all cores that this process used."""
+    return time.perf_counter(), time.process_time()
+
+
+def timed(folder: Path, runs: int, start: tuple[float, float]) -> dict[str, float]:
+    """Return questions a second since then, and a second of processor time."""
+    wall, cores = (now - then for now, then in zip(clocks(), start, strict=True))
+    asked = runs * len(list(questions(folder)))
+    return {"rate": asked / wall, "cpu": asked / cores}
 
 
 def measure(way: str, folder: Path, runs: int) -> dict[str, float]:
@@ -250,15 +257,20 @@ def measure(way: str, folder: Path, runs: int) -> dict[str, float]:
 
 
 def rates(folder: Path, repeats: int, ways: Sequence[str]) -> None:
-    """Print questions a second of some ways, in turn, and their ratios of medians."""
-    found: dict[str, list[float]] = {way: [] for way in ways}
+    """Print questions a second of some ways, in turn, and their ratios of medians.
+
+    Then the same of a second of processor time, which other work on the machine disturbs less.
+    """
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(repeats):
         for way, values in found.items():
-            values.append(measure(way, folder, 4)["rate"])
-    middle = {way: statistics.median(values) for way, values in found.items()}
-    for way, values in found.items():
-        spread = ", ".join(f"{value:.0f}" for value in values)
-        print(f"| {way} | {middle[way]:.0f} | {spread} | {middle[way] / middle['vllm']:.2f} |")
+            values.append(measure(way, folder, 4))
+    for of in ("rate", "cpu"):
+        middle = {way: statistics.median(each[of] for each in found[way]) for way in ways}
+        for way, values in found.items():
+            spread = ", ".join(f"{each[of]:.0f}" for each in values)
+            ratio = middle[way] / middle["vllm"]
+            print(f"| {of} | {way} | {middle[way]:.0f} | {spread} | {ratio:.2f} |", flush=True)
 
 
 def sharing(folder: Path, sizes: Sequence[int]) -> None:

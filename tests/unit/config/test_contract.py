@@ -80,6 +80,14 @@ def test_a_backbone_says_what_its_jobs_need(path: Path) -> None:
     assert "full" in backbone.recipes, f"{path}: add a recipe `full`, which experiments default to"
 
 
+def test_the_example_of_commands_can_be_planned() -> None:
+    path = REPO / "docs/llamafactory/experiment.yaml"
+    (backbone,) = load_project({"experiments": [str(path)]}, REPO).backbones.values()
+    words = (*backbone.commands.train, *backbone.commands.answer)
+    assert {word for word in words if word.endswith(".py")} == {"docs/llamafactory/factory.py"}
+    test_an_experiment_can_be_planned(path)
+
+
 @pytest.mark.parametrize("path", of("experiment"))
 def test_an_experiment_can_be_planned(path: Path) -> None:
     plan = make_plan(load_project({"experiments": [str(path)]}, REPO))
