@@ -6,6 +6,7 @@ rule compare:
         plan=files("plan_files"),
         answers=files("answers"),
         tests=files("tests"),
+        accounts=files("tests", "summary.json"),
         # What its places alone are worth; the search for leaks has these already.
         mixes=files("mix_files"),
         train=files("data_files", "train.parquet"),

@@ -41,6 +41,7 @@ REACHED = {
     "phantom.geometry": "unit/phantom/test_world.py",
     "plan.arms": "unit/plan/test_enumerate.py",
     "plan.covers": "unit/plan/test_covers.py",
+    "plan.mute": "unit/plan/test_price.py",
     "report.figures.arms": "unit/report/figures/test_all.py",
     "told": "unit/test_told.py",
     "train.launch": "workflow/test_parallel.py",

@@ -42,6 +42,7 @@ targets: [ct-brain-side]
 rules: [fixed-task]
 choose: {n: 1}
 samples: 32
+minimum_questions: 0
 arms: {baseline: {}, cg: {}}
 backbones: [converted]
 """

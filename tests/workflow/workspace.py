@@ -67,7 +67,8 @@ STEPS = {
                 (out / name).write_text(f"{name} {versions.PREPARE} {asked.canonical()}")
             (out / "summary.json").write_text('{"given": {"test": 10}}')
 
-        def summarise(folders, out, sources):
+        def summarise(folders, out, sources, minimums):
+            assert minimums
             for name in ("summary.tsv", "quarantine.tsv", "images.tsv"):
                 (out / name).write_text(" ".join(folder.name for folder in folders))
 
@@ -194,6 +195,7 @@ STEPS = {
             paper: object
             protocols: list
             show_missing: bool
+            minimum_questions: int
             smoke: str
             covers: dict
             reduced: list

@@ -3,18 +3,18 @@
 Raise a step's number when its results change for the same input; it and all below it run again.
 """
 
-PREPARE = 3
+PREPARE = 4
 LEAKS = 1
 MIX = 1
 AUDIT = 2
 FINETUNE = 2
 PREDICT = 3
 GATHER = 1
-COMPARE = 6
+COMPARE = 7
 FIGURES = 6
 LEAK_PAIRS = 1
 WORLD = 2
-REPORT = 6
+REPORT = 7
 EXPORT = 2
 BACKBONE = 4
 CONVERT = 1  # part of what a converted backbone is

@@ -24,6 +24,7 @@ with of_job(snakemake):
             protocols=spec.protocols,
             show_missing=spec.show_missing,
             smoke=spec.smoke,
+            minimum_questions=spec.minimum_questions,
             covers=spec.covers,
             reduced=spec.reduced,
         ),

@@ -238,8 +238,11 @@ def test_a_label_of_which_no_image_is_sound_is_left_out_of_the_test(tmp_path):
     for number in range(36, 40):
         (root / "med-mat" / f"{number}.png").write_bytes(b"")
     prepare(asked(), root, tmp_path / "out")
-    assert account(tmp_path / "out")["untested_labels"] == ["eel"]
-    assert account(tmp_path / "out")["given"]["test"] > 0
+    found = account(tmp_path / "out")
+    assert found["untested_labels"] == found["lost_labels"] == ["eel"]
+    assert found["given"]["test"] > 0
+    summarise([tmp_path / "out"], tmp_path, {}, {asked().subset.id: 0})
+    assert table(tmp_path / "summary.tsv")[0]["no_verdict"] == "label 'eel' lost all its pictures"
 
 
 def test_questions_are_asked_anew_with_letters_in_balance(tmp_path):

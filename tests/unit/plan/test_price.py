@@ -15,7 +15,8 @@ from matcg.plan import price, throughput
 from matcg.plan.enumerate import Plan, make_plan
 from matcg.plan.places import Places
 from matcg.plan.tables import (
-    read_tests,
+    question_counts,
+    read_accounts,
     render_tables,
     smallest_effect,
     summarise_plan,
@@ -92,7 +93,12 @@ def test_a_plan_above_its_budget_or_of_unknown_price_is_refused(
 
 def summary(given: price.Project) -> str:
     given = replace(given, config=Config(experiments=("toy",), budget=Budget(gpu_hours=0.1)))
-    return summarise_plan(make_plan(given), given, costs(given), {("world", "ct-brain-state"): 10})
+    return summarise_plan(
+        make_plan(given),
+        given,
+        costs(given),
+        {("world", "ct-brain-state"): {"given": {"test": 10}}},
+    )
 
 
 def test_the_summary_says_jobs_price_power_and_what_is_left_out() -> None:
@@ -234,6 +240,22 @@ def test_a_damaged_table_names_its_line(tmp_path: Path, line: str) -> None:
 
 def test_numbers_of_test_questions_are_those_of_the_prepared_data(tmp_path: Path) -> None:
     folders = {("world", name): tmp_path / name for name in ("a", "b")}
-    assert read_tests(folders) == {}
+    assert read_accounts(folders) == {}
     write_text(tmp_path / "a/summary.json", json.dumps({"given": {"train": 9, "test": 7}}))
-    assert read_tests(folders) == {("world", "a"): 7}
+    assert question_counts(read_accounts(folders)) == {("world", "a"): 7}
+
+
+def test_targets_that_can_tell_nothing_come_first_with_what_is_known_of_them():
+    given = project()
+    plan = make_plan(given)
+    faulty = {"given": {"test": 40}, "constants": {"letter A": 39}}
+    accounts = {("world", "ct-brain-state"): faulty}
+    section = summarise_plan(plan, given, [], accounts).partition("## No verdict")[2]
+    assert section.splitlines()[4:6] == [
+        "| toy | ct-brain-state | 39 of 40 questions are answered by letter A |",
+        "| toy | us-knee-side | 10 questions, of which `minimum_questions` asks 30 |",
+    ]
+    few = project({"minimum_questions": 10})
+    assert "No verdict" not in summarise_plan(make_plan(few), few, [], {})
+    limited = replace(given, config=Config(experiments=("toy",), limit={"questions": 4}))
+    assert "No verdict" not in summarise_plan(make_plan(limited), limited, [], {})

@@ -22,6 +22,7 @@ from matcg.config.arm import (
 from matcg.config.base import Float, Model, Name, Natural, Once, Positive, Sizes, Slug, Text, Words
 from matcg.config.layout import Layout
 from matcg.config.protocol import DEFAULT_PROTOCOL
+from matcg.telling import MINIMUM
 
 LIKE = 0.7  # how alike a name must be to be taken for a misspelt one
 
@@ -98,6 +99,10 @@ class Experiment(Model):
         default=0.10,
         description="smallest difference of interest: a test that could have missed it is called"
         " `not detectable at this n`, and no evidence against",
+    )
+    minimum_questions: Natural = Field(
+        default=MINIMUM,
+        description="test questions that a target must have for a verdict; smoke runs ask for none",
     )
     published: str | None = Field(
         default=None, description="CSV file, relative to this one, of printed figures for it"

@@ -18,10 +18,12 @@ from matcg import forms, identity, versions
 from matcg.config.catalog import Preparation
 from matcg.data import readers, split
 from matcg.data.candidates import Flags, ImageCount, Numbers, Quarantined, Source
+from matcg.data.contradictions import Contradictions
 from matcg.data.sampling import Draw, marks
 from matcg.errors import BadRowError, DataError
 from matcg.samples import Sample, write_samples
 from matcg.seeds import derive
+from matcg.telling import faults_in
 from matcg.tsv import write_tsv
 
 _QUARANTINE = ("file", "row", "reason", "image")
@@ -31,7 +33,8 @@ IMAGES = (
 _SUMMARY = (
     "catalog", "subset", "rows", "usable", "quarantined", "looked_at", "duplicates", "labels",
     "instructions", "train_pool", "train", "train_asked", "reserve", "test_pool", "test",
-    "test_asked", "role", "role_by_counts", "role_agrees", "split", "groups", "ungrouped",
+    "test_asked", "no_verdict", "role", "role_by_counts", "role_agrees", "split", "groups",
+    "ungrouped",
     "train_labels", "test_labels", "train_letters", "test_letters", "untested_labels", "reasons",
 )  # fmt: skip
 
@@ -53,6 +56,7 @@ class Prepared:
     train: Sequence[Sample]
     reserve: Sequence[Sample]
     test: Sequence[Sample]
+    lost: Sequence[str]
 
 
 def prepare(asked: Preparation, root: Path | None, out: Path, threads: int = 1) -> None:
@@ -73,11 +77,13 @@ def prepare(asked: Preparation, root: Path | None, out: Path, threads: int = 1) 
     _check_ids(source.pool.ids, asked.subset.id)
     done = _drawn(asked, source, threads)
     _require(asked.subset.id, done)
+    contradictions = Contradictions()
     for side, samples in (("train", (*done.train, *done.reserve)), ("test", done.test)):
         loaded = (_loaded(done, each) for each in samples)
-        write_samples(out / f"{side}.parquet", loaded, found)
+        looked = contradictions.passing(loaded) if side == "test" else loaded
+        write_samples(out / f"{side}.parquet", looked, found)
     write_tsv(out / "quarantine.tsv", _QUARANTINE, map(astuple, done.quarantined))
-    account = _account(asked, done)
+    account = _account(asked, done) | {"contradictions": contradictions.found()}
     text = json.dumps(account, indent=1, ensure_ascii=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
 
@@ -126,6 +132,7 @@ def _drawn(asked: Preparation, source: Source, threads: int) -> Prepared:
         train=asked_of["train"],
         reserve=[replace(each, reserve=True) for each in asked_of["reserve"]],
         test=asked_of["test"],
+        lost=draw.lost,
     )
 
 
@@ -197,6 +204,8 @@ def _account(asked: Preparation, done: Prepared) -> dict[str, Any]:
             for label, n in zip(pool.names, there, strict=True)
         },
         "untested_labels": [label for label in pool.names if not given[1][label]],
+        "lost_labels": list(done.lost),
+        "constants": _constants(done.test),
         "instructions": len({each.question for each in drawn}),
         "letters": {
             side: forms.of(samples[0]).tally(samples) if samples else {}
@@ -221,6 +230,11 @@ def _account(asked: Preparation, done: Prepared) -> dict[str, Any]:
     }
 
 
+def _constants(samples: Iterable[Sample]) -> dict[str, int]:
+    """Return how many samples each answer fits that needs no picture."""
+    return dict(Counter(answer for s in samples for answer in forms.of(s).constants(s)))
+
+
 def _method(done: Prepared, fraction: float) -> str:
     if done.general:
         return "none"
@@ -230,14 +244,20 @@ def _method(done: Prepared, fraction: float) -> str:
 
 
 def summarise(
-    folders: Sequence[Path], out: Path, sources: Mapping[str, Mapping[str, tuple[str, str]]]
+    folders: Sequence[Path],
+    out: Path,
+    sources: Mapping[str, Mapping[str, tuple[str, str]]],
+    minimums: Mapping[str, int] | None = None,
 ) -> None:
     """Merge the accounts of prepared subsets into the tables of all in `out`.
 
-    `sources` gives the name and link of each source dataset, by catalog.
+    `sources` gives the name and link of each source dataset, by catalog, `minimums` how many test
+    questions each target must have: those whose questions tell nothing come first.
     """
     accounts = [json.loads((folder / "summary.json").read_text("utf-8")) for folder in folders]
-    write_tsv(out / "summary.tsv", _SUMMARY, map(_line, accounts))
+    lines = [_line(each, (minimums or {}).get(each["subset"])) for each in accounts]
+    lines.sort(key=lambda line: not line[_SUMMARY.index("no_verdict")])
+    write_tsv(out / "summary.tsv", _SUMMARY, lines)
     rows, images = [], []
     for folder, account in zip(folders, accounts, strict=True):
         place = (account["catalog"], account["subset"])
@@ -270,8 +290,8 @@ def _yes(told: bool) -> str:
     return "yes" if told else "no"
 
 
-def _line(account: Mapping[str, Any]) -> list[Any]:
-    """Return the cells of `_SUMMARY`."""
+def _line(account: Mapping[str, Any], minimum: int | None) -> list[Any]:
+    """Return the cells of `_SUMMARY`; `minimum` is None for what is no target."""
 
     def listed(counts: Mapping[str, int]) -> str:
         return "; ".join(f"{name} {n}" for name, n in counts.items() if n)
@@ -292,6 +312,7 @@ def _line(account: Mapping[str, Any]) -> list[Any]:
         "groups": account["split"]["groups"],
         "ungrouped": account["split"]["ungrouped"],
         "untested_labels": "; ".join(account["untested_labels"]),
+        "no_verdict": "" if minimum is None else "; ".join(faults_in(account, minimum)),
     }
     for side in ("train", "test"):
         flat[f"{side}_labels"] = listed({label: n[side] for label, n in labels.items()})

@@ -21,7 +21,8 @@ AHEAD = 8  # images of a label that each thread may look at before they are aske
 
 @dataclass
 class Draw:
-    """A draw from one source. `rejected` gives the reason of each sample that was drawn in vain.
+    """A draw from one source. `rejected` gives the reason of each sample that was drawn in vain,
+    `lost` the labels of whose pictures none can be tested on.
 
     Decoding takes nearly all the time and runs in `threads`; what is drawn does not depend on them.
     """
@@ -31,6 +32,7 @@ class Draw:
     threads: int = 1
     rejected: dict[int, str] = field(default_factory=dict)
     looked_at: int = 0
+    lost: list[str] = field(default_factory=list)
 
     def test(self, among: Flags, cap: int) -> dict[int, Sample]:
         """Return as many of the marked samples as give every label the same number, `cap` in all.
@@ -40,9 +42,12 @@ class Draw:
         Raises:
             DataError: `cap` holds less than one sample of each label.
         """
-        parts = [part for part in queues(self.source.pool, among, self.ranks) if len(part)]
-        if not parts:
+        pool = self.source.pool
+        named = zip(pool.names, queues(pool, among, self.ranks), strict=False)
+        queued = {name: part for name, part in named if len(part)}
+        if not queued:
             return {}
+        parts = list(queued.values())
         if cap < len(parts):
             raise DataError(
                 f"a test set of {cap} cannot hold one sample of each of {len(parts)} labels; "
@@ -51,6 +56,7 @@ class Draw:
         each = min(cap // len(parts), *map(len, parts))
         with self._helpers() as helpers:
             taken = [list(islice(self._sound(part, helpers), each)) for part in parts]
+        self.lost = [name for name, part in zip(queued, taken, strict=True) if not part]
         sound = [part for part in taken if part]
         each = min(map(len, sound), default=0)
         return {at: sample for part in sound for at, sample in part[:each]}

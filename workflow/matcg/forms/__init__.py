@@ -184,6 +184,14 @@ class Form(ABC):
         """
         return sample.label
 
+    def constants(self, sample: Sample) -> tuple[str, ...]:
+        """Return in words the answers that are right here and could be given to any picture."""
+        return (f"label '{sample.label}'",)
+
+    def contradicts(self, sample: Sample, other: Sample) -> bool:
+        """Tell whether two answers to one question about one picture cannot both be right."""
+        return bool(self.truth(sample) != self.truth(other))
+
     def tally(self, samples: Iterable[Sample]) -> dict[str, int]:
         """Return how often each answer is right, where all there can be are few."""
         del samples

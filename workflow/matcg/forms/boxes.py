@@ -102,6 +102,10 @@ class Boxes(Form):
         """Return whether anything is to be found."""
         return "finding" if sample.findings else NONE
 
+    def constants(self, sample: Sample) -> tuple[str, ...]:
+        """Return `none` where nothing is to be found: places differ from picture to picture."""
+        return () if sample.findings else (NONE,)
+
     def example(self, sample: Sample, how: How, view: View) -> tuple[str, str]:
         """Return the question with the right answer."""
         del how

@@ -134,6 +134,17 @@ class Choice(Form):
         """Return the options under their letters."""
         return Shown(tuple(OPTION_LETTERS[: len(sample.options)]), sample.options, sample.answer)
 
+    def constants(self, sample: Sample) -> tuple[str, ...]:
+        """Return the right option and its letter."""
+        option = normal(sample.options[sample.answer])
+        return f"label '{option}'", f"letter {OPTION_LETTERS[sample.answer]}"
+
+    def contradicts(self, sample: Sample, other: Sample) -> bool:
+        """Tell whether what is right for one stands among the wrong options of the other."""
+        right, others = (normal(each.options[each.answer]) for each in (sample, other))
+        offered = [set(map(normal, each.options)) for each in (sample, other)]
+        return right != others and (right in offered[1] or others in offered[0])
+
     def tally(self, samples: Iterable[Sample]) -> dict[str, int]:
         """Return how often each letter is right."""
         return dict(sorted(Counter(OPTION_LETTERS[each.answer] for each in samples).items()))

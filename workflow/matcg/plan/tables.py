@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 from matcg import tsv
 from matcg.config.catalog import Catalog
@@ -15,6 +16,7 @@ from matcg.plan import records, unused
 from matcg.plan.enumerate import Plan
 from matcg.plan.gain_power import EXAMPLE, SPREAD, Shown, shown_gain
 from matcg.plan.groups import find_groups
+from matcg.plan.mute import Accounts, find_mute
 from matcg.plan.places import Places
 from matcg.plan.price import Cost, Tests, over_budget, questions, total
 from matcg.provenance import read_record
@@ -79,10 +81,13 @@ def plan_digest(plan: Plan) -> str:
     return hashlib.sha256(f"{text}{sorted(plan.forbidden.items())}".encode()).hexdigest()[:16]
 
 
-def summarise_plan(plan: Plan, project: Project, costs: Sequence[Cost], tests: Tests) -> str:
+def summarise_plan(plan: Plan, project: Project, costs: Sequence[Cost], accounts: Accounts) -> str:
     """Return the plan in a page of Markdown: jobs, what sharing saves, price, power, exclusions."""
+    tests, mute = question_counts(accounts), find_mute(plan, project, accounts)
+    head = ("experiment", "target", "reason")
     parts = [
         ["# Plan", "", *_jobs(plan, project)],
+        *([["## No verdict", "", *_markdown(head, mute)]] if mute else []),
         ["## Price", "", *_price(costs), "", *_budget(costs, project)],
         ["## Smallest effect", "", *_power(plan, project, tests), *_gains(plan, project)],
         ["## Left out", "", *_left_out(plan)],
@@ -238,17 +243,15 @@ def _left_out(plan: Plan) -> list[str]:
     ]
 
 
-def read_tests(folders: Mapping[tuple[str, str], Path]) -> dict[tuple[str, str], int]:
-    """Return how many test questions those of some targets have that are prepared.
+def read_accounts(folders: Mapping[tuple[str, str], Path]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the accounts of the samples of those targets that are prepared, in `folders`."""
+    found = {target: read_record(folder / "summary.json") for target, folder in folders.items()}
+    return {target: account for target, account in found.items() if account}
 
-    `folders` are those of their samples.
-    """
-    found = {}
-    for target, folder in folders.items():
-        account = read_record(folder / "summary.json")
-        if account:
-            found[target] = int(account["given"]["test"])
-    return found
+
+def question_counts(accounts: Accounts) -> dict[tuple[str, str], int]:
+    """Return how many test questions targets have, by their accounts."""
+    return {target: int(account["given"]["test"]) for target, account in accounts.items()}
 
 
 def write_tables(tables: Mapping[str, str], folder: Path) -> None:

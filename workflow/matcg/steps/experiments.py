@@ -15,6 +15,7 @@ from matcg.config.published import has_gains
 from matcg.data import readers
 from matcg.plan import throughput
 from matcg.plan.enumerate import Plan
+from matcg.plan.mute import minimum_questions
 from matcg.plan.places import experiment_folder, needed, plan_name, point_to
 from matcg.plan.tables import plan_digest, render_tables, summarise_plan
 from matcg.plan.unused import FILE, older_layout
@@ -25,6 +26,7 @@ from matcg.steps.lookup import Lookup, planned
 PLAN_TABLES = ("experiments", "mixes", "runs", "evaluations", "subsets", "excluded")
 # Steps whose versions decide what lies in an experiment's folder.
 STEPS = ("LEAKS", "AUDIT", "COMPARE", "FIGURES", "LEAK_PAIRS")
+CLAIMED = ("family", "minimum_effect", "minimum_questions")  # declared before looking
 GAINS = ("csv", "md", "tex")
 
 
@@ -67,9 +69,7 @@ class Experiments:
             [getattr(versions, step) for step in STEPS],
             [
                 json.dumps(search, sort_keys=True),
-                json.dumps(
-                    {name: getattr(experiment, name) for name in ("family", "minimum_effect")}
-                ),
+                json.dumps({name: getattr(experiment, name) for name in CLAIMED}),
                 json.dumps([json.loads(each.identity()) for each in self._protocols(experiment)]),
                 self._printed(experiment),
                 json.dumps(self._layout(experiment), sort_keys=True),
@@ -125,10 +125,11 @@ class Experiments:
         """Return the mixes of an experiment."""
         return [self._places.mix(mix) for mix in self._part(self._experiment(wildcards)).mixes]
 
-    def tests(self, wildcards: Any) -> list[str]:
-        """Return the test questions of an experiment, which say what belongs to one patient."""
+    def tests(self, wildcards: Any, file: str = "test.parquet") -> list[str]:
+        """Return a file of every target: its questions, which say what belongs to one patient."""
         experiment = self._experiment(wildcards)
-        return self._of.samples(experiment.catalog, self._targets(experiment), "test")
+        targets = self._targets(experiment)
+        return [f"{self._places.subset(experiment.catalog, name)}/{file}" for name in targets]
 
     def answers(self, wildcards: Any) -> list[str]:
         """Return the records of all groups that answer for an experiment.
@@ -167,7 +168,14 @@ class Experiments:
         """Return whose samples are counted."""
         experiment = self._experiment(wildcards)
         sources = self._of.sources([experiment.catalog])
-        return specs.SummariseSpec(sources=sources, crops=self._crops(experiment))
+        return specs.SummariseSpec(
+            sources=sources,
+            crops=self._crops(experiment),
+            minimums={
+                target: minimum_questions(experiment, self._project, target)
+                for target in self._targets(experiment)
+            },
+        )
 
     def leaks(self, wildcards: Any) -> specs.LeaksSpec:
         """Return whose test images are looked for in whose training images."""
@@ -193,6 +201,7 @@ class Experiments:
             protocols=tuple(self._protocols(experiment)),
             catalog=self._elements(experiment),
             show_missing=self._of.show_missing,
+            minimum_questions=minimum_questions(experiment, self._project),
             smoke=self._smoke,
             covers={
                 name: arm.covers
@@ -294,7 +303,7 @@ class Experiments:
         return specs.PlanSpec(
             plan=self.plan_place,
             tables=render_tables(self._plan, of.here),
-            summary=summarise_plan(self._plan, self._project, of.costs(), of.tests),
+            summary=summarise_plan(self._plan, self._project, of.costs(), of.accounts),
             used=tuple(used),
         )
 

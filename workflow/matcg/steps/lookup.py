@@ -26,7 +26,7 @@ from matcg.plan.groups import AskedByRun, Groups, find_groups
 from matcg.plan.places import Places
 from matcg.plan.price import Cost
 from matcg.plan.records import BASELINE, Evaluation, Mix, protocol_of, tag_of
-from matcg.plan.tables import read_tests
+from matcg.plan.tables import question_counts, read_accounts
 from matcg.steps import specs
 
 _T = TypeVar("_T")
@@ -229,14 +229,14 @@ class Lookup:
             self.plan,
             self.project,
             throughput.read_speeds(Path(self.here.results, throughput.NAME)),
-            self.tests,
+            question_counts(self.accounts),
         )
 
     @cached_property
-    def tests(self) -> dict[tuple[str, str], int]:
-        """Return how many test questions prepared subsets have."""
+    def accounts(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return what is said of the samples of targets that are prepared."""
         targets = sorted({(row.catalog, row.target) for row in self.plan.rows})
-        return read_tests({target: Path(self.here.subset(*target)) for target in targets})
+        return read_accounts({target: Path(self.here.subset(*target)) for target in targets})
 
     # --- Without a plan --------------------------------------------------------------------------
 

@@ -51,10 +51,14 @@ class PrepareSpec(Spec):
 
 
 class SummariseSpec(Spec):
-    """Counts over the subsets of an experiment; `crops` has the edges of backbones that crop."""
+    """Counts over the subsets of an experiment; `crops` has the edges of backbones that crop.
+
+    `minimums` says how many test questions each target needs for a verdict.
+    """
 
     sources: Sources
     crops: dict[str, int]
+    minimums: dict[str, int]
 
 
 class LeaksSpec(Spec):
@@ -142,6 +146,7 @@ class CompareSpec(Spec):
     catalog: dict[str, Any]
     show_missing: bool
     covers: dict[str, tuple[str, ...]]
+    minimum_questions: int
     smoke: str = ""
     reduced: tuple[Reduced, ...] = ()
 

@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from matcg.analysis.elements import CatalogElements
+from matcg.analysis.no_verdict import NO_VERDICT
 from matcg.config.project import SMOKE
 from matcg.forms import ACCURACY
 from matcg.plan.records import read_runs
@@ -81,7 +82,8 @@ def _figures(
             return [row for row in rows(table) if getattr(row, "score", score) == score]
 
         targets, summary = of(declared.TARGETS), of(declared.SUMMARY)
-        comparison, covered = of(declared.COMPARISON), of(declared.COVERAGE)
+        comparison = [row for row in of(declared.COMPARISON) if row.verdict != NO_VERDICT]
+        covered = of(declared.COVERAGE)
         drawn = {
             "protocols": protocol_figure(of(declared.PROTOCOLS)),
             "composition": composition_figure(of(composed)) if composed else None,

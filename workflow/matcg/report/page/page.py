@@ -92,6 +92,7 @@ class ExperimentView:
     agreement: Mapping[str, Any] = field(default_factory=dict)
     without_leaks: Mapping[str, Any] = field(default_factory=dict)
     not_seen: Mapping[str, Any] = field(default_factory=dict)
+    no_verdict: str = ""
     asked: AskedView | None = None
     questions: QuestionView | None = None
     questions_of: str = ""
@@ -179,6 +180,8 @@ def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
     for stem in (STEM, f"{STEM}_without_leaks"):
         if composed := composition_in(folder / "tables", stem):
             tables[stem] = list_csv(results, folder / "tables", composed)
+    if headline.get("no_verdict"):
+        tables[declared.NO_VERDICT.stem] = list_csv(results, folder / "tables", declared.NO_VERDICT)
     if headline.get("missing"):
         tables[declared.MISSING.stem] = list_csv(results, folder / "tables", declared.MISSING)
     shown = _figures(folder / "figures", name, [stem for stem in figures.NAMES if stem != ASKED])
@@ -187,6 +190,7 @@ def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
     view.agreement = headline.get("published", {})
     view.without_leaks = headline.get("without_leaks", {})
     view.not_seen = headline.get("not_seen_before", {})
+    view.no_verdict = headline.get("no_verdict", "")
     return view
 
 

@@ -20,6 +20,15 @@ from matcg.analysis.headline import headline, mark
 from matcg.analysis.letters import calibration, letter_use
 from matcg.analysis.localisation import localisations
 from matcg.analysis.missing import Reasons, add_missing, find_missing, read_study
+from matcg.analysis.no_verdict import (
+    Facts,
+    add_no_verdicts,
+    apart,
+    find_no_verdicts,
+    read_facts,
+    silenced,
+    telling_rows,
+)
 from matcg.analysis.pairs import Study, Target, without
 from matcg.analysis.paper_cells import Builder, Paper
 from matcg.analysis.prior import with_priors
@@ -54,7 +63,8 @@ class Wanted:
     are how questions were asked: what is compared, and what is reported beside it. With
     `show_missing` evaluations without answers are listed and left out. `smoke` marks a smoke run.
     `covers` are the elements that an arm covers, of arms that are about that.
-    `reduced` are the arms that are combinations without an element.
+    `reduced` are the arms that are combinations without an element. A target of fewer questions
+    than `minimum_questions` gets no verdict.
     """
 
     experiment: str
@@ -65,6 +75,7 @@ class Wanted:
     smoke: str = ""
     covers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     reduced: Sequence[records.Reduced] = ()
+    minimum_questions: int = 0
 
     @property
     def titled(self) -> str:
@@ -97,13 +108,17 @@ def compare(
     check_runs(whole.rows, places, plan)
     whole, units = with_priors(whole, mixes or {}, folders), units_of(wanted.paper.catalog)
     everything = united(whole, units)
-    study, tables = everything.of(rows), Tables(out / "tables", wanted)
-    ways = asked_ways(everything, every, wanted.protocols) if wanted.protocols else []
+    facts = read_facts(folders, rows, units)
+    study, tables = everything.of(rows), Tables(out / "tables", wanted, facts)
+    mute = find_no_verdicts(study, facts, wanted.minimum_questions)
+    telling = telling_rows(every, mute, units)
+    ways = asked_ways(everything, telling, wanted.protocols) if wanted.protocols else []
     shuffled = looking.shuffled(ways)
     found, compared = tables.of_arms(study, shuffled)
     tables.write(declared.TARGETS, by_targets(study))
-    tables.write(declared.LETTERS, letter_use(study))
-    tables.write(declared.CALIBRATION, calibration(study))
+    told, _ = apart(study, mute)
+    tables.write(declared.LETTERS, letter_use(told))
+    tables.write(declared.CALIBRATION, calibration(told))
     names = read_leaked(leaked, rows) if leaked else {}
     if names:
         other = without(shuffled, names) if shuffled else None
@@ -134,6 +149,7 @@ class Tables:
 
     folder: Path
     wanted: Wanted
+    facts: Mapping[Target, Facts]
 
     def write(self, table: Table[_T], rows: Sequence[_T], clean: bool = False) -> None:
         """Write a table, or with `clean` the one without questions about leaked images."""
@@ -150,10 +166,15 @@ class Tables:
         name = self.wanted.experiment
         if not study.rows and (clean or not study.partial):
             return {"experiment": name, "headline": "no question is left", "results": []}, []
+        mute = find_no_verdicts(study, self.facts, self.wanted.minimum_questions)
+        study, rest = apart(study, mute)
+        silent = silenced(comparisons(rest, self.wanted.claims))
         compared = comparisons(study, self.wanted.claims, shuffled)
         summary = summaries(study, compared)
-        self.write(declared.ACCURACY, accuracies(study), clean)
-        self.write(declared.COMPARISON, compared, clean)
+        if mute:
+            self.write(declared.NO_VERDICT, mute, clean)
+        self.write(declared.ACCURACY, [*accuracies(rest), *accuracies(study)], clean)
+        self.write(declared.COMPARISON, [*silent, *compared], clean)
         self.write(declared.SUMMARY, summary, clean)
         if located := localisations(study):
             self.write(declared.LOCALISATION, located, clean)
@@ -167,7 +188,8 @@ class Tables:
         found = headline(study, name, summary, covered, composed)
         if composed and seen:
             found["not_seen_before"] = self._unseen(study, compared, seen)
-        return found, compared
+        add_no_verdicts(found, mute)
+        return found, [*silent, *compared]
 
     def _unseen(
         self, study: Study, compared: Sequence[Comparison], seen: set[tuple[str, Target]]

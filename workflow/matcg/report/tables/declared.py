@@ -20,6 +20,7 @@ from matcg.analysis.coverage import Coverage
 from matcg.analysis.letters import Bin, LetterUse, OrderUse
 from matcg.analysis.localisation import SCORES, Localisation
 from matcg.analysis.missing import Missing
+from matcg.analysis.no_verdict import NoVerdict
 from matcg.analysis.protocols import ByProtocol
 from matcg.analysis.published_tests import UNPAIRED_KEYS, GainCount, GainTest
 from matcg.analysis.summary import Summary
@@ -240,6 +241,13 @@ LOOKING = Table(
         ("minus_shuffled", "Shown minus another's"),
     ),
     usual=_SCORE,
+)
+
+NO_VERDICT = Table(
+    "no_verdict",
+    "Targets that can tell nothing, in no mean and without a verdict",
+    NoVerdict,
+    ("target", "questions", "reason"),
 )
 
 MISSING = Table(
