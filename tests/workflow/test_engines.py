@@ -279,6 +279,37 @@ def test_both_engines_answer_every_protocol_alike(
     assert len({row.tobytes() for row in table(vllm)}) > len(asks) / 2
 
 
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_special_tokens_of_the_data_are_the_same_characters_in_both_engines_and_in_training(
+    shipped: tuple[Engine, Engine], target: tuple[list[Sample], list[Sample]], name: str
+) -> None:
+    odd = ("<image>", "</s>", "<pad>", "<s>")
+    test, train = (
+        [
+            replace(
+                each,
+                question=f"{odd[n % 4]} {each.question} {odd[n % 3]}",
+                options=tuple(f"{option} {odd[n % 4]}" for option in each.options),
+            )
+            for n, each in enumerate(side)
+        ]
+        for side in target
+    )
+    asks = make_asks(test, PROTOCOLS[name], TINY, 1, train)
+    assert "<image>" in asks[0].prompt.partition("<image>")[2]
+    vllm, transformers = (each.ask(asks) for each in shipped)
+    assert [reply.text for reply in vllm] == [reply.text for reply in transformers]
+    if name != "generate":
+        assert difference(vllm, table(transformers)) < 1e-3
+    if name == "letters":
+        assert difference(vllm, by_transformers(TINY.weights, test)) < 1e-3
+        engine, _ = shipped
+        outputs = engine._run(asks, engine._prompts(asks), engine._params(max_tokens=1), None)
+        reader = Collator(shipped[1]._processor, TINY, {}, torch.device("cpu"), Pictures(TINY))
+        for sample, output in zip(test, outputs, strict=True):
+            assert output.prompt_token_ids == reader.encode([sample])["input_ids"][0].tolist()
+
+
 # None; each text of it fits into five tokens with its end; several words and marks.
 PATTERNS = ("", "[0-9]{1,3}", "none|(left|right) ?@ ?[0-4] ?[0-9]( ?; ?left ?@ ?[0-9]){0,2}")
 

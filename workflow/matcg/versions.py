@@ -5,10 +5,10 @@ Raise a step's number when its results change for the same input; it and all bel
 
 PREPARE = 4
 LEAKS = 1
-MIX = 1
+MIX = 2
 AUDIT = 2
-FINETUNE = 2
-PREDICT = 3
+FINETUNE = 3
+PREDICT = 4
 GATHER = 1
 COMPARE = 7
 FIGURES = 6

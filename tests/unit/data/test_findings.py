@@ -424,6 +424,15 @@ def test_a_class_can_be_left_out_and_a_picture_without_findings_is_kept(tmp_path
         read(tmp_path, "table", **FILE, classes={"dust": None})
 
 
+def test_classes_are_one_in_either_unicode_form(tmp_path):
+    rows = ["a.png,M\u00e9ni,1,1,4,2", "a.png,Me\u0301ni,2,2,9,9", "a.png,\ufeffM\u00e9ni,3,3,9,9"]
+    files = {"a.png": png(np.zeros((H, W))), "t.csv": table(EDGES, *rows)}
+    for more in ({}, {"classes": {"Me\u0301ni": "Me\u0301ni"}}):
+        samples, _ = read(put(tmp_path, files), "table", **FILE, **more)
+        assert samples["a"].options == ("M\u00e9ni",)
+        assert {each.label for each in samples["a"].findings} == {"M\u00e9ni"}
+
+
 def test_a_mask_has_one_box_or_one_for_each_component_that_is_large_enough(tmp_path):
     mask = (
         square((1, 1, 4, 3))

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -236,9 +237,33 @@ def test_labels_are_told_apart_by_neither_case_nor_spaces_nor_final_points(root)
     assert [sample.label for sample in samples] == ["cat"] * 4
     assert [sample.options[0] for sample in samples] == ["Cat", "Cat", "Cat", "cat."]
     assert twice.reason == "options unreadable: an option is given twice"
-    for labels in ({"Cat": "Pet"}, {"cat": "Pet"}):
+    for labels in ({"Cat": "Pet"}, {"cat": "Pet"}, {"CAT.": "Pet"}, {"\ufeffcat": "Pet"}):
         mapped, _ = read_all(spec(), {"labels": labels}, root)
-        assert mapped[0].label == "Pet"
+        assert [sample.label for sample in mapped] == ["Pet"] * 4
+    # What is written in two ways may count as two labels, which the writing then tells apart.
+    mapped, _ = read_all(spec(), {"labels": {"Cat": "Pet", "CAT.": "Wild"}}, root)
+    assert [sample.label for sample in mapped] == ["Pet", "Wild", "Pet", "Pet"]
+
+
+def test_labels_and_options_are_one_in_either_unicode_form(root):
+    one, other = (unicodedata.normalize(form, "Ménière") for form in ("NFC", "NFD"))
+
+    def asks(number, answer, *options):
+        text = "\n".join(f"{letter}: {o}" for letter, o in zip("AB", options, strict=True))
+        return row(number, Answer=answer, **{"Question-choice": f"Q\n{text}", "Answer-choice": "A"})
+
+    rows = [
+        asks(0, one, other, "dog"),
+        asks(1, other, one, "dog"),
+        asks(2, f"{one}\u200b", one, "d"),
+    ]
+    release(root, [*rows, asks(3, one, one, other)])
+    samples, (twice,) = read_all(spec(), {}, root)
+    assert [sample.label for sample in samples] == [one.casefold()] * 3
+    assert [sample.options[0] for sample in samples] == [other, one, one]
+    assert twice.reason == "options unreadable: an option is given twice"
+    mapped, _ = read_all(spec(), {"labels": {other: "Ear", "dog": "EAR"}}, root)
+    assert [sample.label for sample in mapped] == ["Ear"] * 3
 
 
 @pytest.mark.parametrize(

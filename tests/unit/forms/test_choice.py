@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from data_makers import sample
 from matcg.forms import Reply, View, Wording
-from matcg.forms.choice import FORM, letters, parse, parse_letter, parse_options, question_text
+from matcg.forms.choice import (
+    FORM,
+    letters,
+    normal,
+    parse,
+    parse_letter,
+    parse_options,
+    question_text,
+)
 
 LABELS = ("a", "b", "c", "d")
 FOUR = ("mass", "cyst", "scar", "no scar")
@@ -44,6 +52,9 @@ def test_options_are_read_in_the_wordings_of_the_release(text):
         ("Which?\nA: one\nC: two\nB: three", "fewer than two"),
         ("Which?\nA: one\nB: two\nand more\nC: three\nAnswer.", "no option after 'B'"),
         ("Which?\nA: one\nB: one\nAnswer.", "given twice"),
+        ("Which?\nA: Méni\nB: Me\u0301ni", "given twice"),
+        ("Which?\nA: one\u00ad\nB: \ufeffOne.", "given twice"),
+        ("Which?\nA: one\nB: \u200b", "empty"),
     ],
 )
 def test_other_texts_are_refused_with_a_reason(text, why):
@@ -156,3 +167,15 @@ def test_letters_favoured_alike_in_each_order_tie():
     rows = [answered(number, -0.1, -2.0, -7.0, orders=cyclic) for number in range(300)]
     assert set(Counter(row["predicted"] for row in rows)) == {0, 1, 2}
     assert all(row["verdicts"] == [0, 1, 2] and FORM.is_tie(row) for row in rows)
+
+
+def test_words_are_one_in_either_unicode_form_and_stay_as_they_are_written():
+    assert normal("ME\u0301NI.") == normal("\ufeffméni\u200b") == "méni"
+    assert parse_options("Which?\n\ufeffA: Me\u0301ni\nB: two") == ("Me\u0301ni", "two")
+    assert parse_letter("\ufeffB\u200b") == (1, "")
+    assert parse("It is me\u0301ni", ("Méni", "two")) == 0
+    one, other = (
+        sample(1, options=("yes", "MÉNI.")),
+        sample(2, "me\u0301ni", options=("no", "me\u0301ni")),
+    )
+    assert FORM.dealt(one, other, 0) == 1

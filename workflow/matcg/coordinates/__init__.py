@@ -13,6 +13,7 @@ from functools import cache, cached_property
 from itertools import groupby
 
 from matcg import plugins
+from matcg.words import one_form
 
 NONE = "none"  # the answer where there is nothing to be found, and what cells hold of nothing
 
@@ -248,7 +249,7 @@ def _filled(
 
 def _bare(text: str) -> str:
     """Return a text without white space, and without what `_MARKS` finds."""
-    return "".join(_MARKS.sub("", text).split())
+    return "".join(_MARKS.sub("", one_form(text)).split())
 
 
 def _says(text: str) -> bool:

@@ -8,6 +8,7 @@ from itertools import combinations
 
 from matcg import forms
 from matcg.samples import Sample
+from matcg.words import one_form
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Contradictions:
         """Yield the samples, which have their pictures."""
         for sample in samples:
             shown = hashlib.sha256(sample.image).digest()
-            self._asked[shown, " ".join(sample.question.casefold().split())].append(
+            self._asked[shown, one_form(" ".join(sample.question.casefold().split()))].append(
                 replace(sample, image=b"")
             )
             yield sample

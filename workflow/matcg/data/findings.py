@@ -27,6 +27,7 @@ from matcg.errors import BadRowError, DataError
 from matcg.images import ImageError, size_shown
 from matcg.samples import Finding, Sample
 from matcg.seeds import derive
+from matcg.words import one_form
 
 # Pixels that a box or polygon may reach beyond its picture, to which it is cut: files round.
 ROUNDING = 0.5
@@ -124,6 +125,11 @@ class _Reading:
         self.options = FindingOptions.parse(self.given)
         self.folder = Folder(find_folder(self.root, self.subset))
         self.seen: set[str] = set()
+        # Names are told apart by what is seen of them.
+        self.classes = self.options.classes and {
+            one_form(name): label and one_form(label)
+            for name, label in self.options.classes.items()
+        }
 
     def listed(self) -> list[tuple[str, Picture]]:
         """Return all pictures that the files name, each with its source dataset.
@@ -187,7 +193,7 @@ class _Reading:
         Raises:
             DataError: there is none.
         """
-        names = {label for label in (self.options.classes or {}).values() if label}
+        names = {label for label in (self.classes or {}).values() if label}
         names = names or {each.label for sample in samples for each in sample.findings}
         if samples and not names:
             raise DataError(
@@ -227,10 +233,10 @@ class _Reading:
         Raises:
             BadRowError: it cannot be in the picture.
         """
-        classes = self.options.classes
-        if not raw.name or (classes is not None and raw.name not in classes):
+        name, classes = one_form(raw.name), self.classes
+        if not name or (classes is not None and name not in classes):
             raise BadRowError(f"unknown class: '{raw.name}' is not in option 'classes'")
-        label = raw.name if classes is None else classes[raw.name]
+        label = name if classes is None else classes[name]
         if label is None:
             return []
         if not raw.mask:

@@ -139,6 +139,8 @@ class _Reader:
         self.choices = _Memo(self._choices)
         self.answers = _Memo(_answer)
         self.labels = _Memo(self._label)
+        mapped = reversed(options.labels.items())
+        self.mapped = {normal(answer): label for answer, label in mapped}
         self.letters = _Memo(_letter)
         self.questions = _Memo(self._question)
         self.datasets = _Memo(_dataset)
@@ -276,9 +278,10 @@ class _Reader:
 
     def _label(self, answer: str) -> int:
         """Return the index of the label that an answer counts as: by the user's map, else plain."""
-        text, plain, labels = tidy(answer), _answer(answer), self.options.labels
-        label = labels.get(text) or labels.get(plain) or plain
-        known = self.names.setdefault(label, len(self.names))
+        text, plain = tidy(answer), _answer(answer)
+        # An answer as it is written first, then any way to write it.
+        label = self.options.labels.get(text) or self.mapped.get(plain) or plain
+        known = self.names.setdefault(normal(label), len(self.names))
         if known == len(self.table.labels):
             self.table.labels.append(label)
         return known

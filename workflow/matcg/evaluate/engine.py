@@ -15,6 +15,7 @@ from matcg.config.backbone import Backbone
 from matcg.errors import DataError, MatcgError, ResourceError
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply
+from matcg.literal import unmarked
 from matcg.models.prompts import answer_or_error, space_before
 from matcg.models.weights import check_adapter, check_whole
 
@@ -164,6 +165,6 @@ def option_tokens(tokenizer: Any, backbone: Backbone, ask: Ask, option: str) -> 
         ConfigError: its first token would hold the prompt's end as well.
         DataError: the option has no token.
     """
-    if not option.strip():
+    if not unmarked(option).strip():
         raise DataError(f"sample {ask.sample_id}: an option is empty, so its text has no score")
     return answer_or_error(tokenizer, backbone, ask.sample_id, option)

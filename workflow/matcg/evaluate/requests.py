@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import cycle, groupby
@@ -16,6 +16,7 @@ from matcg.config.protocol import Protocol
 from matcg.errors import DataError
 from matcg.forms import Reply, View, Wording
 from matcg.images import decode, pixel_digest
+from matcg.literal import marked_sample, unmarked
 from matcg.models.prompts import continued, picture_of, seen, view_of
 from matcg.samples import Sample
 from matcg.seeds import derive
@@ -25,12 +26,21 @@ GREY_PIXEL = (128, 128, 128)
 
 @dataclass(frozen=True)
 class Ask:
-    """One request: a question in one of its wordings."""
+    """One request: a question in one of its wordings.
+
+    `marked` is all text before the answer, with one image placeholder a picture, in which text of
+    the data is marked (literal.py); so is it in the texts that are scored.
+    """
 
     sample_id: str
-    prompt: str  # all text before the answer, with one image placeholder a picture
+    marked: str
     pictures: tuple[Image.Image, ...]  # examples' pictures first, the question's last
     wording: Wording
+
+    @property
+    def prompt(self) -> str:
+        """Return the text as it is seen."""
+        return unmarked(self.marked)
 
     @cached_property
     def digests(self) -> tuple[str, ...]:
@@ -65,15 +75,25 @@ def make_asks(
     asks = []
     for sample in samples:
         picture = _picture(donors.get(sample.sample_id, sample), protocol, backbone)
-        for wording in forms.of(sample).wordings(sample, protocol, view_of(backbone)):
-            prompt = stem + backbone.prompt.replace("{question}", wording.question)
+        for wording, question in _wordings(sample, protocol, view_of(backbone)):
+            prompt = stem + backbone.prompt.replace("{question}", question)
             asks.append(Ask(sample.sample_id, prompt, (*shown, picture), wording))
     return asks
 
 
+def _wordings(sample: Sample, protocol: Protocol, view: View) -> Iterator[tuple[Wording, str]]:
+    """Yield a sample's wordings, each with its question as it is marked."""
+    form, known = forms.of(sample), marked_sample(sample)
+    pairs = zip(*(form.wordings(each, protocol, view) for each in (sample, known)), strict=True)
+    for wording, other in pairs:
+        among = other.among if wording.way == "texts" else wording.among
+        yield replace(wording, among=among), other.question
+
+
 def _told(sample: Sample, protocol: Protocol, backbone: Backbone) -> str:
     """Return an example: its prompt, the right answer, the end of the turn."""
-    question, answer = forms.of(sample).example(sample, protocol, view_of(backbone))
+    known = marked_sample(sample)
+    question, answer = forms.of(sample).example(known, protocol, view_of(backbone))
     prompt = backbone.prompt.replace("{question}", question)
     return continued(prompt, answer) + backbone.turn_end
 

@@ -16,6 +16,7 @@ from matcg.config.backbone import Backbone
 from matcg.evaluate.engine import Engine, option_tokens, pattern_of, reply_of, too_long
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
+from matcg.models.asked_text import plain, reader_of
 from matcg.models.checks import check_processor
 from matcg.models.device import device_kind
 from matcg.models.loading import last_hidden, last_logits, load_model, with_exact_head
@@ -88,7 +89,7 @@ class TransformersEngine(Engine):
             self._model = adapted.unload()
 
     def _by_token(self, model: Any, asks: Sequence[Ask]) -> list[Reply]:
-        inputs = self._inputs(asks, [ask.prompt for ask in asks])
+        inputs = self._inputs(asks, [ask.marked for ask in asks])
         scores = last_logits(model, inputs).log_softmax(dim=-1)
         return [
             Reply(
@@ -110,7 +111,7 @@ class TransformersEngine(Engine):
     def _means(self, model: Any, pairs: Sequence[tuple[Ask, str]]) -> list[float]:
         """Return the mean log-probability of each option's tokens, which end their prompts."""
         inputs = self._inputs(
-            [ask for ask, _ in pairs], [continued(ask.prompt, option) for ask, option in pairs]
+            [ask for ask, _ in pairs], [continued(ask.marked, option) for ask, option in pairs]
         )
         tokens = [
             option_tokens(self._processor.tokenizer, self.backbone, ask, option)
@@ -129,7 +130,7 @@ class TransformersEngine(Engine):
 
     def _by_text(self, model: Any, asks: Sequence[Ask]) -> list[Reply]:
         """Let the model speak, greedily; vLLM knows no penalty of repetitions unless told."""
-        inputs = self._inputs(asks, [ask.prompt for ask in asks], side="left")
+        inputs = self._inputs(asks, [ask.marked for ask in asks], side="left")
         tokenizer = self._processor.tokenizer
         ends = self._ends()
         grammars = [self._grammar(ask) for ask in asks if ask.wording.pattern]
@@ -185,13 +186,16 @@ class TransformersEngine(Engine):
 
     def _encoded(self, asks: Sequence[Ask], prompts: Sequence[str], side: str) -> dict[str, Tensor]:
         """Return what the processor makes of some requests."""
-        self._processor.tokenizer.padding_side = side
-        encoded = self._processor(
-            text=list(prompts),
+        tokenizer = self._processor.tokenizer
+        texts = [plain(tokenizer, prompt) for prompt in prompts]
+        reader = reader_of(self._processor, texts)
+        reader.tokenizer.padding_side = side
+        encoded = reader(
+            text=texts,
             images=[list(ask.pictures) for ask in asks],
             padding=True,
             return_tensors="pt",
-            add_special_tokens=not begins_itself(self._processor.tokenizer, self.backbone),
+            add_special_tokens=not begins_itself(tokenizer, self.backbone),
         )
         for ask, mask in zip(asks, encoded["attention_mask"], strict=True):
             if int(mask.sum()) >= self._context:

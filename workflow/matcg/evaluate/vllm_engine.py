@@ -18,6 +18,7 @@ from matcg.errors import ConfigError, DataError
 from matcg.evaluate.engine import Engine, option_tokens, pattern_of, reply_of, too_long
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
+from matcg.models.asked_text import encode, is_signed
 from matcg.models.device import device_kind
 from matcg.models.prompts import begins_itself, boundary, single_tokens
 
@@ -74,7 +75,8 @@ class VllmEngine(Engine):
 
         config = check_class(weights, backbone)
         where = {"revision": backbone.revision, "trust_remote_code": backbone.trust_remote_code}
-        check_processor(AutoProcessor.from_pretrained(str(weights), **where), backbone)
+        processor = AutoProcessor.from_pretrained(str(weights), **where)
+        check_processor(processor, backbone)
         self._params = SamplingParams
         self._adapters: dict[Path, int] = {}
         options = {"enforce_eager": True} | {k: v for k, v in settings.items() if v is not None}
@@ -105,7 +107,8 @@ class VllmEngine(Engine):
             **options,
         )
         self.made_with = {**settings, **_in_force(self._llm)}
-        self._tokenizer = self._llm.get_tokenizer()
+        # Not vLLM's, which is several in one, and no copy of which could be taught anything.
+        self._tokenizer = processor.tokenizer
         # A prompt that begins of its own accord does not begin twice.
         self._begin = {"add_special_tokens": not begins_itself(self._tokenizer, backbone)}
         self.tokens = single_tokens(self._tokenizer, backbone, of_one_token())
@@ -149,15 +152,25 @@ class VllmEngine(Engine):
         ways = {"token": self._by_token, "texts": self._by_texts, "text": self._by_text}
         return ways[way](asks, adapter)
 
+    def _prompts(self, asks: Sequence[Ask]) -> list[str | list[int]]:
+        """Return prompts as text, or as ids where vLLM would read a special token off the data."""
+        tokenizer = self._tokenizer
+        return [
+            encode(tokenizer, ask.marked, **self._begin)
+            if is_signed(tokenizer, ask.marked)
+            else ask.prompt
+            for ask in asks
+        ]
+
     def _by_token(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
         among = [[self.tokens[text] for text in ask.wording.among] for ask in asks]
         params = [self._params(max_tokens=1, temperature=0, logprob_token_ids=ids) for ids in among]
-        outputs = self._run(asks, [ask.prompt for ask in asks], params, adapter)
+        outputs = self._run(asks, self._prompts(asks), params, adapter)
         return [_scored(output.outputs[0], ids) for output, ids in zip(outputs, among, strict=True)]
 
     def _by_text(self, asks: Sequence[Ask], adapter: Path | None) -> list[Reply]:
         params = [self._spoken(ask) for ask in asks]
-        outputs = self._run(asks, [ask.prompt for ask in asks], params, adapter)
+        outputs = self._run(asks, self._prompts(asks), params, adapter)
         return [
             reply_of(self._tokenizer, ask, output.outputs[0].token_ids, each.all_stop_token_ids)
             for ask, each, output in zip(asks, params, outputs, strict=True)
@@ -188,10 +201,11 @@ class VllmEngine(Engine):
             for ask in asks
         ]
         steps = next_tokens(tokens)
+        begun = self._prompts(asks)
         prompts: list[str | list[int]] = [
-            [*self._tokenizer.encode(asks[place].prompt, **self._begin), *said]
+            [*encode(self._tokenizer, asks[place].marked, **self._begin), *said]
             if said
-            else asks[place].prompt
+            else begun[place]
             for place, said in steps
         ]
         outputs = self._run(

@@ -20,6 +20,7 @@ from matcg.errors import DataError
 from matcg.forms import ACCURACY, KEYS, Form, How, Pairs, Shown, View, Wording
 from matcg.samples import Sample
 from matcg.seeds import derive
+from matcg.words import one_form, seen
 
 OPTION_LETTERS = ascii_uppercase
 INSTRUCTION = "Answer with the option's letter from the given choices directly."
@@ -64,9 +65,9 @@ class Choice(Form):
 
     def dealt(self, sample: Sample, other: Sample, seed: int) -> int:
         """Return where the other's right answer stands here, a random place where it does not."""
-        text = other.options[other.answer]
-        if text in sample.options:
-            return sample.options.index(text)
+        text, offered = normal(other.options[other.answer]), list(map(normal, sample.options))
+        if text in offered:
+            return offered.index(text)
         chance = random.Random(derive(seed, "option", sample.subset, sample.sample_id))
         return chance.randrange(len(sample.options))
 
@@ -240,10 +241,10 @@ def parse(text: str, options: Sequence[str]) -> int | None:
     named = {match[1] for match in found}
     if found and (len(named) == 1 or not re.search(r"\w", text[: found[0].start()])):
         return OPTION_LETTERS.index(found[0][1])
-    rest = " ".join(text.casefold().split())
+    rest = tidy(one_form(text.casefold()))
     said = []
     for place in sorted(range(len(options)), key=lambda i: (-len(options[i]), i)):
-        words = re.escape(" ".join(options[place].casefold().split()))
+        words = re.escape(tidy(one_form(options[place].casefold())))
         left, count = re.subn(rf"(?<!\w){words}(?!\w)", "|", rest) if words else (rest, 0)
         rest = left
         said += [place] if count else []
@@ -258,9 +259,12 @@ def tidy(text: str) -> str:
 
 @lru_cache(4096)
 def normal(text: str) -> str:
-    """Return `text` without what tells no labels apart: case, spaces, punctuation at the end."""
-    plain = tidy(text)
-    return (plain.rstrip(" .,;:!?") or plain).casefold()
+    """Return `text` without what tells no labels apart: case, spaces, punctuation at the end.
+
+    Nor does a word's Unicode form, or what of it is not seen.
+    """
+    plain = tidy(one_form(text))
+    return one_form((plain.rstrip(" .,;:!?") or plain).casefold())
 
 
 def parse_options(text: str) -> tuple[str, ...]:
@@ -281,7 +285,10 @@ def parse_options(text: str) -> tuple[str, ...]:
         raise ValueError("fewer than two lines 'A: ...', 'B: ...'")
     if len(lines) - starts[-1] - len(options) > 1:
         raise ValueError(f"lines that are no option after '{OPTION_LETTERS[len(options) - 1]}'")
-    if len(set(map(normal, options))) < len(options):
+    plain = set(map(normal, options))
+    if "" in plain:
+        raise ValueError("an option is empty")
+    if len(plain) < len(options):
         raise ValueError("an option is given twice")
     return tuple(options)
 
@@ -292,7 +299,7 @@ def _option(line: str) -> tuple[str, str]:
 
     Remembered, since few lines make up the blocks of options of a whole subset.
     """
-    match = _OPTION.match(line)
+    match = _OPTION.match(seen(line))
     return (match[1], tidy(match[2])) if match else ("", "")
 
 
@@ -313,7 +320,7 @@ def parse_letter(text: str) -> tuple[int, str]:
     Raises:
         ValueError: none of these forms.
     """
-    match = _LETTER.match(text)
+    match = _LETTER.match(one_form(text))
     if match is None:
         raise ValueError(f"'{tidy(text)[:40]}' is no option letter")
     return OPTION_LETTERS.index(match[1]), tidy(match[2] or "")

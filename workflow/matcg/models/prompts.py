@@ -10,6 +10,8 @@ from matcg.config.backbone import Backbone
 from matcg.errors import ConfigError
 from matcg.forms import View
 from matcg.images import decode, fit
+from matcg.literal import unmarked
+from matcg.models.asked_text import encode
 from matcg.samples import Sample
 
 # A token's first sign that stands for a space: as it is, in bytes (GPT-2), in SentencePiece.
@@ -17,7 +19,7 @@ _SPACES = " \u0120\u2581"
 
 
 def prompt_of(sample: Sample, backbone: Backbone) -> str:
-    """Return the whole text before the answer."""
+    """Return the whole text before the answer; that of a marked sample is marked (literal.py)."""
     return backbone.prompt.replace(
         "{question}", forms.of(sample).question(sample, view_of(backbone))
     )
@@ -73,10 +75,12 @@ def single_tokens(tokenizer: Any, backbone: Backbone, texts: Iterable[str]) -> d
 
 
 def answer_tokens(tokenizer: Any, backbone: Backbone, answer: str) -> list[int]:
-    """Return the tokens of an answer as it follows the prompt, none where it joins its last one."""
-    stem = tokenizer(backbone.prompt, add_special_tokens=False)["input_ids"]
-    told = continued(backbone.prompt, answer)
-    ids: list[int] = tokenizer(told, add_special_tokens=False)["input_ids"]
+    """Return the tokens of an answer as it follows the prompt, none where it joins its last one.
+
+    Text of the data in it may be marked.
+    """
+    stem = encode(tokenizer, backbone.prompt)
+    ids = encode(tokenizer, continued(backbone.prompt, answer))
     return ids[len(stem) :] if ids[: len(stem)] == stem else []
 
 
@@ -105,8 +109,8 @@ def space_before(tokenizer: Any, backbone: Backbone, sample_id: str, answer: str
 def boundary(backbone: Backbone, sample_id: str, answer: str) -> ConfigError:
     """Return the error about a prompt and an answer that share a token."""
     return ConfigError(
-        f"backbone {backbone.name}: answer '{answer}' (sample {sample_id}) shares a token with the"
-        " prompt's end; change the end of `prompt`"
+        f"backbone {backbone.name}: answer '{unmarked(answer)}' (sample {sample_id}) shares a token"
+        " with the prompt's end; change the end of `prompt`"
     )
 
 

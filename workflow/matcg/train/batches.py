@@ -14,6 +14,8 @@ from torch import Tensor
 
 from matcg import forms
 from matcg.config.backbone import Backbone
+from matcg.literal import marked_answer, marked_sample
+from matcg.models.asked_text import plain, reader_of
 from matcg.models.prompts import (
     answer_or_error,
     begins_itself,
@@ -111,12 +113,17 @@ class Collator:
                 raise boundary(self.backbone, task.sample.sample_id, text)
         return Inputs(tasks, tensors, lengths, answers)
 
+    def asked(self, sample: Sample) -> str:
+        """Return a sample's prompt, in which text of the data is marked."""
+        return prompt_of(marked_sample(sample), self.backbone)
+
     def told(self, task: TrainingSample) -> str:
-        """Return a task's answer as text."""
+        """Return a task's answer as text, in which that of the data is marked."""
         sample, view = task.sample, view_of(self.backbone)
         name = (sample.subset, sample.sample_id, task.answer)
         if name not in self._told:
-            self._told[name] = forms.of(sample).told(sample, task.answer, view)
+            answer = marked_answer(task.answer)
+            self._told[name] = forms.of(sample).told(marked_sample(sample), answer, view)
         return self._told[name]
 
     def _learnt(self, task: TrainingSample, text: str) -> list[int]:
@@ -132,16 +139,19 @@ class Collator:
 
         `answers` follow the prompts, where they are not empty.
         """
-        self.processor.tokenizer.padding_side = "right"
-        prompts = [prompt_of(sample, self.backbone) for sample in samples]
-        encoded = self.processor(
-            text=[
-                continued(prompt, answer) if answer else prompt
-                for prompt, answer in zip_longest(prompts, answers)
-            ],
+        tokenizer = self.processor.tokenizer
+        prompts = list(map(self.asked, samples))
+        texts = [
+            plain(tokenizer, continued(prompt, answer) if answer else prompt)
+            for prompt, answer in zip_longest(prompts, answers)
+        ]
+        reader = reader_of(self.processor, texts)
+        reader.tokenizer.padding_side = "right"
+        encoded = reader(
+            text=texts,
             # Mllama's processor takes a flat list for the pictures of the first text alone.
             images=[[picture] for picture in self.pictures.of(samples)],
-            add_special_tokens=not begins_itself(self.processor.tokenizer, self.backbone),
+            add_special_tokens=not begins_itself(tokenizer, self.backbone),
             padding=True,
             return_tensors="pt",
         )
