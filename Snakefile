@@ -6,6 +6,7 @@
 #     summary.md  agreement.*           results/plan is a link to the last plan
 # results/report-{plan-#}.html          results/report.html is a link to the last plan's
 # results/data/{catalog}/{subset-#}/{train,test}.parquet  quarantine.tsv  summary.json
+# results/lengths/{backbone-#}/{catalog}/{subset-#}.json
 # results/mixes/{mix-#}.parquet  results/converted/{backbone}/{#}/  results/exports/{backbone-#}/{mix-#}/
 # results/runs/{backbone-#}/{recipe-#}/{mix-#}/seed{seed}/weights/  metrics.jsonl  provenance.json
 # results/answers/{backbone-#}/{recipe-#}/{mix-#}/seed{seed}/{catalog}/{target-#}.parquet

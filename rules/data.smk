@@ -74,6 +74,7 @@ rule summarise:
         summaries=files("data_files", "summary.json"),
         quarantines=files("data_files", "quarantine.tsv"),
         located=files("cropped_files"),
+        lengths=files("lengths_files"),
     output:
         summary=data_table("summary"),
         quarantine=data_table("quarantine"),
@@ -111,10 +112,32 @@ rule leaks:
         "../workflow/scripts/leaks.py"
 
 
+# Before anything is trained: which samples are longer than a backbone's context.
+rule lengths:
+    input:
+        samples=files("subset_files"),
+        base=ancient(files("base_weights")),  # as in `finetune`
+    output:
+        "results/lengths/{backbone}/{catalog}/{subset}.json",
+    log:
+        "logs/lengths/{backbone}/{catalog}/{subset}.log",
+    conda:
+        "../envs/train.yaml"
+    resources:
+        mem_mb=4000,
+        bundle=checked(1),
+        runtime=30,
+    params:
+        spec=spec("lengths"),
+    script:
+        "../workflow/scripts/lengths.py"
+
+
 rule mix:
     input:
         train=files("train_files"),
         test=files("test_files"),
+        lengths=files("mix_lengths"),
     output:
         "results/mixes/{mix}.parquet",
     log:

@@ -5,6 +5,7 @@ rule predict:
     input:
         weights=files("group_weights"),
         data=files("group_data"),
+        lengths=files("group_lengths"),
         base=ancient(files("base_weights")),  # as in `finetune`
     # Beside it lie the answers of each run to each target, kept between tries and plans: Snakemake
     # deletes what is declared.

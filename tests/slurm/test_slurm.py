@@ -37,7 +37,7 @@ LIMIT = 900  # seconds until something that must happen has happened, on a slow 
 FAST = (
     "--profile", "slurm", "--configfile", "tests/configs/small.yaml",
     "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5",
-    "--group-components", "prepare=5", "mix=6",
+    "--group-components", "prepare=5", "lengths=10", "mix=6",
 )  # fmt: skip
 TRAINED = (*FAST, "--until", "finetune")
 # In the profile: each look would else be ten seconds later than the one before.
@@ -173,10 +173,10 @@ def job_of(process: psutil.Process) -> str:
 def test_the_experiment_runs_to_its_report(whole: Whole) -> None:
     assert (whole.folder / "results/report.html").stat().st_size > 10_000
     assert len(runs(whole.folder)) == PLANNED
-    # 8 jobs of `prepare` and 4 of `mix` in three Slurm jobs; nothing was submitted twice.
+    # 8 jobs of `prepare`, 8 of `lengths` and 4 of `mix` in four Slurm jobs, none of them twice.
     submitted = whole.said.count("has been submitted with SLURM jobid")
     steps = PLANNED + 1  # one prediction for all of them
-    assert submitted == 2 + 1 + steps + len(
+    assert submitted == 2 + 1 + 1 + steps + len(
         ("world", "leaks", "audit", "leak_pairs", "compare", "figures")
     )
 

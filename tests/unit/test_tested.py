@@ -43,7 +43,6 @@ REACHED = {
     "plan.covers": "unit/plan/test_covers.py",
     "plan.mute": "unit/plan/test_price.py",
     "report.figures.arms": "unit/report/figures/test_all.py",
-    "told": "unit/test_told.py",
     "train.launch": "workflow/test_parallel.py",
     "train.taken_over": "unit/train/test_finetune.py",
     "train.worker": "workflow/test_parallel.py",

@@ -48,7 +48,10 @@ EDITS: dict[str, Edit] = {
     "protocol": ("protocols/letters.yaml", "letters\n", "letters\nscoring: option-text\n"),
     "rule": ("combinations/unrelated.yaml", "area: other", "area: any"),
     "script": ("workflow/scripts/finetune.py", "import sys\n", "import sys\n\n"),
-    **{f"version of {step}": version(step) for step in ("PREPARE", "MIX", "FINETUNE", "PREDICT")},
+    **{
+        f"version of {step}": version(step)
+        for step in ("PREPARE", "LENGTHS", "MIX", "FINETUNE", "PREDICT")
+    },
     **{f"version of {step}": version(step) for step in ("COMPARE", "LEAKS", "AUDIT", "REPORT")},
 }
 # What may come with it: on its own each makes some step of all data run again.

@@ -67,8 +67,8 @@ STEPS = {
                 (out / name).write_text(f"{name} {versions.PREPARE} {asked.canonical()}")
             (out / "summary.json").write_text('{"given": {"test": 10}}')
 
-        def summarise(folders, out, sources, minimums):
-            assert minimums
+        def summarise(folders, out, sources, minimums, lengths):
+            assert minimums and all(path.exists() for path in lengths)
             for name in ("summary.tsv", "quarantine.tsv", "images.tsv"):
                 (out / name).write_text(" ".join(folder.name for folder in folders))
 
@@ -96,7 +96,8 @@ STEPS = {
         from matcg import versions
         from matcg.identity import digest
 
-        def make_mix(mix, folders, forbidden, size, out, policy, distance):
+        def make_mix(mix, folders, forbidden, size, out, policy, distance, lengths):
+            assert len(lengths) == len(folders) * len(mix.measured)
             names = [name for name, _ in mix.parts]
             assert size == mix.total and distance == 24 and policy in ("drop", "report")
             assert set(folders) == {*names, *mix.targets}
@@ -112,6 +113,11 @@ STEPS = {
                 assert mixes[mix].exists() and (folders[target] / "test.parquet").exists()
             for name in ("audit.tsv", "leaked.tsv"):
                 (out / name).write_text(repr(uses))
+        """,
+    "models/lengths.py": """
+        def measure(backbone, samples, out, measured):
+            assert set(samples) == {"train", "test"} and len(measured) == 8
+            out.write_text("{}")
         """,
     "train/finetune.py": """
         from matcg import versions

@@ -12,7 +12,6 @@ from typing import Any
 from matcg.samples import Finding, Sample
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
-_MARKS = str.maketrans("", "", _OPEN + _CLOSE)
 # One that was cut off reaches to the end.
 _MARKED = re.compile(f"{_OPEN}([^{_OPEN}{_CLOSE}]*)(?:{_CLOSE}|$)")
 
@@ -24,7 +23,7 @@ def marked(text: str) -> str:
 
 def unmarked(text: str) -> str:
     """Return text without marks."""
-    return text.translate(_MARKS)
+    return text.replace(_OPEN, "").replace(_CLOSE, "")
 
 
 def marked_sample(sample: Sample) -> Sample:

@@ -120,9 +120,23 @@ def write_samples(path: Path, samples: Iterable[Sample], digest: str = "") -> No
 
 def read_samples(path: Path, pictures: bool = True) -> list[Sample]:
     """Return the samples of one file in their order, on wish without their pictures."""
-    names = [name for name in SCHEMA.names if pictures or name != "image"]
-    table = pq.read_table(path, columns=names)
-    form = json.loads((table.schema.metadata or {}).get(b"matcg", b"{}")).get("form", CHOICE)
+    return samples_in(read_table(path, pictures))
+
+
+def read_table(path: Path, pictures: bool = True) -> pa.Table:
+    """Return the same as a table."""
+    return pq.read_table(path, columns=[n for n in SCHEMA.names if pictures or n != "image"])
+
+
+def form_in(table: pa.Table) -> str:
+    """Return the name of the form of a table's samples."""
+    told = json.loads((table.schema.metadata or {}).get(b"matcg", b"{}"))
+    return str(told.get("form", CHOICE))
+
+
+def samples_in(table: pa.Table) -> list[Sample]:
+    """Return the samples of a table."""
+    form = form_in(table)
     rows = [{"image": b"", **row, "form": form} for row in table.to_pylist()]
     for row in rows:
         row["options"] = tuple(row["options"])

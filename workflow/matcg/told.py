@@ -39,6 +39,22 @@ def mix_label(path: Path) -> dict[str, Any]:
     return label
 
 
+def set_aside(path: Path) -> dict[str, dict[str, str]]:
+    """Return by side which samples of a subset a backbone is not asked, with the reasons.
+
+    Raises:
+        DataError: what was measured is another subset, or by another backbone.
+    """
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); remove it and call again") from None
+    require(path, path.stem, str(known["digest"]), "the samples that were measured have digest")
+    require(path, path.parents[1].name, str(known["measured"]), "they were measured by the digest")
+    aside: dict[str, dict[str, str]] = known["aside"]
+    return aside
+
+
 @cache
 def run_record(folder: Path) -> dict[str, Any]:
     """Return the record of a finished run; empty where there is none.

@@ -5,6 +5,7 @@ Raise a step's number when its results change for the same input; it and all bel
 
 PREPARE = 4
 LEAKS = 1
+LENGTHS = 1
 MIX = 2
 AUDIT = 2
 FINETUNE = 3

@@ -15,10 +15,11 @@ with of_job(snakemake):
     spec = MixSpec.model_validate_json(snakemake.params.spec)
     make_mix(
         spec.mix,
-        by_name(Path(path).parent for path in snakemake.input),
+        by_name(Path(path).parent for path in [*snakemake.input.train, *snakemake.input.test]),
         spec.forbidden,
         spec.size,
         Path(snakemake.output[0]),
         spec.leaks,
         spec.distance,
+        [Path(path) for path in snakemake.input.lengths],
     )

@@ -16,7 +16,8 @@ with of_job(snakemake):
     spec = SummariseSpec.model_validate_json(snakemake.params.spec)
     out = Path(snakemake.output.summary).parent
     folders = [Path(path).parent for path in snakemake.input.summaries]
-    summarise(folders, out, spec.sources, spec.minimums)
+    lengths = [Path(path) for path in snakemake.input.lengths]
+    summarise(folders, out, spec.sources, spec.minimums, lengths)
     counts, pictures = cut_off(map(Path, snakemake.input.located), spec.crops)
     write_tsv(out / "cut.tsv", COUNTS, counts)
     write_tsv(out / "cut_pictures.tsv", PICTURES, pictures)

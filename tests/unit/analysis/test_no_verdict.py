@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import synthetic
@@ -83,6 +84,15 @@ def test_too_few_questions_and_what_an_account_says(tmp_path):
 
 
 @pytest.mark.usefixtures("mute")
+def test_only_questions_that_all_backbones_were_asked_are_compared(tmp_path):
+    world = World(backbones=("small", "large"), targets=(MUTE,))
+    make(tmp_path, world)
+    for path in synthetic.files_of(tmp_path, MUTE, "small").values():
+        pq.write_table(pq.read_table(path).slice(7), path)
+    compared = rows(tabulate(tmp_path), COMPARISON)
+    assert {row["n"] for row in compared} == {53}
+
+
 def test_figures_are_drawn_without_it(tmp_path):
     from matcg.report.figures.all import draw_figures
 

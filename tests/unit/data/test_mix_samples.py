@@ -1,5 +1,6 @@
 """Mixes: the sizes asked, never the target's data, the same draw for whoever asks."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -168,6 +169,7 @@ def test_the_file_says_what_it_was_made_of(folders, tmp_path):
         "labels": "true",
         "repeat": False,
         "targets": ["t"],
+        "measured": [],
         "folders": {"a": "a", "b": "b"},
         "left_out": [["a", "a-7"], ["a", "a-8"], ["b", "b-7"], ["b", "b-8"]],
     }
@@ -224,3 +226,23 @@ def test_a_mix_of_another_size_than_the_other_arms_is_refused(make):
         DataError, match=r"18 samples of a, b, not as asked: 20 in every arm, none of t;"
     ):
         make(mix(("a", 9), ("b", 9)), size=20)
+
+
+def test_what_one_of_its_backbones_is_not_asked_is_left_out_of_a_mix(folders, tmp_path):
+    backbones = ("large-00000001", "small-00000002")
+    asked = mix(("b", 30), measured=backbones)
+    files = [tmp_path / f"{name}/tiny/b-bbbb0000.json" for name in backbones]
+    for file, names_ in zip(files, ([], ["b-0", "b-31"]), strict=True):
+        file.parent.mkdir(parents=True)
+        aside = {"train": dict.fromkeys(names_, "too long: 9 tokens"), "test": {"b-1": "x"}}
+        known = {"digest": "bbbb0000", "measured": file.parents[1].name[-8:], "aside": aside}
+        file.write_text(json.dumps(known))
+    make_mix(asked, folders, (), 30, tmp_path / "mix.parquet", lengths=files)
+    drawn = names(pq.read_table(tmp_path / "mix.parquet").to_pylist(), "b")
+    assert not {"b-0", "b-31"} & set(drawn)
+    assert "b-1" in drawn
+    more = mix(("b", 36), measured=backbones)
+    with pytest.raises(DataError, match=r"has 34 training samples \(2 more cannot be asked of all"):
+        make_mix(more, folders, (), 36, tmp_path / "mix.parquet", lengths=files)
+    with pytest.raises(DataError, match="b was not measured by large-00000001"):
+        make_mix(asked, folders, (), 30, tmp_path / "mix.parquet", lengths=files[1:])

@@ -241,7 +241,18 @@ def test_a_label_of_which_no_image_is_sound_is_left_out_of_the_test(tmp_path):
     found = account(tmp_path / "out")
     assert found["untested_labels"] == found["lost_labels"] == ["eel"]
     assert found["given"]["test"] > 0
-    summarise([tmp_path / "out"], tmp_path, {}, {asked().subset.id: 0})
+    place = f"{asked().catalog}/{asked().subset.id}.json"
+    lengths = [tmp_path / backbone / place for backbone in ("one", "two")]
+    for file in lengths:
+        file.parent.mkdir(parents=True)
+        aside = {"train": {"5": f"too long for {file.parents[1].name}"}, "test": {}}
+        file.write_text(json.dumps({"digest": "", "measured": "", "aside": aside}))
+    summarise([tmp_path / "out"], tmp_path, {}, {asked().subset.id: 0}, lengths)
+    assert table(tmp_path / "summary.tsv")[0]["not_asked"] == "train 1"
+    assert [row["reason"] for row in table(tmp_path / "quarantine.tsv")][-2:] == [
+        "too long for one",
+        "too long for two",
+    ]
     assert table(tmp_path / "summary.tsv")[0]["no_verdict"] == "label 'eel' lost all its pictures"
 
 

@@ -193,6 +193,23 @@ def test_a_protocol_of_few_questions_asks_no_others(desk):
     assert [len(part) for part in group.asks(knee)] == [2, 2]
 
 
+def test_questions_that_the_backbone_is_not_asked_are_left_out_and_decide_the_answers(desk):
+    def asked(*names):
+        file = desk.root / "lengths/cat/knee.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = {"train": {}, "test": dict.fromkeys(names, "too long: 9 tokens")}
+        file.write_text(json.dumps({"digest": "", "measured": "", "aside": aside}))
+        places = (desk.root / "data", desk.root / "lengths")
+        (found,) = read_asked({"r": [sheet("knee")]}, PROTOCOLS, *places)["r"]
+        return found
+
+    (plain,) = read_asked({"r": [sheet("knee")]}, PROTOCOLS, desk.root / "data")["r"]
+    assert asked().digest() == plain.digest() != asked("knee-1").digest()
+    assert [each.sample_id for each in asked("knee-1").questions()] == ["knee-0", "knee-2"]
+    with pytest.raises(DataError, match="no question can be asked of this backbone"):
+        asked("knee-0", "knee-1", "knee-2").questions()
+
+
 def test_the_first_questions_of_a_target_are_of_its_labels_in_turn():
     samples = [replace(sample(i), label="abc"[i // 3]) for i in range(9)]
     labels = {sample.label for sample in samples}

@@ -114,9 +114,9 @@ def test_an_answer_that_joins_the_prompt_is_refused():
 
 
 def test_letters_of_several_tokens_are_refused():
-    def characters(text, add_special_tokens):
+    def characters(texts, add_special_tokens):
         assert not add_special_tokens
-        return {"input_ids": [ord(character) for character in text]}
+        return {"input_ids": [list(map(ord, text)) for text in texts]}
 
     with pytest.raises(ConfigError, match="answer A"):
         single_tokens(characters, asking("{question}:"), "AB")

@@ -92,9 +92,11 @@ def test_equal_mixes_of_two_experiments_are_one(plan: Plan) -> None:
     assert len(both.rows) > len(plan.rows)
 
 
-def test_another_backbone_shares_the_mixes(plan: Plan) -> None:
+def test_another_backbone_shares_the_mixes_and_measures_them_too(plan: Plan) -> None:
     both = make_plan(project({"backbones": ["other", "tiny"]}))
-    assert both.mixes == plan.mixes
+    assert [mix.id for mix in both.mixes] == [mix.id for mix in plan.mixes]
+    assert {len(mix.measured) for mix in both.mixes} == {2}
+    assert not {mix.name for mix in both.mixes} & {mix.name for mix in plan.mixes}
     assert len(both.runs) == 2 * len(plan.runs)
 
 
@@ -454,12 +456,13 @@ def test_the_part_of_an_experiment_is_its_plan_alone(others: list[dict[str, obje
 
 def test_a_mix_that_is_tested_on_more_is_another_file_of_the_same_name() -> None:
     names, mix = Names(project()), planned_mix("world", {"ct-lung-side": 9}, 0)
-    one, both = (names.mix(mix, targets) for targets in (["us-knee-side"], BASE["targets"]))
+    one, both = (names.mix(mix, targets, ()) for targets in (["us-knee-side"], BASE["targets"]))
     assert one.id == both.id
     assert one.name != both.name
     assert (one.targets, both.targets) == (("us-knee-side",), ("ct-brain-state", "us-knee-side"))
     leaky = replace(mix, leaky=True)
-    assert names.mix(leaky, ["us-knee-side"]) == names.mix(leaky, []), "it may hold any picture"
+    assert names.mix(leaky, ["us-knee-side"], ()) == names.mix(leaky, [], ())
+    assert names.mix(mix, [], ("tiny-0000aaaa",)).name != names.mix(mix, [], ()).name
 
 
 def test_a_mix_is_read_from_json_as_it_was(plan: Plan) -> None:

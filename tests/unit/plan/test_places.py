@@ -35,7 +35,7 @@ def test_each_thing_has_a_place_of_its_own(plan: Plan, places: Places) -> None:
     found = needed(plan, places, find_groups(plan, 4))
     paths = [path for _, path in found]
     assert len(set(paths)) == len(paths)
-    assert {kind for kind, _ in found} == {"data", "mix", "run", "answers", "group"}
+    assert {kind for kind, _ in found} == {"data", "lengths", "mix", "run", "answers", "group"}
     for kind, things in (
         ("data", plan.subsets),
         ("mix", plan.mixes),

@@ -53,8 +53,8 @@ def test_what_no_plan_needs_is_listed_with_its_size_and_left_where_it_is() -> No
     one = used(BOTH[0])
     gone = set(used(*BOTH)) - set(one)
     found = unused.find_unused([path for _, path in one], RESULTS)
-    assert {kind for kind, _, _ in found} == {"data", "mix", "run", "answers", "group"}
-    for kind in ("data", "mix", "run", "group"):
+    assert {kind for kind, _, _ in found} == {"data", "lengths", "mix", "run", "answers", "group"}
+    for kind in ("data", "lengths", "mix", "run", "group"):
         assert {path for each, path, _ in found if each == kind} == {
             path for each, path in gone if each == kind
         }

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Self
 
@@ -150,6 +151,24 @@ def read_found(
     for paths in targets.values():
         found |= _alike({key: _read_file(path) for key, path in paths.items()}, paths)
     return found, missing
+
+
+def asked_of_all(found: Mapping[Key, Answers]) -> dict[Key, Answers]:
+    """Return the answers to the questions that all backbones were asked: one may lack room."""
+    alike: dict[tuple[str, str], list[npt.NDArray[np.str_]]] = defaultdict(list)
+    for (_, catalog, target, _), answers in found.items():
+        alike[catalog, target].append(answers.sample_id)
+    chosen = {
+        target: reduce(np.intersect1d, names)
+        for target, names in alike.items()
+        if any(names[0].size != each.size or (names[0] != each).any() for each in names)
+    }
+    return {
+        key: answers.only(np.isin(answers.sample_id, chosen[key[1:3]]))
+        if key[1:3] in chosen
+        else answers
+        for key, answers in found.items()
+    }
 
 
 def _missing_text(missing: Sequence[Key], places: Mapping[Key, Path]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matcg.analysis.answers import read_answers, read_found
+from matcg.analysis.answers import asked_of_all, read_answers, read_found
 from matcg.analysis.clusters import Folders, read_origins
 from matcg.analysis.pairs import Study
 from matcg.plan.records import Excluded, Key, Row
@@ -34,8 +34,9 @@ def read_study(
 ) -> Study:
     """Return planned evaluations with their answers, which lie at `places`.
 
-    With `show_missing` those without answers are left out, else they are an error. `folders` are
-    those of prepared subsets, which know the questions about one patient or picture.
+    Of questions those count that all backbones were asked. With `show_missing` those without
+    answers are left out, else they are an error. `folders` are those of prepared subsets, which
+    know the questions about one patient or picture.
 
     Raises:
         DataError: answers are missing, or runs were asked different questions.
@@ -44,6 +45,7 @@ def read_study(
         answers, _ = read_found(places, rows)
     else:
         answers = read_answers(places, rows)
+    answers = asked_of_all(answers)
     asked = {(catalog, target): each.sample_id for (_, catalog, target, _), each in answers.items()}
     origins = read_origins(folders, asked) if folders else None
     kept = [row for row in rows if row.key in answers]

@@ -4,10 +4,12 @@ A mix names samples, it copies none. The draw depends on data seed, subset and s
 on the arm: a larger draw of a subset begins with the smaller one, and shuffled labels keep it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -17,7 +19,7 @@ from matcg import forms, told
 from matcg.data.leaks import Leak, Search, barred, find_leaks
 from matcg.data.split import balanced_order
 from matcg.errors import DataError
-from matcg.identity import require
+from matcg.identity import plain, require
 from matcg.plan.records import Mix
 from matcg.samples import Sample, labelled, read_samples
 from matcg.seeds import derive
@@ -52,13 +54,15 @@ def make_mix(
     out: Path,
     policy: Literal["drop", "report", "error"] = "drop",
     distance: int = 0,
+    lengths: Iterable[Path] = (),
 ) -> None:
     """Write the samples of `mix` to the Parquet file `out`.
 
     `folders` leads from its subsets and targets to their prepared data, `forbidden` are the targets
     that are held out wherever this mix is used, `size` is the number of samples of every trained
     arm of the experiments that use it. Training images that show a test image of the mix's targets,
-    within a `distance` of so many bits, are not drawn. The file's metadata say what it was made of.
+    within a `distance` of so many bits, are not drawn, nor is what one of the mix's backbones is
+    not asked, by the files `lengths`. The file's metadata say what it was made of.
 
     Raises:
         DataError: a part is a held-out target, is smaller than asked, or is given twice, or the
@@ -69,10 +73,11 @@ def make_mix(
     label = _label(mix, folders)
     require(out, out.stem, label["digest"], "its data and settings have the digest")
     leaks = barred(mix.id, policy, leaks_of(mix, folders, distance))
-    left_out = {(leak.source, leak.train) for leak in leaks}
+    left_out = {(leak.source, leak.train): "show a target's test images" for leak in leaks}
+    left_out |= _not_asked(mix, lengths)
     drawn: list[Drawn] = []
     for subset, n in mix.parts:
-        names = {name for source, name in left_out if source == subset}
+        names = {name: why for (source, name), why in left_out.items() if source == subset}
         chosen = draw_samples(mix, subset, n, folders[subset], names)
         drawn += shuffle_labels(chosen, mix.seed) if mix.labels == "shuffled" else chosen
     found = {each.sample.subset for each in drawn}
@@ -82,6 +87,23 @@ def make_mix(
         raise DataError(f"mix {mix.id}: {held}, not as asked: {asked}; mend the rule that chose it")
     drawn.sort(key=lambda each: _place(each, mix.seed, "order"))
     _write(out, drawn, {**label, "left_out": sorted(left_out)})
+
+
+def _not_asked(mix: Mix, lengths: Iterable[Path]) -> dict[tuple[str, str], str]:
+    """Return the training samples that one of a mix's backbones is not asked, by subset and id."""
+    found: dict[tuple[str, str], str] = {}
+    measured: dict[str, set[str]] = defaultdict(set)
+    for path in lengths:
+        subset = plain(path.stem)
+        measured[subset].add(path.parents[1].name)
+        found |= dict.fromkeys(
+            ((subset, name) for name in told.set_aside(path)["train"]),
+            "cannot be asked of all backbones, by their context or for special tokens",
+        )
+    for subset, _ in mix.parts:
+        if missing := set(mix.measured) - measured[subset]:
+            raise DataError(f"mix {mix.id}: {subset} was not measured by {', '.join(missing)}")
+    return found
 
 
 def _label(mix: Mix, folders: Mapping[str, Path]) -> dict[str, Any]:
@@ -96,6 +118,7 @@ def _label(mix: Mix, folders: Mapping[str, Path]) -> dict[str, Any]:
         "labels": mix.labels,
         "repeat": mix.repeat,
         "targets": mix.targets,
+        "measured": mix.measured,
         "folders": {name: folders[name].name for name, _ in mix.parts},
     }
 
@@ -129,7 +152,7 @@ def _check(mix: Mix, forbidden: Sequence[str]) -> None:
 
 
 def draw_samples(
-    mix: Mix, subset: str, n: int, folder: Path, left_out: Collection[str] = ()
+    mix: Mix, subset: str, n: int, folder: Path, left_out: Mapping[str, str] = MappingProxyType({})
 ) -> list[Drawn]:
     """Return `n` training samples of one subset with their true answers, balanced by label.
 
@@ -141,8 +164,8 @@ def draw_samples(
     there = read_samples(folder / "train.parquet", pictures=False)
     ordered = _ordered(there, derive(mix.seed, "mix", subset), left_out)
     if len(ordered) < n and not (mix.repeat and ordered):
-        leaks = sum(each.sample_id in left_out for each in there)
-        why = f" ({leaks} more show a target's test images)" if leaks else ""
+        reasons = Counter(left_out[s.sample_id] for s in there if s.sample_id in left_out)
+        why = f" ({', '.join(f'{n} more {why}' for why, n in reasons.items())})" if reasons else ""
         raise DataError(
             f"mix {mix.id}: subset {subset} has {len(ordered)} training samples{why}, {n} were "
             "asked; lower the experiment's samples, raise the catalog's split.train or "

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from matcg import forms, identity, versions
+from matcg import forms, identity, told, versions
 from matcg.config.catalog import Preparation
 from matcg.data import readers, split
 from matcg.data.candidates import Flags, ImageCount, Numbers, Quarantined, Source
@@ -33,8 +33,8 @@ IMAGES = (
 _SUMMARY = (
     "catalog", "subset", "rows", "usable", "quarantined", "looked_at", "duplicates", "labels",
     "instructions", "train_pool", "train", "train_asked", "reserve", "test_pool", "test",
-    "test_asked", "no_verdict", "role", "role_by_counts", "role_agrees", "split", "groups",
-    "ungrouped",
+    "test_asked", "not_asked", "no_verdict", "role", "role_by_counts", "role_agrees", "split",
+    "groups", "ungrouped",
     "train_labels", "test_labels", "train_letters", "test_letters", "untested_labels", "reasons",
 )  # fmt: skip
 
@@ -248,13 +248,20 @@ def summarise(
     out: Path,
     sources: Mapping[str, Mapping[str, tuple[str, str]]],
     minimums: Mapping[str, int] | None = None,
+    lengths: Iterable[Path] = (),
 ) -> None:
     """Merge the accounts of prepared subsets into the tables of all in `out`.
 
     `sources` gives the name and link of each source dataset, by catalog, `minimums` how many test
-    questions each target must have: those whose questions tell nothing come first.
+    questions each target must have: those whose questions tell nothing come first. What a backbone
+    is not asked, by the files `lengths`, is quarantined too.
     """
     accounts = [json.loads((folder / "summary.json").read_text("utf-8")) for folder in folders]
+    aside = sorted(_not_asked(lengths))
+    for each in accounts:
+        place = (each["catalog"], each["subset"])
+        mine = {(side, name) for *known, side, name, _ in aside if (*known,) == place}
+        each["not_asked"] = Counter(side for side, _ in sorted(mine))
     lines = [_line(each, (minimums or {}).get(each["subset"])) for each in accounts]
     lines.sort(key=lambda line: not line[_SUMMARY.index("no_verdict")])
     write_tsv(out / "summary.tsv", _SUMMARY, lines)
@@ -266,8 +273,19 @@ def summarise(
         rows += [[*place, *each] for each in cells]
         known = sources.get(account["catalog"], {})
         images += image_lines(*place, [ImageCount(**each) for each in account["images"]], known)
+    rows += [[*place, f"{side}.parquet", name, why, ""] for *place, side, name, why in aside]
     write_tsv(out / "quarantine.tsv", ("catalog", "subset", *_QUARANTINE), rows)
     write_tsv(out / "images.tsv", IMAGES, images)
+
+
+def _not_asked(lengths: Iterable[Path]) -> set[tuple[str, str, str, str, str]]:
+    """Return catalog, subset, side, id and reason of what a backbone is not asked."""
+    return {
+        (path.parent.name, identity.plain(path.stem), side, name, why)
+        for path in lengths
+        for side, reasons in told.set_aside(path).items()
+        for name, why in reasons.items()
+    }
 
 
 def image_lines(
@@ -312,6 +330,7 @@ def _line(account: Mapping[str, Any], minimum: int | None) -> list[Any]:
         "groups": account["split"]["groups"],
         "ungrouped": account["split"]["ungrouped"],
         "untested_labels": "; ".join(account["untested_labels"]),
+        "not_asked": listed(account["not_asked"]),
         "no_verdict": "" if minimum is None else "; ".join(faults_in(account, minimum)),
     }
     for side in ("train", "test"):

@@ -16,7 +16,7 @@ from matcg.config.protocol import DEFAULT_PROTOCOL, Protocol
 from matcg.evaluate.adapters import merge, rank_of
 from matcg.evaluate.engine import Engine
 from matcg.evaluate.kept_answers import Store, digest_of_answers
-from matcg.evaluate.question_sets import QuestionSet, first_questions, weights_digest
+from matcg.evaluate.question_sets import QuestionSet, weights_digest
 from matcg.evaluate.requests import Ask, make_asks, tabulate
 from matcg.evaluate.start import start
 from matcg.evaluate.timing import Timing
@@ -126,7 +126,7 @@ class Group:
     def asks(self, question_set: QuestionSet) -> tuple[list[Sample], list[Ask]]:
         """Return a question set's questions, each picture decoded once however many runs see it."""
         if question_set not in self._asks:
-            samples = first_questions(read_samples(question_set.test), question_set.protocol)
+            samples = question_set.questions()
             pool = read_samples(question_set.pool) if question_set.pool else []
             asks = make_asks(samples, question_set.protocol, self.backbone, question_set.draw, pool)
             self._asks[question_set] = samples, asks
@@ -137,7 +137,7 @@ class Group:
 
         All are computed whole: what an engine has kept of them is rounded otherwise.
         """
-        samples = read_samples(self.asked[run][0].test)[:_PROBES]
+        samples = self.asked[run][0].possible()[:_PROBES]
         engine.forget()
         return engine.ask([ask.scored() for ask in make_asks(samples, _PLAIN, self.backbone)])
 

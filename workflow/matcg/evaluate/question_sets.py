@@ -11,9 +11,10 @@ from pathlib import Path
 from matcg import forms, told, versions
 from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
+from matcg.errors import DataError
 from matcg.models.identity import files_below, settings
 from matcg.plan.records import draw_of, protocol_of
-from matcg.samples import Sample
+from matcg.samples import Sample, read_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class QuestionSet:
     """One target's questions as one protocol asks them; `tag` ends the names of their answers.
 
     `draw` numbers the draw of examples, which come from the training samples in `pool`. `file` is
-    where a run's answers lie below its folder.
+    where a run's answers lie below its folder. `lengths` says which questions the backbone is not
+    asked.
     """
 
     catalog: str
@@ -32,6 +34,7 @@ class QuestionSet:
     draw: int
     test: Path
     pool: Path | None = None
+    lengths: Path | None = None
 
     def digest(self) -> str:
         """Return what decides its questions and examples.
@@ -43,7 +46,32 @@ class QuestionSet:
         for path in files:
             told.samples_digest(path)
         known = f"{self.protocol.identity()} {self.draw} "
+        if aside := sorted(self.aside()):
+            known += f"without {json.dumps(aside)} "
         return known + " ".join(map(_digest_of, files))
+
+    def aside(self) -> dict[str, str]:
+        """Return the ids of the questions that are not asked, with the reasons."""
+        return told.set_aside(self.lengths)["test"] if self.lengths else {}
+
+    def questions(self) -> list[Sample]:
+        """Return the questions that are asked; raises as `possible`."""
+        return first_questions(self.possible(), self.protocol)
+
+    def possible(self) -> list[Sample]:
+        """Return the questions that can be asked.
+
+        Raises:
+            DataError: there is none.
+        """
+        aside = self.aside()
+        left = [each for each in read_samples(self.test) if each.sample_id not in aside]
+        if not left:
+            raise DataError(
+                f"{self.test}: no question can be asked of this backbone ({len(aside)} are set"
+                f" aside, the first: {next(iter(aside.values()), '')}); leave this target out"
+            )
+        return left
 
 
 def first_questions(samples: Sequence[Sample], protocol: Protocol) -> list[Sample]:
@@ -66,10 +94,12 @@ def read_asked(
     asked: Mapping[str, Iterable[tuple[str, str, str, str, str]]],
     protocols: Mapping[str, Protocol],
     data: Path,
+    lengths: Path | None = None,
 ) -> dict[str, list[QuestionSet]]:
     """Return each run's question sets from its (catalog, target, folder, tag, file).
 
-    `data` is results/data; `folder` that of the target's samples below its catalog's.
+    `data` is results/data; `folder` that of the target's samples below its catalog's, `lengths`
+    that of what the backbone is not asked.
     """
     found = {}
     for run, places in asked.items():
@@ -83,6 +113,7 @@ def read_asked(
                 draw_of(tag),
                 data / catalog / folder / "test.parquet",
                 data / catalog / folder / "train.parquet" if protocol.shots else None,
+                lengths / catalog / f"{folder}.json" if lengths else None,
             )
             for catalog, target, folder, tag, file in places
             for protocol in [protocols[protocol_of(tag)]]

@@ -25,10 +25,14 @@ _PLACEHOLDERS = ("<|placeholder|>",)
 @lru_cache(8)
 def _specials(tokenizer: Any) -> re.Pattern[str]:
     """Return what finds a special token wherever one begins, overlapping ones too."""
-    known = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
-    known |= {*_PLACEHOLDERS}
-    texts = sorted((text for text in known if len(text) > 1), key=len, reverse=True)
+    texts = sorted(specials(tokenizer), key=len, reverse=True)
     return re.compile(f"(?=({'|'.join(map(re.escape, texts))}))")
+
+
+def specials(tokenizer: Any) -> set[str]:
+    """Return the texts that a tokeniser takes for special tokens."""
+    known = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+    return {text for text in known | {*_PLACEHOLDERS} if len(text) > 1}
 
 
 def plain(tokenizer: Any, text: str) -> str:
@@ -74,9 +78,16 @@ def reader_of(processor: Any, texts: Sequence[str]) -> Any:
 
 def encode(tokenizer: Any, text: str, add_special_tokens: bool = False) -> list[int]:
     """Return the token ids of a text with marks; pictures are one token each, as in the prompt."""
-    told = plain(tokenizer, text)
-    reader = _blind(tokenizer) if _SIGN in told else tokenizer
-    ids: list[int] = reader(told, add_special_tokens=add_special_tokens)["input_ids"]
+    return encode_all(tokenizer, [text], add_special_tokens)[0]
+
+
+def encode_all(
+    tokenizer: Any, texts: Sequence[str], add_special_tokens: bool = False
+) -> list[list[int]]:
+    """Return the same of several texts."""
+    told = [plain(tokenizer, text) for text in texts]
+    reader = _blind(tokenizer) if any(_SIGN in text for text in told) else tokenizer
+    ids: list[list[int]] = reader(told, add_special_tokens=add_special_tokens)["input_ids"]
     return ids
 
 

@@ -51,6 +51,11 @@ def of_original(original: Original) -> str:
     return " ".join([f"llava.{versions.CONVERT}", *known])
 
 
+def of_measuring(backbone: Backbone) -> str:
+    """Return the digest of what decides which samples a backbone is not asked."""
+    return digest(versions.LENGTHS, of_backbone(backbone))
+
+
 def with_weights(backbone: Backbone) -> Backbone:
     """Return the backbone with the folder of its weights where a rule makes these.
 

@@ -18,6 +18,7 @@ from matcg.config.experiment import Experiment
 from matcg.config.project import Project
 from matcg.config.protocol import Protocol
 from matcg.errors import ConfigError, MatcgError, nearest
+from matcg.models.identity import of_measuring
 from matcg.plan.arms import Case, find_cases
 from matcg.plan.records import (
     BASELINE,
@@ -100,7 +101,8 @@ def _planned(experiment: Experiment, project: Project, names: "Names") -> Plan:
     tested: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         tested[row.mix].add(row.target)
-    mixes = {name: names.mix(mix, tested[name]) for name, mix in drawn.items()}
+    measured = tuple(sorted(map(names.measured, experiment.backbones)))
+    mixes = {name: names.mix(mix, tested[name], measured) for name, mix in drawn.items()}
     trained = {(row.backbone, row.run): row for row in rows if row.mix}
     runs = {key: names.run(row, mixes[row.mix]) for key, row in trained.items()}
     used = {(mix.catalog, name) for mix in mixes.values() for name, _ in mix.parts}
@@ -134,6 +136,7 @@ class Names:
         self._project = project
         self._subsets: dict[tuple[str, str], str] = {}
         self._recipes: dict[tuple[str, str], str] = {}
+        self._measured: dict[str, str] = {}
         self._questions: dict[tuple[str, ...], str] = {}
 
     def digest(self, catalog: str, subset: str) -> str:
@@ -148,12 +151,23 @@ class Names:
         """Return the name of a subset's folder below its catalog's."""
         return identity.named(subset, self.digest(catalog, subset))
 
-    def mix(self, mix: Mix, targets: Iterable[str]) -> Mix:
-        """Return a mix with the targets that are tested on it, and its digest."""
+    def measured(self, backbone: str) -> str:
+        """Return a backbone's name with the digest of what decides which samples it is not asked.
+
+        Its weights, which have its tokeniser, are looked at.
+        """
+        if backbone not in self._measured:
+            found = of_measuring(self._project.backbones[backbone])
+            self._measured[backbone] = identity.named(backbone, found)
+        return self._measured[backbone]
+
+    def mix(self, mix: Mix, targets: Iterable[str], measured: tuple[str, ...]) -> Mix:
+        """Return a mix with its targets, the backbones that measure its samples, and its digest."""
         tested = () if mix.leaky else tuple(sorted(targets))
         parts = {name: self.digest(mix.catalog, name) for name, _ in mix.parts}
+        mix = replace(mix, targets=tested, measured=measured)
         found = mix.digest_of(parts, {t: self.digest(mix.catalog, t) for t in tested})
-        return replace(mix, targets=tested, digest=found)
+        return replace(mix, digest=found)
 
     def recipe(self, backbone: str, recipe: str) -> str:
         """Return a recipe's name with its digest."""

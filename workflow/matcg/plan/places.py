@@ -21,27 +21,34 @@ class Places:
     """The paths of a project, below the working folder, of which `results` is the first part.
 
     `trained` and `asked` name each backbone with the digest of what decides how it is trained, and
-    how it answers.
+    how it answers, `measured` of what decides which samples it is not asked.
     """
 
     names: Names
     trained: Mapping[str, str]
     asked: Mapping[str, str]
+    measured: Mapping[str, str]
     results: str = RESULTS
 
     @classmethod
     def of(cls, project: Project) -> "Places":
         """Return the places of a project; the backbones' weights are looked at."""
-        each = project.backbones.values()
+        each, names = project.backbones.values(), Names(project)
         return cls(
-            Names(project),
+            names,
             {b.name: identity.named(b.name, of_backbone(b)) for b in each},
             {b.name: identity.named(b.name, of_asking(b)) for b in each},
+            {b.name: names.measured(b.name) for b in each},
         )
 
     def subset(self, catalog: str, name: str) -> str:
         """Return the folder of a subset's samples."""
         return f"{self.results}/data/{catalog}/{self.names.subset(catalog, name)}"
+
+    def lengths(self, measured: str, catalog: str, name: str) -> str:
+        """Return the file of a subset's samples that a backbone is not asked (`Names.measured`)."""
+        folder = self.names.subset(catalog, name)
+        return f"{self.results}/lengths/{measured}/{catalog}/{folder}.json"
 
     def mix(self, mix: Mix) -> str:
         """Return the file of a mix."""
@@ -89,11 +96,24 @@ def needed(plan: Plan, places: Places, groups: Iterable[tuple[str, str]]) -> lis
     """Return kind and path of all that a plan is made of, before any comparison."""
     return [
         *(("data", places.subset(*subset)) for subset in plan.subsets),
+        *(("lengths", path) for path in sorted(lengths_of(plan, places))),
         *(("mix", places.mix(mix)) for mix in plan.mixes),
         *(("run", places.run(run)) for run in plan.runs),
         *(("answers", places.answers(each)) for each in plan.evaluations),
         *(("group", places.group(*group)) for group in groups),
     ]
+
+
+def lengths_of(plan: Plan, places: Places) -> set[str]:
+    """Return all files of samples that a backbone is not asked."""
+    trained = {
+        (each, mix.catalog, name)
+        for mix in plan.mixes
+        for each in mix.measured
+        for name in (*(name for name, _ in mix.parts), *mix.targets)
+    }
+    asked = {(places.measured[e.backbone], e.catalog, e.target) for e in plan.evaluations}
+    return {places.lengths(*each) for each in trained | asked}
 
 
 def point_to(plan: str, experiments: Iterable[str], results: Path) -> None:

@@ -71,7 +71,9 @@ class Mix:
 
     `repeat`: a subset that has fewer samples than asked gives some of them more than once. `leaky`:
     pictures that a target of this mix is tested on stay in it; else those of `targets`, all that
-    its experiment tests on it, are left out. `digest` says what it is made of (`digest_of`).
+    its experiment tests on it, are left out. So is what one of its experiment's backbones is not
+    asked (models/lengths.py): `measured` has their names in paths. `digest` says what it is made of
+    (`digest_of`).
     """
 
     id: str
@@ -82,13 +84,15 @@ class Mix:
     repeat: bool = False
     leaky: bool = False
     targets: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
     digest: str = ""
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "Mix":
         """Return the mix that was written as JSON."""
         parts = tuple((name, n) for name, n in plain["parts"])
-        return cls(**{**plain, "parts": parts, "targets": tuple(plain["targets"])})
+        lists = {name: tuple(plain[name]) for name in ("targets", "measured")}
+        return cls(**{**plain, "parts": parts, **lists})
 
     def digest_of(self, parts: Mapping[str, str], targets: Mapping[str, str]) -> str:
         """Return what decides it, by the digests of its subsets and of its targets.
@@ -96,6 +100,7 @@ class Mix:
         Pictures that a target is tested on are left out of it, unless it is `leaky`.
         """
         known = [self.catalog, self.parts, self.seed, self.labels, self.repeat, self.leaky]
+        known += [list(self.measured)]
         return identity.digest(
             versions.MIX, known, dict(parts), {} if self.leaky else dict(targets)
         )

@@ -15,6 +15,7 @@ MB = 1_000_000
 # Where what lies, of this layout and of the one without digests.
 PATTERNS = {
     "data": ("data/*/*/", "data/*.tsv"),
+    "lengths": ("lengths/*/*/*.json",),
     "mix": ("mixes/*.parquet",),
     "run": ("runs/*/*/*/seed*/",),
     "group": ("answers/*/*.json", "answers/*/*.parquet"),

@@ -16,7 +16,7 @@ from matcg.data import readers
 from matcg.plan import throughput
 from matcg.plan.enumerate import Plan
 from matcg.plan.mute import minimum_questions
-from matcg.plan.places import experiment_folder, needed, plan_name, point_to
+from matcg.plan.places import experiment_folder, lengths_of, needed, plan_name, point_to
 from matcg.plan.tables import plan_digest, render_tables, summarise_plan
 from matcg.plan.unused import FILE, older_layout
 from matcg.steps import specs
@@ -106,6 +106,11 @@ class Experiments:
         """Return a file of every subset of an experiment."""
         subsets = self._part(self._experiment(wildcards)).subsets
         return [f"{self._places.subset(*subset)}/{file}" for subset in subsets]
+
+    def lengths_files(self, wildcards: Any) -> list[str]:
+        """Return what each backbone of an experiment is not asked of its subsets."""
+        part = self._part(self._experiment(wildcards))
+        return sorted(lengths_of(part, self._places))
 
     def cropped_files(self, wildcards: Any) -> list[str]:
         """Return the samples of which a backbone that crops may not see all that is to be found."""

@@ -23,7 +23,7 @@ from matcg.steps import forks
 from matcg.steps import snakemake_internals as inside
 
 # On the way to all that takes long stands one of these, ready to start in a call that needs it.
-CHECKED = ("prepare", "mix", "convert", "finetune", "predict")
+CHECKED = ("prepare", "lengths", "mix", "convert", "finetune", "predict")
 ON_GPUS = ("finetune", "predict")
 
 Ceilings = dict[tuple[str, str | None], Most]

@@ -30,6 +30,7 @@ from matcg.plan.tables import question_counts, read_accounts
 from matcg.steps import specs
 
 _T = TypeVar("_T")
+SIDES = ("train", "test")
 
 
 def planned(table: Mapping[Any, _T], key: Any) -> _T:
@@ -67,7 +68,7 @@ class Lookup:
         backbones = {name: with_weights(each) for name, each in project.backbones.items()}
         self.backbones: dict[str, Backbone] = {
             place[name]: each
-            for place in (names.trained, names.asked)
+            for place in (names.trained, names.asked, names.measured)
             for name, each in backbones.items()
         }
         self.recipes = {
@@ -107,6 +108,30 @@ class Lookup:
         """Return the test questions whose pictures a mix must not hold."""
         mix = planned(self.mixes, wildcards.mix)
         return self.samples(mix.catalog, mix.targets, "test")
+
+    def lengths(self, wildcards: Any) -> specs.LengthsSpec:
+        """Return the backbone that measures a subset's samples."""
+        return specs.LengthsSpec(backbone=planned(self.backbones, wildcards.backbone))
+
+    def subset_files(self, wildcards: Any) -> list[str]:
+        """Return the samples of a subset that are measured."""
+        name = planned(self.subsets, (wildcards.catalog, wildcards.subset))
+        return [f for side in SIDES for f in self.samples(wildcards.catalog, [name], side)]
+
+    def mix_lengths(self, wildcards: Any) -> list[str]:
+        """Return what backbones are not asked of a mix's subsets, and of its targets.
+
+        Of these too, so that all is measured before anything is trained.
+        """
+        mix = planned(self.mixes, wildcards.mix)
+        names = sorted({*(name for name, _ in mix.parts), *mix.targets})
+        return [self.places.lengths(m, mix.catalog, name) for m in mix.measured for name in names]
+
+    def group_lengths(self, wildcards: Any) -> list[str]:
+        """Return what a group's backbone is not asked of its targets."""
+        name = planned(self.backbones, wildcards.backbone).name
+        asked = {(e.catalog, e.target) for e in chain(*self._group(wildcards).values())}
+        return [self.places.lengths(self.places.measured[name], *each) for each in sorted(asked)]
 
     def mix(self, wildcards: Any) -> specs.MixSpec:
         """Return a mix with what holds in all experiments that use it: of leaks, the strictest."""

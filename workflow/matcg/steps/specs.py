@@ -75,6 +75,12 @@ class LeaksSpec(Spec):
     known: tuple[Overlap, ...]
 
 
+class LengthsSpec(Spec):
+    """Which samples of a subset a backbone is not asked."""
+
+    backbone: Backbone
+
+
 class MixSpec(Spec):
     """A training set, and what holds in all experiments that use it.
 

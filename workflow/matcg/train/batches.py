@@ -113,10 +113,6 @@ class Collator:
                 raise boundary(self.backbone, task.sample.sample_id, text)
         return Inputs(tasks, tensors, lengths, answers)
 
-    def asked(self, sample: Sample) -> str:
-        """Return a sample's prompt, in which text of the data is marked."""
-        return prompt_of(marked_sample(sample), self.backbone)
-
     def told(self, task: TrainingSample) -> str:
         """Return a task's answer as text, in which that of the data is marked."""
         sample, view = task.sample, view_of(self.backbone)
@@ -140,7 +136,7 @@ class Collator:
         `answers` follow the prompts, where they are not empty.
         """
         tokenizer = self.processor.tokenizer
-        prompts = list(map(self.asked, samples))
+        prompts = [prompt_of(marked_sample(sample), self.backbone) for sample in samples]
         texts = [
             plain(tokenizer, continued(prompt, answer) if answer else prompt)
             for prompt, answer in zip_longest(prompts, answers)

@@ -20,12 +20,11 @@ from matcg.cluster import devices
 from matcg.config.backbone import Backbone, Recipe
 from matcg.errors import disk_errors
 from matcg.models import loading
-from matcg.models.asked_text import check_characters
 from matcg.models.checks import check_processor, follows_template
 from matcg.models.device import device_kind
 from matcg.models.flops import Work
 from matcg.models.identity import of_backbone, settings
-from matcg.models.prompts import continued, single_tokens
+from matcg.models.prompts import single_tokens
 from matcg.models.weights import weights_folder
 from matcg.provenance import begin, device_name, read_record
 from matcg.seeds import derive
@@ -177,10 +176,6 @@ def produce(
         workers = max(0, each - 1)
         pictures = Pictures(job.backbone, room, workers)
         reader = Collator(processor, job.backbone, tokens, world.device, pictures)
-        # Not hours later, when the sample's turn has come.
-        for task in tasks:
-            told = continued(reader.asked(task.sample), reader.told(task))
-            check_characters(processor.tokenizer, told, task.sample.sample_id)
         train(answers, reader, tasks, job.recipe, job.seed, attempt, work)
         if world.mesh is not None:
             model = copy_of_whole(model, job.backbone, world.first)

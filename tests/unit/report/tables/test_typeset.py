@@ -280,7 +280,7 @@ def test_every_figure_that_the_paper_prints_has_its_place(tmp_path: Path) -> Non
     """In each shipped table every printed number is in a cell, though nothing has been run."""
     project = load_project({"experiments": ["paper"]}, REPO)
     names = {name: name for name in project.backbones}
-    places = Places(Names(project), names, names)
+    places = Places(Names(project), names, names, names)
     for name, text in render_tables(make_plan(project), places).items():
         (tmp_path / name).write_text(text)
     for experiment in project.experiments:
