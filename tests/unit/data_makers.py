@@ -16,6 +16,7 @@ from matcg.config.backbone import Backbone
 from matcg.config.catalog import Preparation, Split, SubsetSpec
 from matcg.data.mix_samples import MIX_SCHEMA
 from matcg.forms.choice import FORM as CHOICE
+from matcg.forms.choice import INSTRUCTION
 from matcg.samples import Finding, Sample, labelled, write_samples
 
 FAKE = Backbone(
@@ -96,7 +97,7 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
         "image": f"med-mat/{number}.png",
         "Question": "What is it?",
         "Answer": answer,
-        "Question-choice": "What is it?\nA: cat\nB: dog\nAnswer with the letter.",
+        "Question-choice": f"What is it?\nA: cat\nB: dog\n{INSTRUCTION}",
         "Answer-choice": "AB"[number % 2],
         "data-no": "5",
         **changes,

@@ -3,7 +3,7 @@
 Raise a step's number when its results change for the same input; it and all below it run again.
 """
 
-PREPARE = 4
+PREPARE = 5
 LEAKS = 1
 LENGTHS = 1
 MIX = 2

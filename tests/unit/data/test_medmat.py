@@ -35,6 +35,10 @@ BAD_ROWS = {
     "id is a list": (row(2, id=[2]), "wrong type: id"),
     "half a character": (row(2, Question="\ud800"), "wrong type: half a character"),
     "no options": (row(2, **{"Question-choice": "What is it?"}), "options unreadable"),
+    "last option unreadable": (
+        row(2, **{"Question-choice": "What is it?\nA: cat\nB: dog\nC - cow"}),
+        "options unreadable: after option 'B' stands neither an option nor",
+    ),
     "duplicate id": (row(0), "duplicate id: the one of row 1"),
     "missing image": (row(2, image="med-mat/none.png"), "image missing"),
     "a folder": (row(2, image="med-mat"), "image missing"),

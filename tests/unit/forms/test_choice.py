@@ -1,4 +1,4 @@
-"""Multiple choice: read from the wordings that occur, drawn anew, asked and read off replies."""
+"""Multiple choice: drawn anew, asked and read off replies."""
 
 from collections import Counter
 
@@ -8,72 +8,10 @@ from hypothesis import strategies as st
 
 from data_makers import sample
 from matcg.forms import Reply, View, Wording
-from matcg.forms.choice import (
-    FORM,
-    letters,
-    normal,
-    parse,
-    parse_letter,
-    parse_options,
-    question_text,
-)
+from matcg.forms.choice import FORM, letters, normal, parse, question_text
 
 LABELS = ("a", "b", "c", "d")
 FOUR = ("mass", "cyst", "scar", "no scar")
-OPTION = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=12)
-
-
-@given(st.lists(OPTION, min_size=2, max_size=6, unique=True))
-def test_options_of_our_own_template_are_found_again(options):
-    assert parse_options(question_text("What is seen?", options)) == tuple(options)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Which?\nA: one\nB: two three\nAnswer with the letter.",
-        "Which?\nA. one\nB. two three",
-        "Which?\r\n\r\n A : one\r\n B :  two  three\r\n",
-        "Which?\nA) one\nB) two three\nAnswer.",
-        "A. B. was seen. Which?\nA: one\nB: two three\nAnswer.",
-    ],
-)
-def test_options_are_read_in_the_wordings_of_the_release(text):
-    assert parse_options(text) == ("one", "two three")
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("Which?", "fewer than two"),
-        ("", "fewer than two"),
-        ("Which?\nA: one\nAnswer.", "fewer than two"),
-        ("Which?\nB: one\nC: two", "fewer than two"),
-        ("Which?\nA: one\nC: two\nB: three", "fewer than two"),
-        ("Which?\nA: one\nB: two\nand more\nC: three\nAnswer.", "no option after 'B'"),
-        ("Which?\nA: one\nB: one\nAnswer.", "given twice"),
-        ("Which?\nA: Méni\nB: Me\u0301ni", "given twice"),
-        ("Which?\nA: one\u00ad\nB: \ufeffOne.", "given twice"),
-        ("Which?\nA: one\nB: \u200b", "empty"),
-    ],
-)
-def test_other_texts_are_refused_with_a_reason(text, why):
-    with pytest.raises(ValueError, match=why):
-        parse_options(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "index", "option"),
-    [("B", 1, ""), (" C. ", 2, ""), ("(A)", 0, ""), ("D: a  cell", 3, "a cell"), ("B) x", 1, "x")],
-)
-def test_letters_are_read_with_or_without_the_option(text, index, option):
-    assert parse_letter(text) == (index, option)
-
-
-@pytest.mark.parametrize("text", ["", "b", "Both", "1", "A B", "Bone: x"])
-def test_what_is_no_letter_is_refused(text):
-    with pytest.raises(ValueError, match="no option letter"):
-        parse_letter(text)
 
 
 def test_question_text_gives_an_option_a_line_and_asks_for_a_letter():

@@ -1,7 +1,7 @@
 """Options of the readers of release files and of the phantom world, as catalogs give them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -90,6 +90,30 @@ class Rebuild(Model):
     seed: Natural = 42
 
 
+class Closing(Model):
+    """What may follow the options of a question: a text, or what a pattern matches as a whole."""
+
+    text: str = ""
+    pattern: Pattern | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        return {"text": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one(self) -> "Closing":
+        if self.text and self.pattern:
+            raise ValueError("give a text or a `pattern`, not both")
+        return self
+
+    def ends(self, text: str) -> bool:
+        """Tell whether a text, every run of spaces in it one blank, is this, in any case."""
+        if self.pattern:
+            return self.pattern.fullmatch(text) is not None
+        return text.casefold() == " ".join(self.text.split()).casefold()
+
+
 class ReaderOptions(Model):
     """Options of a reader, in a catalog or a subset; `reader` names it in errors."""
 
@@ -130,6 +154,7 @@ class Options(ReaderOptions):
     match) hold names the patient or sequence. `labels`: the label that an answer counts as. `only`:
     just the rows of these source datasets (`data-no`) are read, the others are another subset's.
     `split_by`: where the source's own split is told. `rebuild`: questions get new options.
+    `closing`: what may follow the options of a question, left out: the release's sentence.
     """
 
     reader: ClassVar[str] = "reader medmat"
@@ -140,6 +165,12 @@ class Options(ReaderOptions):
     only: Values = frozenset()
     split_by: SplitBy | None = None
     rebuild: Rebuild | None = None
+    closing: Closing | None = None
+
+    @property
+    def closes(self) -> Callable[[str], bool] | None:
+        """Return what tells whether a text may follow the options, None for the release's own."""
+        return self.closing.ends if self.closing else None
 
     @property
     def columns(self) -> tuple[str, ...]:

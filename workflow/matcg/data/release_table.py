@@ -17,8 +17,9 @@ import msgspec
 from matcg.config.reader_options import Options
 from matcg.data.candidates import Quarantined
 from matcg.data.json_rows import ReleaseRow, read_json_rows, row_type
+from matcg.data.option_lines import parse_letter, parse_options
 from matcg.errors import BadRowError
-from matcg.forms.choice import normal, parse_letter, parse_options, tidy
+from matcg.forms.choice import normal, tidy
 
 ANSWER_KEYS = ("Answer", "Answer-choice")
 TEXT_KEYS = ("image", "Question", "Question-choice")
@@ -271,10 +272,16 @@ class _Reader:
         return typed
 
     def _choices(self, text: str) -> int:
-        choices = () if self.options.rebuild else _options(text)
+        choices = () if self.options.rebuild else self._offered(text)
         self.table.choices.append(choices)
         self.plain.append(tuple(map(normal, choices)))
         return len(self.plain) - 1
+
+    def _offered(self, text: str) -> tuple[str, ...]:
+        try:
+            return parse_options(text, self.options.closes)
+        except ValueError as error:
+            raise BadRowError(f"options unreadable: {error}") from None
 
     def _label(self, answer: str) -> int:
         """Return the index of the label that an answer counts as: by the user's map, else plain."""
@@ -317,13 +324,6 @@ def _dataset(given: int | str) -> str:
     if not text.strip():
         raise BadRowError("key missing: data-no")
     return text
-
-
-def _options(text: str) -> tuple[str, ...]:
-    try:
-        return parse_options(text)
-    except ValueError as error:
-        raise BadRowError(f"options unreadable: {error}") from None
 
 
 def _index(choices: tuple[str, ...], answer: str, letter: str) -> int:

@@ -1,7 +1,6 @@
 """Multiple choice: options under letters, of which one is right.
 
-Read from the wordings that occur, drawn anew, asked by letter, by the options' texts or in free
-text, and read off the reply.
+Drawn anew, asked by letter, by the options' texts or in free text, and read off the reply.
 """
 
 import random
@@ -39,8 +38,6 @@ ANSWER_SCHEMA = pa.schema(
     ]
 )
 
-_OPTION = re.compile(r"\s*\(?([A-Z])\)?\s*[:.)]\s*(\S.*?)\s*$")
-_LETTER = re.compile(r"\s*\(?([A-Z])\)?\s*(?:[:.)]\s*(.*?)\s*)?$", re.DOTALL)
 # A capital that is a word of its own; "A" and "I" before another word are English, not letters.
 LETTER = re.compile(r"(?<![\w.'\u2019-])([A-Z])(?![\w'\u2019-]|\.\w)(?!(?<=[AI])\s+\w\w)")
 
@@ -265,65 +262,6 @@ def normal(text: str) -> str:
     """
     plain = tidy(one_form(text))
     return one_form((plain.rstrip(" .,;:!?") or plain).casefold())
-
-
-def parse_options(text: str) -> tuple[str, ...]:
-    """Return the options of a question written as the question, then `A: x` or `A. x` lines.
-
-    At most one line (the request for a letter) may follow the options, so that an option broken
-    over two lines is noticed rather than cut.
-
-    Raises:
-        ValueError: no such block of at least two options, or an option given twice.
-    """
-    lines = [line for line in text.splitlines() if line.strip()]
-    found = [_option(line) for line in lines]
-    starts = [at for at, (letter, _) in enumerate(found) if letter == "A"]
-    # The question itself may begin like an option ("A. B. was admitted ..."), hence the last one.
-    options = _run(found[starts[-1] :]) if starts else []
-    if len(options) < 2:
-        raise ValueError("fewer than two lines 'A: ...', 'B: ...'")
-    if len(lines) - starts[-1] - len(options) > 1:
-        raise ValueError(f"lines that are no option after '{OPTION_LETTERS[len(options) - 1]}'")
-    plain = set(map(normal, options))
-    if "" in plain:
-        raise ValueError("an option is empty")
-    if len(plain) < len(options):
-        raise ValueError("an option is given twice")
-    return tuple(options)
-
-
-@lru_cache(4096)
-def _option(line: str) -> tuple[str, str]:
-    """Return letter and text of a line, empty where it is no option.
-
-    Remembered, since few lines make up the blocks of options of a whole subset.
-    """
-    match = _OPTION.match(seen(line))
-    return (match[1], tidy(match[2])) if match else ("", "")
-
-
-def _run(found: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the option texts as long as the letters go on A, B, C ..."""
-    options: list[str] = []
-    for letter, (given, text) in zip(OPTION_LETTERS, found, strict=False):
-        if given != letter:
-            break
-        options.append(text)
-    return options
-
-
-@lru_cache(4096)
-def parse_letter(text: str) -> tuple[int, str]:
-    """Return the index and the text ("" where there is none) of "B", "B.", "(B)" or "B: x".
-
-    Raises:
-        ValueError: none of these forms.
-    """
-    match = _LETTER.match(one_form(text))
-    if match is None:
-        raise ValueError(f"'{tidy(text)[:40]}' is no option letter")
-    return OPTION_LETTERS.index(match[1]), tidy(match[2] or "")
 
 
 def rebuild(
