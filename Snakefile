@@ -25,12 +25,14 @@ min_version("9.0")
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
 sys.path.insert(0, str(ROOT / "workflow"))
 
+from matcg.config.yaml_file import require_readable
+
 
 report: "workflow/report/workflow.rst"
 
 
 # The working folder's, or where there is none the clone's.
-configfile: "config.yaml" if Path("config.yaml").exists() else ROOT / "config.yaml"
+configfile: require_readable(Path("config.yaml") if Path("config.yaml").exists() else ROOT / "config.yaml")
 
 
 # Used with --software-deployment-method apptainer only; made from envs/matcg.def.

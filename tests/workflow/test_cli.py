@@ -76,6 +76,32 @@ def one_line(text: str, message: str) -> bool:
     return lines[0].startswith("matcg: ") and message in lines[0]
 
 
+CONFIGS = {
+    "missing.yaml": (None, "cannot be read (No such file or directory)"),
+    "empty.yaml": ("", "holds no `key: value` pairs"),
+    "list.yaml": ("- a\n", "holds no `key: value` pairs"),
+    "tabs.yaml": ("data:\n\ttoy: x\n", "(a tab, which YAML does not indent with)"),
+    "octal.yaml": ("limit: {targets: 010}\n", "010 is no plain decimal number, and YAML"),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
+    """Snakemake itself reads it before the rules: said in its own process, not in a fork."""
+    folder = fresh_copy(tmp_path)
+    text, said = CONFIGS[name]
+    if text is not None:
+        (folder / name).write_text(text)
+    done = snakemake(folder, "-n", "--configfile", name)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("matcg: "))
+    assert name in line
+    assert said in line
+    if text != "limit: {targets: 010}\n":
+        assert done.stdout.splitlines()[-1] == line
+
+
 def test_a_rule_that_matches_nothing_is_one_line(workspace: Workspace) -> None:
     workspace.write(
         "combinations/none.yaml", "name: none\nsources: [{modality: same, kind: other}]\n"

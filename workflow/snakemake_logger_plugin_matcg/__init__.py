@@ -2,19 +2,25 @@
 
 One status says what runs, how many jobs remain and about how long. A failed job shows the last
 lines of its log and where the log is. Snakemake finds the module by its name.
+
+It imports the module before it reads the files of `--configfile`. Of one that it cannot read it
+does not say the name, or it shows a traceback; so they are looked at here, whatever the logger.
 """
 
 import csv
 import json
 import logging
 import re
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from matcg.config.yaml_file import require_readable
 from snakemake_logger_plugin_matcg.progress import Progress, Running, duration
 from snakemake_logger_plugin_matcg.screen import Screen
 
@@ -23,6 +29,26 @@ WORTH_SAYING = ("Nothing to be done", "Creating conda environment", "Complete lo
 LINES_OF_A_LOG = 3
 # What ends a name in a path; the log of a failed job is told with it.
 DIGEST = re.compile(r"-[0-9a-f]{8}$")
+
+
+def config_files(words: Sequence[str]) -> list[Path]:
+    """Return the files that the words of a command name by `--configfile`, which takes several."""
+    found: list[Path] = []
+    taking = False
+    for word in words:
+        if word.startswith("-"):
+            flag, _, value = word.partition("=")
+            taking = flag in ("--configfile", "--configfiles")
+            found += [Path(value)] if taking and value else []
+        elif taking:
+            found.append(Path(word))
+    return found
+
+
+# The command itself, or `python -m snakemake`.
+if "snakemake" in (Path(sys.argv[0]).name, Path(sys.argv[0]).parent.name):
+    for each in config_files(sys.argv[1:]):
+        require_readable(each, "--configfile ")
 
 
 class LogHandler(LogHandlerBase):

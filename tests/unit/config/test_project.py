@@ -83,7 +83,7 @@ def test_a_number_that_yaml_takes_for_text_is_read_as_meant(folder: Path) -> Non
 MISTAKES = [
     ("catalog", "reader:", "raeder:", "raeder: unknown key. Did you mean 'reader'"),
     ("catalog", "{id: a, mod", "{id: a, mdo", r"subsets\[0\].mdoality: .*Did you mean 'modality'"),
-    ("catalog", "{id: a,", "{id: 07,", r"subsets\[0\].id: 7 must be .*put it in quotes"),
+    ("catalog", "{id: a,", "{id: 07,", r"07 is no plain decimal .*\"07\" in quotes"),
     ("catalog", "{id: a,", "{id: b,", r"subsets\[1\].id: 'b' stands twice"),
     ("catalog", "task: State}", "}", r"subsets\[0\] \('a'\): no value for element 'task'"),
     ("catalog", "task: State}", "task: no}", r"subsets\[0\].elements.task.*truth values.*quotes"),
@@ -165,6 +165,45 @@ def test_what_is_no_mapping_of_plain_yaml_is_refused(tmp_path: Path, text: str) 
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"x.yaml"):
         read_yaml(path)
+
+
+NUMBERS = [
+    *("010", "-017", "1_2", "1:30", "0x1F", "0b11", "+5", "-0", "1_0.5", "1:30.5", "0_1"),
+    "1_2.0e+3",
+]
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+@pytest.mark.parametrize("line", ["a: {}", "a: [1, {}]", "a: {{b: {}}}", "{}: a", "a: !!int {}"])
+def test_a_number_that_is_not_what_it_looks_like_is_refused(
+    tmp_path: Path, text: str, line: str
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(f"# numbers\n{line.format(text)}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(path)
+    assert "x.yaml, line 2: " in str(caught.value)
+    assert f'"{text}" in quotes' in str(caught.value)
+    # In quotes it is the name that it looks like.
+    path.write_text(line.replace("!!int ", "").format(f'"{text}"') + "\n")
+    assert text in str(read_yaml(path))
+
+
+def test_plain_numbers_and_dates_are_what_they_look_like(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("a: [0, 7, -12, 1.5, .5, 2., -1.0e-4, 1e-4, 08, 2020-01-02, 0o7]\n")
+    assert read_yaml(path)["a"] == [
+        *(0, 7, -12, 1.5, 0.5, 2.0, -1e-4, "1e-4", "08", "2020-01-02", "0o7"),
+    ]  # fmt: skip
+
+
+def test_a_number_on_the_command_line_is_told_with_its_flag() -> None:
+    config = {"experiments": ["x"], "limit": {"targets": "010"}}
+    origins = dict.fromkeys(config, Path("--config"))
+    with pytest.raises(ConfigError, match=r"^--config limit.targets, line 1: 010 is no plain"):
+        load_project(config, REPO, origins)
+    with pytest.raises(ConfigError, match=r"in brackets: --config 'experiments=\[\.\.\.\]'"):
+        load_project({"experiments": 10}, REPO, {"experiments": Path("--config")})
 
 
 # --- Projects ------------------------------------------------------------------------------------

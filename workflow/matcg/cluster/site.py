@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import field_validator
 
 from matcg.config.base import Model, Positive
 from matcg.config.explain import validate
+from matcg.config.yaml_file import parse_yaml
 from matcg.errors import ConfigError
 
 PREFIX = "MATCG_SLURM_"
@@ -90,10 +90,7 @@ def _of_file(path: Path) -> dict[str, tuple[Any, str]]:
     """Return each key's value and where it was said; nothing where there is no file."""
     if not path.exists():
         return {}
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+    read = parse_yaml(path.read_text(encoding="utf-8"), str(path)) or {}
     if not isinstance(read, dict):
         raise ConfigError(f"{path}: holds no `key: value` lines")
     return {str(key): (value, str(path)) for key, value in read.items()}

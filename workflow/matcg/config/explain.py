@@ -9,9 +9,13 @@ from pydantic import BaseModel, Tag, ValidationError
 
 from matcg.config.base import Model
 from matcg.config.catalog import SubsetSpec
+from matcg.config.yaml_file import COMMAND_LINE
 from matcg.errors import ConfigError, nearest
 
 M = TypeVar("M", bound=Model)
+QUOTE = "put it in quotes"
+# The shell takes a pair of quotes away, and Snakemake reads a bare number itself.
+QUOTE_ON_COMMAND_LINE = "put it in brackets: --config '{key}=[...]'"
 
 
 def validate(
@@ -27,7 +31,10 @@ def validate(
     except ValidationError as error:
         first = _first(error)
         where = (files or {}).get(str(next(iter(first["loc"]), "")), file)
-        raise ConfigError(f"{where}: {_explain(model, data, first)}") from None
+        said = _explain(model, data, first)
+        if where == COMMAND_LINE:
+            said = said.replace(QUOTE, QUOTE_ON_COMMAND_LINE.format(key=first["loc"][0]))
+        raise ConfigError(f"{where}: {said}") from None
     record._file = file
     return record
 
@@ -73,9 +80,9 @@ def _yaml_hint(value: object, kind: str) -> str:
     if kind not in ("string_type", "literal_error", "float_type", "int_type", "tuple_type"):
         return ""
     if isinstance(value, bool) and kind not in ("float_type", "int_type"):
-        return "; YAML reads yes, no, on and off as truth values: put the word in quotes"
+        return f"; YAML reads yes, no, on and off as truth values: {QUOTE}"
     if isinstance(value, int | float) and kind not in ("float_type", "int_type"):
-        return "; YAML reads it as a number: put it in quotes"
+        return f"; YAML reads it as a number: {QUOTE}"
     if isinstance(value, str) and kind in ("float_type", "int_type"):
         return "; write a plain number without quotes, such as 0.0001 or 1.0e-4"
     return ""

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from matcg.config.backbone import Backbone
 from matcg.config.catalog import Catalog
 from matcg.config.design import arms_of
@@ -17,11 +15,10 @@ from matcg.config.protocol import DEFAULT_PROTOCOL, Protocol
 from matcg.config.published import Printed, read_published
 from matcg.config.rule import Rule
 from matcg.config.workflow import Config, Limit
-from matcg.config.yaml_file import read_yaml, shown_path
+from matcg.config.yaml_file import COMMAND_LINE, parse_yaml, read_yaml, shown_path
 from matcg.errors import ConfigError, nearest
 
 SMOKE = ".smoke"  # ends the names of smoke runs
-COMMAND_LINE = "--config"  # in place of a file
 # Keys of a config that hold keys of their own.
 BLOCKS = [
     name
@@ -65,7 +62,7 @@ def load_project(
     default = root / "config.yaml"
     origins = origins or {}
     said = [key for key, file in origins.items() if file.name == COMMAND_LINE and key in BLOCKS]
-    config = {key: _typed(value) if key in said else value for key, value in config.items()}
+    config = {key: _typed(key, value) if key in said else value for key, value in config.items()}
     files = {key: shown_path(file) for key, file in origins.items()}
     checked = validate(Config, config, shown_path(origins.get("experiments", default)), files)
     library = Library(root)
@@ -115,11 +112,11 @@ def _smoke(experiment: Experiment, limit: Limit) -> Experiment:
     )
 
 
-def _typed(value: Any) -> Any:
+def _typed(key: str, value: Any) -> Any:
     """Return a block given by --config with its numbers, of which Snakemake makes text."""
     if isinstance(value, dict):
-        return {key: _typed(each) for key, each in value.items()}
-    found = yaml.safe_load(value) if isinstance(value, str) else value
+        return {name: _typed(f"{key}.{name}", each) for name, each in value.items()}
+    found = parse_yaml(value, f"{COMMAND_LINE} {key}") if isinstance(value, str) else value
     return found if isinstance(found, int | float | None) else value
 
 

@@ -7,13 +7,12 @@ A picture without a file, or with an empty one, has no findings, as in Ultralyti
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import yaml
-
 from matcg.config.finding_options import FindingOptions
+from matcg.config.yaml_file import parse_yaml
 from matcg.data.annotated import Picture, Raw, matching, no_files
 from matcg.data.image_folder import Folder
 from matcg.data.readers import of_findings
-from matcg.errors import BadRowError, DataError
+from matcg.errors import BadRowError, ConfigError, DataError
 
 
 def pictures(folder: Folder, options: FindingOptions) -> Iterator[Picture]:
@@ -46,9 +45,9 @@ def _names(folder: Folder, path: str) -> Sequence[str]:
         text = folder.read(path).decode("utf-8")
         if not path.endswith((".yaml", ".yml")):
             return text.split("\n")
-        held = yaml.safe_load(text)["names"]
+        held = parse_yaml(text, path)["names"]
         return [str(held[n]) for n in range(len(held))]
-    except (BadRowError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (BadRowError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise DataError(f"{path}: no file of names ({error}); mend option 'names'") from None
 
 
