@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from matcg.config.base import Positive, Text
-from matcg.config.reader_options import Filled, Pattern, ReaderOptions, SplitBy, Texts
+from matcg.config.reader_options import Filled, Pattern, ReaderOptions, SplitBy, Texts, Window
 
 QUESTION = "Find all of these in the picture."
 
@@ -22,7 +22,8 @@ class FindingOptions(ReaderOptions):
     `columns`: what a table calls its columns. `corners`: whether VOC's corners count from 1 and
     belong to the box. `coding`: what the values of a mask's pixels are. `boxes`: the outermost box
     of a mask, or one for each connected component of `smallest` pixels or more. `questions`: how
-    to ask, of which a sample gets one. `group_by`, `split_by`: as those of the reader medmat.
+    to ask, of which a sample gets one. `group_by`, `split_by`, `window`: as those of the reader
+    medmat.
     """
 
     reader: ClassVar[str] = "reader of boxes and masks"
@@ -41,6 +42,7 @@ class FindingOptions(ReaderOptions):
     questions: Annotated[Texts, Field(min_length=1)] = (QUESTION,)
     group_by: Pattern | None = None
     split_by: SplitBy | None = None
+    window: Window | None = None
 
     def of(self, subset: str, dataset: str) -> "FindingOptions":
         """Return the options with the patterns of one source dataset of a subset."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from matcg.config.base import Model, Natural
+from matcg.config.base import Float, Model, Natural
 from matcg.config.explain import validate
 from matcg.errors import BadRowError
 
@@ -41,9 +41,16 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _rising(window: tuple[float, float]) -> tuple[float, float]:
+    if window[0] >= window[1]:
+        raise ValueError("write [black, white], the smaller value first")
+    return window
+
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 Values = Annotated[frozenset[str], BeforeValidator(_texts)]
 Pattern = Annotated[re.Pattern[str], BeforeValidator(_compiled)]
+Window = Annotated[tuple[Float, Float], AfterValidator(_rising)]
 Filled = Annotated[str, AfterValidator(_not_blank)]
 
 
@@ -155,6 +162,7 @@ class Options(ReaderOptions):
     just the rows of these source datasets (`data-no`) are read, the others are another subset's.
     `split_by`: where the source's own split is told. `rebuild`: questions get new options.
     `closing`: what may follow the options of a question, left out: the release's sentence.
+    `window`: the values of black and white in pictures of more than 8 bits.
     """
 
     reader: ClassVar[str] = "reader medmat"
@@ -166,6 +174,7 @@ class Options(ReaderOptions):
     split_by: SplitBy | None = None
     rebuild: Rebuild | None = None
     closing: Closing | None = None
+    window: Window | None = None
 
     @property
     def closes(self) -> Callable[[str], bool] | None:

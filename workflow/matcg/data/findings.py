@@ -64,7 +64,7 @@ def read(
     columns = ("sample_id", "label", "origin", "group")
     return Source(
         pool=pool_of(*([getattr(each, name) for each in samples] for name in columns)),
-        load=lambda at: replace(samples[at], image=reading.folder.read(samples[at].origin)),
+        load=lambda at: replace(samples[at], image=reading.picture(samples[at].origin)),
         reject=lambda at, why: _set_aside(used[at][0], why),
         rows=len(listed),
         quarantined=tuple(bad),
@@ -148,6 +148,10 @@ class _Reading:
             except (DataError, BadRowError) as error:
                 raise DataError(f"subset {self.subset.id}: {error}") from None
         return found
+
+    def picture(self, image: str) -> bytes:
+        """Return a picture as a file of 8 bits."""
+        return self.folder.picture(image, self.options.window)
 
     def sample(self, dataset: str, picture: Picture) -> tuple[Sample, bool]:
         """Return a picture's sample without the picture, and whether the source tests on it.

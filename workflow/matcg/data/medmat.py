@@ -143,7 +143,7 @@ def _source(
         return Sample(
             sample_id=table.ids[at],
             subset=subset,
-            image=folder.read(table.images[at]),
+            image=folder.picture(table.images[at], options.window),
             fingerprint="",
             origin=table.images[at],
             question=table.questions[table.question[at]],

@@ -21,6 +21,7 @@ from matcg.data.candidates import Flags, ImageCount, Numbers, Quarantined, Sourc
 from matcg.data.contradictions import Contradictions
 from matcg.data.sampling import Draw, marks
 from matcg.errors import BadRowError, DataError
+from matcg.images import ImageError, as_shown
 from matcg.samples import Sample, write_samples
 from matcg.seeds import derive
 from matcg.telling import faults_in
@@ -161,10 +162,11 @@ def _sides(asked: Preparation, source: Source, ranks: Numbers) -> tuple[Flags, d
 
 
 def _loaded(done: Prepared, sample: Sample) -> Sample:
-    """Return a sample with its image, which is read again rather than kept."""
+    """Return a sample with its image, which is read again rather than kept, as one of 8 bits."""
     try:
-        return replace(sample, image=done.source.load(done.places[sample.sample_id]).image)
-    except BadRowError as error:
+        image = done.source.load(done.places[sample.sample_id]).image
+        return replace(sample, image=as_shown(image, sample.origin))
+    except (BadRowError, ImageError) as error:
         raise DataError(
             f"{sample.origin}: changed while it was read ({error}); prepare the subset again"
         ) from None

@@ -6,18 +6,21 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from matcg.errors import DataError
+from matcg.images.bounds import MAX_PIXELS, ImageError, not_shown, require_size
+from matcg.images.deep import format_of, samples_of, unopened
+from matcg.images.windows import Samples, Window
 
-# Whole-slide scans reach gigapixels; a question about one picture never needs more than this.
-MAX_PIXELS = 64_000_000
+__all__ = ["MAX_PIXELS", "ImageError"]
+
 # What medical image sets come in. Others are refused: EPS, for one, would start an interpreter.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
+HEAD = 512  # bytes by which a format is known
 
 # The perceptual hash: the signs of HASH_EDGE x HASH_EDGE low frequencies of a thumbnail, which
 # imagehash makes of one four times as wide.
@@ -26,23 +29,32 @@ BITS = HASH_EDGE * HASH_EDGE
 _THUMBNAIL = 4 * HASH_EDGE
 
 
-class ImageError(DataError):
-    """A file that cannot be used as an image; `kind` is the countable part of the reason."""
-
-    def __init__(self, kind: str, where: str, detail: str) -> None:
-        super().__init__(f"{where}: {kind}: {detail}")
-        self.kind = kind
-        self.detail = detail
-
-
-def decode(data: bytes, where: str) -> Image.Image:
+def decode(data: bytes, where: str, window: Window | None = None) -> Image.Image:
     """Return the RGB image in `data`; `where` names it in errors.
 
+    `window` are the values of black and white in a picture of more than 8 bits, or of samples with
+    sign or fractions; left out, its extremes without outliers (`windows.find_window`).
+
     Raises:
-        ImageError: not an image, truncated, or above `MAX_PIXELS`.
+        ImageError: not an image, truncated, above `MAX_PIXELS`, or not to be shown faithfully.
     """
-    with _explained(where):
-        return _to_rgb(ImageOps.exif_transpose(_opened(io.BytesIO(data), where)))
+    with _explained(where, data):
+        return _picture(data, where, window).convert("RGB")
+
+
+def as_shown(data: bytes, where: str, window: Window | None = None) -> bytes:
+    """Return a picture as a file of 8 bits: itself, or a PNG of it seen through `window`.
+
+    Raises:
+        ImageError: as `decode`; one of 8 bits is opened only.
+    """
+    with _explained(where, data):
+        found = _read(data, where)
+        if isinstance(found, Image.Image):
+            return data
+        buffer = io.BytesIO()
+        found.image(window).save(buffer, "PNG")
+        return buffer.getvalue()
 
 
 def size_shown(path: Path, where: str) -> tuple[int, int]:
@@ -51,8 +63,15 @@ def size_shown(path: Path, where: str) -> tuple[int, int]:
     Raises:
         ImageError: as `decode`.
     """
-    with _explained(where), path.open("rb") as file:
-        image = _opened(file, where)
+    with path.open("rb") as file, _explained(where, file.read(HEAD)):
+        file.seek(0)
+        try:
+            image = _opened(file, where)
+        except (ImageError, Image.DecompressionBombError):
+            raise
+        except Exception:  # what Pillow cannot open is read whole
+            file.seek(0)
+            image = _picture(file.read(), where, None)
         width, height = image.size
         # From 5 on the camera lay on its side.
         lying = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
@@ -63,15 +82,35 @@ def pixel_values(data: bytes, where: str) -> npt.NDArray[np.int64]:
     """Return what the pixels of a mask hold: grey values or palette's places, colours as 1RRGGBB.
 
     Raises:
-        ImageError: as `decode`.
+        ImageError: as `decode`; no whole numbers; colours of more than 8 bits.
     """
-    with _explained(where):
-        image = ImageOps.exif_transpose(_opened(io.BytesIO(data), where))
-        if image.mode in ("1", "L", "P") or image.mode.startswith("I"):
-            return np.array(image).astype(np.int64)
-        red, green, blue = np.moveaxis(np.array(image.convert("RGB")).astype(np.int64), 2, 0)
-        colours = (1 << 24) + (red << 16) + (green << 8) + blue
-        return np.where((red == green) & (green == blue), red, colours)
+    with _explained(where, data):
+        found = _read(data, where)
+        if isinstance(found, Samples):
+            return _coded(_whole(found.values, where))
+        image = ImageOps.exif_transpose(found)
+        plain = image.mode in ("1", "L", "P")
+        return _coded(np.array(image if plain else image.convert("RGB")).astype(np.int64))
+
+
+def _whole(values: npt.NDArray[Any], where: str) -> npt.NDArray[np.int64]:
+    """Return the samples of a mask as whole numbers, colours of 16 bits as those of 8."""
+    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.rint(values))).all():
+        raise ImageError("image not shown", where, "values of a mask that are no whole numbers")
+    if values.ndim == 3 and values.dtype.itemsize > 1:
+        if values.min() < 0 or values.max() > 65535 or (values % 257).any():
+            raise not_shown(where, "colours of a mask in more than 8 bits")
+        values = values // 257
+    return values.astype(np.int64)
+
+
+def _coded(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return grey values as they are, and of colours 1RRGGBB unless they are grey."""
+    if values.ndim == 2:
+        return values
+    red, green, blue = np.moveaxis(values, 2, 0)
+    colours = (1 << 24) + (red << 16) + (green << 8) + blue
+    return np.where((red == green) & (green == blue), red, colours)
 
 
 def fingerprint(data: bytes, where: str) -> str:
@@ -87,12 +126,35 @@ def fingerprint(data: bytes, where: str) -> str:
     # Slow to import, and fine-tuning, which imports this module, never asks for it.
     from imagehash import phash
 
-    with _explained(where):
-        image = _opened(io.BytesIO(data), where)
+    with _explained(where, data):
+        image = _read(data, where)
+        if isinstance(image, Samples):
+            image = image.image()
         # JPEG halves its size while it decodes, which saves more than the hash takes.
         image.draft(None, (2 * _THUMBNAIL, 2 * _THUMBNAIL))
         thumbnail = _thumbnail(ImageOps.exif_transpose(image))
         return np.packbits(phash(thumbnail, hash_size=HASH_EDGE).hash).tobytes().hex()
+
+
+def _picture(data: bytes, where: str, window: Window | None) -> Image.Image:
+    """Return a picture of 8 bits, upright."""
+    found = _read(data, where)
+    return found.image(window) if isinstance(found, Samples) else ImageOps.exif_transpose(found)
+
+
+def _read(data: bytes, where: str) -> Image.Image | Samples:
+    """Return a picture of 8 bits by its header, or the samples of one of more."""
+    try:
+        image = _opened(io.BytesIO(data), where)
+    except (ImageError, Image.DecompressionBombError):
+        raise
+    # A TIFF of another kind than Pillow's makes it raise nearly anything.
+    except Exception:
+        if (found := unopened(data, where)) is None:
+            raise
+        return found
+    samples = samples_of(image, data, where)
+    return image if samples is None else samples
 
 
 def _opened(file: BinaryIO, where: str) -> Image.Image:
@@ -100,19 +162,19 @@ def _opened(file: BinaryIO, where: str) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image = Image.open(file, formats=FORMATS)
-    if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width} x {image.height} pixels exceed the limit of {MAX_PIXELS}"
-        raise ImageError("image too large", where, f"{size}; scale the image down")
+    require_size(*image.size, where)
     return image
 
 
 @contextmanager
-def _explained(where: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into an ImageError."""
+def _explained(where: str, data: bytes) -> Iterator[None]:
+    """Turn whatever a decoder raises about `data` into an ImageError."""
     try:
         yield
     except UnidentifiedImageError:
-        detail = f"its format is none of {', '.join(FORMATS)}; replace the file"
+        name = format_of(data)
+        known = f"its format seems to be {name}, which is" if name else "its format is"
+        detail = f"{known} none of {', '.join(FORMATS)}; replace the file"
         raise ImageError("not an image", where, detail) from None
     except Image.DecompressionBombError as error:
         raise ImageError("image too large", where, f"{error}; scale the image down") from None
@@ -127,21 +189,12 @@ def _explained(where: str) -> Iterator[None]:
 def _thumbnail(image: Image.Image) -> Image.Image:
     """Return a small grey picture: every n-th pixel of a large one, then means of boxes of them."""
     if image.mode not in ("L", "RGB"):
-        image = _to_rgb(image)
+        image = image.convert("RGB")
     edge = 4 * _THUMBNAIL
     if min(image.size) >= 2 * edge:
         image = image.resize((edge, edge), Image.Resampling.NEAREST)
     box = (max(1, image.width // _THUMBNAIL), max(1, image.height // _THUMBNAIL))
     return image.reduce(box).convert("L")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return `image` in RGB; 16-bit grey is scaled: plain conversion would clip it to white."""
-    if image.mode.startswith(("I", "F")):
-        low, high = cast(tuple[float, float], image.getextrema())  # one band, one pair
-        scale = 255 / max(1, float(high) - float(low))
-        image = image.convert("F").point(lambda value: (value - float(low)) * scale)
-    return image.convert("L").convert("RGB") if image.mode == "F" else image.convert("RGB")
 
 
 def fit(
