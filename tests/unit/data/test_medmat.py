@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import tifffile
 from realmat import REALMAT, needs_realmat
 
 from data_makers import picture, release, row, spec
@@ -14,6 +15,7 @@ from matcg.data.candidates import ImageCount
 from matcg.data.medmat import read_medmat
 from matcg.data.sampling import Draw
 from matcg.errors import BadRowError, ConfigError, DataError
+from matcg.images import decode
 
 # Each with the beginning of its reason; every row is number 3 of a file with four rows.
 BAD_ROWS = {
@@ -139,6 +141,22 @@ def test_equal_pictures_in_other_files_have_equal_fingerprints(root):
     (root / "med-mat" / "1.png").write_bytes(picture(0, "BMP"))
     zero, one, two, *_ = (sample.fingerprint for sample in read_all(spec(), {}, root)[0])
     assert zero == one != two
+
+
+def test_pictures_of_many_bits_are_kept_as_they_are_seen_through_the_window(root):
+    ramp = np.linspace(-1000, 1000, 256, dtype="i2").reshape(16, 16)
+    for name, kind in (("1.png", "i4"), ("2.png", "c8")):
+        tifffile.imwrite(root / "med-mat" / name, ramp.astype(kind))
+    for window, black in ((None, 1), ([-500, 500], 64)):
+        samples, (bad,) = read_all(spec(), {"window": window}, root)
+        assert (len(samples), bad.row) == (39, "3")
+        assert bad.reason.startswith("image not shown: TIFF of 1 x 64-bit samples of complex type")
+        source = read_medmat(spec(), {"window": window}, root)
+        assert source.load(0).image == picture(0)
+        seen = np.asarray(decode(source.load(1).image, "x"))
+        assert (seen == 0).all(axis=2).sum() == black
+    with pytest.raises(ConfigError, match=r"window: write \[black, white\]"):
+        read_medmat(spec(), {"window": [5, 5]}, root)
 
 
 def test_images_are_counted_by_source_dataset(root):
