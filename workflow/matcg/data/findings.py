@@ -24,7 +24,7 @@ from matcg.data.candidates import ImageCount, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
 from matcg.data.medmat import find_folder
 from matcg.errors import BadRowError, DataError
-from matcg.images import ImageError, size_shown
+from matcg.images import ImageError, as_shown, size_shown
 from matcg.samples import Finding, Sample
 from matcg.seeds import derive
 from matcg.words import one_form
@@ -151,7 +151,7 @@ class _Reading:
 
     def picture(self, image: str) -> bytes:
         """Return a picture as a file of 8 bits."""
-        return self.folder.picture(image, self.options.window)
+        return as_shown(self.folder.read(image), image, self.options.window)
 
     def sample(self, dataset: str, picture: Picture) -> tuple[Sample, bool]:
         """Return a picture's sample without the picture, and whether the source tests on it.

@@ -4,8 +4,6 @@ import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from matcg.errors import BadRowError
-from matcg.images import as_shown
-from matcg.images.windows import Window
 
 # A file is read whole before its header tells its size in pixels.
 MAX_BYTES = 512 * 2**20
@@ -64,15 +62,6 @@ class Folder:
         except (OSError, ValueError, RuntimeError) as error:
             raise BadRowError(f"image missing: {error}") from None
         return found
-
-    def picture(self, path: str, window: Window | None) -> bytes:
-        """Return the picture at `path` as a file of 8 bits, seen through `window` where of more.
-
-        Raises:
-            BadRowError: it is not there.
-            ImageError: it cannot be shown.
-        """
-        return as_shown(self.read(path), path, window)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of the file at `path`, or raise BadRowError."""

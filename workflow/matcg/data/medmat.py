@@ -18,6 +18,7 @@ from matcg.data.image_folder import Folder
 from matcg.data.release_table import ReleaseTable, read_table
 from matcg.errors import DataError
 from matcg.forms.choice import rebuild
+from matcg.images import as_shown
 from matcg.samples import Sample
 
 
@@ -143,7 +144,7 @@ def _source(
         return Sample(
             sample_id=table.ids[at],
             subset=subset,
-            image=folder.picture(table.images[at], options.window),
+            image=as_shown(folder.read(table.images[at]), table.images[at], options.window),
             fingerprint="",
             origin=table.images[at],
             question=table.questions[table.question[at]],
