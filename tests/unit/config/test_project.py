@@ -14,7 +14,7 @@ from matcg.config.library import load
 from matcg.config.project import data_folder, find_origins, load_project
 from matcg.config.schemas import schemas
 from matcg.config.workflow import Config, Limit
-from matcg.config.yaml_file import read_yaml
+from matcg.config.yaml_file import read_yaml, require_readable
 from matcg.errors import ConfigError
 from matcg.models.identity import settings
 
@@ -476,3 +476,25 @@ def test_how_masks_are_written_is_identity_where_it_is_not_as_ever(folder: Path)
     # A key that all had would rename all that is trained and answered.
     assert "masks" not in settings(plain)
     assert '"masks":"box"' in settings(plain.model_copy(update={"masks": "box"}))
+
+
+OTHERS = ["1: a\n", "a: 010\n", "a: 1\na: 2\n", '{\n\t"a": 1\n}', "a: !x b\n"]
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_a_config_file_of_another_workflow_that_snakemake_reads_passes(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    assert require_readable(path) == path
+
+
+@pytest.mark.parametrize("text", ["", "# only this\n", "- a\n", "a:\n\tb: c\n", "{a: "])
+def test_a_config_file_that_snakemake_cannot_read_ends_in_one_line(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(SystemExit, match=r"^matcg: --configfile .*config\.yaml[^\n]*$"):
+        require_readable(path, "--configfile ")

@@ -1,6 +1,9 @@
 """Reading YAML files safely, with the file and the line in each error."""
 
+import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import yaml
 from matcg.errors import ConfigError
 
 COMMAND_LINE = "--config"  # in place of a file
+NO_PAIRS = "holds no `key: value` pairs"
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -90,13 +94,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: missing, not YAML, a key twice, a number that is not what it looks like, or not
             a mapping.
     """
-    try:
-        data = parse_yaml(path.read_text(encoding="utf-8"), shown_path(path), _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a YAML text file"
-        raise ConfigError(f"{shown_path(path)}: cannot be read ({reason})") from None
+    data = parse_yaml(_text_of(path), shown_path(path), _Loader)
     if not isinstance(data, dict):
-        raise ConfigError(f"{shown_path(path)}: holds no `key: value` pairs")
+        raise ConfigError(f"{shown_path(path)}: {NO_PAIRS}")
     return data
 
 
@@ -106,8 +106,48 @@ def parse_yaml(text: str, where: str, loader: type[PlainLoader] = PlainLoader) -
     Raises:
         ConfigError: not YAML, or a number that is not what it looks like.
     """
-    try:
+    with _explained(where):
         return yaml.load(text, loader)
+
+
+def require_readable(path: Path, flag: str = "") -> Path:
+    """Return a config file's path, or end this process with one line where it is not to be read.
+
+    For what runs before Snakemake reads it, which says nothing of the file or much too much. What
+    Snakemake can read passes here: the file may be another workflow's.
+    """
+    try:
+        text = _text_of(path)
+        with _explained(shown_path(path)):
+            # Snakemake takes JSON too, in which there may be tabs.
+            pairs = _is_object(text) or isinstance(yaml.compose(text), yaml.MappingNode)
+        if not pairs:
+            raise ConfigError(f"{shown_path(path)}: {NO_PAIRS}")
+    except ConfigError as error:
+        raise SystemExit(f"matcg: {flag}{error}") from None
+    return path
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a YAML text file"
+        raise ConfigError(f"{shown_path(path)}: cannot be read ({reason})") from None
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Turn what is wrong with a YAML text into a ConfigError with its line."""
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
@@ -117,18 +157,6 @@ def parse_yaml(text: str, where: str, loader: type[PlainLoader] = PlainLoader) -
         raise ConfigError(f"{where}{line}: {problem}{advice}") from None
     except yaml.YAMLError:
         raise ConfigError(f"{where}: cannot be read (not a YAML text file)") from None
-
-
-def require_readable(path: Path, flag: str = "") -> Path:
-    """Return a config file's path, or end this process with one line where it is not to be read.
-
-    For what runs before Snakemake reads it, which says nothing of the file or much too much.
-    """
-    try:
-        read_yaml(path)
-    except ConfigError as error:
-        raise SystemExit(f"matcg: {flag}{error}") from None
-    return path
 
 
 def shown_path(path: Path) -> str:
