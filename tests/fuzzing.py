@@ -5,7 +5,8 @@ import json
 import random
 import struct
 import zlib
-from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -17,7 +18,16 @@ from images.scenes import COLOURS, SCENE, saved, tiff, typed
 from matcg.config.reader_options import Options
 from matcg.data.release_table import read_table
 from matcg.errors import DataError
-from matcg.images import ImageError, as_shown, decode, fingerprint, pixel_values
+from matcg.images import (
+    ImageError,
+    as_shown,
+    decode,
+    fingerprint,
+    fit,
+    pixel_digest,
+    pixel_values,
+    size_shown,
+)
 
 # What counts, sizes and offsets break at.
 NUMBERS = (0, 1, 2, 3, 7, 8, 16, 127, 128, 255, 256, 4096, 65535, 2**31 - 1, 2**31, 2**32 - 1)
@@ -90,14 +100,19 @@ def changed(data: bytes, chance: random.Random) -> bytes:
     return bytes(held)
 
 
-def look(data: bytes) -> str:
+def look(data: bytes, path: Path) -> str:
     """Read a picture in every way, and return what became of it: "shown", or the error's kind."""
+    path.write_bytes(data)
+    with suppress(ImageError):
+        pixel_values(data, "x")
     try:
         image = decode(data, "x")
+        assert size_shown(path, "x") == image.size
+        for geometry in ("squash", "pad", "crop"):
+            pixel_digest(fit(image, 8, geometry))
         kept = as_shown(data, "x")
         fingerprint(kept, "x")
         assert decode(kept, "x").size == image.size
-        pixel_values(data, "x")
     except ImageError as error:
         return error.kind
     return "shown"
@@ -112,8 +127,8 @@ ODD = (None, "", " ", 0, -1, 1.5, True, [], {}, ["A"], {"a": 1}, "\ud800", "A", 
 TEXTS = ("\n", "A:", "B:", "C - no", "c: no", "\u2028", ":", ".", "(A)", "\0", "\uff1a", "Z: z")
 
 
-def changed_rows(chance: random.Random) -> bytes:
-    """Return a file of rows of which some have other keys, types, nesting or texts."""
+def changed_rows(chance: random.Random, lines: bool = False) -> bytes:
+    """Return a file of rows, or of lines, of which some have other keys, types or texts."""
     made: list[Any] = copy.deepcopy(rows())
     for _ in range(chance.randint(1, 6)):
         at = chance.randrange(len(made))
@@ -134,18 +149,23 @@ def changed_rows(chance: random.Random) -> bytes:
                 where = chance.randint(0, len(one[key]))
                 cut = one[key][where + chance.choice((0, 0, 1, 5)) :]
                 one[key] = one[key][:where] + chance.choice(TEXTS) + cut
-    text = json.dumps(made)
+    text = "\n".join(map(json.dumps, made)) if lines else json.dumps(made)
     if chance.random() < 0.2:
         where = chance.randrange(len(text))
         text = text[:where] + chance.choice(("", "[", "}", '"', ",", "{")) + text[where + 1 :]
     return text.encode()
 
 
-def read_rows(data: bytes, write: Callable[[bytes], Any]) -> str:
-    """Read a file of rows, and return what became of it: how many rows, or "refused"."""
-    path = write(data)
+def read_rows(data: bytes, path: Path) -> str:
+    """Read a file of rows, and return what became of it: how many rows, or "refused".
+
+    A file of lines is read with the source's own split.
+    """
+    path.write_bytes(data)
+    split = {"split_by": {"column": "caption", "train": "cat", "test": "dog"}}
     try:
-        table = read_table(path, "x.json", "30", Options())
+        options = Options.parse(split if path.suffix == ".jsonl" else {})
+        table = read_table(path, path.name, "30", options)
     except DataError:
         return "refused"
     for asked, answer, label in zip(table.asked, table.answer, table.label, strict=True):
