@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_makers import sample
+from matcg.data.option_lines import parse_letter, parse_options
 from matcg.forms import Reply, View, Wording
 from matcg.forms.choice import FORM, letters, normal, parse, question_text
 

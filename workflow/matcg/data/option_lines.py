@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from matcg.forms.choice import INSTRUCTION, OPTION_LETTERS, normal, tidy
+from matcg.words import one_form, seen
 
 _OPTION = re.compile(r"\s*\(?([A-Z])\)?\s*([:.)])\s*(\S.*?)\s*$")
 _LETTER = re.compile(r"\s*\(?([A-Z])\)?\s*(?:[:.)]\s*(.*?)\s*)?$", re.DOTALL)
@@ -66,7 +67,7 @@ def _option(line: str) -> tuple[str, str, str]:
 
     Remembered, since few lines make up the blocks of options of a whole subset.
     """
-    match = _OPTION.match(line)
+    match = _OPTION.match(seen(line))
     return (match[1], match[2], tidy(match[3])) if match else ("", "", "")
 
 
@@ -87,7 +88,7 @@ def parse_letter(text: str) -> tuple[int, str]:
     Raises:
         ValueError: none of these forms.
     """
-    match = _LETTER.match(text)
+    match = _LETTER.match(one_form(text))
     if match is None:
         raise ValueError(f"'{tidy(text)[:40]}' is no option letter")
     return OPTION_LETTERS.index(match[1]), tidy(match[2] or "")

@@ -19,7 +19,7 @@ from matcg.errors import DataError
 from matcg.forms import ACCURACY, KEYS, Form, How, Pairs, Shown, View, Wording
 from matcg.samples import Sample
 from matcg.seeds import derive
-from matcg.words import one_form, seen
+from matcg.words import one_form
 
 OPTION_LETTERS = ascii_uppercase
 INSTRUCTION = "Answer with the option's letter from the given choices directly."

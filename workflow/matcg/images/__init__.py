@@ -87,7 +87,7 @@ def pixel_values(data: bytes, where: str) -> npt.NDArray[np.int64]:
     with _explained(where, data):
         found = _read(data, where)
         if isinstance(found, Samples):
-            return _coded(_whole(found.values, where))
+            return _coded(_whole(found.values if found.places is None else found.places, where))
         image = ImageOps.exif_transpose(found)
         plain = image.mode in ("1", "L", "P")
         return _coded(np.array(image if plain else image.convert("RGB")).astype(np.int64))

@@ -13,13 +13,13 @@ from matcg.images.windows import Array, Samples
 
 _GREY = (0, 1)  # photometric interpretations; the first has white at 0
 _COLOURS, _PALETTE, _INKS, _SUBSAMPLED, _LAB = 2, 3, 5, 6, 8
-_PACKED = 32773
 _ALPHA = ({1}, {2})
 # Numbers of tags; the last is GDAL's, of the value that stands for none.
-_BITS, _COMPRESSION, _PHOTOMETRIC, _TURN = 258, 259, 262, 274
-_PLANES, _ALSO, _FORMAT, _BLANK = 284, 338, 339, 42113
-# None, LZW, Deflate (two numbers), LZMA, PackBits, Zstandard: each bounded by what it is to yield.
-_COMPRESSIONS = {1, 5, 8, 32946, 34925, _PACKED, 50000}
+_BITS, _COMPRESSION, _PHOTOMETRIC, _TURN, _PLANES = 258, 259, 262, 274, 284
+_PREDICTOR, _ALSO, _FORMAT, _BLANK = 317, 338, 339, 42113
+# None, LZW, Deflate (two numbers), LZMA, Zstandard, PackBits: each bounded by what it is to yield.
+_PACKED = 32773
+_COMPRESSIONS = {1, 5, 8, 32946, 34925, 50000, _PACKED}
 
 
 def is_tiff(data: bytes) -> bool:
@@ -33,8 +33,8 @@ def is_plain(image: Image.Image) -> bool:
     # Of unsigned numbers: 1; what is not told (4) is taken for the same.
     if max(tags.get(_BITS, (1,))) > 8 or not set(tags.get(_FORMAT, (1,))) <= {1, 4}:
         return False
-    # Pillow misreads packed bytes that go on in the next row, which some write.
-    if tags.get(_COMPRESSION) == _PACKED:
+    # Pillow takes packed differences of neighbours, which tifffile writes, for their values.
+    if tags.get(_PREDICTOR, 1) != 1 and tags.get(_COMPRESSION) == _PACKED:
         return False
     photometric, planes = tags.get(_PHOTOMETRIC), tags.get(_PLANES, 1)
     if photometric in _GREY and len(tags.get(_BITS, (1,))) > 1:
@@ -60,9 +60,10 @@ def read_tiff(data: bytes, where: str) -> Samples:
         turn, blank = (page.tags.valueof(tag) for tag in (_TURN, _BLANK))
         # (planes, 1, height, width, samples), one of planes and samples being 1.
         values = np.moveaxis(values[:, 0], 0, -1).reshape(*values.shape[2:4], -1)
-        values, full = _shown(values, page)
+        values, full = _shown(places := values, page)
+        coded = upright(places[..., 0], turn or 1) if page.photometric == _PALETTE else None
     blank = None if blank is None else float(str(blank).strip(" \0"))
-    return Samples(upright(values, turn or 1), int(page.photometric) == 0, blank, full)
+    return Samples(upright(values, turn or 1), int(page.photometric) == 0, blank, full, coded)
 
 
 def _shown(values: Array, page: Any) -> tuple[Array, tuple[int, int] | None]:
@@ -101,6 +102,8 @@ def _require(page: Any, length: int, where: str) -> None:
     if packed or not (grey or colours or inks or palette):
         name = getattr(page.photometric, "name", str(photometric))
         raise not_shown(where, f"{kind} whose colours (photometric {name}) cannot be told")
+    if int(page.compression) == 1 and int(page.predictor or 1) != 1:
+        raise not_shown(where, f"{kind} that may be differences, which uncompressed none should be")
     if int(page.compression) not in _COMPRESSIONS or page.jpegheader is not None:
         name = getattr(page.compression, "name", str(page.compression))
         raise not_shown(where, f"{kind} with compression {name}, which is not read")

@@ -22,13 +22,14 @@ class Samples:
     """What a file holds for its pixels, upright: `values` (height, width) or (height, width, 3).
 
     `inverted`: the smallest is white. `blank`: the value that stands for none. `full`: the values
-    of black and white, where the type says them.
+    of black and white, where the type says them. `places`: those of the pixels in a palette.
     """
 
     values: Array
     inverted: bool = False
     blank: float | None = None
     full: Window | None = None
+    places: Array | None = None
 
     def image(self, window: Window | None = None) -> Image.Image:
         """Return the picture, grey or RGB; `window` are the values of black and white.
