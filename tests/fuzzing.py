@@ -33,6 +33,10 @@ from matcg.images import (
 NUMBERS = (0, 1, 2, 3, 7, 8, 16, 127, 128, 255, 256, 4096, 65535, 2**31 - 1, 2**31, 2**32 - 1)
 
 
+# Cases of `changed` in which something else than a reason came out once, by their numbers.
+ONCE = (26744,)
+
+
 def pictures() -> list[bytes]:
     """Return a small valid file of every format, and of TIFF one of each way to write it."""
     grey, colours = SCENE[::4, ::4], COLOURS[::4, ::4]

@@ -29,3 +29,10 @@ def test_a_picture_of_changed_structure_is_shown_or_refused(tmp_path_factory, nu
         patch.setattr(bounds, "MAX_BYTES", 8_000_000)
         fuzzing.look(data, tmp_path_factory.getbasetemp() / "fuzzed")
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("number", fuzzing.ONCE)
+def test_a_picture_that_once_failed_otherwise_is_refused(number, tmp_path):
+    chance = random.Random(number)
+    data = fuzzing.changed(chance.choice(PICTURES), chance)
+    assert fuzzing.look(data, tmp_path / "x") != "shown"

@@ -82,7 +82,8 @@ def _shown(values: Array, page: Any) -> tuple[Array, tuple[int, int] | None]:
 
 def _require(page: Any, length: int, where: str) -> None:
     """Raise ImageError where a page is not read, before any of it is decoded."""
-    width, height, samples = page.imagewidth, page.imagelength, page.samplesperpixel
+    # A damaged tag may hold several, which would be multiplied as a list is.
+    width, height, samples = map(int, (page.imagewidth, page.imagelength, page.samplesperpixel))
     photometric, also = int(page.photometric or 0), {int(each) for each in page.extrasamples}
     kind = f"TIFF of {samples} x {page.bitspersample}-bit samples"
     if page.dtype is None or page.dtype.kind not in "biuf" or isinstance(page.bitspersample, tuple):
@@ -114,11 +115,11 @@ def _require_parts(page: Any, length: int, where: str) -> None:
     """Raise ImageError unless all strips or tiles are in the file: others would be made up."""
     planes = page.samplesperpixel if int(page.planarconfig or 1) == 2 else 1
     if page.is_tiled:
-        edges = page.tilewidth, page.tilelength
+        edges = int(page.tilewidth), int(page.tilelength)
         each = page.samplesperpixel // planes * page.dtype.itemsize
-        require_size(edges[0] * page.tiledepth, edges[1], where, each)
+        require_size(edges[0] * int(page.tiledepth), edges[1], where, each)
     else:
-        edges = page.imagewidth, min(page.rowsperstrip, page.imagelength)
+        edges = page.imagewidth, min(int(page.rowsperstrip), page.imagelength)
     parts = math.ceil(page.imagewidth / edges[0]) * math.ceil(page.imagelength / edges[1]) * planes
     places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     whole = page.is_contiguous or len(places) == parts
