@@ -194,6 +194,7 @@ def test_a_killed_job_takes_its_fork_with_it(start: Callable[..., Job]) -> None:
 def test_a_killed_server_fails_its_jobs_and_is_followed(start: Callable[..., Job]) -> None:
     job = start(WAITS)
     pid, parent = first_line(job)
+    assert parent != os.getpid(), "the job has run its script itself"
     os.kill(parent, signal.SIGKILL)
     assert job.wait(LIMIT) == 1
     assert job.stderr
