@@ -72,6 +72,12 @@ def test_both_sides_are_measured_and_what_the_backbone_takes_is_kept(tmp_path):
         told.set_aside(out)
 
 
+@pytest.mark.parametrize("form", ["choice", "boxes"])
+def test_of_no_samples_none_is_set_aside(tmp_path, form):
+    none = as_table(sample(0, form=form)).slice(0, 0)
+    assert list(Ruler(TINY, tmp_path / ROOM).aside(none)) == []
+
+
 def test_texts_that_surely_fit_need_no_tokeniser(tmp_path, monkeypatch):
     ruler = Ruler(TINY, tmp_path / ROOM)
     assert ruler.room.context == 1024

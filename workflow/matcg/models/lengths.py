@@ -123,7 +123,7 @@ class Ruler:
         """
         questions, lists = (table[n].combine_chunks() for n in ("question", "options"))
         if not forms.named(form_in(table)).tokens or not len(table):
-            return pa.array([False] * len(table))
+            return pa.array([False] * len(table), pa.bool_())
         options, counts = lists.flatten(), lists.value_lengths().to_numpy()
         ends = counts.cumsum()
 
