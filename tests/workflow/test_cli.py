@@ -102,6 +102,15 @@ def test_a_config_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str
         assert done.stdout.splitlines()[-1] == line
 
 
+def test_a_config_file_is_looked_at_by_the_library_of_whatever_clone_runs(tmp_path: Path) -> None:
+    folder = fresh_copy(tmp_path)
+    with (folder / "workflow/matcg/config/yaml_file.py").open("a") as library:
+        library.write('import sys\nsys.stderr.write("read by this clone\\n")\n')
+    done = snakemake(folder, "-n", "--configfile", "tests/configs/small.yaml")
+    assert done.returncode == 0, done.stdout
+    assert "read by this clone" in done.stdout
+
+
 def test_a_rule_that_matches_nothing_is_one_line(workspace: Workspace) -> None:
     workspace.write(
         "combinations/none.yaml", "name: none\nsources: [{modality: same, kind: other}]\n"

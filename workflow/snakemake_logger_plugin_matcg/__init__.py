@@ -20,7 +20,6 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from matcg.config.yaml_file import require_readable
 from snakemake_logger_plugin_matcg.progress import Progress, Running, duration
 from snakemake_logger_plugin_matcg.screen import Screen
 
@@ -45,10 +44,30 @@ def config_files(words: Sequence[str]) -> list[Path]:
     return found
 
 
+def require_config_files(words: Sequence[str]) -> None:
+    """Refuse files of `--configfile` that cannot be read.
+
+    The library is forgotten again: the Snakefile imports that of its own clone, which may be
+    another than the installed one.
+
+    Raises:
+        SystemExit: one is missing, empty, or no YAML; with one line.
+    """
+    named, before = config_files(words), set(sys.modules)
+    if not named:
+        return
+    from matcg.config.yaml_file import require_readable
+
+    for each in named:
+        require_readable(each, "--configfile ")
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "matcg":
+            del sys.modules[name]
+
+
 # The command itself, or `python -m snakemake`.
 if "snakemake" in (Path(sys.argv[0]).name, Path(sys.argv[0]).parent.name):
-    for each in config_files(sys.argv[1:]):
-        require_readable(each, "--configfile ")
+    require_config_files(sys.argv[1:])
 
 
 class LogHandler(LogHandlerBase):
