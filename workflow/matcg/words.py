@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 
 def fixed(value: float, decimals: int) -> str:
@@ -18,6 +19,12 @@ def in_percent(share: float) -> str:
 def counted(n: int, noun: str) -> str:
     """Return a number of things, with the noun in the right form."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+@lru_cache(4096)
+def tidy(text: str) -> str:
+    """Return `text` with every run of white space as one blank, none at the ends."""
+    return " ".join(text.split())
 
 
 # Zero-width marks, marks of byte order and direction, soft hyphens: characters that are not seen.

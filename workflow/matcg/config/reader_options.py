@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from matcg.config.base import Float, Model, Natural
 from matcg.config.explain import validate
 from matcg.errors import BadRowError
+from matcg.words import tidy
 
 # The release changed its mind about dashes and about the folder.
 FILES = (
@@ -118,7 +119,7 @@ class Closing(Model):
         """Tell whether a text, every run of spaces in it one blank, is this, in any case."""
         if self.pattern:
             return self.pattern.fullmatch(text) is not None
-        return text.casefold() == " ".join(self.text.split()).casefold()
+        return text.casefold() == tidy(self.text).casefold()
 
 
 class ReaderOptions(Model):

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from matcg import forms
 from matcg.samples import Sample
-from matcg.words import one_form
+from matcg.words import one_form, tidy
 
 
 @dataclass
@@ -21,9 +21,8 @@ class Contradictions:
         """Yield the samples, which have their pictures."""
         for sample in samples:
             shown = hashlib.sha256(sample.image).digest()
-            self._asked[shown, one_form(" ".join(sample.question.casefold().split()))].append(
-                replace(sample, image=b"")
-            )
+            asked = one_form(tidy(sample.question.casefold()))
+            self._asked[shown, asked].append(replace(sample, image=b""))
             yield sample
 
     def found(self) -> list[list[str]]:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from matcg.forms.choice import INSTRUCTION, OPTION_LETTERS, normal, tidy
-from matcg.words import one_form, seen
+from matcg.forms.choice import INSTRUCTION, OPTION_LETTERS, normal
+from matcg.words import one_form, seen, tidy
 
 _OPTION = re.compile(r"\s*\(?([A-Z])\)?\s*([:.)])\s*(\S.*?)\s*$")
 _LETTER = re.compile(r"\s*\(?([A-Z])\)?\s*(?:[:.)]\s*(.*?)\s*)?$", re.DOTALL)

@@ -260,10 +260,11 @@ def summarise(
     """
     accounts = [json.loads((folder / "summary.json").read_text("utf-8")) for folder in folders]
     aside = sorted(_not_asked(lengths))
+    # Several backbones may each have a reason of their own.
+    counts = Counter((*place, side) for *place, side, _ in {row[:4] for row in aside})
     for each in accounts:
         place = (each["catalog"], each["subset"])
-        mine = {(side, name) for *known, side, name, _ in aside if (*known,) == place}
-        each["not_asked"] = Counter(side for side, _ in sorted(mine))
+        each["not_asked"] = {side: counts[*place, side] for side in ("test", "train")}
     lines = [_line(each, (minimums or {}).get(each["subset"])) for each in accounts]
     lines.sort(key=lambda line: not line[_SUMMARY.index("no_verdict")])
     write_tsv(out / "summary.tsv", _SUMMARY, lines)

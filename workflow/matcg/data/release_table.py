@@ -19,7 +19,8 @@ from matcg.data.candidates import Quarantined
 from matcg.data.json_rows import ReleaseRow, read_json_rows, row_type
 from matcg.data.option_lines import parse_letter, parse_options
 from matcg.errors import BadRowError
-from matcg.forms.choice import normal, tidy
+from matcg.forms.choice import normal
+from matcg.words import tidy
 
 ANSWER_KEYS = ("Answer", "Answer-choice")
 TEXT_KEYS = ("image", "Question", "Question-choice")

@@ -10,6 +10,7 @@ from matcg import evaluate, plugins
 from matcg.config.backbone import Backbone
 from matcg.errors import MatcgError, ResourceError
 from matcg.evaluate.engine import Engine
+from matcg.words import tidy
 
 # What vLLM says of memory when it starts, and what helps.
 _NO_ROOM = {
@@ -61,7 +62,7 @@ def _not_started(weights: Path | str, error: Exception) -> MatcgError:
     """Return what to say of an engine that did not start."""
     from matcg.models.memory import out_of_memory
 
-    said = " ".join(str(error).split())
+    said = tidy(str(error))
     where = f"{weights}: the engine did not start ({type(error).__name__}: {said})"
     advice = next((does for text, does in _NO_ROOM.items() if re.search(text, said)), None)
     if advice or out_of_memory(error):

@@ -19,7 +19,7 @@ from matcg.errors import DataError
 from matcg.forms import ACCURACY, KEYS, Form, How, Pairs, Shown, View, Wording
 from matcg.samples import Sample
 from matcg.seeds import derive
-from matcg.words import one_form
+from matcg.words import one_form, tidy
 
 OPTION_LETTERS = ascii_uppercase
 INSTRUCTION = "Answer with the option's letter from the given choices directly."
@@ -246,12 +246,6 @@ def parse(text: str, options: Sequence[str]) -> int | None:
         rest = left
         said += [place] if count else []
     return said[0] if len(said) == 1 else None
-
-
-@lru_cache(4096)
-def tidy(text: str) -> str:
-    """Return `text` with every run of white space as one blank, none at the ends."""
-    return " ".join(text.split())
 
 
 @lru_cache(4096)

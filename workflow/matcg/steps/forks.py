@@ -23,17 +23,8 @@ from typing import Any
 ADDRESS = "MATCG_FORKS"  # the name of the server's socket; "no" where none is wanted
 # Scripts that are handed over. Not prediction: vLLM looks at all that is imported.
 STEPS = (
-    *(
-        "enumerate",
-        "enumerate_experiment",
-        "prepare",
-        "summarise",
-        "world",
-        "leaks",
-        "lengths",
-        "mix",
-    ),
-    *("audit", "finetune", "compare", "figures", "leak_pairs", "report", "published_test"),
+    *("enumerate", "enumerate_experiment", "prepare", "summarise", "world", "leaks", "lengths"),
+    *("mix", "audit", "finetune", "compare", "figures", "leak_pairs", "report", "published_test"),
 )
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)
 LIBRARY = Path(__file__).resolve().parents[1]
