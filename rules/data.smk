@@ -1,5 +1,9 @@
 # From source files to canonical samples, and from these to training mixes.
 
+# Where jobs have to wait for each other, what could refuse a mix comes before hours of training,
+# and training before answers: the last group of runs else begins when all others have ended.
+FIRST, SECOND = 2, 1
+
 
 rule enumerate:
     output:
@@ -53,6 +57,7 @@ rule prepare:
         summary="results/data/{catalog}/{subset}/summary.json",
     log:
         "logs/prepare/{catalog}/{subset}.log",
+    priority: FIRST
     conda:
         "../envs/data.yaml"
     # Decoding real images is what takes the time; the phantom's are drawn one by one.
@@ -101,6 +106,7 @@ rule leaks:
         overlaps="results/experiments/{experiment}/data/overlaps.tsv",
     log:
         "logs/leaks/{experiment}.log",
+    priority: FIRST
     conda:
         "../envs/data.yaml"
     resources:
@@ -121,6 +127,7 @@ rule lengths:
         "results/lengths/{backbone}/{catalog}/{subset}.json",
     log:
         "logs/lengths/{backbone}/{catalog}/{subset}.log",
+    priority: FIRST
     conda:
         "../envs/train.yaml"
     resources:
@@ -142,6 +149,7 @@ rule mix:
         "results/mixes/{mix}.parquet",
     log:
         "logs/mix/{mix}.log",
+    priority: FIRST
     conda:
         "../envs/data.yaml"
     resources:
@@ -164,8 +172,7 @@ rule audit:
         leaked="results/experiments/{experiment}/data/leaked.tsv",
     log:
         "logs/audit/{experiment}.log",
-    # Before hours of training on a mix that must not be trained on.
-    priority: 1
+    priority: FIRST
     conda:
         "../envs/data.yaml"
     resources:

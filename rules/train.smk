@@ -17,6 +17,7 @@ rule finetune:
         "logs/finetune/{backbone}/{recipe}/{mix}/seed{seed}.log",
     benchmark:
         "results/benchmarks/finetune/{backbone}/{recipe}/{mix}/seed{seed}.tsv"
+    priority: SECOND
     conda:
         "../envs/train.yaml"
     threads: needs("threads")
