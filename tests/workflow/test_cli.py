@@ -209,7 +209,7 @@ CHANGES = [
     ("backbones/toy/config.json", "{}", '{"a": 1}', {"lengths", "mix", "finetune", "predict"}),
     ("catalogs/toy.yaml", "test: 10", "test: 9", {"prepare"}),
     ("workflow/matcg/versions.py", "PREDICT = 4", "PREDICT = 5", {"predict", "compare"}),
-    ("workflow/matcg/versions.py", "COMPARE = 7", "COMPARE = 8", {"compare", "figures"}),
+    ("workflow/matcg/versions.py", "COMPARE = 8", "COMPARE = 9", {"compare", "figures"}),
     # How a backbone is asked matters to no training; nor does a further way of asking.
     ("backbones/toy.yaml", "\nrecipes:", "\nengine: transformers\nrecipes:", {"predict"}),
     ("experiments/toy.yaml", "\narms:", "\nalso: [blank-image]\narms:", {"predict", "compare"}),

@@ -86,6 +86,12 @@ def test_every_element_contributed(tmp_path: Path) -> None:
     assert said["results"][0]["composition"]["verdict"] == "composed"
 
 
+def test_the_headline_names_what_stayed_in_its_place(tmp_path: Path) -> None:
+    written(tmp_path, world(without_modality=0.5, without_area=0.4))
+    said = headline(tmp_path)["headline"]
+    assert ", least without modality, task not taken out, 6 targets: " in said
+
+
 def test_one_element_that_adds_nothing_is_related_only(tmp_path: Path) -> None:
     found = made(tmp_path, world(without_modality=0.5, without_area=0.8, without_task=0.3))
     whole = over_targets(found)

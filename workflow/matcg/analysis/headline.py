@@ -114,8 +114,11 @@ def _gain(found: Composition) -> str:
     if gain is None:
         return f"; composition gain: {found.said}"
     more = f", {counted(found.not_testable, 'target')} not testable" * bool(found.not_testable)
+    # Of what stays in its place nothing is known.
+    stayed = " and ".join(found.untested.split())
+    least = found.least + f", {stayed} not taken out" * bool(stayed)
     return (
-        f"; composition gain {_points(gain)}, least without {found.least},"
+        f"; composition gain {_points(gain)}, least without {least},"
         f" {counted(found.targets, 'target')}{more}: {found.said}"
     )
 

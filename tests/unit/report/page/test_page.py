@@ -490,6 +490,21 @@ def test_several_backbones_are_all_in_the_headline(tmp_path):
     assert "Shown: small, full, 600." in source
 
 
+def test_each_headline_names_its_score_where_there_are_others_than_accuracy(tmp_path):
+    make(tmp_path, World(**SMALL))
+    file = tabulate(tmp_path) / "headline.json"
+    found = json.loads(file.read_text())
+    (result,) = found["results"]
+    said = f'<p class="headline">{result["sentence"]}'
+    assert said in write_page(tmp_path).read_text(encoding="utf-8")
+    found["results"].append(result | {"score": "mean IoU"})
+    file.write_text(json.dumps(found))
+    source = write_page(tmp_path).read_text(encoding="utf-8")
+    assert said.replace(result["sentence"], f"accuracy: {result['sentence']}") in source
+    assert said.replace(result["sentence"], f"mean IoU: {result['sentence']}") in source
+    assert said not in source
+
+
 def test_leaks_are_told_and_shown_side_by_side_from_closest_to_farthest(tmp_path):
     world = World(**SMALL)
     make(tmp_path, world)
