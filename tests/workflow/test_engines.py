@@ -64,7 +64,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def engine() -> Iterator[Engine]:
     """Return vLLM with the shipped weights, ready for adapters; tests load what they need."""
     with mock.patch.dict(os.environ):
-        yield start(TINY.weights, TINY, Settings().model_dump(), pictures=9, rank=3)
+        settings = Settings(kv_cache_mb=128).model_dump()
+        yield start(TINY.weights, TINY, settings, pictures=9, rank=3)
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +201,13 @@ def difference(replies: Sequence[Reply], expected: Sequence[np.ndarray]) -> floa
     """Return the largest difference between log-probabilities, option by option."""
     pairs = zip(table(replies), expected, strict=True)
     return max(float(np.abs(reply - row).max()) for reply, row in pairs)
+
+
+def test_a_cpu_keeps_what_is_asked_for_else_what_long_prompts_need(
+    engine: Engine, plain: Engine
+) -> None:
+    caches = [each._llm.llm_engine.vllm_config.cache_config for each in (engine, plain)]  # type: ignore[attr-defined]
+    assert [cache.kv_cache_memory_bytes // 2**20 for cache in caches] == [128, 256]
 
 
 def test_letters_score_as_in_transformers_after_every_swap(

@@ -4,14 +4,21 @@ import os
 from unittest import mock
 
 import pytest
+from transformers import LlamaConfig
 
 from matcg.errors import ConfigError
 from matcg.evaluate.engine import reply_of
 from matcg.evaluate.requests import Ask
-from matcg.evaluate.vllm_engine import refuse_slices, set_environment
+from matcg.evaluate.vllm_engine import MOST_CACHED, cache_bytes, refuse_slices, set_environment
 from matcg.forms import Wording
 from matcg.tiny.model import make_tokenizer
 
+ROOM = {
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "hidden_size": 32,
+}
 BOX = "<|box_start|>(1)<|box_end|>"
 
 
@@ -54,3 +61,11 @@ def test_what_would_stop_a_compilation_is_set_only_where_none_is_wanted(tiny):
     set_environment(tiny, {})
     assert os.environ["TORCHDYNAMO_DISABLE"] == "1"
     assert os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "0"
+
+
+def test_a_cpu_keeps_room_for_so_many_long_prompts_and_no_more_than_a_gibibyte():
+    # Keys and values of 2 layers, 2 heads of 8 numbers.
+    assert cache_bytes(LlamaConfig(**ROOM), "bfloat16", 100) == 64 * 100 * 2 * 2 * 2 * 8 * 2
+    assert cache_bytes(LlamaConfig(**ROOM), "float32", 100) == 64 * 100 * 2 * 2 * 2 * 8 * 4
+    wide = LlamaConfig(**ROOM | {"hidden_size": 4096})
+    assert cache_bytes(wide, "float32", 131_072) == MOST_CACHED == 2**30

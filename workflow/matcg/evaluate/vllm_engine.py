@@ -34,6 +34,8 @@ MODEL_RUNNERS = {"v1": "0", "v2": "1"}
 # that back. vLLM's compilation ends in an error with it.
 EAGER = {"TORCHDYNAMO_DISABLE": "1"}
 
+PROMPTS_CACHED, MOST_CACHED = 64, 2**30
+
 
 # A request's place, and the tokens of an answer said so far.
 _Step = tuple[int, tuple[int, ...]]
@@ -47,7 +49,6 @@ def set_environment(backbone: Backbone, settings: Mapping[str, Any]) -> None:
     os.environ["VLLM_USE_V2_MODEL_RUNNER"] = MODEL_RUNNERS[settings.get("model_runner", "v1")]
     os.environ["VLLM_BATCH_INVARIANT"] = str(int(settings.get("batch_invariant", False)))
     if not backbone.resources.gpu:
-        os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
 
 
@@ -82,11 +83,13 @@ class VllmEngine(Engine):
         options = {"enforce_eager": True} | {k: v for k, v in settings.items() if v is not None}
         for name in ("runs", "model_runner", "batch_invariant"):  # others read these
             options.pop(name, None)
+        longest = config.get_text_config().max_position_embeddings
+        if "max_model_len" in options:
+            options["max_model_len"] = longest = min(options["max_model_len"], longest)
         if "kv_cache_mb" in options:
             options["kv_cache_memory_bytes"] = options.pop("kv_cache_mb") * 2**20
-        if "max_model_len" in options:
-            longest = config.get_text_config().max_position_embeddings
-            options["max_model_len"] = min(options["max_model_len"], longest)
+        elif not backbone.resources.gpu:
+            options["kv_cache_memory_bytes"] = cache_bytes(config, backbone.dtype, longest)
         if backbone.dtype != "float32":
             # In bfloat16 logits near 16 come in steps of 0.125, and letters tie. Some classes make
             # their text model of its own configuration.
@@ -300,6 +303,19 @@ def _head_type(model: Any) -> str:
     """Return the type of numbers that a model's logits are made in."""
     heads = {getattr(part, "head_dtype", None) for part in model.modules()} - {None}
     return " ".join(sorted(str(each).removeprefix("torch.") for each in heads))
+
+
+def cache_bytes(config: Any, dtype: str, longest: int) -> int:
+    """Return the room for attention keys on a CPU: of many of the longest prompts, with a bound.
+
+    By itself vLLM takes half of the memory there is. All of it is written at the start, where a
+    gibibyte takes two seconds.
+    """
+    text = config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    token = 2 * text.num_hidden_layers * heads * width * (4 if dtype == "float32" else 2)
+    return int(min(MOST_CACHED, PROMPTS_CACHED * longest * token))
 
 
 def refuse_slices() -> None:
