@@ -131,7 +131,7 @@ def by_rule(folder: Path, runs: int) -> dict[str, float]:
 
 def by_vllm(folder: Path, runs: int) -> dict[str, float]:
     """Return seconds of a bare loop over vLLM: pictures decoded once, weights swapped."""
-    from matcg.evaluate.vllm_engine import ENVIRONMENT
+    from matcg.evaluate.vllm_start import ENVIRONMENT
 
     os.environ.update(ENVIRONMENT, VLLM_CPU_KVCACHE_SPACE="1", VLLM_CPU_OMP_THREADS_BIND="nobind")
     from vllm import LLM, SamplingParams
