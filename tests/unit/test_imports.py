@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "workflow/matcg"
 LIBRARIES = (
     "huggingface_hub imagehash matplotlib msgspec numpy pandas peft PIL pyarrow safetensors scipy"
-    " imagecodecs statsmodels tifffile torch torchvision transformers vllm"
+    " imagecodecs nibabel pydicom statsmodels tifffile torch torchvision transformers vllm"
 )
 SLOW = set(LIBRARIES.split())  # to import
 
