@@ -6,6 +6,7 @@ from pydantic import Field
 
 from matcg.config.base import Positive, Text
 from matcg.config.reader_options import Filled, Pattern, ReaderOptions, SplitBy, Texts, Window
+from matcg.config.scan_options import Parts, Slices
 
 QUESTION = "Find all of these in the picture."
 
@@ -22,8 +23,8 @@ class FindingOptions(ReaderOptions):
     `columns`: what a table calls its columns. `corners`: whether VOC's corners count from 1 and
     belong to the box. `coding`: what the values of a mask's pixels are. `boxes`: the outermost box
     of a mask, or one for each connected component of `smallest` pixels or more. `questions`: how
-    to ask, of which a sample gets one. `group_by`, `split_by`, `window`: as those of the reader
-    medmat.
+    to ask, of which a sample gets one. `group_by`, `split_by`, `window`, `frames`, `slices`: as
+    those of the reader medmat, but that each file has one picture.
     """
 
     reader: ClassVar[str] = "reader of boxes and masks"
@@ -43,6 +44,8 @@ class FindingOptions(ReaderOptions):
     group_by: Pattern | None = None
     split_by: SplitBy | None = None
     window: Window | None = None
+    frames: Parts | None = None
+    slices: Slices | None = None
 
     def of(self, subset: str, dataset: str) -> "FindingOptions":
         """Return the options with the patterns of one source dataset of a subset."""

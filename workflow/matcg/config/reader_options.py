@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from matcg.config.base import Float, Model, Natural
 from matcg.config.explain import validate
+from matcg.config.scan_options import Parts, Slices
 from matcg.errors import BadRowError
 from matcg.words import tidy
 
@@ -163,7 +164,8 @@ class Options(ReaderOptions):
     just the rows of these source datasets (`data-no`) are read, the others are another subset's.
     `split_by`: where the source's own split is told. `rebuild`: questions get new options.
     `closing`: what may follow the options of a question, left out: the release's sentence.
-    `window`: the values of black and white in pictures of more than 8 bits.
+    `window`: the values of black and white in pictures of more than 8 bits. `frames`, `slices`:
+    which frames of DICOM and slices of NIfTI are pictures, where a row's path does not say it.
     """
 
     reader: ClassVar[str] = "reader medmat"
@@ -176,6 +178,8 @@ class Options(ReaderOptions):
     rebuild: Rebuild | None = None
     closing: Closing | None = None
     window: Window | None = None
+    frames: Parts | None = None
+    slices: Slices | None = None
 
     @property
     def closes(self) -> Callable[[str], bool] | None:

@@ -23,8 +23,9 @@ from matcg.data.annotated import Picture, Pictures, Raw
 from matcg.data.candidates import ImageCount, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
 from matcg.data.medmat import find_folder
+from matcg.data.scans import Scans
 from matcg.errors import BadRowError, DataError
-from matcg.images import ImageError, as_shown, size_shown
+from matcg.images import ImageError
 from matcg.samples import Finding, Sample
 from matcg.seeds import derive
 from matcg.words import one_form
@@ -59,18 +60,18 @@ def read(
         try:
             used.append((picture, *reading.sample(dataset, picture)))
         except _BadFindingError as error:
-            bad.append(Quarantined(picture.file, error.row, str(error), picture.image))
+            bad.append(reading.set_aside(picture, str(error), error.row))
     samples = reading.asked([sample for _, sample, _ in used])
     columns = ("sample_id", "label", "origin", "group")
     return Source(
         pool=pool_of(*([getattr(each, name) for each in samples] for name in columns)),
-        load=lambda at: replace(samples[at], image=reading.picture(samples[at].origin)),
-        reject=lambda at, why: _set_aside(used[at][0], why),
+        load=lambda at: replace(samples[at], image=reading.picture(used[at][0])),
+        reject=lambda at, why: reading.set_aside(used[at][0], why),
         rows=len(listed),
         quarantined=tuple(bad),
-        files=tuple(dict.fromkeys(picture.file for _, picture in listed)),
+        files=tuple(dict.fromkeys(reading.file(picture) for _, picture in listed)),
         tests=np.array([t for *_, t in used], dtype=bool) if reading.options.split_by else None,
-        images=_counts(reading.folder, listed),
+        images=_counts(reading.scans, listed),
     )
 
 
@@ -83,25 +84,26 @@ def count(
         ConfigError, DataError: as `read`, but for what is found in pictures.
     """
     reading = _Reading(pictures, subset, options, root)
-    return _counts(reading.folder, reading.listed())
+    return _counts(reading.scans, reading.listed())
 
 
-def _counts(folder: Folder, listed: Sequence[tuple[str, Picture]]) -> tuple[ImageCount, ...]:
+def _counts(scans: Scans, listed: Sequence[tuple[str, Picture]]) -> tuple[ImageCount, ...]:
     rows: dict[str, list[str]] = defaultdict(list)
     for dataset, picture in listed:
         rows[dataset].append(picture.image)
     found = []
     for dataset, images in sorted(rows.items()):
         named = sorted(set(images) - {""})
-        missing = [image for image in named if folder.reason(image)]
+        missing = [scans.shown(image) for image in named if _lacks(scans, image)]
         found.append(
             ImageCount(dataset, len(images), len(named), len(missing), min(missing, default=""))
         )
     return tuple(found)
 
 
-def _set_aside(picture: Picture, why: str) -> Quarantined:
-    return Quarantined(picture.file, picture.row, why, picture.image)
+def _lacks(scans: Scans, image: str) -> bool:
+    """Tell whether the file of a picture is not there."""
+    return bool(scans.folder.reason(scans.split(image)[0]))
 
 
 class _BadFindingError(BadRowError):
@@ -123,8 +125,9 @@ class _Reading:
 
     def __post_init__(self) -> None:
         self.options = FindingOptions.parse(self.given)
-        self.folder = Folder(find_folder(self.root, self.subset))
+        self.scans = Scans(Folder(find_folder(self.root, self.subset)), self.options)
         self.seen: set[str] = set()
+        self.hides = False
         # Names are told apart by what is seen of them.
         self.classes = self.options.classes and {
             one_form(name): label and one_form(label)
@@ -144,14 +147,39 @@ class _Reading:
         for name in names:
             options = self.options.of(self.subset.id, name)
             try:
-                found += [(name, each) for each in self.pictures(self.folder, options)]
+                found += [(name, each) for each in self.pictures(self.scans.folder, options)]
             except (DataError, BadRowError) as error:
                 raise DataError(f"subset {self.subset.id}: {error}") from None
+        self.hides = any(self.scans.hidden(picture.image) for _, picture in found)
         return found
 
-    def picture(self, image: str) -> bytes:
+    def picture(self, picture: Picture) -> bytes:
         """Return a picture as a file of 8 bits."""
-        return as_shown(self.folder.read(image), image, self.options.window)
+        return self.scans.read(self.part(picture), self.options.window)
+
+    def part(self, picture: Picture) -> str:
+        """Return the path of a picture, with the number of a part where its file has parts.
+
+        Raises:
+            BadRowError: it is not there, or its file has several pictures.
+        """
+        found = self.scans.pictures(picture.image)
+        if len(found) > 1:
+            raise BadRowError(f"several pictures: {len(found)} are meant, findings are of one")
+        return found[0]
+
+    def file(self, picture: Picture) -> str:
+        """Return what results call a picture's file: those of one picture are named like it."""
+        if self.hides and picture.row == "-":
+            return f"file-{self.scans.names.of('file', picture.file)}"
+        return picture.file
+
+    def set_aside(self, picture: Picture, why: str, row: str = "") -> Quarantined:
+        """Return a picture that cannot be used, for the table of these."""
+        image = picture.image
+        reason = self.scans.reason(image, why)
+        row = row or picture.row
+        return Quarantined(self.file(picture), row, reason, self.scans.shown(image))
 
     def sample(self, dataset: str, picture: Picture) -> tuple[Sample, bool]:
         """Return a picture's sample without the picture, and whether the source tests on it.
@@ -171,21 +199,23 @@ class _Reading:
             raise _BadFindingError(row, str(error)) from None
         except _MALFORMED as error:
             raise _BadFindingError(row, f"finding unreadable: {error!r}") from None
-        self.seen.add(picture.image)
-        by_path = searched(self.options.group_by, picture.image) if self.options.group_by else ""
+        part = self.part(picture)
+        self.seen.add(part)
+        base, _ = self.scans.split(part)
+        by_path = searched(self.options.group_by, base) if self.options.group_by else ""
         label = " + ".join(sorted({each.label for each in findings})) or NONE
         return Sample(
-            sample_id=f"{self.subset.id}-{picture.image}",
+            sample_id=f"{self.subset.id}-{self.scans.shown(part)}",
             subset=self.subset.id,
             image=b"",
             fingerprint="",
-            origin=picture.image,
+            origin=self.scans.shown(part),
             question="",
             options=(),
             answer=0,
             label=label,
             dataset=dataset,
-            group=by_path or picture.group,
+            group=self.scans.group(part, by_path or picture.group),
             findings=tuple(findings),
             size=size,
             form=self.subset.form_of_answer,
@@ -221,13 +251,13 @@ class _Reading:
 
     def _size(self, picture: Picture) -> Size:
         """Return width and height of a picture as it is displayed."""
-        reason = picture.error or self.folder.reason(picture.image)
-        if reason:
-            raise BadRowError(reason)
-        if picture.image in self.seen:
+        if picture.error:
+            raise BadRowError(picture.error)
+        part = self.part(picture)
+        if part in self.seen:
             raise BadRowError("duplicate image: another row has findings of it")
         try:
-            return size_shown(self.folder.find(picture.image), picture.image)
+            return self.scans.size(part)
         except ImageError as error:
             raise BadRowError(f"{error.kind}: {error.detail}") from None
 

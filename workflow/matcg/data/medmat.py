@@ -5,7 +5,7 @@ that release). Any table of the same keys will do, as a JSON list or as JSON lin
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from matcg.config.reader_options import Options
 from matcg.data.candidates import ImageCount, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
 from matcg.data.release_table import ReleaseTable, read_table
-from matcg.errors import DataError
+from matcg.data.scanned_rows import groups_in, hide_names, shown_ids, use_pictures
+from matcg.data.scans import Scans
+from matcg.errors import BadRowError, DataError
 from matcg.forms.choice import rebuild
-from matcg.images import as_shown
 from matcg.samples import Sample
 
 
@@ -36,9 +37,9 @@ def read_medmat(
     """
     del caps
     chosen = Options.parse(options)
-    table, folder = open_table(subset, chosen, root)
-    images = count_images(table, folder)
-    return _source(table, folder, subset.id, chosen, images)
+    table, scans = open_table(subset, chosen, root)
+    images = count_images(table, scans)
+    return _source(table, scans, subset.id, chosen, images)
 
 
 def count(
@@ -54,8 +55,8 @@ def count(
 
 def open_table(
     subset: SubsetSpec, options: Options, root: Path | None
-) -> tuple[ReleaseTable, Folder]:
-    """Return the rows of a subset and the folder that its images are in.
+) -> tuple[ReleaseTable, Scans]:
+    """Return the rows of a subset and its images.
 
     Raises:
         DataError: as `read_medmat`.
@@ -63,7 +64,7 @@ def open_table(
     place = find_folder(root, subset)
     path = find_table(place, options.files, subset)
     name = path.relative_to(place).as_posix()
-    return read_table(path, name, subset.id, options), Folder(place)
+    return read_table(path, name, subset.id, options), Scans(Folder(place), options)
 
 
 def find_folder(root: Path | None, subset: SubsetSpec) -> Path:
@@ -101,26 +102,32 @@ def find_table(folder: Path, patterns: Iterable[str], subset: SubsetSpec) -> Pat
     )
 
 
-def count_images(table: ReleaseTable, folder: Folder) -> tuple[ImageCount, ...]:
-    """Set the rows aside whose image is not there, and return the count of each dataset's."""
-    seen: dict[str, str] = {}
+def count_images(table: ReleaseTable, scans: Scans) -> tuple[ImageCount, ...]:
+    """Set the rows aside whose image is not there, and return the count of each dataset's.
+
+    Rows that name a file of several pictures become one for each of them.
+    """
+    hide_names(table, scans)
+    seen: dict[str, str | Sequence[str]] = {}
     rows: Counter[str] = Counter()
     named: dict[str, set[str]] = defaultdict(set)
     missing: dict[str, set[str]] = defaultdict(set)
-    kept = []
+    kept: list[int] = []
+    pictures: list[str] = []
     for at, (image, dataset) in enumerate(zip(table.images, table.dataset, strict=True)):
-        reason = seen.get(image)
-        if reason is None:
-            reason = seen[image] = folder.reason(image)
+        found = seen.get(image)
+        if found is None:
+            found = seen[image] = _looked_at(scans, image)
         rows[dataset] += 1
         named[dataset].add(image)
-        if reason:
-            missing[dataset].add(image)
-            table.reject(table.numbers[at], reason, image)
+        if isinstance(found, str):
+            missing[dataset].add(scans.shown(image))
+            table.reject(table.numbers[at], found, scans.shown(image))
         else:
-            kept.append(at)
-    if len(kept) < len(table.ids):
-        table.keep(kept)
+            kept += [at] * len(found)
+            pictures += found
+    if pictures != table.images:
+        use_pictures(table, kept, pictures)
     return tuple(
         ImageCount(
             name, rows[name], len(named[name]), len(missing[name]), min(missing[name], default="")
@@ -129,24 +136,33 @@ def count_images(table: ReleaseTable, folder: Folder) -> tuple[ImageCount, ...]:
     )
 
 
+def _looked_at(scans: Scans, image: str) -> str | Sequence[str]:
+    """Return the pictures that a path stands for, or why there are none."""
+    try:
+        return scans.pictures(image)
+    except BadRowError as error:
+        return str(error)
+
+
 def _source(
     table: ReleaseTable,
-    folder: Folder,
+    scans: Scans,
     subset: str,
     options: Options,
     images: tuple[ImageCount, ...],
 ) -> Source:
-    """Return the rows of a table as a source whose images lie in a folder."""
+    """Return the rows of a table as a source."""
+    ids = shown_ids(table, scans, subset)
     labels = np.array(table.labels, dtype=object)[np.array(table.label)]
-    groups = options.groups(table.images)
+    groups = groups_in(table, scans, options)
 
     def load(at: int) -> Sample:
         return Sample(
-            sample_id=table.ids[at],
+            sample_id=ids[at],
             subset=subset,
-            image=as_shown(folder.read(table.images[at]), table.images[at], options.window),
+            image=scans.read(table.images[at], options.window),
             fingerprint="",
-            origin=table.images[at],
+            origin=scans.shown(table.images[at]),
             question=table.questions[table.question[at]],
             options=table.choices[table.asked[at]],
             answer=table.answer[at],
@@ -156,9 +172,11 @@ def _source(
         )
 
     def reject(at: int, reason: str) -> Quarantined:
-        return Quarantined(table.name, str(table.numbers[at]), reason, table.images[at])
+        return Quarantined(
+            table.name, str(table.numbers[at]), reason, scans.shown(table.images[at])
+        )
 
-    pool = pool_of(table.ids, labels, table.images, groups)
+    pool = pool_of(ids, labels, table.images, groups)
     how = options.rebuild
     return Source(
         pool=pool,

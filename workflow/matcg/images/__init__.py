@@ -52,9 +52,14 @@ def as_shown(data: bytes, where: str, window: Window | None = None) -> bytes:
         found = _read(data, where)
         if isinstance(found, Image.Image):
             return data
-        buffer = io.BytesIO()
-        found.image(window).save(buffer, "PNG")
-        return buffer.getvalue()
+        return as_png(found, window)
+
+
+def as_png(samples: Samples, window: Window | None = None) -> bytes:
+    """Return samples as the file of a picture of 8 bits."""
+    buffer = io.BytesIO()
+    samples.image(window).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def size_shown(path: Path, where: str) -> tuple[int, int]:

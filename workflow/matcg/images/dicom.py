@@ -9,9 +9,10 @@ import logging
 import math
 import warnings
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,7 @@ from matcg.images.windows import Array, Samples, Window
 
 HEAD = 132  # bytes up to the end of the mark
 _MARK = b"DICM"
+_SHORT = 4096  # bytes after the mark in which the transfer syntax stands
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 # The first element of a file's head, whose value is the length of the rest of it.
@@ -54,11 +56,10 @@ def read_header(path: Path, where: str) -> Told:
     Raises:
         ImageError: damaged, or without a picture.
     """
+    names = ("PatientID", "StudyInstanceUID")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ImageError("image too large", where, f"the file exceeds {MAX_BYTES} bytes")
-        ds = _opened(path.read_bytes(), where, pixels=False)
-        names = ("PatientID", "StudyInstanceUID")
+        with path.open("rb") as file:
+            ds = _opened(file, where, names)
         known = [str(ds.get(name) or "").strip() for name in names]
         patient = next((f"{n}={v}" for n, v in zip(names, known, strict=True) if v), "")
         return Told(_frames(ds, where), *_size(ds, where), patient)
@@ -76,7 +77,7 @@ def read_frame(data: bytes, frame: int, where: str, window: Window | None = None
         ImageError: too large, damaged, or not to be shown faithfully.
     """
     try:
-        ds = _opened(data, where, pixels=True)
+        ds = _opened(io.BytesIO(data), where)
         layout, frames = _layout(ds, where), _frames(ds, where)
         if not 1 <= frame <= frames:
             raise ImageError("frame missing", where, f"the file has {frames}; name one of these")
@@ -102,31 +103,31 @@ def _damaged(error: Exception, where: str) -> ImageError:
     return ImageError("image damaged", where, detail)
 
 
-def _opened(data: bytes, where: str, pixels: bool) -> Any:
-    """Return the data set of a file."""
+def _opened(file: BinaryIO, where: str, names: Sequence[str] = ()) -> Any:
+    """Return the data set of a file, or but its size and what is named."""
     import pydicom
 
-    if not is_dicom(data):
+    head = file.read(HEAD + _SHORT)
+    file.seek(0)
+    if not is_dicom(head):
         raise ImageError("not an image", where, "no DICOM file, which has DICM at byte 128")
     logging.getLogger("pydicom").disabled = True
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     # Not for this call alone: other threads' calls would end that in the middle of it.
     warnings.filterwarnings("ignore", module="pydicom")
-    file = io.BytesIO(_inflated(data, where))
-    return pydicom.dcmread(file, stop_before_pixels=not pixels)
+    if codecs.DEFLATED.encode() in head:
+        file = io.BytesIO(_inflated(file.read(MAX_BYTES), where))
+    tags: Any = [*names, "Rows", "Columns", "NumberOfFrames"] if names else None
+    return pydicom.dcmread(file, stop_before_pixels=bool(names), specific_tags=tags)
 
 
 def _inflated(data: bytes, where: str) -> bytes:
     """Return a file whose data set is not deflated, which pydicom would inflate without bounds."""
-    deflated = codecs.DEFLATED.encode()
     if not data.startswith(_LENGTH, HEAD):
-        if deflated in data[HEAD : HEAD + 4096]:
-            raise not_shown(where, "deflated DICOM whose head does not say how long it is")
-        return data
+        raise not_shown(where, "deflated DICOM whose head does not say how long it is")
     at = HEAD + len(_LENGTH)
     start = at + 4 + int.from_bytes(data[at : at + 4], "little")
-    if deflated not in data[HEAD:start]:
-        return data
+    deflated = codecs.DEFLATED.encode()
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     plain = stream.decompress(data[start:], MAX_BYTES)
     if stream.unconsumed_tail:
@@ -153,7 +154,7 @@ def _frames(ds: Any, where: str) -> int:
 def _size(ds: Any, where: str) -> tuple[int, int]:
     """Return columns and rows, within bounds."""
     if "Rows" not in ds:
-        raise ImageError("no picture", where, "DICOM without pixels, such as a report or a plan")
+        raise ImageError("no picture", where, "DICOM without pixels: a report, or cut short")
     columns, rows = (_number(ds, name, where) for name in ("Columns", "Rows"))
     if min(columns, rows) < 1:
         raise not_shown(where, "DICOM of no pixels")
@@ -194,8 +195,10 @@ def _values(ds: Any, layout: Layout, index: int, where: str) -> tuple[Array, str
     if syntax in codecs.COMPRESSED:
         from pydicom.encaps import get_frame
 
-        frames = _frames(ds, where)
-        data = get_frame(ds.PixelData, index, number_of_frames=frames)
+        how: dict[str, Any] = {"number_of_frames": _frames(ds, where)}
+        if ds.get("ExtendedOffsetTable"):
+            how["extended_offsets"] = (ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths)
+        data = get_frame(ds.PixelData, index, **how)
         return codecs.decode_frame(syntax, data, layout, where)
     if syntax not in codecs.NATIVE:
         raise not_shown(where, "DICOM in a compression that is not read")
@@ -259,14 +262,14 @@ def _grey(
     shape = str(ds.get("PresentationLUTShape") or "").strip()
     # The shape says the same as MONOCHROME1, or turns what is none.
     inverted = shape == "INVERSE" if shape in ("INVERSE", "IDENTITY") else inverted
+    # What has no unit, such as a screenshot among CT, is not seen through a window in one.
+    plain = layout.stored <= 8 and not changed and not layout.signed
     voi = _item(ds, frame, "FrameVOILUTSequence")
-    if not (voi.get("VOILUTSequence") or voi.get("WindowCenter") is not None):
-        if layout.stored <= 8 and not changed:
-            return Samples(values, inverted, full=(0, 2**layout.stored - 1))
-        return Samples(values, inverted, full=window)
-    if window:
-        return Samples(values, inverted, full=window)
-    values, full = _through(voi, ds, values, where)
+    full = None if plain else window
+    if full is None and (voi.get("VOILUTSequence") or voi.get("WindowCenter") not in (None, "")):
+        values, full = _through(voi, ds, values, where)
+    if full is None and plain:
+        full = (0, 2**layout.stored - 1)
     return Samples(values, inverted, full=full)
 
 
