@@ -118,6 +118,26 @@ def test_a_folder_is_that_of_the_settings_its_name_stands_for(tmp_path):
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_tests_hold_labels_as_often_as_there_are_where_asked(tmp_path, fake):
+    fake([sample(n, "yes" if n < 30 else "no") for n in range(40)], [n % 2 for n in range(40)])
+    even, as_they_are = (
+        asked(spec("s"), "fake", train=8, test=12, balanced_tests=each) for each in (True, False)
+    )
+    prepare(even, None, tmp_path / "even")
+    prepare(as_they_are, None, tmp_path / "all")
+    assert account(tmp_path / "even")["given"] == {"train": 8, "test": 10}
+    assert account(tmp_path / "all")["given"] == {"train": 8, "test": 12}
+    tests = read_samples(tmp_path / "all" / "test.parquet")
+    assert Counter(each.label for each in tests)["yes"] > 6
+    prepare(asked(spec("s"), "fake", train=8, test=99, balanced_tests=False), None, tmp_path / "99")
+    tests = read_samples(tmp_path / "99" / "test.parquet")
+    assert Counter(each.label for each in tests) == {"yes": 15, "no": 5}
+    # What is not said is in no digest.
+    assert "balanced_tests" not in even.canonical()
+    assert of_subset(even) == of_subset(asked(spec("s"), "fake", train=8, test=12))
+    assert of_subset(even) != of_subset(as_they_are)
+
+
 def test_a_source_without_enough_is_given_what_there_is_and_called_ood(tmp_path, fake):
     fake([sample(n, "yes" if n < 8 else "no") for n in range(12)])
     prepare(asked(spec("s"), "fake", train=100, test=50), None, tmp_path)

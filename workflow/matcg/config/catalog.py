@@ -26,7 +26,7 @@ FORMS = {"classification": "choice", "detection": "boxes", "segmentation": "mask
 
 
 class Split(Model):
-    """How many samples of a subset train and test may hold; tests are strictly label-balanced."""
+    """How many samples of a subset train and test may hold, and whether tests balance labels."""
 
     train: Positive = Field(default=3000, description="cap on a subset's training samples")
     test: Positive = Field(default=1000, description="cap on a subset's test questions")
@@ -38,6 +38,12 @@ class Split(Model):
         description="share of `train` kept besides, for pictures that a target is tested on",
     )
     seed: Natural = 42
+    # Left out of digests where it is what it always was.
+    balanced_tests: Annotated[bool, Field(strict=True)] = Field(
+        default=True,
+        exclude_if=bool,
+        description="every label equally often in tests; false: as often as the source has it",
+    )
 
 
 class SubsetSpec(Model):

@@ -114,7 +114,7 @@ def _drawn(asked: Preparation, source: Source, threads: int) -> Prepared:
     draw = Draw(source, ranks, threads, clashing)
     trains = ~tests & ~marks(len(pool), list(clashing))
     pools = int(trains.sum()), int(tests.sum())
-    test = draw.test(tests, caps.test)
+    test = draw.test(tests, caps.test, caps.balanced_tests)
     wanted = caps.train + int(caps.reserve * caps.train)
     train = draw.train(trains, wanted, seed, list(test.values()), asked.near_duplicates)
     main, spare = list(train.values())[: caps.train], list(train.values())[caps.train :]

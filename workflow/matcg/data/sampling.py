@@ -34,15 +34,16 @@ class Draw:
     looked_at: int = 0
     lost: list[str] = field(default_factory=list)
 
-    def test(self, among: Flags, cap: int) -> dict[int, Sample]:
+    def test(self, among: Flags, cap: int, balanced: bool = True) -> dict[int, Sample]:
         """Return as many of the marked samples as give every label the same number, `cap` in all.
 
-        A label of which no image can be used is left out.
+        A label of which no image can be used is left out. If not `balanced` labels are as frequent
+        as they are.
 
         Raises:
             DataError: `cap` holds less than one sample of each label.
         """
-        pool = self.source.pool
+        pool = self.source.pool if balanced else self.source.pool.unlabelled()
         named = zip(pool.names, queues(pool, among, self.ranks), strict=False)
         queued = {name: part for name, part in named if len(part)}
         if not queued:
