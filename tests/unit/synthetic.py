@@ -78,6 +78,7 @@ class World:
     accuracies: dict[str, dict[str, float]] = field(default_factory=dict)
     unread: float = 0.2  # share of free text that no answer can be read off
     moved: float = 0.3  # share of questions that get a wrong answer in each further order
+    even: bool = False  # labels are balanced, where questions divide by options
     boxes: tuple[str, ...] = ()  # targets that are answered with boxes
     digest: str = ""  # ends the names of backbones, recipes, mixes and subsets, if there is one
 
@@ -265,6 +266,8 @@ def write_answers(results: Path, world: World, row: dict[str, str]) -> None:
 def truth_of(world: World, target: str) -> np.ndarray:
     """Return the right answers to a target's questions."""
     rng = np.random.default_rng(seeds.derive(0, target))
+    if world.even:
+        return rng.permutation(np.arange(world.questions) % world.n_options)
     return rng.integers(world.n_options, size=world.questions)
 
 

@@ -381,6 +381,26 @@ def test_interval_over_targets_counts_few_targets_in_full_and_noise_of_questions
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)
 
 
+def test_means_of_scores_that_are_drawn_have_the_same_interval_as_means_over_questions():
+    rng = np.random.default_rng(5)
+    scores = [(rng.random(80) < share).astype(float) for share in (0.5, 0.6, 0.8, 0.9)]
+    drawn = [rng.choice(each, size=(10_000, each.size)).mean(axis=1) for each in scores]
+    values = [float(each.mean()) for each in scores]
+    found = statistics.mean_of_drawn(values, drawn, 0, (0.0, 1.0))
+    wanted = statistics.mean_over_targets(scores, 0)
+    assert found.value == pytest.approx(wanted.value)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.01)
+    narrow = statistics.mean_of_drawn(values, drawn, 0, (0.0, 0.8))
+    assert narrow.high == 0.8 < found.high
+    one = statistics.mean_of_drawn(values[:1], drawn[:1], 0, (0.0, 1.0))
+    assert [one.low, one.high] == pytest.approx(np.quantile(drawn[0], [0.025, 0.975]).tolist())
+    holes = [np.where(rng.random(each.size) < 0.3, np.nan, each) for each in drawn]
+    again = statistics.mean_of_drawn(values, holes, 0, (0.0, 1.0))
+    assert (again.low, again.high) == pytest.approx((found.low, found.high), abs=0.01)
+    with pytest.raises(ValueError, match="at least one target"):
+        statistics.mean_of_drawn([], [], 0, (0.0, 1.0))
+
+
 def verdicts(arms, minimum_effect=0.1):
     """Return the verdicts of a family of (cg, control), each of shape (runs, questions)."""
     p_values, cells = [], []

@@ -61,6 +61,11 @@ class ChoiceAnswers(Answers):
     predicted letter among the letters of the options. `verdicts`, shape (questions, orders), is
     the option chosen in each cyclic order of the options, -2 beyond a question's own orders; None
     in files that do not tell.
+
+    Where labels are not balanced `analysis/labels.py` adds `labels`, the target's; the places of
+    the right and the chosen one (`truth`, `said`, -1 for none); and `chances`, shape (questions,
+    labels), the probability of each label, nan where it is not offered. `unclear` says why that
+    cannot be told.
     """
 
     n_options: npt.NDArray[np.int64]
@@ -69,6 +74,11 @@ class ChoiceAnswers(Answers):
     mass: _Floats
     confidence: npt.NDArray[np.float32]
     verdicts: npt.NDArray[np.int8] | None = None
+    labels: tuple[str, ...] = ()
+    truth: npt.NDArray[np.int64] | None = None
+    said: npt.NDArray[np.int64] | None = None
+    chances: _Floats | None = None
+    unclear: str = ""
 
     @property
     def chance(self) -> _Floats:

@@ -5,7 +5,8 @@ A mean is one (the sum of scores over their number), as are cIoU and F1. What is
 drawn whole, for all scores alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ import numpy.typing as npt
 from matcg.analysis.statistics import ALPHA, DRAWS, Codes, Estimate, per_cluster, times_drawn
 
 _Array = npt.NDArray[np.float64]
+# From sums of shape (..., 2, sums) to scores of shape (..., scores), nan where undefined.
+Scored = Callable[[_Array], _Array]
 
 # Clusters that differ: of so many or fewer every swap is counted.
 EXACT = 14
@@ -39,6 +42,22 @@ def ratios(sums: _Array) -> _Array:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A score, nan where it is undefined, and what it was in each bootstrap draw."""
+
+    value: float
+    draws: _Array
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """Return the score with its interval; draws in which it is undefined are left out."""
+        if np.isnan(self.value):
+            return None
+        low, high = np.nanquantile(self.draws, [ALPHA / 2, 1 - ALPHA / 2])
+        return Estimate(self.value, float(low), float(high))
+
+
 def ratio_estimates(
     own: _Array,
     other: _Array | None = None,
@@ -48,32 +67,38 @@ def ratio_estimates(
 ) -> list[Estimate | None]:
     """Return each score with its bootstrap interval, or its difference from another arm's.
 
-    Clusters of questions are drawn whole, the same for both arms, and the ratio is taken anew. None
-    where a score is undefined; draws in which it is are left out.
+    None where a score is undefined.
+    """
+    return [each.estimate for each in drawn_scores(own, other, seed, clusters, draws)]
+
+
+def drawn_scores(
+    own: _Array,
+    other: _Array | None = None,
+    seed: int = 0,
+    clusters: Codes | None = None,
+    draws: int = DRAWS,
+    of: Scored = ratios,
+) -> list[Drawn]:
+    """Return the same with every draw; `of` tells the scores from the sums.
+
+    Clusters of questions are drawn whole, the same for both arms, and the scores are formed anew.
     """
     arms = [own] if other is None else [own, other]
     of_clusters = [_sums(arm, clusters) for arm in arms]
     rng = np.random.default_rng(seed)
     blocks = [
-        _apart([_summed(weights, sums) for sums in of_clusters])
+        _apart([_summed(weights, sums) for sums in of_clusters], of)
         for weights in times_drawn(rng, of_clusters[0].shape[-1], draws)
     ]
-    values, drawn = _apart([sums.sum(axis=-1) for sums in of_clusters]), np.concatenate(blocks)
-    return [
-        None if np.isnan(value) else Estimate(float(value), *_bounds(drawn[:, place]))
-        for place, value in enumerate(values)
-    ]
+    values, drawn = _apart([sums.sum(axis=-1) for sums in of_clusters], of), np.concatenate(blocks)
+    return [Drawn(float(value), drawn[:, place]) for place, value in enumerate(values)]
 
 
-def _apart(arms: Sequence[_Array]) -> _Array:
-    """Return an arm's ratios, or the difference of two arms'."""
-    first, *rest = map(ratios, arms)
+def _apart(arms: Sequence[_Array], of: Scored) -> _Array:
+    """Return an arm's scores, or the difference of two arms'."""
+    first, *rest = map(of, arms)
     return first - rest[0] if rest else first
-
-
-def _bounds(drawn: _Array) -> tuple[float, float]:
-    low, high = np.nanquantile(drawn, [ALPHA / 2, 1 - ALPHA / 2])
-    return float(low), float(high)
 
 
 def _summed(weights: _Array, sums: _Array) -> _Array:
@@ -90,7 +115,12 @@ def _sums(arm: _Array, clusters: Codes | None) -> _Array:
 
 
 def swap_p(
-    own: _Array, other: _Array, seed: int, clusters: Codes | None = None, swaps: int = SWAPS
+    own: _Array,
+    other: _Array,
+    seed: int,
+    clusters: Codes | None = None,
+    swaps: int = SWAPS,
+    of: Scored = ratios,
 ) -> list[float | None]:
     """Return the two-sided p of the difference between two arms' scores, each by itself.
 
@@ -105,13 +135,13 @@ def swap_p(
     change = sums[1] - sums[0]
     change = change[..., (np.abs(change) > _TIE).any(axis=(0, 1))]
     totals = [each.sum(axis=-1) for each in sums]
-    observed = _apart(totals)
+    observed = _apart(totals, of)
     drawn = change.shape[-1] > EXACT
     count = int(drawn)
     extreme: _Array = np.full(observed.shape, float(count))
     for swapped in _swapped(change.shape[-1], seed, swaps):
         moved = _summed(swapped, change)
-        found = _apart([totals[0] + moved, totals[1] - moved])
+        found = _apart([totals[0] + moved, totals[1] - moved], of)
         extreme += (~(np.abs(found) < np.abs(observed) - _TIE)).sum(axis=0)
         count += len(swapped)
     found_p = zip(observed, extreme / count, strict=True)

@@ -7,7 +7,7 @@ together: where `clusters` says so, they are resampled and counted together.
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,31 +151,77 @@ def mean_over_targets(
     _check(scores)
     rng = np.random.default_rng(seed)
     of_each = clusters or [None] * len(scores)
-    mean, own = _mean(scores), np.array([target.mean() for target in scores])
+    mean = _mean(scores)
     if len(scores) == 1:
         return _interval(mean, _resampled_means(rng, scores[0], draws, of_each[0]), ALPHA / 2)
-    shift = _drawn_together(scores, of_each) * (own - mean)
-    chosen = rng.integers(len(scores), size=(draws, len(scores)))
-    means = np.empty(chosen.shape)
-    for index, (target, groups) in enumerate(zip(scores, of_each, strict=True)):
-        taken = chosen == index
-        means[taken] = _resampled_means(rng, target, int(taken.sum()), groups) - shift[index]
-    tail = float(norm.sf(student.ppf(1 - ALPHA / 2, len(scores) - 1)))
+    pairs = list(zip(scores, of_each, strict=True))
+    within = float(np.mean([variance_of_mean(target[None, :], own) for target, own in pairs]))
     every = np.concatenate(scores)
+    return _over_targets(
+        np.array([target.mean() for target in scores]),
+        within,
+        lambda at, count: _resampled_means(rng, scores[at], count, of_each[at]),
+        (rng, draws),
+        (every.min(), every.max()),
+    )
+
+
+def mean_of_drawn(
+    values: Sequence[float], drawn: Sequence[_Array], seed: int, bounds: tuple[float, float]
+) -> Estimate:
+    """Return the same of scores that are no means over questions: a value and its draws a target.
+
+    `bounds` are those that such a score can have. Draws in which it is undefined are left out.
+
+    Raises:
+        ValueError: no target.
+    """
+    if not values:
+        raise ValueError("every mean needs at least one target")
+    rng = np.random.default_rng(seed)
+    known = [draws[~np.isnan(draws)] for draws in drawn]
+    if len(values) == 1:
+        return _interval(values[0], known[0], ALPHA / 2)
+    return _over_targets(
+        np.array(values),
+        float(np.mean([draws.var() for draws in known])),
+        lambda at, count: rng.choice(known[at], size=count),
+        (rng, drawn[0].size),
+        bounds,
+    )
+
+
+def _over_targets(
+    own: _Array,
+    within: float,
+    resampled: Callable[[int, int], _Array],
+    drawing: tuple[np.random.Generator, int],
+    bounds: tuple[float, float],
+) -> Estimate:
+    """Return the mean of targets' scores, whose variance within a target is `within`.
+
+    `resampled` draws so many scores of the target at a place anew; `drawing` says with what, and
+    how often targets are drawn.
+    """
+    n, (rng, draws), mean = own.size, drawing, float(own.mean())
+    shift = _drawn_together(own, within) * (own - mean)
+    chosen = rng.integers(n, size=(draws, n))
+    means = np.empty(chosen.shape)
+    for at in range(n):
+        taken = chosen == at
+        means[taken] = resampled(at, int(taken.sum())) - shift[at]
+    tail = float(norm.sf(student.ppf(1 - ALPHA / 2, n - 1)))
     # Means drawn apart can leave the range that scores have; no accuracy is above one.
-    return _interval(mean, means.mean(axis=1).clip(every.min(), every.max()), tail)
+    return _interval(mean, means.mean(axis=1).clip(*bounds), tail)
 
 
-def _drawn_together(scores: Sequence[_Array], clusters: Sequence[Codes | None]) -> float:
+def _drawn_together(own: _Array, within: float) -> float:
     """Return by what share of its distance each target's mean moves to the mean of all.
 
     What is left makes the variance of a draw that of the mean of all: the variance between targets
     over their number, of which a draw of questions brings its own part.
     """
-    between = float(np.var([target.mean() for target in scores], ddof=1))
-    pairs = zip(scores, clusters, strict=True)
-    within = float(np.mean([variance_of_mean(target[None, :], own) for target, own in pairs]))
-    n = len(scores)
+    n, between = own.size, float(np.var(own, ddof=1))
     if not between:
         return 1.0
     kept = (1 - within / between) * n / (n - 1)

@@ -412,10 +412,19 @@ def test_tables_are_linked_in_all_their_forms(demo):
     results, _, page = demo
     tables = f"{EXPERIMENT}/tables/"
     links = [link["href"] for link in page.all("a") if link["href"].startswith(tables)]
-    stems = ("summary", "comparison", "accuracy")
+    stems = ("summary", "unbalanced_summary", "unbalanced", "comparison", "accuracy")
     endings = ("csv", "md", "tex")
     assert links == [f"{tables}{s}.{e}" for s in stems for e in endings]
     assert all((results / link).exists() for link in links)
+
+
+def test_scores_by_label_are_there_where_labels_are_not_balanced(demo, tmp_path):
+    assert "<h3>Labels that are not balanced</h3>" in demo[1]
+    for title in ("Balanced accuracy", "Macro-F1", "AUROC"):
+        assert demo[1].count(f">{title}</th>") == 2
+    even = report(tmp_path, World(**SMALL, even=True))
+    assert "not balanced" not in even
+    assert "AUROC" not in even
 
 
 def section(source):

@@ -12,15 +12,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
 from matcg.analysis.statistics import Estimate
 from matcg.cells import P, Share, cells_of
 from matcg.errors import DataError
 from matcg.report.tables.compare import Wanted, compare
-from matcg.report.tables.declared import ACCURACY, COMPARISON, SUMMARY
+from matcg.report.tables.declared import (
+    ACCURACY,
+    COMPARISON,
+    SUMMARY,
+    UNBALANCED,
+    UNBALANCED_SUMMARY,
+    without_leaks,
+)
 from matcg.report.tables.table import Table, read_rows
 from matcg.report.tables.typeset import latex_escaped
 from matcg.report.tables.write import shown_cell, write_table
+from matcg.tsv import write_tsv
 from synthetic import (
     PLAN,
     PLAN_COLUMNS,
@@ -158,13 +167,63 @@ def test_floor_and_ceiling_are_measured_against_chance(demo):
     assert only(summary, arm="baseline")["n_train"] == 600, "stands beside the arms it belongs to"
 
 
+def test_scores_by_label_stand_beside_accuracy_where_labels_are_not_balanced(demo):
+    results, folder = demo
+    cells = rows(folder, UNBALANCED)
+    by_arm = {each["arm"]: each for each in cells if each["target"] == "ct-brain-state"}
+    table = table_of(results, "ct-brain-state").sort_by("sample_id")
+    accuracy = rows(folder, ACCURACY)
+    for arm in ("control", "floor", "baseline"):
+        mine = table.filter(pc.match_substring(table["run"], arm))
+        truth, said = (mine[name].to_numpy() for name in ("answer", "predicted"))
+        chances = np.array(mine["probabilities"].to_pylist())
+        found = by_arm[arm]
+        assert found["balanced_accuracy"] == pytest.approx(
+            balanced_accuracy_score(truth, said), abs=1e-6
+        )
+        assert found["macro_f1"] == pytest.approx(f1_score(truth, said, average="macro"), abs=1e-6)
+        area = roc_auc_score(truth, chances, multi_class="ovr", average="macro")
+        assert found["auroc"] == pytest.approx(area, abs=1e-6)
+        beside = only(accuracy, target="ct-brain-state", arm=arm)
+        assert found["accuracy"] == pytest.approx(beside["accuracy"], abs=1e-6)
+        assert found["rarest"] == np.bincount(truth).min()
+    gap = by_arm["CG minus control"]
+    assert gap["auroc"] == pytest.approx(
+        by_arm["cg"]["auroc"] - by_arm["control"]["auroc"], abs=2e-6
+    )
+    assert 0 < gap["p_macro_f1"] < 0.05
+    (mean,) = (each for each in rows(folder, UNBALANCED_SUMMARY) if each["arm"] == "control")
+    controls = [each["auroc"] for each in cells if each["arm"] == "control"]
+    assert mean["auroc"] == pytest.approx(np.mean(controls), abs=2e-6)
+    assert mean["targets"] == 3
+
+
+def test_where_labels_are_balanced_there_is_no_such_table(tmp_path):
+    make(tmp_path, World(**ONE, even=True))
+    assert not list(tabulate(tmp_path).glob("tables/unbalanced*"))
+
+
+def test_labels_that_leaked_questions_unbalance_have_scores_without_these(tmp_path):
+    make(tmp_path, World(**ONE, even=True))
+    plan = plan_rows(World(**ONE))
+    (control,) = (each for each in plan if each["arm"] == "control")
+    leaked = ("cat", "ct-brain-state", control["mix"], "ct-brain-state-test-00003")
+    write_tsv(tmp_path / "leaked.tsv", ("catalog", "target", "mix", "sample_id"), [leaked])
+    compare(tmp_path / PLAN, Wanted("demo"), tmp_path / "out", tmp_path / "leaked.tsv")
+    there = sorted(path.name for path in (tmp_path / "out/tables").glob("unbalanced*.csv"))
+    assert there == [f"unbalanced{end}_without_leaks.csv" for end in ("_summary", "")]
+    cells = rows(tmp_path / "out", without_leaks(UNBALANCED))
+    assert {each["questions"] for each in cells} == {59}
+    assert {each["rarest"] for each in cells} == {14}
+
+
 def test_the_same_input_gives_the_same_bytes(demo, tmp_path):
     results, folder = demo
     again = tmp_path / "again"
     compare(results / PLAN, Wanted("demo"), again)
     made = [*folder.glob("tables/*"), folder / "headline.json"]
     files = sorted(path.relative_to(folder) for path in made)
-    assert len(files) == 19
+    assert len(files) == 25
     for file in files:
         assert (folder / file).read_bytes() == (again / file).read_bytes(), file
 

@@ -170,8 +170,13 @@ def _experiment(results: Path, name: str, folder: Path) -> ExperimentView:
         }
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: not found; compare experiment '{name}' first") from None
-    known: tuple[Table[Any], ...] = (declared.SUMMARY, declared.COMPARISON, declared.LOCALISATION)
-    further: tuple[Table[Any], ...] = (declared.COVERAGE, declared.LOCALISATION)
+    scores: tuple[Table[Any], ...] = (
+        declared.LOCALISATION,
+        declared.UNBALANCED_SUMMARY,
+        declared.UNBALANCED,
+    )
+    known: tuple[Table[Any], ...] = (declared.SUMMARY, declared.COMPARISON, *scores)
+    further: tuple[Table[Any], ...] = (declared.COVERAGE, *scores)
     for table in (*further, *map(declared.without_leaks, known)):
         if (folder / "tables" / f"{table.stem}.csv").exists():
             tables[table.stem] = list_csv(results, folder / "tables", table)

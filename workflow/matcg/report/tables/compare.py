@@ -17,6 +17,7 @@ from matcg.analysis.comparison import Claims, Comparison, comparisons
 from matcg.analysis.composition import compositions
 from matcg.analysis.coverage import coverage
 from matcg.analysis.headline import headline, mark
+from matcg.analysis.labels import with_labels
 from matcg.analysis.letters import calibration, letter_use
 from matcg.analysis.localisation import localisations
 from matcg.analysis.missing import Reasons, add_missing, find_missing, read_study
@@ -42,6 +43,7 @@ from matcg.analysis.protocols import (
 from matcg.analysis.reduced import knocked_out
 from matcg.analysis.seen_before import seen_before
 from matcg.analysis.summary import summaries
+from matcg.analysis.unbalanced import label_scores
 from matcg.analysis.units import united, units_of
 from matcg.config.protocol import DEFAULT_PROTOCOL as BY_LETTER
 from matcg.config.protocol import Protocol
@@ -107,6 +109,8 @@ def compare(
     whole = read_study(every, places, wanted.show_missing, folders)
     check_runs(whole.rows, places, plan)
     whole, units = with_priors(whole, mixes or {}, folders), units_of(wanted.paper.catalog)
+    names = read_leaked(leaked, rows) if leaked else {}
+    whole = with_labels(whole, rows, places, folders, units, names)
     everything = united(whole, units)
     facts = read_facts(folders, rows, units)
     study, tables = everything.of(rows), Tables(out / "tables", wanted, facts)
@@ -119,7 +123,6 @@ def compare(
     told, _ = apart(study, mute)
     tables.write(declared.LETTERS, letter_use(told))
     tables.write(declared.CALIBRATION, calibration(told))
-    names = read_leaked(leaked, rows) if leaked else {}
     if names:
         other = without(shuffled, names) if shuffled else None
         again, _ = tables.of_arms(united(without(whole.of(rows), names), units), other, clean=True)
@@ -159,7 +162,7 @@ class Tables:
     def of_arms(
         self, study: Study, shuffled: Study | None, clean: bool = False
     ) -> tuple[dict[str, Any], list[Comparison]]:
-        """Write accuracy, comparison, summary and localisation; return the comparisons too.
+        """Write the tables about arms; return what was found and the comparisons.
 
         `shuffled` is the study of the same runs that saw other questions' pictures, if they did.
         """
@@ -178,6 +181,10 @@ class Tables:
         self.write(declared.SUMMARY, summary, clean)
         if located := localisations(study):
             self.write(declared.LOCALISATION, located, clean)
+        by_target, over_targets = label_scores(study)
+        if by_target:
+            self.write(declared.UNBALANCED, by_target, clean)
+            self.write(declared.UNBALANCED_SUMMARY, over_targets, clean)
         if covered := coverage(study, self.wanted.covers):
             self.write(declared.COVERAGE, covered, clean)
         seen = seen_before(study) if self.wanted.reduced else set()

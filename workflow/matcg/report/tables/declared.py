@@ -17,6 +17,7 @@ from matcg.analysis.blank_images import Looking
 from matcg.analysis.by_target import ByTarget
 from matcg.analysis.comparison import Comparison
 from matcg.analysis.coverage import Coverage
+from matcg.analysis.label_scores import SCORES as BY_LABEL
 from matcg.analysis.letters import Bin, LetterUse, OrderUse
 from matcg.analysis.localisation import SCORES, Localisation
 from matcg.analysis.missing import Missing
@@ -24,6 +25,7 @@ from matcg.analysis.no_verdict import NoVerdict
 from matcg.analysis.protocols import ByProtocol
 from matcg.analysis.published_tests import UNPAIRED_KEYS, GainCount, GainTest
 from matcg.analysis.summary import Summary
+from matcg.analysis.unbalanced import LabelMeans, LabelScores
 from matcg.config.arm import CG
 from matcg.report.tables.table import ShownColumn, Table
 
@@ -164,6 +166,41 @@ LOCALISATION = Table(
         *("ceiling", ("prior", "One place"), "pictures", "with_finding", "runs"),
     ),
     {"scores": SCORES, "p": [f"p_{name}" for name in SCORES]},
+)
+
+UNBALANCED = Table(
+    "unbalanced",
+    "Targets whose labels are not balanced: scores in which labels weigh alike, beside accuracy,"
+    " and what CG adds (%, differences in points, bootstrap over questions, p of the swap test)",
+    LabelScores,
+    (
+        *_SETTING,
+        *("target", "arm", "accuracy", ("p_accuracy", "p")),
+        ("balanced_accuracy", "Balanced accuracy"),
+        ("p_balanced_accuracy", "p"),
+        ("macro_f1", "Macro-F1"),
+        ("p_macro_f1", "p"),
+        ("auroc", "AUROC"),
+        ("p_auroc", "p"),
+        *("labels", "rarest", "questions", "runs", "note"),
+    ),
+    {"scores": BY_LABEL, "p": [f"p_{name}" for name in BY_LABEL]},
+)
+
+UNBALANCED_SUMMARY = Table(
+    "unbalanced_summary",
+    "Means over the targets whose labels are not balanced (%, differences in points, bootstrap over"
+    " targets and questions)",
+    LabelMeans,
+    (
+        *_SETTING,
+        *("arm", "targets", "accuracy"),
+        ("balanced_accuracy", "Balanced accuracy"),
+        ("macro_f1", "Macro-F1"),
+        ("auroc", "AUROC"),
+        "note",
+    ),
+    {"scores": BY_LABEL},
 )
 
 LETTERS = Table(
