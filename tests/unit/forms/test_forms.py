@@ -27,7 +27,7 @@ PLUGGED = Path(__file__).parent / "plugged"
 LIBRARY = Path(forms.__file__).parents[1]
 # What makes samples with options, teaches letters to a model, or looks at letters alone.
 OF_CHOICE = {"data/medmat.py", "data/release_table.py", "tiny/model.py", "tiny/lessons.py"}
-OF_CHOICE |= {"analysis/letters.py", "data/option_lines.py"}
+OF_CHOICE |= {"analysis/labels.py", "analysis/letters.py", "data/option_lines.py"}
 HOMES = {"samples.py", "config/catalog.py"}
 
 
