@@ -193,13 +193,18 @@ class Options(ReaderOptions):
 
     def groups(self, images: Iterable[str]) -> list[str] | None:
         """Return the patient or sequence of each image path, empty where it tells none."""
-        if self.group_by is None:
-            return None
-        if self.group_by.groups != 1:
-            return [searched(self.group_by, image) for image in images]
-        # The usual case, for millions of rows, without what several groups need.
-        matches = map(self.group_by.search, images)
-        return [(match[1] or match[0]) if match else "" for match in matches]
+        return groups_in(images, self.group_by)
+
+
+def groups_in(images: Iterable[str], pattern: re.Pattern[str] | None) -> list[str] | None:
+    """Return what a pattern finds in each image path, empty where that is nothing."""
+    if pattern is None:
+        return None
+    if pattern.groups != 1:
+        return [searched(pattern, image) for image in images]
+    # The usual case, for millions of rows, without what several groups need.
+    matches = map(pattern.search, images)
+    return [(match[1] or match[0]) if match else "" for match in matches]
 
 
 def searched(pattern: re.Pattern[str], text: str) -> str:

@@ -28,6 +28,15 @@ def parse_options(text: str, closes: Closes | None = None) -> tuple[str, ...]:
         ValueError: no such block of at least two options, an option given twice, or lines around
             them that may be options too.
     """
+    return split_options(text, closes)[1]
+
+
+def split_options(text: str, closes: Closes | None = None) -> tuple[str, tuple[str, ...]]:
+    """Return what stands before the options, and these.
+
+    Raises:
+        ValueError: as `parse_options`.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
     found = [_option(line) for line in lines]
     starts = [at for at, (letter, *_) in enumerate(found) if letter == "A"]
@@ -54,7 +63,7 @@ def parse_options(text: str, closes: Closes | None = None) -> tuple[str, ...]:
         raise ValueError("an option is empty")
     if len(plain) < len(options):
         raise ValueError("an option is given twice")
-    return tuple(options)
+    return tidy(" ".join(lines[:start])), tuple(options)
 
 
 def _short(text: str) -> str:
@@ -92,3 +101,11 @@ def parse_letter(text: str) -> tuple[int, str]:
     if match is None:
         raise ValueError(f"'{tidy(text)[:40]}' is no option letter")
     return OPTION_LETTERS.index(match[1]), tidy(match[2] or "")
+
+
+def place_among(choices: tuple[str, ...], text: str) -> int | None:
+    """Return which option a text is, but for case and final punctuation."""
+    if text in choices:
+        return choices.index(text)
+    alike = [at for at, choice in enumerate(choices) if normal(choice) == normal(text)]
+    return alike[0] if alike else None

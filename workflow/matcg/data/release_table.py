@@ -17,7 +17,8 @@ import msgspec
 from matcg.config.reader_options import Options
 from matcg.data.candidates import Quarantined
 from matcg.data.json_rows import ReleaseRow, read_json_rows, row_type
-from matcg.data.option_lines import parse_letter, parse_options
+from matcg.data.label_names import LabelNames
+from matcg.data.option_lines import parse_letter, parse_options, place_among
 from matcg.errors import BadRowError
 from matcg.forms.choice import normal
 from matcg.words import tidy
@@ -135,14 +136,12 @@ class _Reader:
         self.position = 0
         self.seen: set[str] = set()
         self.first: dict[str, int] = {}
-        self.names: dict[str, int] = {}
+        self.names = LabelNames(options.labels, table.labels)
         # Options as texts are in the table, here without what tells no labels apart.
         self.plain: list[tuple[str, ...]] = []
         self.choices = _Memo(self._choices)
         self.answers = _Memo(_answer)
         self.labels = _Memo(self._label)
-        mapped = reversed(options.labels.items())
-        self.mapped = {normal(answer): label for answer, label in mapped}
         self.letters = _Memo(_letter)
         self.questions = _Memo(self._question)
         self.datasets = _Memo(_dataset)
@@ -285,14 +284,9 @@ class _Reader:
             raise BadRowError(f"options unreadable: {error}") from None
 
     def _label(self, answer: str) -> int:
-        """Return the index of the label that an answer counts as: by the user's map, else plain."""
-        text, plain = tidy(answer), _answer(answer)
-        # An answer as it is written first, then any way to write it.
-        label = self.options.labels.get(text) or self.mapped.get(plain) or plain
-        known = self.names.setdefault(normal(label), len(self.names))
-        if known == len(self.table.labels):
-            self.table.labels.append(label)
-        return known
+        """Return the index of the label that an answer counts as, or refuse an empty one."""
+        _answer(answer)
+        return self.names.index(answer)
 
     def _question(self, asked: str) -> int:
         text = tidy(asked)
@@ -329,24 +323,16 @@ def _dataset(given: int | str) -> str:
 
 def _index(choices: tuple[str, ...], answer: str, letter: str) -> int:
     """Return the index of the right option, which letter and text must agree on."""
-    found = _place(choices, answer)
+    found = place_among(choices, answer)
     if found is None:
         raise BadRowError(f"answer not among its options: {answer}")
     try:
         index, text = parse_letter(letter)
     except ValueError as error:
         raise BadRowError(f"letter unreadable: {error}") from None
-    if index != found or (text and _place(choices, text) != found):
+    if index != found or (text and place_among(choices, text) != found):
         raise BadRowError(f"letter disagrees with answer: {letter} and {answer}")
     return index
-
-
-def _place(choices: tuple[str, ...], text: str) -> int | None:
-    """Return which option a text is, but for case and final punctuation."""
-    if text in choices:
-        return choices.index(text)
-    alike = [at for at, choice in enumerate(choices) if normal(choice) == normal(text)]
-    return alike[0] if alike else None
 
 
 def _of_another(row: Any, only: frozenset[str]) -> bool:
