@@ -1,0 +1,128 @@
+"""Options of the reader of any table of questions, as a catalog or a subset gives them."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from matcg.config.base import Model, Text
+from matcg.config.reader_options import (
+    Closing,
+    Filled,
+    Pattern,
+    ReaderOptions,
+    Rebuild,
+    SplitBy,
+    Texts,
+    Values,
+    Window,
+)
+
+
+def _one_or_more(given: Any) -> Any:
+    """Keep one name apart from a list of one: a column of lists, or a column for each option."""
+    return tuple(given) if isinstance(given, list) else given
+
+
+OptionColumns = Annotated[
+    Text | Annotated[tuple[Text, ...], Field(min_length=2)], BeforeValidator(_one_or_more)
+]
+
+
+class Columns(Model):
+    """What a table calls its columns.
+
+    `image` holds paths, or pictures as hub data sets store them: bytes, or bytes beside a path.
+    `options` is one column, of lists or of text with a line for each (that of the question, where
+    the options stand in it), or a list of columns with an option each.
+    """
+
+    image: Text
+    id: str = ""
+    question: str = ""
+    options: OptionColumns | None = None
+    answer: str = ""
+    label: str = ""
+    group: str = ""
+    dataset: str = ""
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Return the columns of the options."""
+        return (self.options,) if isinstance(self.options, str) else self.options or ()
+
+    def named(self) -> Iterator[str]:
+        """Yield the columns that every row must have; an option may be missing."""
+        given = (self.image, self.id, self.question, self.answer, self.label)
+        single = self.offered if isinstance(self.options, str) else ()
+        yield from filter(None, (*given, self.group, self.dataset, *single))
+
+
+class Constants(Model):
+    """What holds for every row, where a table has no column of it."""
+
+    question: str = ""
+    options: Texts = ()
+    dataset: str = ""
+
+
+class QuestionOptions(ReaderOptions):
+    """Options of this reader, in a catalog or a subset.
+
+    `files`: patterns of tables below the data folder, `{id}` for the subset; all that match are
+    read. `images`: where the pictures lie, `{image}` for what the table says. `columns`: what it
+    calls its columns; `renamed`: other names that some files have for these. `constants`: what
+    holds for every row. `answer`: whether the answer is an option's text, its letter, or its place
+    counted from 0. `only`: just rows that have one of these values in these columns. `labels`,
+    `group_by`, `split_by`, `rebuild`, `closing`, `window`: as those of the reader medmat.
+    """
+
+    reader: ClassVar[str] = "reader questions"
+
+    files: Annotated[Texts, Field(min_length=1)]
+    images: Text = "{image}"
+    columns: Columns
+    renamed: dict[Filled, Filled] = Field(default_factory=dict)
+    constants: Constants = Field(default=Constants())
+    answer: Literal["text", "letter", "index"] = "text"
+    only: dict[Filled, Values] = Field(default_factory=dict)
+    labels: dict[Filled, Filled] = Field(default_factory=dict)
+    group_by: Pattern | None = None
+    split_by: SplitBy | None = None
+    rebuild: Rebuild | None = None
+    closing: Closing | None = None
+    window: Window | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "QuestionOptions":
+        of, constant = self.columns, self.constants
+        for name in ("question", "options", "dataset"):
+            if getattr(of, name) and getattr(constant, name):
+                raise ValueError(f"`{name}` is a column and a constant; leave it out of one")
+        if not (of.question or constant.question or (self.rebuild and self.rebuild.instructions)):
+            raise ValueError("give `columns.question`, or one for all rows: `constants.question`")
+        if self.rebuild:
+            if not (of.label or of.answer):
+                raise ValueError("give `columns.label` or `columns.answer`: what is right")
+        elif not of.answer:
+            raise ValueError("give `columns.answer`, or `rebuild` to ask for the label")
+        if self.offers and not (of.options or constant.options):
+            raise ValueError("give `columns.options`, or `rebuild` to make options of the labels")
+        if of.group and self.group_by:
+            raise ValueError("`columns.group` and `group_by` both tell the patient; leave one out")
+        if "{image}" not in self.images:
+            raise ValueError("`images` needs {image}, which is what the table calls a picture")
+        return self
+
+    @property
+    def offers(self) -> bool:
+        """Return whether a row's own options are needed."""
+        by_place = not self.columns.label and self.answer != "text"
+        return by_place if self.rebuild else True
+
+    def needed(self) -> Iterator[str]:
+        """Yield the columns that every row must have."""
+        yield from self.columns.named()
+        if self.split_by and self.split_by.column:
+            yield self.split_by.column
+        yield from self.only
