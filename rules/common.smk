@@ -23,8 +23,8 @@ KNOWN = {
     name: name.replace("_", "-") for name in ("known_truth", "known_truth_small", "ideal_reader")
 }
 COLLECTIONS = {"paper": "paper", **{name: f"paper/{name}" for name in PAPER}, **KNOWN}
-# Words of the command that ask for other things of the paper's experiments than their results.
-WORDS = COLLECTIONS | {"published_tests": "paper"}
+# Words that ask for other things of experiments than results; `catalog` reads tables before there is an experiment.
+WORDS = COLLECTIONS | {"published_tests": "paper", "catalog": "phantom"}
 DATA_TABLES = "summary images cut cut_pictures quarantine leaks overlaps audit".split()
 BOUNDS = {"runtime": "minutes", "mem_mb": "mem_mb"}  # what a partition calls them
 

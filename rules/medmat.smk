@@ -1,4 +1,4 @@
-# What a user of the release does before anything else: fetch its files, look which images are there.
+# What a user of real data does before anything else: fetch files, look what they hold, and which images are there.
 
 
 # Without output, so that it runs whenever it is asked for; what is there already stays.
@@ -13,6 +13,21 @@ rule fetch_medmat:
         folder=lambda wildcards, input: str(asking(LOOKUP, "data_folder")("medmat")),
     script:
         "../workflow/scripts/fetch_medmat.py"
+
+
+# Reads the user's tables, as planning does not; writes a file of the user's own, so it is no output.
+rule catalog:
+    log:
+        "logs/catalog.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        spec=spec("look"),
+        folder=lambda wildcards, input: asking(LOOKUP, "look_folder")(),
+        apart=f"{LOOKUP.here.results}/catalogs",
+    script:
+        "../workflow/scripts/catalog.py"
 
 
 # Looks at the user's folder, of whose changes Snakemake knows nothing: whenever it is asked for.

@@ -9,9 +9,9 @@ from repository import fresh_copy, snakemake
 from workspace import REPO, Workspace
 
 RULES = {
-    "all", "audit", "backbone", "check_images", "compare", "enumerate", "enumerate_experiment",
-    "fetch_medmat", "figures", "finetune", "leak_pairs", "leaks", "lengths", "mix", "paper", "plan",
-    "predict", "prepare", "report", "summarise", "world",
+    "all", "audit", "backbone", "catalog", "check_images", "compare", "enumerate",
+    "enumerate_experiment", "fetch_medmat", "figures", "finetune", "leak_pairs", "leaks", "lengths",
+    "mix", "paper", "plan", "predict", "prepare", "report", "summarise", "world",
 }  # fmt: skip
 DONE = "Nothing to be done"
 

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from matcg.config.base import Fraction, Kind, Model, Name, Natural, Positive, Slug, Text, Words
 from matcg.config.yaml_file import shown_path
@@ -15,11 +15,12 @@ from matcg.errors import ConfigError, nearest
 RESERVED = frozenset(
     {
         *("id", "name", "kind", "role", "datasets", "train", "test", "elements", "options"),
-        *("python", "description", "form", "reader", "block", "held_out"),
+        *("python", "description", "form", "reader", "block", "held_out", "rows"),
     }
 )
 
 
+FOUND = "-found"  # ends the name of a catalog that a look at tables wrote
 HeldOut = Literal["reported", "tuning"]
 ASKED = ("kind", "role", "block", "held_out")  # what patterns of targets can name besides elements
 FORMS = {"classification": "choice", "detection": "boxes", "segmentation": "mask"}
@@ -68,7 +69,10 @@ class SubsetSpec(Model):
     )
     elements: dict[str, Words] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict, description="override the reader's")
-    # Neither decides a sample, so both are in no digest.
+    # None of these decides a sample, so they are in no digest.
+    rows: Natural | None = Field(
+        default=None, exclude=True, description="rows that a look at its tables found"
+    )
     block: Name | None = Field(
         default=None,
         exclude=True,
@@ -143,6 +147,35 @@ def _lists(block: Block, values: Sequence[str]) -> Iterator[str]:
             yield name
 
 
+class ElementColumn(Model):
+    """The column of a table that says a row's value of an element, as it stands or by a map."""
+
+    column: Text
+    map: dict[Text, Text | None] = Field(
+        default={}, description="{cell: value}; null leaves its rows out; without a map, the cell"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        return {"column": given} if isinstance(given, str) else given
+
+
+class Found(Model):
+    """What a look at a catalog's tables found besides its subsets: numbers of rows."""
+
+    catalog: Name = Field(description="the one whose tables were looked at")
+    rows: Natural
+    set_aside: Natural = Field(default=0, description="of these, rows that cannot be used")
+    uncovered: dict[str, dict[str, Natural]] = Field(
+        default={}, description="rows with values that no map covers, by element"
+    )
+    left_out: dict[str, dict[str, Natural]] = Field(
+        default={}, description="rows with values that a map leaves out, by element"
+    )
+    without: dict[str, Natural] = Field(default={}, description="rows without a value, by element")
+
+
 class Release(Model):
     """Where a catalog's tables can be fetched from: a data set on the Hugging Face hub."""
 
@@ -178,7 +211,23 @@ class Catalog(Model):
     )
     overlaps: tuple[Overlap, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict, description="settings of the reader")
-    elements: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    elements: Annotated[
+        tuple[Slug, ...],
+        BeforeValidator(
+            lambda given: given,
+            json_schema_input_type=tuple[Slug, ...] | dict[Slug, Text | ElementColumn],
+        ),
+        Field(min_length=1),
+    ] = Field(
+        description="their names; or the column of each in the catalog's tables, of which"
+        " `snakemake catalog` then makes a catalog with a subset for each combination of values"
+    )
+    columns: dict[Slug, ElementColumn] = Field(
+        default={}, exclude=True, description="not written: those of `elements`"
+    )
+    found: Found | None = Field(
+        default=None, exclude=True, description="written by `snakemake catalog`"
+    )
     split: Split = Field(default=Split())
     near_duplicates: Annotated[int, Field(strict=True, ge=0, lt=64)] = Field(
         default=24, description="bits of 256 in which the hashes of two equal pictures may differ"
@@ -186,7 +235,7 @@ class Catalog(Model):
     grid: Grid | None = Field(
         default=None, exclude=True, description="subsets that are not listed one by one"
     )
-    subsets: Annotated[tuple[SubsetSpec, ...], Field(min_length=1)]
+    subsets: tuple[SubsetSpec, ...] = ()
     general: tuple[SubsetSpec, ...] = Field(
         default=(), description="sets without elements that are only ever added to training"
     )
@@ -195,7 +244,13 @@ class Catalog(Model):
     @classmethod
     def _gather_elements(cls, data: Any) -> Any:
         """Move each subset's element keys, flat in the file, below `elements`."""
-        if not isinstance(data, dict) or not isinstance(data.get("elements"), list | tuple):
+        if not isinstance(data, dict):
+            return data
+        if "columns" in data:
+            raise ValueError("columns: write them as `elements: {element: column}`")
+        if isinstance(data.get("elements"), Mapping):
+            return _by_columns(data)
+        if not isinstance(data.get("elements"), list | tuple):
             return data
         names = [name for name in data["elements"] if isinstance(name, str)]
         subsets = data.get("subsets", () if "grid" in data else None)
@@ -207,6 +262,8 @@ class Catalog(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Catalog":
+        if not self.subsets and not self.columns:
+            raise ValueError("subsets: there is none; list one or more")
         for element in self.elements:
             if element in RESERVED or self.elements.count(element) > 1:
                 raise ValueError(f"elements: '{element}' is reserved or stands twice; rename it")
@@ -288,6 +345,17 @@ class Preparation(Model):
     near_duplicates: int
     subset: SubsetSpec
     general: bool = False
+
+
+def _by_columns(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a catalog whose elements are columns as the model has it."""
+    listed = [key for key in ("subsets", "grid", "found") if key in data]
+    if listed:
+        raise ValueError(
+            f"{listed[0]}: `snakemake catalog` finds the subsets where elements are columns; leave"
+            " it out"
+        )
+    return {**data, "elements": list(data["elements"]), "columns": data["elements"]}
 
 
 def _in_grid(grid: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from matcg.config.backbone import Backbone
-from matcg.config.catalog import Catalog
+from matcg.config.catalog import FOUND, Catalog
 from matcg.config.design import arms_of
 from matcg.config.experiment import Experiment
 from matcg.config.explain import validate
@@ -164,6 +164,12 @@ def _resolve(
         return tuple(found)
 
     catalog, arms = take("catalog", experiment.catalog, "catalog"), {}
+    if parts["catalog"][catalog].columns:
+        raise ConfigError(
+            f"{experiment.where}: catalog: '{catalog}' names the columns of its elements, so its"
+            " subsets are yet to be found: run `snakemake catalog --cores 1 --config"
+            f" catalog={catalog}`, and name here the catalog that it writes, {catalog}{FOUND}"
+        )
     for name, arm in arms_of(experiment, parts["catalog"][catalog]).items():
         named = {kind: n for kind in ("rule", "protocol") if (n := getattr(arm, kind, None))}
         plain = {kind: take(kind, n, f"arms.{name}.{kind}") for kind, n in named.items()}

@@ -87,6 +87,9 @@ class Config(Model):
     data: dict[str, str | None] = Field(
         default_factory=dict, description="a catalog's folder of images, by the catalog's name"
     )
+    catalog: str | None = Field(
+        default=None, description="the catalog whose tables `snakemake catalog` looks at"
+    )
     budget: Budget = Field(default=Budget())
     missing: Literal["refuse", "show"] = Field(
         default="refuse",

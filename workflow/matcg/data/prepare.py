@@ -17,7 +17,7 @@ import numpy as np
 from matcg import forms, identity, told, versions
 from matcg.config.catalog import Preparation
 from matcg.data import readers, split
-from matcg.data.candidates import Flags, ImageCount, Numbers, Quarantined, Source
+from matcg.data.candidates import Flags, ImageCount, Numbers, Pool, Quarantined, Source
 from matcg.data.contradictions import Contradictions
 from matcg.data.sampling import Draw, marks
 from matcg.errors import BadRowError, DataError
@@ -110,7 +110,7 @@ def _drawn(asked: Preparation, source: Source, threads: int) -> Prepared:
     pool = source.pool
     seed = derive(caps.seed, "split", asked.subset.id)
     ranks = pool.ranks(seed)
-    tests, clashing = _sides(asked, source, ranks)
+    tests, clashing = sides(asked, pool, source.tests, ranks)
     draw = Draw(source, ranks, threads, clashing)
     trains = ~tests & ~marks(len(pool), list(clashing))
     pools = int(trains.sum()), int(tests.sum())
@@ -142,12 +142,13 @@ def _row(each: Quarantined) -> tuple[bool, int]:
     return (True, int(each.row)) if each.row.isdigit() else (False, 0)
 
 
-def _sides(asked: Preparation, source: Source, ranks: Numbers) -> tuple[Flags, dict[int, str]]:
+def sides(
+    asked: Preparation, pool: Pool, tests: Flags | None, ranks: Numbers
+) -> tuple[Flags, dict[int, str]]:
     """Return the marks of what may be tested on, and why some of a given split may not stay.
 
-    The source's test samples stay, since they are what others report on.
+    `tests` marks the source's own test samples, which stay, since they are what others report on.
     """
-    pool, tests = source.pool, source.tests
     if asked.general:
         return marks(len(pool), []), {}
     if tests is None:

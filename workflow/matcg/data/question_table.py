@@ -129,7 +129,7 @@ class _Reader:
         self.columns = options.columns
         self.subset, self.dataset = subset, options.constants.dataset or dataset
         self.labels = LabelNames(options.labels, table.labels)
-        self.seen: dict[str, tuple[int, str]] = {}
+        self.seen: dict[tuple[str, ...], tuple[int, str]] = {}
         self.file, self.number = "", 0
         self.needed = tuple(options.needed())
         of = self.columns
@@ -161,16 +161,15 @@ class _Reader:
         if not isinstance(raw, dict):
             raise BadRowError("not an object: a row must be {key: value, ...}")
         row = _renamed(raw, self.options.renamed)
-        if any(
-            (given := text_of(row, column)) and given not in values
-            for column, values in self.options.only.items()
-        ):
-            return
+        for column, values in self.options.only.items():
+            cell = text_of(row, column)
+            if cell and cell not in values:
+                return
         missing = [name for name in self.needed if not _given(row.get(name))]
         if missing:
             raise BadRowError(f"key missing: {', '.join(missing)}")
         good = self._good(row)
-        self.seen[good.name] = self.number, self.file
+        self.seen[good.name, *good.also] = self.number, self.file
         self.table.rows.append(good)
 
     def _good(self, row: Mapping[str, Any]) -> Row:
@@ -182,7 +181,7 @@ class _Reader:
         image, data = self._picture(row)
         also = tuple(text_of(row, column) for column in self.also)
         group = text_of(row, of.group) if of.group else ""
-        name = self._name(row, dataset)
+        name = self._name(row, dataset, also)
         _require_text(name, image, question, *options, label, dataset, group, *also)
         side = text_of(row, split.column) if split and split.column else ""
         test = split.is_test(side, image) if split else False
@@ -194,12 +193,13 @@ class _Reader:
             *(0 if self.options.rebuild else place, number, dataset, group, test, also),
         )
 
-    def _name(self, row: Mapping[str, Any], dataset: str) -> str:
+    def _name(self, row: Mapping[str, Any], dataset: str, also: tuple[str, ...]) -> str:
+        """Return a row's name, or refuse one that stands twice; of other subsets it may."""
         of = self.columns
         own = text_of(row, of.id) if of.id else f"{self.file}-{self.number}"
         name = "-".join([self.subset, *([dataset] if of.dataset else []), own])
-        if name in self.seen:
-            number, file = self.seen[name]
+        if (name, *also) in self.seen:
+            number, file = self.seen[name, *also]
             raise BadRowError(f"duplicate id: the one of row {number} of {file}")
         return name
 
@@ -256,7 +256,7 @@ class _Reader:
             given = [text_of(row, column) for column in of.options]
             while given and not given[-1]:
                 given.pop()
-        found = tuple(tidy(text_of({"an option": each}, "an option")) for each in given)
+        found = tuple([tidy(_text(each, "an option")) for each in given])
         plain = set(map(normal, found))
         if len(found) < 2 or len(found) > len(OPTION_LETTERS):
             raise ValueError(f"{len(found)} options; there must be 2 to {len(OPTION_LETTERS)}")
@@ -306,11 +306,14 @@ def _place(options: tuple[str, ...], answer: str, how: str) -> int:
 
 def text_of(row: Mapping[str, Any], column: str) -> str:
     """Return a cell as text, empty where there is nothing in it, or raise BadRowError."""
-    value = row.get(column)
-    if not _given(value):
-        return ""
+    return _text(row.get(column), column)
+
+
+def _text(value: Any, column: str) -> str:
     if isinstance(value, str):
         return value.strip()
+    if not _given(value):
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
@@ -320,9 +323,9 @@ def text_of(row: Mapping[str, Any], column: str) -> str:
 
 def _given(value: Any) -> bool:
     """Tell whether there is something in a cell: not null, NaN or blanks."""
-    return (
-        value is not None and value == value and not (isinstance(value, str) and not value.strip())
-    )
+    if isinstance(value, str):
+        return bool(value) and not value.isspace()
+    return value is not None and value == value
 
 
 def _listed(value: Any, column: str) -> list[Any]:
@@ -350,6 +353,8 @@ def _renamed(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return a row with the usual names of its columns."""
     found = row
     for theirs, ours in names.items():
+        if row.get(theirs) is None:
+            continue
         given, known = text_of(row, theirs), text_of(row, ours)
         if given and known and given != known:
             raise BadRowError(f"key twice: {ours} and {theirs} disagree")

@@ -1,7 +1,7 @@
 """Reader of any table of questions: columns by the user's own names, pictures by path or within."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from matcg.config.catalog import Split, SubsetSpec
 from matcg.config.question_options import QuestionOptions
 from matcg.config.reader_options import groups_in
-from matcg.data.candidates import ImageCount, Quarantined, Source, pool_of
+from matcg.data.candidates import Flags, ImageCount, Pool, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
 from matcg.data.medmat import find_folder
 from matcg.data.question_table import QuestionTable, Row, read_questions
@@ -93,7 +93,7 @@ def source_of(
 ) -> Source:
     """Return the rows of a table as a source; questions about one picture are of one unit."""
     rows, names = table.rows, table.labels
-    groups = _groups(rows, options)
+    groups = groups_of(rows, options)
 
     def load(at: int) -> Sample:
         row = rows[at]
@@ -112,12 +112,7 @@ def source_of(
             group=groups[at] if groups else "",
         )
 
-    pool = pool_of(
-        [row.name for row in rows],
-        [names[row.label] for row in rows],
-        [row.held or row.image for row in rows],
-        groups,
-    )
+    pool = pool_in(rows, [row.name for row in rows], names, groups)
     how = options.rebuild
     return Source(
         pool=pool,
@@ -129,12 +124,27 @@ def source_of(
         rows=len(rows) + len(table.bad),
         quarantined=tuple(sorted(table.bad, key=lambda each: (each.file, int(each.row)))),
         files=table.files,
-        tests=np.array([row.test for row in rows], dtype=np.bool_) if options.split_by else None,
+        tests=tests_in(rows, options),
         images=images,
     )
 
 
-def _groups(rows: list[Row], options: QuestionOptions) -> list[str] | None:
+def pool_in(
+    rows: Sequence[Row], ids: Sequence[str], labels: Sequence[str], groups: Sequence[str] | None
+) -> Pool:
+    """Return the pool of rows under these ids; `labels` are those that the rows number."""
+    return pool_of(
+        ids, [labels[row.label] for row in rows], [row.held or row.image for row in rows], groups
+    )
+
+
+def tests_in(rows: Sequence[Row], options: QuestionOptions) -> Flags | None:
+    """Return the marks of the source's own test split, None where it has none."""
+    return np.array([row.test for row in rows], dtype=np.bool_) if options.split_by else None
+
+
+def groups_of(rows: Sequence[Row], options: QuestionOptions) -> list[str] | None:
+    """Return the patient of each row, None where nothing tells them."""
     if options.columns.group:
         return [row.group for row in rows]
     return groups_in((row.image for row in rows), options.group_by)

@@ -18,6 +18,7 @@ from matcg.config.library import Library
 from matcg.config.project import Project, data_folder
 from matcg.config.protocol import Protocol
 from matcg.data import readers
+from matcg.errors import ConfigError
 from matcg.identity import plain
 from matcg.models.identity import with_weights
 from matcg.plan import price, throughput
@@ -288,6 +289,24 @@ class Lookup:
         release = self.catalog("medmat").release
         assert release is not None
         return specs.FetchSpec(release=release)
+
+    def look(self, wildcards: Any) -> specs.LookSpec:
+        """Return the file of the catalog whose tables are looked at."""
+        del wildcards
+        return specs.LookSpec(file=str(self._looked_at()))
+
+    def look_folder(self) -> str:
+        """Return where the tables lie that are looked at."""
+        name = str(self._looked_at())
+        return str(self.data_folder(name))
+
+    def _looked_at(self) -> Path:
+        name, file = self.project.config.catalog, self.origins.get("catalog", self.root)
+        if not name:
+            raise ConfigError(
+                "snakemake catalog: of which? `snakemake catalog --cores 1 --config catalog=NAME`"
+            )
+        return Library(self.root).find("catalog", name, file, "catalog")
 
     def images(self, wildcards: Any) -> specs.ImagesSpec:
         """Return the subsets whose images are looked for: the plan's, else all of Med-MAT."""

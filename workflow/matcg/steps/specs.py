@@ -50,6 +50,12 @@ class PrepareSpec(Spec):
     preparation: Preparation
 
 
+class LookSpec(Spec):
+    """The file of a catalog whose elements are columns of its tables."""
+
+    file: str
+
+
 class SummariseSpec(Spec):
     """Counts over the subsets of an experiment; `crops` has the edges of backbones that crop.
 
