@@ -9,6 +9,8 @@ import pytest
 from repository import fresh_copy
 from workspace import REAL, REPO, Workspace
 
+from matcg.config.library import load
+
 BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FOLDERS = ("combinations", "catalogs", "backbones", "protocols", "experiments")
@@ -37,7 +39,7 @@ def plan(workspace: Workspace, *arguments: str) -> str:
 
 
 def test_the_page_shows_one_of_each() -> None:
-    assert {Path(path).parts[0] for path in examples()} == {*FOLDERS, "config.yaml"}
+    assert {Path(path).parts[0] for path in examples()} == {*FOLDERS, "config.yaml", "data"}
 
 
 def test_catalog_backbone_and_experiment_are_planned(extended: Workspace) -> None:
@@ -86,6 +88,22 @@ def test_a_combination_rule_is_added_as_the_page_says(tmp_path: Path) -> None:
     copy.edit("backbones/tiny-llava.yaml", "\nrecipes:", "\nengine: transformers\nrecipes:")
     assert "task-elsewhere" in follow(copy.root, run)
     assert (copy.root / "results/report.html").stat().st_size > 100_000
+
+
+def test_a_table_becomes_a_catalog_as_the_page_says(tmp_path: Path) -> None:
+    page = (REPO / "docs/extending.md").read_text(encoding="utf-8")
+    section = page.split("### A catalog of any table")[1].split("### A grid")[0]
+    copy = Workspace(fresh_copy(tmp_path))
+    for path, text in EXAMPLE.findall(section):
+        copy.write(path, text)
+    # What stands in the config then may name a catalog that is yet to be found.
+    copy.write("config.yaml", "experiments: [toy]\n")
+    look, shown = BLOCK.findall(EXAMPLE.sub("", section))
+    said = follow(copy.root, look)
+    for line in shown.splitlines():
+        assert line in said
+    found = load("catalog", copy.root / "catalogs/wards-found.yaml")
+    assert {each.id: each.rows for each in found.subsets}["x-ray-chest-size"] == 2
 
 
 def follow(folder: Path, command: str) -> str:
