@@ -23,8 +23,8 @@ KNOWN = {
     name: name.replace("_", "-") for name in ("known_truth", "known_truth_small", "ideal_reader")
 }
 COLLECTIONS = {"paper": "paper", **{name: f"paper/{name}" for name in PAPER}, **KNOWN}
-# Words that ask for other things of experiments than results; `catalog` reads tables before there is an experiment.
-WORDS = COLLECTIONS | {"published_tests": "paper", "catalog": "phantom"}
+# Words that ask for other things of experiments than results, or for tables before there is an experiment.
+WORDS = COLLECTIONS | {"published_tests": "paper", "catalog": "phantom", "fetch_tables": "phantom"}
 DATA_TABLES = "summary images cut cut_pictures quarantine leaks overlaps audit".split()
 BOUNDS = {"runtime": "minutes", "mem_mb": "mem_mb"}  # what a partition calls them
 

@@ -15,6 +15,20 @@ rule fetch_medmat:
         "../workflow/scripts/fetch_medmat.py"
 
 
+# The same for any catalog with a `release`.
+rule fetch_tables:
+    log:
+        "logs/fetch_tables.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        spec=spec("release"),
+        folder=lambda wildcards, input: asking(LOOKUP, "look_folder")(),
+    script:
+        "../workflow/scripts/fetch_tables.py"
+
+
 # Reads the user's tables, as planning does not; writes a file of the user's own, so it is no output.
 rule catalog:
     log:

@@ -10,8 +10,9 @@ from workspace import REPO, Workspace
 
 RULES = {
     "all", "audit", "backbone", "catalog", "check_images", "compare", "enumerate",
-    "enumerate_experiment", "fetch_medmat", "figures", "finetune", "leak_pairs", "leaks", "lengths",
-    "mix", "paper", "plan", "predict", "prepare", "report", "summarise", "world",
+    "enumerate_experiment", "fetch_medmat", "fetch_tables", "figures", "finetune", "leak_pairs",
+    "leaks", "lengths", "mix", "paper", "plan", "predict", "prepare", "report", "summarise",
+    "world",
 }  # fmt: skip
 DONE = "Nothing to be done"
 

@@ -2,11 +2,19 @@
 
 import csv
 import json
+import random
+from io import BytesIO
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from fake_hub import NEW, FakeHub, serving
+from fake_hub import NEW, REPOSITORY, FakeHub, serving
+from PIL import Image
 from repository import fresh_copy, snakemake
+
+from matcg.config.library import load
+from matcg.data.questions import read
 
 ROW = {
     "id": 1,
@@ -18,7 +26,24 @@ ROW = {
     "Answer-choice": "A",
     "data-no": "1",
 }
+HUBBED = f"""\
+name: hubbed
+reader: questions
+release: {{repository: {REPOSITORY}, revision: {NEW}, files: [data/*.parquet]}}
+options:
+  files: data/*.parquet
+  columns: {{image: image, question: question, options: options, answer: answer}}
+  answer: index
+elements: {{modality: kind}}
+"""
 NAME = "Aggregated_Subsets/Subset--01-train.json"
+
+
+def picture(number: int) -> bytes:
+    """Return a small picture file, unlike that of any other number."""
+    data, file = random.Random(number).randbytes(16 * 16 * 3), BytesIO()
+    Image.frombytes("RGB", (16, 16), data).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +75,39 @@ def test_the_release_is_fetched_and_its_missing_images_are_told(
         rows = list(csv.DictReader(stream, delimiter="\t"))
     assert len({row["subset"] for row in rows}) == 53
     assert all(row["link"].startswith("http") for row in rows)
+
+
+def test_a_data_set_of_the_hub_becomes_a_catalog(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {
+            "image": {"bytes": picture(n), "path": f"{n}.png"},
+            "question": "Which?",
+            "options": ["cat", "dog"],
+            "answer": n % 2,
+            "kind": ("X-ray", "CT")[n // 10],
+        }
+        for n in range(20)
+    ]
+    table = BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), table)
+    (folder / "catalogs/hubbed.yaml").write_text(HUBBED)
+    with serving(FakeHub({NEW: {"data/train-0.parquet": table.getvalue()}}, [NEW])) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        done = snakemake(folder, "fetch_tables", "--cores", "1", "--config", "catalog=hubbed")
+    assert f"{folder}/data/hubbed: 1 files" in done.stdout, done.stdout
+    done = snakemake(folder, "catalog", "--cores", "1", "--config", "catalog=hubbed")
+    assert "2 subsets of 20 of 20 rows; 0 set aside" in done.stdout, done.stdout
+    found = load("catalog", folder / "catalogs/hubbed-found.yaml")
+    assert [(each.id, each.rows) for each in found.subsets] == [("ct", 10), ("x-ray", 10)]
+    ct = found.subsets[0]
+    source = read(ct, {**found.options, **ct.options}, folder / "data/hubbed")
+    assert sorted(source.load(at).image for at in range(10)) == sorted(map(picture, range(10, 20)))
+
+    done = snakemake(folder, "fetch_tables", "--cores", "1", "--config", "catalog=omnimedvqa")
+    assert done.returncode == 1
+    assert "catalogs/omnimedvqa.yaml: release: says of no data set" in done.stdout
 
 
 def test_without_a_network_one_line_says_that_a_folder_will_do(

@@ -1,11 +1,15 @@
 """Any table of questions: good rows are read whole, every bad one is set aside with its reason."""
 
 import json
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_makers import asked, picture, spec
 from matcg.data.candidates import ImageCount
@@ -250,6 +254,58 @@ def test_pictures_stand_in_a_parquet_file(place, held):
     # Questions about one picture stay on one side.
     assert found.pool.units.tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
     assert len(set(Draw(found, found.pool.ranks(1), 2, {}).test(found.pool.labels >= 0, 6))) == 6
+
+
+def test_a_column_of_pictures_may_be_called_otherwise_in_a_file(place):
+    rows = [{**line(n), "picture": picture(n)} for n in range(2)]
+    for row in rows:
+        del row["file"]
+    pq.write_table(pa.Table.from_pylist(rows), place / "t.parquet")
+    found = read(spec(), {**OPTIONS, "renamed": {"picture": "file"}}, place)
+    assert [each.image for each in samples(found)] == [picture(0), picture(1)]
+
+
+def test_pictures_are_copied_only_where_they_are_drawn(place, monkeypatch):
+    rows = [line(n, file=picture(n % 2)) for n in range(4)]
+    pq.write_table(pa.Table.from_pylist(rows), place / "t.parquet")
+    monkeypatch.setattr("tempfile.TemporaryFile", None)
+    assert count(spec(), OPTIONS, place) == (ImageCount("30", 4, 2, 0, ""),)
+    with pytest.raises(TypeError):
+        read(spec(), OPTIONS, place)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ABx"), inner),
+    max_leaves=6,
+)
+SHAPES = [
+    {},
+    with_columns(options="one"),
+    with_columns(options="asked"),
+    {**with_columns(label="two", group="three"), "answer": "index", "renamed": {"x": "file"}},
+    {"only": {"one": ["Cat"]}, "rebuild": {"options": 3}, "answer": "letter"},
+    {"split_by": {"column": "one", "train": ["Cat"], "test": ["dog"]}},
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.dictionaries(st.sampled_from([*line(0), "x"]), ANYTHING, max_size=3), max_size=4),
+    st.sampled_from(SHAPES),
+)
+def test_whatever_rows_hold_each_is_read_set_aside_or_another_subset_s(made, shape):
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [line(n) | change for n, change in enumerate(made)]
+        (Path(folder) / "t.json").write_text(json.dumps(rows))
+        found = read(spec(), {**OPTIONS, **shape}, Path(folder))
+    passed = sum(text_in(row.get("one")) not in ("", "Cat") for row in rows) * ("only" in shape)
+    assert len(rows) - passed <= found.rows <= len(rows)
+    assert len(found.pool) + len(found.quarantined) == found.rows
+
+
+def text_in(cell):
+    return cell.strip() if isinstance(cell, str) else ""
 
 
 def test_a_struct_without_bytes_is_a_path_and_an_empty_one_is_a_bad_row(place):

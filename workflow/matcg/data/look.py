@@ -62,7 +62,8 @@ def look(catalog: Catalog, file: Path, root: Path | None) -> dict[str, Any]:
     whole = SubsetSpec(id=catalog.name)
     columns = tuple(dict.fromkeys(each.column for each in catalog.columns.values()))
     folder = Folder(find_folder(root, whole))
-    seen = _seen(catalog, columns, read_questions(folder, options, whole.id, whole.id, columns))
+    table = read_questions(folder, options, whole.id, whole.id, columns, named=True)
+    seen = _seen(catalog, columns, table)
     if not 0 < len(seen.subsets) <= MOST:
         raise DataError(_no_catalog(catalog, seen))
     keys = read_yaml(file)

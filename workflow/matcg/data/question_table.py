@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
@@ -50,16 +51,20 @@ class Row:
 
 
 class Pictures:
-    """Pictures that tables hold, each kept once, in a file that ends with the process."""
+    """Pictures that tables hold, each kept once, in a file that ends with the process.
 
-    def __init__(self) -> None:
+    With `named` only their digests are wanted, and none is kept.
+    """
+
+    def __init__(self, named: bool = False) -> None:
+        self._named = named
         self._file: IO[bytes] | None = None
         self._places: dict[str, tuple[int, int]] = {}
 
     def keep(self, data: bytes) -> str:
         """Keep a picture and return its digest."""
         digest = sha256(data).hexdigest()
-        if digest not in self._places:
+        if not self._named and digest not in self._places:
             self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115
             self._places[digest] = self._file.tell(), len(data)
             self._file.write(data)
@@ -90,8 +95,11 @@ def read_questions(
     subset: str,
     dataset: str,
     also: tuple[str, ...] = (),
+    named: bool = False,
 ) -> QuestionTable:
     """Return the rows of all tables that the options name; `dataset` is that of rows without one.
+
+    `also` are columns whose cells are wanted besides; with `named` no picture can be asked for.
 
     Raises:
         DataError: no table, or one that cannot be read or lacks a column.
@@ -104,7 +112,7 @@ def read_questions(
             f"subset {subset}: no file {' or '.join(patterns)} in {folder.root}; put it there or"
             " mend option 'files'"
         )
-    table = QuestionTable(tuple(files))
+    table = QuestionTable(tuple(files), pictures=Pictures(named))
     reader = _Reader(table, options, subset, dataset, also)
     with disk_errors(
         Path(tempfile.gettempdir()), "TMPDIR names another folder for temporary files"
@@ -256,15 +264,7 @@ class _Reader:
             given = [text_of(row, column) for column in of.options]
             while given and not given[-1]:
                 given.pop()
-        found = tuple([tidy(_text(each, "an option")) for each in given])
-        plain = set(map(normal, found))
-        if len(found) < 2 or len(found) > len(OPTION_LETTERS):
-            raise ValueError(f"{len(found)} options; there must be 2 to {len(OPTION_LETTERS)}")
-        if "" in plain:
-            raise ValueError("an option is empty, and a later one is not")
-        if len(plain) < len(found):
-            raise ValueError("an option is given twice")
-        return found
+        return _options(tuple([_text(each, "an option") for each in given]))
 
     def _right(self, row: Mapping[str, Any], options: tuple[str, ...]) -> tuple[int, str]:
         """Return the place of the right option, 0 where there are none yet, and the label."""
@@ -279,6 +279,20 @@ class _Reader:
         if not normal(label):
             raise BadRowError(f"no answer: {of.label or of.answer} is empty")
         return place, label
+
+
+@lru_cache(4096)  # few lists of options are those of a whole table
+def _options(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return texts as options, or raise ValueError where they cannot be."""
+    found = tuple(map(tidy, given))
+    plain = set(map(normal, found))
+    if len(found) < 2 or len(found) > len(OPTION_LETTERS):
+        raise ValueError(f"{len(found)} options; there must be 2 to {len(OPTION_LETTERS)}")
+    if "" in plain:
+        raise ValueError("an option is empty, and a later one is not")
+    if len(plain) < len(found):
+        raise ValueError("an option is given twice")
+    return found
 
 
 def _place(options: tuple[str, ...], answer: str, how: str) -> int:
@@ -353,13 +367,12 @@ def _renamed(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return a row with the usual names of its columns."""
     found = row
     for theirs, ours in names.items():
-        if row.get(theirs) is None:
+        given, known = row.get(theirs), row.get(ours)
+        if not _given(given):
             continue
-        given, known = text_of(row, theirs), text_of(row, ours)
-        if given and known and given != known:
+        if _given(known) and given != known:
             raise BadRowError(f"key twice: {ours} and {theirs} disagree")
-        if given and not known:
-            found = {**found, ours: row[theirs]}
+        found = {**found, ours: given}
     return found
 
 

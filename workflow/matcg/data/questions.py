@@ -46,7 +46,8 @@ def count(
     """
     chosen = QuestionOptions.parse(options)
     folder = Folder(find_folder(root, subset))
-    return count_images(read_questions(folder, chosen, subset.id, default_dataset(subset)), folder)
+    dataset = default_dataset(subset)
+    return count_images(read_questions(folder, chosen, subset.id, dataset, named=True), folder)
 
 
 def default_dataset(subset: SubsetSpec) -> str:
@@ -64,7 +65,7 @@ def count_images(table: QuestionTable, folder: Folder) -> tuple[ImageCount, ...]
         reason = seen.get(row.image)
         if reason is None:
             reason = seen[row.image] = "" if row.held else folder.reason(row.image)
-        rows[row.dataset].append(row.image)
+        rows[row.dataset].append(row.held or row.image)
         if reason:
             missing[row.dataset].add(row.image)
             table.bad.append(_set_aside(row, reason))

@@ -290,6 +290,17 @@ class Lookup:
         assert release is not None
         return specs.FetchSpec(release=release)
 
+    def release(self, wildcards: Any) -> specs.FetchSpec:
+        """Return where the tables of a catalog can be fetched."""
+        del wildcards
+        catalog = self.catalog(str(self._looked_at()))
+        if catalog.release is None:
+            raise ConfigError(
+                f"{catalog.where}: release: says of no data set on the hub that can be fetched; put"
+                f" the files into {self.look_folder()} by other means, or add it"
+            )
+        return specs.FetchSpec(release=catalog.release)
+
     def look(self, wildcards: Any) -> specs.LookSpec:
         """Return the file of the catalog whose tables are looked at."""
         del wildcards
@@ -304,7 +315,7 @@ class Lookup:
         name, file = self.project.config.catalog, self.origins.get("catalog", self.root)
         if not name:
             raise ConfigError(
-                "snakemake catalog: of which? `snakemake catalog --cores 1 --config catalog=NAME`"
+                "config: catalog: which one? Say it with --config catalog=NAME; see docs/data.md"
             )
         return Library(self.root).find("catalog", name, file, "catalog")
 

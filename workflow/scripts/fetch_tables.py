@@ -1,0 +1,23 @@
+"""Download the files of a catalog's release, and tell where they are."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
+
+from matcg.steps.script import of_job
+
+with of_job(snakemake):
+    from functools import partial
+
+    from matcg.data.fetch import fetch
+    from matcg.steps.specs import FetchSpec
+
+    release = FetchSpec.model_validate_json(snakemake.params.spec).release
+    # Flushed, so that who reads the log sees how far it is.
+    fetched = fetch(release, Path(snakemake.params.folder), partial(print, flush=True))
+
+print(
+    f"{snakemake.params.folder}: {len(fetched.files)} files ({fetched.n_bytes / 1e6:.1f} MB) of"
+    f" {release.repository} at {fetched.revision}"
+)
