@@ -140,6 +140,27 @@ def test_its_subsets_are_prepared_as_they_were_counted(omni, shipped):
     assert [each.reason for each in source.quarantined] == ["key missing: modality_type"]
 
 
+def test_a_catalog_s_own_filter_and_split_hold_in_every_subset(omni, shipped):
+    file = catalog(omni, shipped, "dataset")
+    more = "options:\n"
+    more += "  only: {dataset: [ACRIMA, Chest CT Scan], modality_type: [Fundus Photography]}\n"
+    more += "  split_by: {path: '/(\\d)', train: [1, 2], test: [3, 4]}"
+    file.write_text(file.read_text().replace("options:", more, 1))
+    write_found(load("catalog", file), file, omni, omni)
+    found = load("catalog", omni / "omnimedvqa-found.yaml")
+    (subset,) = found.subsets
+    assert subset.options["only"] == {
+        "dataset": ["ACRIMA"],
+        "modality_type": ["Fundus Photography"],
+        "question_type": ["Disease Diagnosis"],
+    }
+    # Of pictures 0 to 29 those whose number begins with 1 or 2 train, and 3 and 4 are tested on.
+    assert (subset.rows, subset.train, subset.test) == (48, 44, 4)
+    assert found.found.set_aside == 12
+    source = read(subset, {**found.options, **subset.options}, omni)
+    assert (len(source.pool), source.tests.sum()) == (48, 4)
+
+
 def test_a_null_in_the_map_leaves_rows_out_and_all_cells_of_a_value_are_one_subset(omni, shipped):
     area = "{column: dataset, map: {ACRIMA: null, Brain Scans: Head, Chest CT Scan: Head, X: Head}}"
     found = looked(omni, shipped, area)
