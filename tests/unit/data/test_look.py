@@ -120,8 +120,12 @@ def test_omnimedvqa_s_layout_becomes_a_catalog(omni, shipped):
     }
 
 
-def test_its_subsets_are_prepared_as_they_were_counted(omni, shipped):
-    found = looked(omni, shipped, "dataset")
+@pytest.mark.parametrize("balanced", ["true", "false"])
+def test_its_subsets_are_prepared_as_they_were_counted(omni, shipped, balanced):
+    file = catalog(omni, shipped, "dataset")
+    file.write_text(file.read_text().replace("seed: 42", f"seed: 42, balanced_tests: {balanced}"))
+    write_found(load("catalog", file), file, omni, omni / "apart")
+    found = load("catalog", omni / "omnimedvqa-found.yaml")
     assert len(found.subsets) == 4
     for subset in found.subsets:
         asked, out = found.preparation(subset.id), omni / "out" / subset.id

@@ -218,7 +218,8 @@ def _samples(
     pool = pool_in(rows, list(own), labels, groups_of(rows, options))
     ranks = pool.ranks(derive(asked.split.seed, "split", asked.subset.id))
     tests, clashing = sides(asked, pool, tests_in(rows, options), ranks)
-    of_label = np.unique(pool.labels[tests], return_counts=True)[1]
+    counted_by = pool if asked.split.balanced_tests else pool.unlabelled()
+    of_label = np.unique(counted_by.labels[tests], return_counts=True)[1]
     fewest = int(of_label.min()) if len(of_label) else 0
     return {"train": int((~tests).sum()) - len(clashing), "test": fewest * len(of_label)}
 
