@@ -359,6 +359,59 @@ def test_the_header_tells_frames_size_and_patient(tmp_path: Path) -> None:
     assert read_header(path, "x").patient == ""
 
 
+FOLDER = Path(pydicom.__file__).parent / "data"
+THEIRS = [
+    path
+    for path in sorted(FOLDER.rglob("*"))
+    if path.is_file() and path.read_bytes()[128:132] == b"DICM"
+]
+# Of pydicom's own files, without a picture or with one that is not shown for certain.
+NOT_SHOWN = {
+    "JPEG2000-embedded-sequence-delimiter.dcm": "whose compressed frame has",
+    "MR_truncated.dcm": "cut short",
+    "SC_rgb_rle_32bit.dcm": "in colours of 32 bits",
+    "SC_rgb_rle_32bit_2frame.dcm": "in colours of 32 bits",
+    "badVR.dcm": "NumberOfFrames is no whole number",
+}
+
+
+def by_pydicom(path: Path) -> Any:
+    """Return what pydicom says that a file's first frame has, None where it cannot tell."""
+    ds = pydicom.dcmread(path)
+    try:
+        frame = ds.pixel_array
+    except (AttributeError, RuntimeError, NotImplementedError, ValueError):
+        return None
+    frame = frame[0] if int(ds.get("NumberOfFrames") or 1) > 1 else frame
+    if ds.PhotometricInterpretation == "PALETTE COLOR":
+        found = pydicom.pixels.apply_color_lut(frame, ds)
+        return found >> 8 if found.dtype == np.uint16 else found
+    # pydicom has converted those of YBR, by other roundings.
+    if ds.PhotometricInterpretation.startswith("YBR"):
+        return None
+    return pydicom.pixels.apply_rescale(frame, ds) if ds.SamplesPerPixel == 1 else frame
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pydicoms_own_files_are_read_as_it_reads_them() -> None:
+    compared, refusals = 0, {}
+    for path in THEIRS:
+        try:
+            found = values(path.read_bytes())
+        except ImageError as error:
+            refusals[path.name] = str(error)
+            continue
+        if (wanted := by_pydicom(path)) is not None:
+            compared += 1
+            told = np.isfinite(found)  # padding is not
+            assert np.allclose(found[told], wanted[told], rtol=0, atol=1e-6), path.name
+            assert told.mean() > 0.5
+    others = {name: why for name, why in refusals.items() if "without pixel" not in why}
+    assert others.keys() == NOT_SHOWN.keys()
+    assert [name for name, why in NOT_SHOWN.items() if why not in others[name]] == []
+    assert compared >= 75
+
+
 def test_no_reason_says_what_stands_in_the_header(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

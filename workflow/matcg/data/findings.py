@@ -94,16 +94,11 @@ def _counts(scans: Scans, listed: Sequence[tuple[str, Picture]]) -> tuple[ImageC
     found = []
     for dataset, images in sorted(rows.items()):
         named = sorted(set(images) - {""})
-        missing = [scans.shown(image) for image in named if _lacks(scans, image)]
+        missing = [scans.shown(image) for image in named if scans.lacks(image)]
         found.append(
             ImageCount(dataset, len(images), len(named), len(missing), min(missing, default=""))
         )
     return tuple(found)
-
-
-def _lacks(scans: Scans, image: str) -> bool:
-    """Tell whether the file of a picture is not there."""
-    return bool(scans.folder.reason(scans.split(image)[0]))
 
 
 class _BadFindingError(BadRowError):

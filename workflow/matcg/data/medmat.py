@@ -16,9 +16,9 @@ from matcg.config.reader_options import Options
 from matcg.data.candidates import ImageCount, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
 from matcg.data.release_table import ReleaseTable, read_table
-from matcg.data.scanned_rows import groups_in, hide_names, shown_ids, use_pictures
+from matcg.data.scanned_rows import use_pictures, veiled
 from matcg.data.scans import Scans
-from matcg.errors import BadRowError, DataError
+from matcg.errors import DataError
 from matcg.forms.choice import rebuild
 from matcg.samples import Sample
 
@@ -107,7 +107,6 @@ def count_images(table: ReleaseTable, scans: Scans) -> tuple[ImageCount, ...]:
 
     Rows that name a file of several pictures become one for each of them.
     """
-    hide_names(table, scans)
     seen: dict[str, str | Sequence[str]] = {}
     rows: Counter[str] = Counter()
     named: dict[str, set[str]] = defaultdict(set)
@@ -117,12 +116,12 @@ def count_images(table: ReleaseTable, scans: Scans) -> tuple[ImageCount, ...]:
     for at, (image, dataset) in enumerate(zip(table.images, table.dataset, strict=True)):
         found = seen.get(image)
         if found is None:
-            found = seen[image] = _looked_at(scans, image)
+            found = seen[image] = scans.looked_at(image)
         rows[dataset] += 1
         named[dataset].add(image)
         if isinstance(found, str):
             missing[dataset].add(scans.shown(image))
-            table.reject(table.numbers[at], found, scans.shown(image))
+            table.reject(table.numbers[at], found, image)
         else:
             kept += [at] * len(found)
             pictures += found
@@ -136,14 +135,6 @@ def count_images(table: ReleaseTable, scans: Scans) -> tuple[ImageCount, ...]:
     )
 
 
-def _looked_at(scans: Scans, image: str) -> str | Sequence[str]:
-    """Return the pictures that a path stands for, or why there are none."""
-    try:
-        return scans.pictures(image)
-    except BadRowError as error:
-        return str(error)
-
-
 def _source(
     table: ReleaseTable,
     scans: Scans,
@@ -152,17 +143,16 @@ def _source(
     images: tuple[ImageCount, ...],
 ) -> Source:
     """Return the rows of a table as a source."""
-    ids = shown_ids(table, scans, subset)
     labels = np.array(table.labels, dtype=object)[np.array(table.label)]
-    groups = groups_in(table, scans, options)
+    groups = options.groups(scans.split(image)[0] for image in table.images)
 
     def load(at: int) -> Sample:
         return Sample(
-            sample_id=ids[at],
+            sample_id=table.ids[at],
             subset=subset,
             image=scans.read(table.images[at], options.window),
             fingerprint="",
-            origin=scans.shown(table.images[at]),
+            origin=table.images[at],
             question=table.questions[table.question[at]],
             options=table.choices[table.asked[at]],
             answer=table.answer[at],
@@ -176,9 +166,9 @@ def _source(
             table.name, str(table.numbers[at]), reason, scans.shown(table.images[at])
         )
 
-    pool = pool_of(ids, labels, table.images, groups)
+    pool = pool_of(table.ids, labels, table.images, groups)
     how = options.rebuild
-    return Source(
+    found = Source(
         pool=pool,
         ask=(lambda drawn: rebuild(drawn, pool.names, how.options, how.instructions, how.seed))
         if how
@@ -191,3 +181,4 @@ def _source(
         tests=np.array(table.tests, dtype=np.bool_) if options.split_by else None,
         images=images,
     )
+    return veiled(found, scans, subset, table.images, groups)

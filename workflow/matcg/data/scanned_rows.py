@@ -1,19 +1,12 @@
-"""Rows of tables that name files of hospitals: a row a picture, and none of their names shown."""
+"""Rows that name files of hospitals: a row a picture, and none of their names in what is read."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from matcg.config.reader_options import Options
+from matcg.data.candidates import Quarantined, Source, pool_of
 from matcg.data.release_table import ReleaseTable
 from matcg.data.scans import Scans
-
-
-def hide_names(table: ReleaseTable, scans: Scans) -> None:
-    """Replace the paths of rows that are set aside already, where results must not show them."""
-    for at, (number, bad) in enumerate(table.bad):
-        if scans.hidden(bad.image):
-            reason = scans.reason(bad.image, bad.reason)
-            table.bad[at] = (number, replace(bad, image=scans.shown(bad.image), reason=reason))
+from matcg.samples import Sample
 
 
 def use_pictures(table: ReleaseTable, rows: Sequence[int], pictures: Sequence[str]) -> None:
@@ -29,19 +22,41 @@ def use_pictures(table: ReleaseTable, rows: Sequence[int], pictures: Sequence[st
             table.ids[at] += new.removeprefix(old)
 
 
-def shown_ids(table: ReleaseTable, scans: Scans, subset: str) -> list[str]:
-    """Return the ids of samples: those of rows, but a keyed hash where that may be a name."""
-    return [
+def veiled(
+    source: Source,
+    scans: Scans,
+    subset: str,
+    images: Sequence[str],
+    groups: Sequence[str] | None = None,
+) -> Source:
+    """Return a source whose patients and volumes are groups, and which shows no names of theirs.
+
+    `images` are the paths of the samples in the pool, `groups` what else is known of them.
+    """
+    named = {*images, *(bad.image for bad in source.quarantined)}
+    if not any(scans.kind(each) or scans.hidden(each) for each in named):
+        return source
+    given = groups or [""] * len(images)
+    held = [scans.group(image, group) for image, group in zip(images, given, strict=True)]
+    pool = source.pool
+    ids = [
         f"{subset}-{scans.names.of('sample', name)}" if scans.hidden(image) else name
-        for name, image in zip(table.ids, table.images, strict=True)
+        for name, image in zip(pool.ids, images, strict=True)
     ]
 
+    def load(at: int) -> Sample:
+        origin = scans.shown(images[at])
+        return replace(source.load(at), sample_id=ids[at], origin=origin, group=held[at])
 
-def groups_in(table: ReleaseTable, scans: Scans, options: Options) -> list[str] | None:
-    """Return the patient, sequence or volume of each row, None where there is none at all."""
-    bases = [scans.split(image)[0] for image in table.images]
-    given = options.groups(bases)
-    if not any(map(scans.kind, table.images)):
-        return given
-    given = given or [""] * len(bases)
-    return [scans.group(image, group) for image, group in zip(table.images, given, strict=True)]
+    def veil(bad: Quarantined) -> Quarantined:
+        image, reason = scans.shown(bad.image), scans.reason(bad.image, bad.reason)
+        return replace(bad, file=scans.shown(bad.file), image=image, reason=reason)
+
+    return replace(
+        source,
+        pool=pool_of(ids, [pool.names[label] for label in pool.labels], images, held),
+        load=load,
+        reject=lambda at, reason: veil(source.reject(at, reason)),
+        quarantined=tuple(map(veil, source.quarantined)),
+        files=tuple(map(scans.shown, source.files)),
+    )

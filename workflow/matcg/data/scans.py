@@ -17,14 +17,19 @@ from matcg.images import ImageError, as_png, as_shown, dicom, nifti, size_shown
 from matcg.images.windows import Samples, Window
 
 # What pictures' names end in: such a file is looked at when it is drawn, and never for DICOM.
-PICTURES = (
+PICTURES = {
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf"),
-)
+}
 # A file that is called so is taken for DICOM, though it is not there: by its ending, or by a UID.
 _CALLED = re.compile(r".*\.(dcm|dicom|dic|ima)|[\d]+(\.[\d]+){3,}", re.IGNORECASE)
 _PART = re.compile(r"(.+)#(\d{1,9})")
 _UNREADABLE = "image missing: no file at this path, or it may not be read"
+
+
+def is_picture(path: str) -> bool:
+    """Tell by its ending whether a path is that of a picture, for millions of rows."""
+    return path[path.rfind(".") :].lower() in PICTURES
 
 
 class _Options(Protocol):
@@ -65,7 +70,7 @@ class Scans:
 
     def kind(self, path: str) -> str:
         """Return `dicom`, `nifti` or nothing, for a picture."""
-        if path.casefold().endswith(PICTURES):
+        if is_picture(path):
             return ""
         base, _ = self.split(path)
         if base not in self._kinds:
@@ -75,7 +80,7 @@ class Scans:
     def _kind(self, base: str) -> str:
         if nifti.is_volume(base):
             return "nifti"
-        if base.casefold().endswith(PICTURES):
+        if is_picture(base):
             return ""
         try:
             with self.folder.find(base).open("rb") as file:
@@ -85,7 +90,7 @@ class Scans:
 
     def hidden(self, path: str) -> bool:
         """Tell whether results must not show a path, since hospitals put names into it."""
-        if path.casefold().endswith(PICTURES):
+        if is_picture(path):
             return False
         base, _ = self.split(path)
         called = _CALLED.fullmatch(base.rpartition("/")[2]) is not None
@@ -117,6 +122,10 @@ class Scans:
         Raises:
             BadRowError: there is no such file, it is damaged, or it is not said which are meant.
         """
+        if is_picture(path):
+            if reason := self.folder.reason(path):
+                raise BadRowError(reason)
+            return (path,)
         base, number = self.split(path)
         if reason := self.folder.reason(base):
             raise BadRowError(_UNREADABLE if self._leaks(base, reason) else reason)
@@ -132,6 +141,17 @@ class Scans:
         if kind == "dicom" and told.parts == 1 and not rule.said:
             return (path,)
         return [f"{base}#{each}" for each in _chosen(kind, rule, told.parts)]
+
+    def looked_at(self, path: str) -> str | Sequence[str]:
+        """Return the pictures that a path stands for, or why there are none."""
+        try:
+            return self.pictures(path)
+        except BadRowError as error:
+            return str(error)
+
+    def lacks(self, path: str) -> str:
+        """Return why the file of a picture is not there, empty where it is."""
+        return self.folder.reason(self.split(path)[0])
 
     def _leaks(self, base: str, reason: str) -> bool:
         """Tell whether the system's own words on a file, which hold its path, must not be shown."""

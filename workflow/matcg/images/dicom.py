@@ -211,6 +211,9 @@ def _plain(ds: Any, layout: Layout, index: int, where: str) -> Array:
     halved = layout.colours == "YBR_FULL_422"
     bits = pixels * layout.allocated * (2 if halved else layout.samples)
     data = memoryview(ds.PixelData)
+    if not ds.original_encoding[1] and layout.allocated == 8 and ds["PixelData"].VR == "OW":
+        # Written in words, of which the bytes are turned round.
+        data = memoryview(np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype("<u2").tobytes())
     if 8 * len(data) < bits * (index + 1):
         raise ImageError("image damaged", where, "DICOM that is cut short; replace the file")
     if layout.allocated == 1:

@@ -72,7 +72,8 @@ def decode_frame(syntax: str, data: bytes, layout: Layout, where: str) -> tuple[
     colours = layout.colours
     if syntax in _RLE:
         return _runs(data, layout), colours
-    data = data.rstrip(b"\0")
+    # Filled up to an even length, by some with more than the zero that the standard asks for.
+    data = data.rstrip(b"\0\xff")
     if not data.endswith(_END):
         raise ImageError("image damaged", where, "a frame that is cut short; replace the file")
     if syntax in _JPEG:
