@@ -15,7 +15,7 @@ from matcg.config.catalog import Split
 from matcg.config.reader_options import Options
 from matcg.config.scan_options import Parts
 from matcg.data import readers
-from matcg.data.candidates import Source
+from matcg.data.candidates import Quarantined, Source
 from matcg.data.image_folder import Folder
 from matcg.data.medmat import read_medmat
 from matcg.data.prepare import prepare
@@ -24,7 +24,7 @@ from matcg.data.release_table import ReleaseTable
 from matcg.data.scanned_rows import use_pictures
 from matcg.data.scans import Scans
 from matcg.errors import BadRowError, ConfigError, DataError
-from matcg.images import decode
+from matcg.images import ImageError, decode
 
 GREY = (np.arange(24 * 32).reshape(24, 32) * 5).astype("u2")
 VOLUME = (np.arange(16 * 17 * 9).reshape(16, 17, 9) % 500).astype("i2")
@@ -269,3 +269,56 @@ def test_pictures_with_boxes_hide_the_names_of_their_files_too(ward: Path) -> No
     text = repr([source.load(at) for at in range(3)]) + repr(source.quarantined)
     text += repr((source.files, source.images, source.pool.ids))
     assert [name for name in NAMES if name in text] == []
+
+
+HIDDEN = [
+    (
+        "questions",
+        {
+            "files": "rows.json",
+            "columns": {
+                "id": "id",
+                "image": "image",
+                "question": "Question",
+                "answer": "Answer",
+                "group": "caption",
+            },
+            "constants": {"options": ["cat", "dog"]},
+        },
+    ),
+    ("medmat", {"files": "rows.json", "group_by": r"(ward7)/DOE_JOHN_1"}),
+]
+
+
+@pytest.mark.parametrize(("reader", "options"), HIDDEN, ids=[name for name, _ in HIDDEN])
+def test_every_reader_takes_frames_apart_and_hides_names(
+    reader: str, options: Any, ward: Path
+) -> None:
+    names = [path for path in sorted((ward / "ward7").iterdir()) if "DOE_" in path.name]
+    lines = ["picture,findings"]
+    for at, path in enumerate(names):
+        label = ("cat", "dog")[at % 2]
+        (ward / "classes" / label).mkdir(parents=True, exist_ok=True)
+        (ward / "classes" / label / path.name).write_bytes(path.read_bytes())
+        lines.append(f"ward7/{path.name},{label if at % 3 else 'No Finding'}")
+    lines.append("ward7/DOE_none.dcm,cat")
+    (ward / "labels.csv").write_text("\n".join(lines))
+    rule = {"frames": {"at": "middle"}}
+    source = readers.get(reader).source(spec(), options | rule, ward, Split())
+    counted = readers.get(reader).images(spec(), options | rule, ward)
+    drawn: list[Any] = []
+    for at in range(len(source.pool)):
+        try:
+            drawn.append(source.load(at))
+        except (BadRowError, ImageError) as error:
+            drawn.append(str(error))  # its slope is no number
+            drawn.append(source.reject(at, str(error)))
+    text = repr((drawn, source.quarantined, source.files, source.images, counted))
+    text += repr(source.pool.ids)
+    assert [name for name in NAMES if name in text] == []
+    assert any("RescaleSlope is no number" in str(each) for each in drawn)
+    samples = [each for each in drawn if not isinstance(each, str | Quarantined)]
+    assert len(samples) >= 12
+    assert all(each.origin.endswith("#1") and each.origin.startswith("dicom-") for each in samples)
+    assert all(each.group.partition("-")[0] in ("patient", "group") for each in samples)
+    assert len(set(source.pool.ids)) == len(source.pool)

@@ -17,6 +17,7 @@ from matcg.config.reader_options import (
     Values,
     Window,
 )
+from matcg.config.scan_options import Parts, Slices
 
 
 def _one_or_more(given: Any) -> Any:
@@ -74,7 +75,8 @@ class QuestionOptions(ReaderOptions):
     calls its columns; `renamed`: other names that some files have for these. `constants`: what
     holds for every row. `answer`: whether the answer is an option's text, its letter, or its place
     counted from 0. `only`: just rows that have one of these values in these columns. `labels`,
-    `group_by`, `split_by`, `rebuild`, `closing`, `window`: as those of the reader medmat.
+    `group_by`, `split_by`, `rebuild`, `closing`, `window`, `frames`, `slices`: as those of the
+    reader medmat.
     """
 
     reader: ClassVar[str] = "reader questions"
@@ -92,6 +94,8 @@ class QuestionOptions(ReaderOptions):
     rebuild: Rebuild | None = None
     closing: Closing | None = None
     window: Window | None = None
+    frames: Parts | None = None
+    slices: Slices | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> "QuestionOptions":

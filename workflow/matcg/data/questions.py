@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from matcg.data.candidates import Flags, ImageCount, Pool, Quarantined, Source, 
 from matcg.data.image_folder import Folder
 from matcg.data.medmat import find_folder
 from matcg.data.question_table import QuestionTable, Row, read_questions
+from matcg.data.scanned_rows import veiled
+from matcg.data.scans import Scans
 from matcg.forms.choice import rebuild
 from matcg.images import as_shown
 from matcg.samples import Sample
@@ -30,10 +33,10 @@ def read(
     """
     del caps
     chosen = QuestionOptions.parse(options)
-    folder = Folder(find_folder(root, subset))
-    table = read_questions(folder, chosen, subset.id, default_dataset(subset))
-    images = count_images(table, folder)
-    return source_of(table, folder, subset.id, chosen, images)
+    scans = Scans(Folder(find_folder(root, subset)), chosen)
+    table = read_questions(scans.folder, chosen, subset.id, default_dataset(subset))
+    images = count_images(table, scans)
+    return source_of(table, scans, subset.id, chosen, images)
 
 
 def count(
@@ -45,9 +48,9 @@ def count(
         ConfigError, DataError: as `read`.
     """
     chosen = QuestionOptions.parse(options)
-    folder = Folder(find_folder(root, subset))
+    scans = Scans(Folder(find_folder(root, subset)), chosen)
     dataset = default_dataset(subset)
-    return count_images(read_questions(folder, chosen, subset.id, dataset, named=True), folder)
+    return count_images(read_questions(scans.folder, chosen, subset.id, dataset, named=True), scans)
 
 
 def default_dataset(subset: SubsetSpec) -> str:
@@ -55,22 +58,25 @@ def default_dataset(subset: SubsetSpec) -> str:
     return subset.datasets[0] if len(subset.datasets) == 1 else subset.id
 
 
-def count_images(table: QuestionTable, folder: Folder) -> tuple[ImageCount, ...]:
-    """Set the rows aside whose picture is not there, and return the count of each dataset's."""
+def count_images(table: QuestionTable, scans: Scans) -> tuple[ImageCount, ...]:
+    """Set the rows aside whose picture is not there, and return the count of each dataset's.
+
+    Rows that name a file of several pictures become one for each of them.
+    """
     rows: dict[str, list[str]] = defaultdict(list)
     missing: dict[str, set[str]] = defaultdict(set)
     kept: list[Row] = []
-    seen: dict[str, str] = {}
+    seen: dict[str, str | Sequence[str]] = {}
     for row in table.rows:
-        reason = seen.get(row.image)
-        if reason is None:
-            reason = seen[row.image] = "" if row.held else folder.reason(row.image)
+        found = seen.get(row.image)
+        if found is None:
+            found = seen[row.image] = (row.image,) if row.held else scans.looked_at(row.image)
         rows[row.dataset].append(row.held or row.image)
-        if reason:
-            missing[row.dataset].add(row.image)
-            table.bad.append(_set_aside(row, reason))
+        if isinstance(found, str):
+            missing[row.dataset].add(scans.shown(row.image))
+            table.bad.append(_set_aside(row, found))
         else:
-            kept.append(row)
+            kept += [_part(row, picture) for picture in found]
     table.rows = kept
     return tuple(
         ImageCount(
@@ -81,28 +87,37 @@ def count_images(table: QuestionTable, folder: Folder) -> tuple[ImageCount, ...]
     )
 
 
+def _part(row: Row, picture: str) -> Row:
+    """Return a row about one picture of its file."""
+    if picture == row.image:
+        return row
+    return replace(row, image=picture, name=row.name + picture.removeprefix(row.image))
+
+
 def _set_aside(row: Row, reason: str) -> Quarantined:
     return Quarantined(row.file, str(row.number), reason, row.image)
 
 
 def source_of(
     table: QuestionTable,
-    folder: Folder,
+    scans: Scans,
     subset: str,
     options: QuestionOptions,
     images: tuple[ImageCount, ...] = (),
 ) -> Source:
     """Return the rows of a table as a source; questions about one picture are of one unit."""
     rows, names = table.rows, table.labels
-    groups = groups_of(rows, options)
+    groups = groups_of(rows, options, scans)
 
     def load(at: int) -> Sample:
         row = rows[at]
-        data = table.pictures.read(row.held) if row.held else folder.read(row.image)
+        held = table.pictures.read(row.held) if row.held else b""
         return Sample(
             sample_id=row.name,
             subset=subset,
-            image=as_shown(data, row.image, options.window),
+            image=as_shown(held, row.image, options.window)
+            if held
+            else scans.read(row.image, options.window),
             fingerprint="",
             origin=row.image,
             question=row.question,
@@ -115,7 +130,7 @@ def source_of(
 
     pool = pool_in(rows, [row.name for row in rows], names, groups)
     how = options.rebuild
-    return Source(
+    found = Source(
         pool=pool,
         ask=(lambda drawn: rebuild(drawn, pool.names, how.options, how.instructions, how.seed))
         if how
@@ -128,6 +143,7 @@ def source_of(
         tests=tests_in(rows, options),
         images=images,
     )
+    return veiled(found, scans, subset, [row.image for row in rows], groups)
 
 
 def pool_in(
@@ -144,8 +160,12 @@ def tests_in(rows: Sequence[Row], options: QuestionOptions) -> Flags | None:
     return np.array([row.test for row in rows], dtype=np.bool_) if options.split_by else None
 
 
-def groups_of(rows: Sequence[Row], options: QuestionOptions) -> list[str] | None:
+def groups_of(
+    rows: Sequence[Row], options: QuestionOptions, scans: Scans | None = None
+) -> list[str] | None:
     """Return the patient of each row, None where nothing tells them."""
     if options.columns.group:
         return [row.group for row in rows]
-    return groups_in((row.image for row in rows), options.group_by)
+    return groups_in(
+        (scans.split(row.image)[0] if scans else row.image for row in rows), options.group_by
+    )
