@@ -305,7 +305,11 @@ def test_whatever_rows_hold_each_is_read_set_aside_or_another_subset_s(made, sha
 
 
 def text_in(cell):
-    return cell.strip() if isinstance(cell, str) else ""
+    """Return what `only` compares a cell by: text, a whole number, or true and false."""
+    if isinstance(cell, str):
+        return cell.strip()
+    whole = isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer())
+    return str(cell) if whole else ""
 
 
 def test_a_struct_without_bytes_is_a_path_and_an_empty_one_is_a_bad_row(place):
