@@ -11,8 +11,9 @@ rule fetch_medmat:
     params:
         spec=spec("fetch"),
         folder=lambda wildcards, input: str(asking(LOOKUP, "data_folder")("medmat")),
+        catalog="medmat",
     script:
-        "../workflow/scripts/fetch_medmat.py"
+        "../workflow/scripts/fetch.py"
 
 
 # The same for any catalog with a `release`.
@@ -26,7 +27,7 @@ rule fetch_tables:
         spec=spec("release"),
         folder=lambda wildcards, input: asking(LOOKUP, "look_folder")(),
     script:
-        "../workflow/scripts/fetch_tables.py"
+        "../workflow/scripts/fetch.py"
 
 
 # Reads the user's tables, as planning does not; writes a file of the user's own, so it is no output.

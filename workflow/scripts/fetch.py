@@ -1,4 +1,4 @@
-"""Download the question files of Med-MAT, and tell where they are."""
+"""Download the files of a catalog's release, and tell where they are."""
 
 import sys
 from pathlib import Path
@@ -20,6 +20,8 @@ with of_job(snakemake):
 folder = snakemake.params.folder
 print(
     f"{folder}: {len(fetched.files)} files ({fetched.n_bytes / 1e6:.1f} MB) of {release.repository}"
-    f" at {fetched.revision}\n"
-    f"Only where this is not the default folder, the config needs `data: {{medmat: {folder}}}`."
+    f" at {fetched.revision}"
 )
+if name := snakemake.params.get("catalog"):
+    key = f"data: {{{name}: {folder}}}"
+    print(f"Only where this is not the default folder, the config needs `{key}`.")
