@@ -364,7 +364,7 @@ def read_by_orjson(path: Path, cache: str) -> Part:
 
 def read_by_ours(path: Path, cache: str) -> Part:
     """Do what a `prepare` job does before it looks at images."""
-    from matcg.config.reader_options import Options
+    from matcg.config.reader_options import Options, groups_in
     from matcg.data.release_table import read_table
 
     del cache
@@ -373,7 +373,7 @@ def read_by_ours(path: Path, cache: str) -> Part:
     options = Options.parse({"group_by": GROUP_BY} if is_grouped(subset) else {})
     table = read_table(path, path.name, subset, options)
     labels = np.array(table.labels, dtype=object)[np.array(table.label)]
-    groups = options.groups(table.images)
+    groups = groups_in(table.images, options.group_by)
     drawn = split(subset, table.ids, labels, table.images, groups)
     if table.bad:
         print(f"{path.name}: {table.bad[:3]}", file=sys.stderr)

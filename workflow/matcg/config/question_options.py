@@ -6,18 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from matcg.config.base import Model, Text
-from matcg.config.reader_options import (
-    Closing,
-    Filled,
-    Pattern,
-    ReaderOptions,
-    Rebuild,
-    SplitBy,
-    Texts,
-    Values,
-    Window,
-)
-from matcg.config.scan_options import Parts, Slices
+from matcg.config.reader_options import ChoiceOptions, Filled, Texts, Values
 
 
 def _one_or_more(given: Any) -> Any:
@@ -67,16 +56,14 @@ class Constants(Model):
     dataset: str = ""
 
 
-class QuestionOptions(ReaderOptions):
+class QuestionOptions(ChoiceOptions):
     """Options of this reader, in a catalog or a subset.
 
     `files`: patterns of tables below the data folder, `{id}` for the subset; all that match are
     read. `images`: where the pictures lie, `{image}` for what the table says. `columns`: what it
     calls its columns; `renamed`: other names that some files have for these. `constants`: what
     holds for every row. `answer`: whether the answer is an option's text, its letter, or its place
-    counted from 0. `only`: just rows that have one of these values in these columns. `labels`,
-    `group_by`, `split_by`, `rebuild`, `closing`, `window`, `frames`, `slices`: as those of the
-    reader medmat.
+    counted from 0. `only`: just rows that have one of these values in these columns.
     """
 
     reader: ClassVar[str] = "reader questions"
@@ -88,14 +75,6 @@ class QuestionOptions(ReaderOptions):
     constants: Constants = Field(default=Constants())
     answer: Literal["text", "letter", "index"] = "text"
     only: dict[Filled, Values] = Field(default_factory=dict)
-    labels: dict[Filled, Filled] = Field(default_factory=dict)
-    group_by: Pattern | None = None
-    split_by: SplitBy | None = None
-    rebuild: Rebuild | None = None
-    closing: Closing | None = None
-    window: Window | None = None
-    frames: Parts | None = None
-    slices: Slices | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> "QuestionOptions":

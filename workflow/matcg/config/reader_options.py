@@ -155,25 +155,19 @@ class PhantomOptions(ReaderOptions):
     reversed: tuple[Values, ...] = ()
 
 
-class Options(ReaderOptions):
-    """Options of this reader, in a catalog or a subset.
+class ChoiceOptions(ReaderOptions):
+    """What readers of tables of questions with options have in common.
 
-    `files`: patterns of the JSON file relative to the data folder, the first that exists is read.
     `group_by`: regular expression searched in the image path; what its groups (or else the whole
-    match) hold names the patient or sequence. `labels`: the label that an answer counts as. `only`:
-    just the rows of these source datasets (`data-no`) are read, the others are another subset's.
+    match) hold names the patient or sequence. `labels`: the label that an answer counts as.
     `split_by`: where the source's own split is told. `rebuild`: questions get new options.
     `closing`: what may follow the options of a question, left out: the release's sentence.
     `window`: the values of black and white in pictures of more than 8 bits. `frames`, `slices`:
     which frames of DICOM and slices of NIfTI are pictures, where a row's path does not say it.
     """
 
-    reader: ClassVar[str] = "reader medmat"
-
-    files: Annotated[Texts, AfterValidator(lambda given: given or FILES)] = FILES
     group_by: Pattern | None = None
     labels: dict[Filled, Filled] = Field(default_factory=dict)
-    only: Values = frozenset()
     split_by: SplitBy | None = None
     rebuild: Rebuild | None = None
     closing: Closing | None = None
@@ -186,18 +180,28 @@ class Options(ReaderOptions):
         """Return what tells whether a text may follow the options, None for the release's own."""
         return self.closing.ends if self.closing else None
 
+
+class Options(ChoiceOptions):
+    """Options of this reader, in a catalog or a subset.
+
+    `files`: patterns of the JSON file relative to the data folder, the first that exists is read.
+    `only`: just the rows of these source datasets (`data-no`) are read, the others are another
+    subset's.
+    """
+
+    reader: ClassVar[str] = "reader medmat"
+
+    files: Annotated[Texts, AfterValidator(lambda given: given or FILES)] = FILES
+    only: Values = frozenset()
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Return the keys of a row that these options need besides the usual ones."""
         return (self.split_by.column,) if self.split_by and self.split_by.column else ()
 
-    def groups(self, images: Iterable[str]) -> list[str] | None:
-        """Return the patient or sequence of each image path, empty where it tells none."""
-        return groups_in(images, self.group_by)
-
 
 def groups_in(images: Iterable[str], pattern: re.Pattern[str] | None) -> list[str] | None:
-    """Return what a pattern finds in each image path, empty where that is nothing."""
+    """Return the patient or sequence that a pattern finds in each image path, empty for none."""
     if pattern is None:
         return None
     if pattern.groups != 1:

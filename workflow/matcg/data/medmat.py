@@ -5,15 +5,15 @@ that release). Any table of the same keys will do, as a JSON list or as JSON lin
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from matcg.config.catalog import Split, SubsetSpec
-from matcg.config.reader_options import Options
-from matcg.data.candidates import ImageCount, Quarantined, Source, pool_of
+from matcg.config.reader_options import Options, Rebuild, groups_in
+from matcg.data.candidates import ImageCount, Pool, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
 from matcg.data.release_table import ReleaseTable, read_table
 from matcg.data.scanned_rows import use_pictures, veiled
@@ -107,16 +107,13 @@ def count_images(table: ReleaseTable, scans: Scans) -> tuple[ImageCount, ...]:
 
     Rows that name a file of several pictures become one for each of them.
     """
-    seen: dict[str, str | Sequence[str]] = {}
     rows: Counter[str] = Counter()
     named: dict[str, set[str]] = defaultdict(set)
     missing: dict[str, set[str]] = defaultdict(set)
     kept: list[int] = []
     pictures: list[str] = []
     for at, (image, dataset) in enumerate(zip(table.images, table.dataset, strict=True)):
-        found = seen.get(image)
-        if found is None:
-            found = seen[image] = scans.looked_at(image)
+        found = scans.looked_at(image)
         rows[dataset] += 1
         named[dataset].add(image)
         if isinstance(found, str):
@@ -135,6 +132,13 @@ def count_images(table: ReleaseTable, scans: Scans) -> tuple[ImageCount, ...]:
     )
 
 
+def asking(how: Rebuild | None, pool: Pool) -> Callable[[list[Sample]], list[Sample]]:
+    """Return what gives drawn samples new options of the pool's labels, where that is wanted."""
+    if how is None:
+        return list
+    return lambda drawn: rebuild(drawn, pool.names, how.options, how.instructions, how.seed)
+
+
 def _source(
     table: ReleaseTable,
     scans: Scans,
@@ -144,7 +148,7 @@ def _source(
 ) -> Source:
     """Return the rows of a table as a source."""
     labels = np.array(table.labels, dtype=object)[np.array(table.label)]
-    groups = options.groups(scans.split(image)[0] for image in table.images)
+    groups = groups_in((scans.split(image)[0] for image in table.images), options.group_by)
 
     def load(at: int) -> Sample:
         return Sample(
@@ -167,12 +171,9 @@ def _source(
         )
 
     pool = pool_of(table.ids, labels, table.images, groups)
-    how = options.rebuild
     found = Source(
         pool=pool,
-        ask=(lambda drawn: rebuild(drawn, pool.names, how.options, how.instructions, how.seed))
-        if how
-        else list,
+        ask=asking(options.rebuild, pool),
         load=load,
         reject=reject,
         rows=table.rows,

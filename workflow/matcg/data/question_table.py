@@ -237,8 +237,7 @@ class _Reader:
             raise BadRowError(f"wrong type: {of.question} is no text")
         try:
             if self.inside:
-                closing = self.options.closing
-                question, options = split_options(question, closing.ends if closing else None)
+                question, options = split_options(question, self.options.closes)
                 if not question:
                     raise ValueError("before them stands no question")
                 return question, options
@@ -252,13 +251,13 @@ class _Reader:
         Raises:
             ValueError: fewer than two, a gap between them, one twice.
         """
-        of, closing = self.columns, self.options.closing
+        of = self.columns
         if of.options is None:
             given: list[Any] = list(self.options.constants.options)
         elif isinstance(of.options, str):
             value = row[of.options]
             if isinstance(value, str) and not value.lstrip().startswith("["):
-                return split_options(value, closing.ends if closing else None)[1]
+                return split_options(value, self.options.closes)[1]
             given = _listed(value, of.options)
         else:
             given = [text_of(row, column) for column in of.options]

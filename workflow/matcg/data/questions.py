@@ -13,11 +13,10 @@ from matcg.config.question_options import QuestionOptions
 from matcg.config.reader_options import groups_in
 from matcg.data.candidates import Flags, ImageCount, Pool, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
-from matcg.data.medmat import find_folder
+from matcg.data.medmat import asking, find_folder
 from matcg.data.question_table import QuestionTable, Row, read_questions
 from matcg.data.scanned_rows import veiled
 from matcg.data.scans import Scans
-from matcg.forms.choice import rebuild
 from matcg.images import as_shown
 from matcg.samples import Sample
 
@@ -66,11 +65,8 @@ def count_images(table: QuestionTable, scans: Scans) -> tuple[ImageCount, ...]:
     rows: dict[str, list[str]] = defaultdict(list)
     missing: dict[str, set[str]] = defaultdict(set)
     kept: list[Row] = []
-    seen: dict[str, str | Sequence[str]] = {}
     for row in table.rows:
-        found = seen.get(row.image)
-        if found is None:
-            found = seen[row.image] = (row.image,) if row.held else scans.looked_at(row.image)
+        found = (row.image,) if row.held else scans.looked_at(row.image)
         rows[row.dataset].append(row.held or row.image)
         if isinstance(found, str):
             missing[row.dataset].add(scans.shown(row.image))
@@ -129,12 +125,9 @@ def source_of(
         )
 
     pool = pool_in(rows, [row.name for row in rows], names, groups)
-    how = options.rebuild
     found = Source(
         pool=pool,
-        ask=(lambda drawn: rebuild(drawn, pool.names, how.options, how.instructions, how.seed))
-        if how
-        else list,
+        ask=asking(options.rebuild, pool),
         load=load,
         reject=lambda at, reason: _set_aside(rows[at], reason),
         rows=len(rows) + len(table.bad),

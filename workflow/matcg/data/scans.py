@@ -57,6 +57,7 @@ class Scans:
         self.slices = options.slices or Slices()
         self.cut = nifti.Cut(self.slices.axis, self.slices.orientation == "stored")
         self.names = Pseudonyms(folder.root)
+        self._looked: dict[str, str | Sequence[str]] = {}
         self._kinds: dict[str, str] = {}
         self._files: dict[str, _File] = {}
         self._windows: dict[str, Window] = {}
@@ -143,11 +144,15 @@ class Scans:
         return [f"{base}#{each}" for each in _chosen(kind, rule, told.parts)]
 
     def looked_at(self, path: str) -> str | Sequence[str]:
-        """Return the pictures that a path stands for, or why there are none."""
-        try:
-            return self.pictures(path)
-        except BadRowError as error:
-            return str(error)
+        """Return the pictures that a path stands for, or why there are none; looked up once."""
+        found = self._looked.get(path)
+        if found is None:
+            try:
+                found = self.pictures(path)
+            except BadRowError as error:
+                found = str(error)
+            self._looked[path] = found
+        return found
 
     def lacks(self, path: str) -> str:
         """Return why the file of a picture is not there, empty where it is."""
