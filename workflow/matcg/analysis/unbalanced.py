@@ -100,14 +100,16 @@ def _contrasts(study: Study, setting: Setting) -> Iterator[_Contrast]:
     """Yield what there is to score in a setting: each arm on each target, then differences."""
     for arm in sorted({row.arm for row in study.rows}, key=arm_order):
         for target, rows in _by_target(study.arm(setting, arm)).items():
-            own = [(weight, _answers(study, row)) for weight, row in _weighed(rows)]
-            yield _Contrast(setting=setting, target=target, arm=arm, own=own)
+            yield _Contrast(setting=setting, target=target, arm=arm, own=_runs(study, rows))
     compared = [row for row in study.arm(setting, CG) if study.references(row, setting)]
     name = f"CG minus {study.reference}"
     for target, rows in _by_target(compared).items():
-        own = [(weight, _answers(study, row)) for weight, row in _weighed(rows)]
-        pairs = list(_pairs(study, setting, rows))
+        own, pairs = _runs(study, rows), list(_pairs(study, setting, rows))
         yield _Contrast(setting=setting, target=target, arm=name, own=own, pairs=pairs)
+
+
+def _runs(study: Study, rows: Sequence[Row]) -> Runs:
+    return [(weight, _answers(study, row)) for weight, row in _weighed(rows)]
 
 
 def _pairs(study: Study, setting: Setting, rows: Sequence[Row]) -> Iterator[Pair]:

@@ -29,7 +29,6 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 # The first element of a file's head, whose value is the length of the rest of it.
 _LENGTH = b"\x02\0\0\0UL\x04\0"
-_RED = "RedPaletteColorLookupTableDescriptor"
 
 
 @dataclass(frozen=True)
@@ -227,9 +226,8 @@ def _plain(ds: Any, layout: Layout, index: int, where: str) -> Array:
     values = np.frombuffer(data, kind, n, offset=index * n * kind.itemsize)
     if halved:
         return _unhalved(values, layout, where)
-    if layout.samples > 1 and _number(ds, "PlanarConfiguration", where, 0) == 1:
-        values = np.moveaxis(values.reshape(layout.samples, layout.rows, layout.columns), 0, -1)
-    return codecs.stored(values.reshape(layout.shape), layout)
+    planes = layout.samples > 1 and _number(ds, "PlanarConfiguration", where, 0) == 1
+    return codecs.stored(values, layout, planes)
 
 
 def _unhalved(values: Array, layout: Layout, where: str) -> Array:

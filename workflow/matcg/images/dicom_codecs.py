@@ -107,13 +107,17 @@ def _runs(data: bytes, layout: Layout) -> Array:
     unsigned = np.dtype(f"<u{layout.allocated // 8}")
     held = imagecodecs.dicomrle_decode(data, unsigned, out=size)
     values = np.frombuffer(held, unsigned, size // unsigned.itemsize)
-    if layout.samples > 1:
+    return stored(values, layout, planes=layout.samples > 1)
+
+
+def stored(values: Array, layout: Layout, planes: bool = False) -> Array:
+    """Return a frame of its stored bits alone, with their sign: the bits above hold anything.
+
+    With `planes` each colour's values stand together.
+    """
+    if planes:
         values = np.moveaxis(values.reshape(layout.samples, layout.rows, layout.columns), 0, -1)
-    return stored(values.reshape(layout.shape), layout)
-
-
-def stored(values: Array, layout: Layout) -> Array:
-    """Return numbers of their stored bits alone, with their sign: the bits above hold anything."""
+    values = values.reshape(layout.shape)
     spare = 8 * values.dtype.itemsize - layout.stored
     kind = f"{'i' if layout.signed else 'u'}{values.dtype.itemsize}"
     plain = values.astype(values.dtype.newbyteorder("="), copy=False).view(f"u{kind[1:]}")

@@ -134,11 +134,10 @@ def _packed(path: Path) -> bool:
 
 def _first(path: Path, length: int) -> bytes:
     """Return the first bytes of a file, of a packed one as they are unpacked; never more."""
+    packed = _packed(path)
     with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            file.seek(0)
+        if not packed:
             return file.read(length)
-        file.seek(0)
         stream, found = zlib.decompressobj(31), bytearray()
         data = b""
         while len(found) < length and (data := stream.unconsumed_tail or file.read(_CHUNK)):
