@@ -21,10 +21,7 @@ QUESTIONS = 12
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which the experiment has run."""
     folder = fresh_copy(tmp_path_factory.mktemp("boxes"))
-    # vLLM says boxes as transformers does (test_engines.py), and starts slowly.
-    Workspace(folder).edit(
-        "backbones/tiny-llava.yaml", "\nrecipes:", "\nengine: transformers\nrecipes:"
-    )
+    Workspace(folder).without_vllm()  # says boxes as transformers does (test_engines.py)
     done = real(folder, "--configfile", "tests/configs/boxes.yaml")
     assert done.returncode == 0, done.stdout
     return folder

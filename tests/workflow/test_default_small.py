@@ -125,9 +125,7 @@ def test_another_folder_gives_the_same_tables(ran: Path, tmp_path: Path) -> None
 def test_every_size_and_arm_goes_through_every_step(copy_of_small_run: Path) -> None:
     """Repeated samples, the target's own, shuffled labels, and an arm of a size of its own."""
     ran = copy_of_small_run
-    Workspace(ran).edit(
-        "backbones/tiny-llava.yaml", "\nrecipes:", "\nengine: transformers\nrecipes:"
-    )
+    Workspace(ran).without_vllm()
     config = ("--configfile", "tests/configs/sizes.yaml")
     done = real(ran, *config)
     assert done.returncode == 0, done.stdout

@@ -89,10 +89,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data: {realmat: realmat}\n"
         "experiments: [tests/configs/realmat/experiment.yaml, leaky.yaml]\n"
     )
-    # vLLM is given the pictures that transformers is given, and starts slowly, once an experiment.
-    Workspace(folder).edit(
-        "backbones/tiny-llava.yaml", "\nrecipes:", "\nengine: transformers\nrecipes:"
-    )
+    Workspace(folder).without_vllm()  # is given the same pictures, and starts once an experiment
     done = real(folder, "--configfile", "tests/configs/realmat.yaml", "here.yaml")
     assert done.returncode == 0, done.stdout
     assert "CG " in done.stdout

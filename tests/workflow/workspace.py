@@ -330,6 +330,11 @@ class Workspace:
         # Which is taken for that of a text as long, written in the same second.
         Path(cache_from_source(self.root / path)).unlink(missing_ok=True)
 
+    def without_vllm(self) -> None:
+        """Let transformers answer for the shipped backbone: vLLM starts slowly."""
+        path = "backbones/tiny-llava.yaml"
+        self.edit(path, "\nrecipes:", "\nengine: transformers\nrecipes:")
+
     def write(self, path: str, text: str) -> None:
         """Write a file and the folders above it."""
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
