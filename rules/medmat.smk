@@ -45,6 +45,23 @@ rule catalog:
         "../workflow/scripts/catalog.py"
 
 
+# Links what the user has downloaded, or `fetch_images`, to where the questions say that it is.
+rule place_images:
+    log:
+        "logs/place_images.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        spec=spec("placeable"),
+        roots=lambda wildcards, input: asking(LOOKUP, "image_folders")(),
+        downloads=lambda wildcards, input: asking(LOOKUP, "downloads")(),
+        out=f"{LOOKUP.here.results}/place_images.tsv",
+        sheet=f"{LOOKUP.here.results}/place_images.png",
+    script:
+        "../workflow/scripts/place_images.py"
+
+
 # Looks at the user's folder, of whose changes Snakemake knows nothing: whenever it is asked for.
 rule check_images:
     log:

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import zipfile
 from io import BytesIO
 from pathlib import Path
 
@@ -75,6 +76,27 @@ def test_the_release_is_fetched_and_its_missing_images_are_told(
         rows = list(csv.DictReader(stream, delimiter="\t"))
     assert len({row["subset"] for row in rows}) == 53
     assert all(row["link"].startswith("http") for row in rows)
+
+
+def test_downloaded_images_are_linked_to_where_the_questions_name_them(folder: Path) -> None:
+    """Goes on in the folder of the test before."""
+    (folder / "data/medmat/downloads/1").mkdir(parents=True)
+    with zipfile.ZipFile(folder / "data/medmat/downloads/1/archive.zip", "w") as file:
+        file.writestr("Train/01/a b, (1).png", picture(1))
+    done = snakemake(folder, "place_images", "--cores", "1")
+    assert done.returncode == 0, done.stdout
+    assert "medmat dataset 1 Intel and MobileODT Cervical Screening: 1 linked." in done.stdout
+    rows = (folder / "results/place_images.tsv").read_text().splitlines()
+    (state, found), place = rows[1].split("\t")[5:7], folder / "data/medmat" / str(ROW["image"])
+    assert (state, found) == ("linked", "1/archive.zip.unpacked/Train/01/a b, (1).png")
+    assert place.read_bytes() == picture(1)
+    assert Image.open(folder / "results/place_images.png").format == "PNG"
+    done = snakemake(folder, "check_images", "--cores", "1")
+    assert "The images of 1 of 1 source datasets with questions are all there." in done.stdout
+    downloads = f"downloads={folder}/nowhere"
+    done = snakemake(folder, "place_images", "--cores", "1", "--config", downloads)
+    assert done.returncode == 1
+    assert f"{folder}/nowhere: no such folder; put what you downloaded there" in done.stdout
 
 
 def test_a_data_set_of_the_hub_becomes_a_catalog(

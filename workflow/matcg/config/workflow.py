@@ -90,6 +90,11 @@ class Config(Model):
     catalog: str | None = Field(
         default=None, description="the catalog whose tables `snakemake catalog` looks at"
     )
+    downloads: str | None = Field(
+        default=None,
+        description="the folder of files that were downloaded, from which `snakemake place_images`"
+        " links pictures; by default `downloads` in the catalog's data folder",
+    )
     budget: Budget = Field(default=Budget())
     missing: Literal["refuse", "show"] = Field(
         default="refuse",

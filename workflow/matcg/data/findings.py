@@ -23,7 +23,7 @@ from matcg.data.annotated import Picture, Pictures, Raw
 from matcg.data.candidates import ImageCount, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
 from matcg.data.medmat import find_folder
-from matcg.data.scans import Scans
+from matcg.data.scans import Named, Scans
 from matcg.errors import BadRowError, DataError
 from matcg.images import ImageError
 from matcg.samples import Finding, Sample
@@ -85,6 +85,18 @@ def count(
     """
     reading = _Reading(pictures, subset, options, root)
     return _counts(reading.scans, reading.listed())
+
+
+def named(
+    pictures: Pictures, subset: SubsetSpec, options: Mapping[str, Any], root: Path | None
+) -> Named:
+    """Return the folder of pictures, and source dataset and path of each file that is named.
+
+    Raises:
+        ConfigError, DataError: as `count`.
+    """
+    reading = _Reading(pictures, subset, options, root)
+    return reading.scans.files((name, each.image) for name, each in reading.listed() if each.image)
 
 
 def _counts(scans: Scans, listed: Sequence[tuple[str, Picture]]) -> tuple[ImageCount, ...]:

@@ -63,6 +63,14 @@ class Folder:
             raise BadRowError(f"image missing: {error}") from None
         return found
 
+    def room(self, path: str) -> Path:
+        """Return where a new file at `path` goes, its folder made, or raise BadRowError."""
+        place = self.root / path
+        if not _plain(path) or not place.parent.resolve().is_relative_to(self.root):
+            raise BadRowError("image outside its data folder: a link leads out")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
     def read(self, path: str) -> bytes:
         """Return the bytes of the file at `path`, or raise BadRowError."""
         found = self.find(path)

@@ -17,7 +17,7 @@ from matcg.data.candidates import ImageCount, Pool, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
 from matcg.data.release_table import ReleaseTable, read_table
 from matcg.data.scanned_rows import use_pictures, veiled
-from matcg.data.scans import Scans
+from matcg.data.scans import Named, Scans
 from matcg.errors import DataError
 from matcg.forms.choice import rebuild
 from matcg.samples import Sample
@@ -51,6 +51,16 @@ def count(
         ConfigError, DataError: as `read_medmat`.
     """
     return count_images(*open_table(subset, Options.parse(options), root))
+
+
+def named(subset: SubsetSpec, options: Mapping[str, Any], root: Path | None) -> Named:
+    """Return the folder of pictures, and source dataset and path of each file that rows name.
+
+    Raises:
+        ConfigError, DataError: as `read_medmat`.
+    """
+    table, scans = open_table(subset, Options.parse(options), root)
+    return scans.files(zip(table.dataset, table.images, strict=True))
 
 
 def open_table(

@@ -16,7 +16,7 @@ from matcg.data.image_folder import Folder
 from matcg.data.medmat import asking, find_folder
 from matcg.data.question_table import QuestionTable, Row, read_questions
 from matcg.data.scanned_rows import veiled
-from matcg.data.scans import Scans
+from matcg.data.scans import Named, Scans
 from matcg.images import as_shown
 from matcg.samples import Sample
 
@@ -50,6 +50,18 @@ def count(
     scans = Scans(Folder(find_folder(root, subset)), chosen)
     dataset = default_dataset(subset)
     return count_images(read_questions(scans.folder, chosen, subset.id, dataset, named=True), scans)
+
+
+def named(subset: SubsetSpec, options: Mapping[str, Any], root: Path | None) -> Named:
+    """Return the folder of pictures, and source dataset and path of each file that rows name.
+
+    Raises:
+        ConfigError, DataError: as `read`.
+    """
+    chosen = QuestionOptions.parse(options)
+    scans = Scans(Folder(find_folder(root, subset)), chosen)
+    table = read_questions(scans.folder, chosen, subset.id, default_dataset(subset), named=True)
+    return scans.files((row.dataset, row.image) for row in table.rows if not row.held)
 
 
 def default_dataset(subset: SubsetSpec) -> str:

@@ -5,7 +5,7 @@ names one of these as `scan.nii.gz#12`, counted from 1, or an option says which 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,9 @@ PICTURES = {
 }
 # A file that is called so is taken for DICOM, though it is not there: by its ending, or by a UID.
 _CALLED = re.compile(r".*\.(dcm|dicom|dic|ima)|[\d]+(\.[\d]+){3,}", re.IGNORECASE)
+# The folder of pictures, and source dataset and path of each file that is to be there.
+Named = tuple[Folder, list[tuple[str, str]]]
+
 _PART = re.compile(r"(.+)#(\d{1,9})")
 _UNREADABLE = "image missing: no file at this path, or it may not be read"
 
@@ -153,6 +156,11 @@ class Scans:
                 found = str(error)
             self._looked[path] = found
         return found
+
+    def files(self, named: Iterable[tuple[str, str]]) -> Named:
+        """Return the folder, and without parts and repetition the paths of source datasets."""
+        paths = ((dataset, self.split(path)[0]) for dataset, path in named)
+        return self.folder, list(dict.fromkeys(paths))
 
     def lacks(self, path: str) -> str:
         """Return why the file of a picture is not there, empty where it is."""

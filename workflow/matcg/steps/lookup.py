@@ -340,6 +340,20 @@ class Lookup:
         """Return where images are looked for, by catalog."""
         return {name: str(self.data_folder(name)) for name, _ in self.looked_for()}
 
+    def downloads(self) -> dict[str, str]:
+        """Return where files are downloaded to, by catalog."""
+        given = self.project.config.downloads
+        if given:
+            file = self.origins.get("downloads", self.root / "config.yaml")
+            return dict.fromkeys(self.image_folders(), str(file.parent / Path(given).expanduser()))
+        return {name: f"{folder}/downloads" for name, folder in self.image_folders().items()}
+
+    def placeable(self, wildcards: Any) -> specs.ImagesSpec:
+        """Return the subsets of `images` whose readers say which pictures are named."""
+        found = self.images(wildcards)
+        told = [each for each in found.preparations if readers.get(each.reader).named]
+        return found.model_copy(update={"preparations": tuple(told)})
+
     def sources(self, names: Iterable[str]) -> specs.Sources:
         """Return name and link of the source datasets of some catalogs."""
         return {name: read_sources(self.catalog(name)) for name in sorted(names)}

@@ -19,6 +19,7 @@ from matcg.errors import ConfigError
 if TYPE_CHECKING:
     from matcg.data.annotated import Pictures
     from matcg.data.candidates import ImageCount, Source
+    from matcg.data.scans import Named
 
     ImageCounts = tuple[ImageCount, ...]
 
@@ -40,6 +41,8 @@ class Reader:
             none) and the split with its caps.
         check: refuses wrong options with a ConfigError, before anything is run.
         count: returns of a subset, its options and the data folder how many pictures are there.
+        named: returns of the same the folder of pictures, and source dataset and path of each file
+            that they are to lie in, there or not; None where only files tell.
         folder: whether there is a data folder to read.
         world: whether it draws the phantom world, of which the report shows a contact sheet.
         threads, minutes: what preparing a subset takes.
@@ -48,6 +51,7 @@ class Reader:
     read: "str | Callable[[SubsetSpec, _Options, Path | None, Split], Source]"
     check: Callable[[_Options], object] = _any_options
     count: "str | Callable[[SubsetSpec, _Options, Path | None], ImageCounts] | None" = None
+    named: "str | Callable[[SubsetSpec, _Options, Path | None], Named] | None" = None
     folder: bool = True
     world: bool = False
     threads: int = 4
@@ -72,6 +76,15 @@ class Reader:
             DataError: as `source`.
         """
         found: ImageCounts = _function(self.count)(subset, options, root)
+        return found
+
+    def names(self, subset: SubsetSpec, options: _Options, root: Path | None) -> "Named":
+        """Return the folder of pictures, and source dataset and path of each file that is named.
+
+        Raises:
+            DataError: as `source`.
+        """
+        found: Named = _function(self.named)(subset, options, root)
         return found
 
 
@@ -122,4 +135,8 @@ def of_findings(pictures: "Pictures") -> Reader:
         found: ImageCounts = _function("matcg.data.findings:count")(pictures, *asked)
         return found
 
-    return Reader(read, check=FindingOptions.parse, count=count)
+    def named(*asked: Any) -> "Named":
+        found: Named = _function("matcg.data.findings:named")(pictures, *asked)
+        return found
+
+    return Reader(read, check=FindingOptions.parse, count=count, named=named)

@@ -4,5 +4,8 @@ from matcg.config.reader_options import Options
 from matcg.data.readers import Reader
 
 READER = Reader(
-    "matcg.data.medmat:read_medmat", check=Options.parse, count="matcg.data.medmat:count"
+    "matcg.data.medmat:read_medmat",
+    check=Options.parse,
+    count="matcg.data.medmat:count",
+    named="matcg.data.medmat:named",
 )

@@ -7,4 +7,5 @@ READER = Reader(
     "matcg.data.questions:read",
     check=QuestionOptions.parse,
     count="matcg.data.questions:count",
+    named="matcg.data.questions:named",
 )
