@@ -14,7 +14,7 @@
 # results/experiments/{experiment-#}/plan/*.tsv  {tables,figures}/  headline.json
 #     data/{summary,quarantine,images,leaks,overlaps,audit,leaked}.tsv
 # results/paper/{table-#}/{table}_{tests,counts}.*  results/figures/world-{#}.png
-# results/throughput.tsv  results/check_images.tsv  results/benchmarks/  logs/
+# results/throughput.tsv  results/{check,fetch,place}_images.tsv  results/benchmarks/  logs/
 import sys
 from pathlib import Path
 

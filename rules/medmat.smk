@@ -45,6 +45,23 @@ rule catalog:
         "../workflow/scripts/catalog.py"
 
 
+# Asks other people's servers, so only when it is asked for; what is there already stays.
+rule fetch_images:
+    log:
+        "logs/fetch_images.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    threads: 8
+    params:
+        spec=spec("fetch_images"),
+        roots=lambda wildcards, input: asking(LOOKUP, "image_folders")(),
+        downloads=lambda wildcards, input: asking(LOOKUP, "downloads")(),
+        out=f"{LOOKUP.here.results}/fetch_images.tsv",
+    script:
+        "../workflow/scripts/fetch_images.py"
+
+
 # Links what the user has downloaded, or `fetch_images`, to where the questions say that it is.
 rule place_images:
     log:

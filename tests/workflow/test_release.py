@@ -7,6 +7,7 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
+import fake_hosts
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -78,11 +79,20 @@ def test_the_release_is_fetched_and_its_missing_images_are_told(
     assert all(row["link"].startswith("http") for row in rows)
 
 
-def test_downloaded_images_are_linked_to_where_the_questions_name_them(folder: Path) -> None:
+def test_images_are_fetched_and_linked_to_where_the_questions_name_them(folder: Path) -> None:
     """Goes on in the folder of the test before."""
-    (folder / "data/medmat/downloads/1").mkdir(parents=True)
-    with zipfile.ZipFile(folder / "data/medmat/downloads/1/archive.zip", "w") as file:
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
         file.writestr("Train/01/a b, (1).png", picture(1))
+    with fake_hosts.serving(fake_hosts.FakeHosts()) as host:
+        host.put("/archive.zip", archive.getvalue())
+        links = folder / "catalogs/medmat-datasets.csv"
+        name = "1,Intel and MobileODT Cervical Screening"
+        links.write_text(f"dataset,name,url,files\n{name},{host.endpoint}/archive.zip,\n")
+        done = snakemake(folder, "fetch_images", "--cores", "1")
+    assert done.returncode == 0, done.stdout
+    assert f"1 file, 0.0 MB, licence: unverified; {host.endpoint}/archive.zip" in done.stdout
+    assert "1 fetched: results/fetch_images.tsv" in done.stdout
     done = snakemake(folder, "place_images", "--cores", "1")
     assert done.returncode == 0, done.stdout
     assert "medmat dataset 1 Intel and MobileODT Cervical Screening: 1 linked." in done.stdout
@@ -91,12 +101,6 @@ def test_downloaded_images_are_linked_to_where_the_questions_name_them(folder: P
     assert (state, found) == ("linked", "1/archive.zip.unpacked/Train/01/a b, (1).png")
     assert place.read_bytes() == picture(1)
     assert Image.open(folder / "results/place_images.png").format == "PNG"
-    done = snakemake(folder, "check_images", "--cores", "1")
-    assert "The images of 1 of 1 source datasets with questions are all there." in done.stdout
-    downloads = f"downloads={folder}/nowhere"
-    done = snakemake(folder, "place_images", "--cores", "1", "--config", downloads)
-    assert done.returncode == 1
-    assert f"{folder}/nowhere: no such folder; put what you downloaded there" in done.stdout
 
 
 def test_a_data_set_of_the_hub_becomes_a_catalog(

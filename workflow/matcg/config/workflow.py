@@ -92,8 +92,8 @@ class Config(Model):
     )
     downloads: str | None = Field(
         default=None,
-        description="the folder of files that were downloaded, from which `snakemake place_images`"
-        " links pictures; by default `downloads` in the catalog's data folder",
+        description="the folder that `snakemake fetch_images` fetches into, and from which"
+        " `place_images` links pictures; by default `downloads` in the catalog's data folder",
     )
     budget: Budget = Field(default=Budget())
     missing: Literal["refuse", "show"] = Field(

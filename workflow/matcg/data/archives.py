@@ -106,11 +106,11 @@ def _archives(folder: Path) -> list[Path]:
     found: list[Path] = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.endswith((UNPACKED, f"{UNPACKED}.part"))]
-        found += [Path(place, name) for name in names if _ending(name)]
+        found += [Path(place, name) for name in names if ending(name)]
     return sorted(path for path in found if path.is_file())
 
 
-def _ending(name: str) -> str:
+def ending(name: str) -> str:
     """Return the longest ending that is an archive's, empty where there is none."""
     fits = [end for end in (".zip", *_TARS, *_FOREIGN) if name.lower().endswith(end)]
     return max(fits, key=len, default="")
@@ -175,10 +175,10 @@ def is_page(head: bytes) -> bool:
 
 
 def _members(archive: Path) -> Iterator[_Member]:
-    ending = _ending(archive.name)
-    if ending in _FOREIGN:
-        raise _RefusedError(f"{ending} is not read")
-    return _in_zip(archive) if ending == ".zip" else _in_tar(archive, ending)
+    end = ending(archive.name)
+    if end in _FOREIGN:
+        raise _RefusedError(f"{end} is not read")
+    return _in_zip(archive) if end == ".zip" else _in_tar(archive, end)
 
 
 def _write(member: _Member, draft: Path, room: Room) -> None:
@@ -252,8 +252,8 @@ def _in_zip(archive: Path) -> Iterator[_Member]:
             yield _Member(info.filename, info.file_size, folder, fault, opened)
 
 
-def _in_tar(archive: Path, ending: str) -> Iterator[_Member]:
-    with _TARS[ending](archive, "rb") as unpacked:
+def _in_tar(archive: Path, end: str) -> Iterator[_Member]:
+    with _TARS[end](archive, "rb") as unpacked:
         stream = _Stream(unpacked, _allowed(archive))
         with tarfile.open(fileobj=stream, mode="r:") as file:
             for info in file:

@@ -142,18 +142,19 @@ def fetch(release: Release, folder: Path, say: Callable[[str], object] = print) 
         revision = _full_revision(hub, release)
         wanted = _choose(hub.tree(revision), release, revision)
         n_bytes = sum(file.size for file in wanted)
-        say(f"{release.repository} at {revision}: {len(wanted)} files, {_mb(n_bytes)}")
-        with _alone(folder):
+        say(f"{release.repository} at {revision}: {len(wanted)} files, {mb(n_bytes)}")
+        with alone(folder):
             hashes = {}
             for number, file in enumerate(wanted, start=1):
                 found, done = _bring(hub, revision, file, folder)
                 hashes[file.path] = found
-                say(f"{number}/{len(wanted)} {file.path}: {_mb(file.size)}, {done}")
+                say(f"{number}/{len(wanted)} {file.path}: {mb(file.size)}, {done}")
             _write_record(folder, release.repository, revision, wanted, hashes)
     return Fetched(revision, tuple(file.path for file in wanted), n_bytes)
 
 
-def _mb(size: int) -> str:
+def mb(size: int) -> str:
+    """Return a size in megabytes, as it is said."""
     return f"{size / 1e6:.1f} MB"
 
 
@@ -228,7 +229,7 @@ def _check_name(path: str) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Make the folder and keep another process from adding to the same partial files."""
     parts = _inside(folder, f"{PARTS}/lock")
     with parts.open("w") as lock:

@@ -1,7 +1,7 @@
 """Which images of which source datasets are there: looked at before anything is prepared."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from matcg.config.catalog import Preparation
 from matcg.data import readers
 from matcg.data.candidates import ImageCount
+from matcg.data.image_folder import Folder
 from matcg.data.prepare import IMAGES, image_lines
 from matcg.errors import DataError
 from matcg.tsv import write_tsv
@@ -46,9 +47,35 @@ def check_images(
         lines += image_lines(each.catalog, each.subset.id, counts, known)
     write_tsv(out, IMAGES, lines)
     for lost in absent.values():
-        say(f"Of {len(lost)} of {len(asked)} subsets the questions are missing: {lost[0]}")
+        say(_without_questions(lost, asked))
     _say(lines, say)
     say(f"Every source dataset with its link: {out}")
+
+
+def named_images(
+    asked: Sequence[Preparation], root: Path, say: Callable[[str], object]
+) -> Iterator[tuple[Preparation, Folder, list[tuple[str, str]]]]:
+    """Yield of each subset of a catalog the folder of pictures, and source dataset and path of each
+    that its questions name; say of how many there are no questions.
+
+    Raises:
+        ConfigError: a wrong option of the reader.
+    """
+    absent = []
+    for each in asked:
+        options = {**each.options, **each.subset.options}
+        try:
+            folder, pictures = readers.get(each.reader).names(each.subset, options, root)
+        except DataError as error:
+            absent.append(str(error))
+        else:
+            yield each, folder, pictures
+    if absent:
+        say(_without_questions(absent, asked))
+
+
+def _without_questions(absent: Sequence[str], asked: Sequence[Preparation]) -> str:
+    return f"Of {len(absent)} of {len(asked)} subsets the questions are missing: {absent[0]}"
 
 
 def _counts(roots: Mapping[str, Path], asked: Preparation) -> tuple[ImageCount, ...] | str:

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from matcg.config.catalog import Preparation
 from matcg.config.reader_options import Options
-from matcg.data import readers
 from matcg.data.archives import UNPACKED, unpack_below
+from matcg.data.homes import homes_of
 from matcg.data.image_folder import Folder
+from matcg.data.images_present import named_images
 from matcg.data.placed_sheet import draw_placed
 from matcg.data.scans import Scans, is_picture
 from matcg.errors import BadRowError, ConfigError, DataError
@@ -152,16 +153,10 @@ class _Files:
         return f"dicom-{self.names.of('file', path)}" if hidden else path
 
 
-def _named(asked: Iterable[Preparation], root: Path, say: Callable[[str], object]) -> list[_Wanted]:
+def _named(asked: Sequence[Preparation], root: Path, say: Callable[[str], object]) -> list[_Wanted]:
     """Return all pictures that the questions of some subsets name."""
     wanted = []
-    for each in asked:
-        options = {**each.options, **each.subset.options}
-        try:
-            folder, pictures = readers.get(each.reader).names(each.subset, options, root)
-        except DataError as error:
-            say(str(error))
-            continue
+    for each, folder, pictures in named_images(asked, root, say):
         for dataset, path in pictures:
             reason = folder.reason(path)
             found = _Wanted(each, dataset, path, folder, not reason)
@@ -181,7 +176,7 @@ def _find(wanted: Sequence[_Wanted], files: _Files, sources: Mapping[str, tuple[
     pictures of many are called 1.png. Pictures that are there take part, so that no other is
     thought to be their file.
     """
-    homes = _homes(sources, files.tops)
+    homes = homes_of(sources, files.tops)
     for each in wanted:
         if each.state in ("missing", "there"):
             _look(each, files, homes.get(each.dataset, each.dataset))
@@ -189,17 +184,6 @@ def _find(wanted: Sequence[_Wanted], files: _Files, sources: Mapping[str, tuple[
     loose = [each for each in wanted if homes.get(each.dataset, each.dataset) not in files.tops]
     links = {name: link for name, (_, link) in sources.items()}
     _settle(loose, lambda _: "", lambda each: links.get(each.dataset) or each.dataset)
-
-
-def _homes(sources: Mapping[str, tuple[str, str]], tops: set[str]) -> dict[str, str]:
-    """Return the name of each source dataset's own folder: its number, or that of its twin."""
-    twins: dict[str, list[str]] = defaultdict(list)
-    for name, (_, link) in sources.items():
-        twins[link].append(name)
-    return {
-        name: next((each for each in (name, *twins[link]) if each in tops), name)
-        for name, (_, link) in sources.items()
-    }
 
 
 def _look(wanted: _Wanted, files: _Files, top: str) -> None:

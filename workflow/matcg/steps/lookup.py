@@ -18,6 +18,7 @@ from matcg.config.library import Library
 from matcg.config.project import Project, data_folder
 from matcg.config.protocol import Protocol
 from matcg.data import readers
+from matcg.data.homes import files_of
 from matcg.errors import ConfigError
 from matcg.identity import plain
 from matcg.models.identity import with_weights
@@ -353,6 +354,12 @@ class Lookup:
         found = self.images(wildcards)
         told = [each for each in found.preparations if readers.get(each.reader).named]
         return found.model_copy(update={"preparations": tuple(told)})
+
+    def fetch_images(self, wildcards: Any) -> specs.FetchImagesSpec:
+        """Return the subsets of `placeable`, with links to files of their source datasets."""
+        found = self.placeable(wildcards)
+        files = {name: files_of(self.catalog(name)) for name in found.sources}
+        return specs.FetchImagesSpec(**dict(found), files=files)
 
     def sources(self, names: Iterable[str]) -> specs.Sources:
         """Return name and link of the source datasets of some catalogs."""

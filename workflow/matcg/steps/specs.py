@@ -198,6 +198,12 @@ class ImagesSpec(Spec):
     sources: Sources
 
 
+class FetchImagesSpec(ImagesSpec):
+    """The same, with links to files of source datasets, by catalog and number."""
+
+    files: dict[str, dict[str, tuple[str, ...]]]
+
+
 class FetchSpec(Spec):
     """The files of a catalog."""
 

@@ -1,0 +1,24 @@
+"""Fetch the images of source datasets from where their links lead."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(snakemake.scriptdir).parent))
+
+from matcg.steps.script import of_job
+
+with of_job(snakemake) as say:
+    from matcg.data.fetch_images import fetch_images
+    from matcg.steps.specs import FetchImagesSpec
+
+    spec = FetchImagesSpec.model_validate_json(snakemake.params.spec)
+    fetch_images(
+        spec.preparations,
+        {name: Path(root) for name, root in snakemake.params.roots.items()},
+        {name: Path(folder) for name, folder in snakemake.params.downloads.items()},
+        spec.sources,
+        spec.files,
+        Path(snakemake.params.out),
+        snakemake.threads,
+        say,
+    )
