@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 REACHED = {
     "config.arm": "unit/plan/test_enumerate.py",
     "config.finding_options": "unit/data/test_findings.py",
+    "config.folder_options": "unit/data/test_class_folders.py",
     "config.question_options": "unit/data/test_questions.py",
     "coordinates.fractions": "unit/coordinates/test_coordinates.py",
     "coordinates.pixels": "unit/coordinates/test_coordinates.py",
@@ -21,6 +22,7 @@ REACHED = {
     "data.mask_values": "unit/data/test_findings.py",
     "data.phantom_samples": "unit/data/test_prepare.py",
     "data.question_table": "unit/data/test_questions.py",
+    "data.readers.class_folders": "unit/data/test_class_folders.py",
     "data.readers.coco": "unit/data/test_findings.py",
     "data.readers.masks": "unit/data/test_findings.py",
     "data.readers.medmat": "unit/data/test_prepare.py",

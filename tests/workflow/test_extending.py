@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from repository import fresh_copy
 from workspace import REAL, REPO, Workspace
 
 from matcg.config.library import load
+from matcg.data.class_folders import read
 
 BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -92,7 +94,7 @@ def test_a_combination_rule_is_added_as_the_page_says(tmp_path: Path) -> None:
 
 def test_a_table_becomes_a_catalog_as_the_page_says(tmp_path: Path) -> None:
     page = (REPO / "docs/extending.md").read_text(encoding="utf-8")
-    section = page.split("### A catalog of any table")[1].split("### A grid")[0]
+    section = page.split("### A catalog of any table")[1].split("### A catalog of class")[0]
     copy = Workspace(fresh_copy(tmp_path))
     for path, text in EXAMPLE.findall(section):
         copy.write(path, text)
@@ -104,6 +106,33 @@ def test_a_table_becomes_a_catalog_as_the_page_says(tmp_path: Path) -> None:
         assert line in said
     found = load("catalog", copy.root / "catalogs/wards-found.yaml")
     assert {each.id: each.rows for each in found.subsets}["x-ray-chest-size"] == 2
+
+
+def test_class_folders_become_a_catalog_as_the_page_says(tmp_path: Path) -> None:
+    page = (REPO / "docs/extending.md").read_text(encoding="utf-8")
+    section = page.split("### A catalog of class folders")[1].split("### A grid")[0]
+    copy = Workspace(fresh_copy(tmp_path))
+    for path, text in EXAMPLE.findall(section):
+        copy.write(path, text)
+    pictures, look, shown = BLOCK.findall(EXAMPLE.sub("", section))
+    for path in pictures.splitlines():
+        place = copy.root / "data/films" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), int(place.stem)).save(place)
+    said = follow(copy.root, look)
+    for line in shown.splitlines():
+        assert line in said
+    catalog = load("catalog", copy.root / "catalogs/films.yaml")
+    for name, tests in (("adults", "3 4"), ("children", "5 6 7 8")):
+        asked = catalog.preparation(name)
+        options = {**asked.options, **asked.subset.options}
+        found = read(asked.subset, options, copy.root / "data/films")
+        samples = [found.load(at) for at in range(len(found.pool))]
+        marked = [True] * len(samples) if found.tests is None else found.tests
+        chosen = [each for each, test in zip(samples, marked, strict=True) if test]
+        assert " ".join(Path(each.origin).stem for each in chosen) == tests
+    assert {each.group for each in samples} == {"p1", "p2"}
+    assert {each.label for each in samples} == {"normal", "pneumonia"}
 
 
 def follow(folder: Path, command: str) -> str:

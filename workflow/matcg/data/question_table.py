@@ -190,7 +190,7 @@ class _Reader:
         also = tuple(text_of(row, column) for column in self.also)
         group = text_of(row, of.group) if of.group else ""
         name = self._name(row, dataset, also)
-        _require_text(name, image, question, *options, label, dataset, group, *also)
+        require_text(name, image, question, *options, label, dataset, group, *also)
         side = text_of(row, split.column) if split and split.column else ""
         test = split.is_test(side, image) if split else False
         held = self.table.pictures.keep(data) if data else ""
@@ -375,7 +375,8 @@ def _renamed(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _require_text(*texts: str) -> None:
+def require_text(*texts: str) -> None:
+    """Raise BadRowError where a text cannot be written."""
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:

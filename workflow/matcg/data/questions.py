@@ -2,15 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from matcg.config.catalog import Split, SubsetSpec
 from matcg.config.question_options import QuestionOptions
-from matcg.config.reader_options import groups_in
+from matcg.config.reader_options import ChoiceOptions, groups_in
 from matcg.data.candidates import Flags, ImageCount, Pool, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
 from matcg.data.medmat import asking, find_folder
@@ -21,52 +21,77 @@ from matcg.images import as_shown
 from matcg.samples import Sample
 
 
-def read(
-    subset: SubsetSpec, options: Mapping[str, Any], root: Path | None, caps: Split | None = None
-) -> Source:
-    """Return the usable rows of `subset`, and those set aside; caps apply after the split.
+class Tables(Protocol):
+    """What reads the rows of a subset: with `named` no picture can be asked for."""
 
-    Raises:
-        ConfigError: a wrong option.
-        DataError: no data folder, no table, one that cannot be read or lacks a column.
-    """
-    del caps
-    chosen = QuestionOptions.parse(options)
-    scans = Scans(Folder(find_folder(root, subset)), chosen)
-    table = read_questions(scans.folder, chosen, subset.id, default_dataset(subset))
-    images = count_images(table, scans)
-    return source_of(table, scans, subset.id, chosen, images)
+    def __call__(
+        self, folder: Folder, options: Any, subset: str, dataset: str, *, named: bool = False
+    ) -> QuestionTable: ...
 
 
-def count(
-    subset: SubsetSpec, options: Mapping[str, Any], root: Path | None
-) -> tuple[ImageCount, ...]:
-    """Return how many pictures of each source dataset are there.
+@dataclass(frozen=True)
+class QuestionReader:
+    """A reader of questions, by its options and by what reads the rows of a subset."""
 
-    Raises:
-        ConfigError, DataError: as `read`.
-    """
-    chosen = QuestionOptions.parse(options)
-    scans = Scans(Folder(find_folder(root, subset)), chosen)
-    dataset = default_dataset(subset)
-    return count_images(read_questions(scans.folder, chosen, subset.id, dataset, named=True), scans)
+    options: type[ChoiceOptions]
+    tables: Tables
+
+    def read(
+        self,
+        subset: SubsetSpec,
+        options: Mapping[str, Any],
+        root: Path | None,
+        caps: Split | None = None,
+    ) -> Source:
+        """Return the usable rows of `subset`, and those set aside; caps apply after the split.
+
+        Raises:
+            ConfigError: a wrong option.
+            DataError: no data folder, no table, one that cannot be read or lacks a column.
+        """
+        del caps
+        table, scans, chosen = self._opened(subset, options, root)
+        images = count_images(table, scans)
+        return source_of(table, scans, subset.id, chosen, images)
+
+    def count(
+        self, subset: SubsetSpec, options: Mapping[str, Any], root: Path | None
+    ) -> tuple[ImageCount, ...]:
+        """Return how many pictures of each source dataset are there.
+
+        Raises:
+            ConfigError, DataError: as `read`.
+        """
+        table, scans, _ = self._opened(subset, options, root, named=True)
+        return count_images(table, scans)
+
+    def named(
+        self, subset: SubsetSpec, options: Mapping[str, Any], root: Path | None
+    ) -> Named:
+        """Return the folder of pictures, and source dataset and path of each file that rows name.
+
+        Raises:
+            ConfigError, DataError: as `read`.
+        """
+        table, scans, _ = self._opened(subset, options, root, named=True)
+        return scans.files((row.dataset, row.image) for row in table.rows if not row.held)
+
+    def _opened(
+        self,
+        subset: SubsetSpec,
+        options: Mapping[str, Any],
+        root: Path | None,
+        named: bool = False,
+    ) -> tuple[QuestionTable, Scans, ChoiceOptions]:
+        chosen = self.options.parse(options)
+        scans = Scans(Folder(find_folder(root, subset)), chosen)
+        # Rows that name no source dataset are of the subset's, where it has one.
+        dataset = subset.datasets[0] if len(subset.datasets) == 1 else subset.id
+        return self.tables(scans.folder, chosen, subset.id, dataset, named=named), scans, chosen
 
 
-def named(subset: SubsetSpec, options: Mapping[str, Any], root: Path | None) -> Named:
-    """Return the folder of pictures, and source dataset and path of each file that rows name.
-
-    Raises:
-        ConfigError, DataError: as `read`.
-    """
-    chosen = QuestionOptions.parse(options)
-    scans = Scans(Folder(find_folder(root, subset)), chosen)
-    table = read_questions(scans.folder, chosen, subset.id, default_dataset(subset), named=True)
-    return scans.files((row.dataset, row.image) for row in table.rows if not row.held)
-
-
-def default_dataset(subset: SubsetSpec) -> str:
-    """Return the source dataset of rows that name none."""
-    return subset.datasets[0] if len(subset.datasets) == 1 else subset.id
+_QUESTIONS = QuestionReader(QuestionOptions, read_questions)
+read, count, named = _QUESTIONS.read, _QUESTIONS.count, _QUESTIONS.named
 
 
 def count_images(table: QuestionTable, scans: Scans) -> tuple[ImageCount, ...]:
@@ -110,7 +135,7 @@ def source_of(
     table: QuestionTable,
     scans: Scans,
     subset: str,
-    options: QuestionOptions,
+    options: ChoiceOptions,
     images: tuple[ImageCount, ...] = (),
 ) -> Source:
     """Return the rows of a table as a source; questions about one picture are of one unit."""
@@ -160,16 +185,16 @@ def pool_in(
     )
 
 
-def tests_in(rows: Sequence[Row], options: QuestionOptions) -> Flags | None:
+def tests_in(rows: Sequence[Row], options: ChoiceOptions) -> Flags | None:
     """Return the marks of the source's own test split, None where it has none."""
     return np.array([row.test for row in rows], dtype=np.bool_) if options.split_by else None
 
 
 def groups_of(
-    rows: Sequence[Row], options: QuestionOptions, scans: Scans | None = None
+    rows: Sequence[Row], options: ChoiceOptions, scans: Scans | None = None
 ) -> list[str] | None:
     """Return the patient of each row, None where nothing tells them."""
-    if options.columns.group:
+    if any(row.group for row in rows):
         return [row.group for row in rows]
     return groups_in(
         (scans.split(row.image)[0] if scans else row.image for row in rows), options.group_by
