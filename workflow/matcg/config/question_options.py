@@ -56,6 +56,41 @@ class Constants(Model):
     dataset: str = ""
 
 
+def _by_name(given: Any) -> Any:
+    """Let a list of findings stand for findings that are called as the table has them."""
+    return {name: name for name in given} if isinstance(given, list | tuple) else given
+
+
+class Findings(Model):
+    """Findings of which rows are asked one at a time, yes or no.
+
+    `names`: what the table calls them, and what questions call them. Each has a column with a cell
+    of `yes` or of `no`; or one column, `listed`, has the list of those that are there, or a text
+    with `separator` between them, in which each of `none` says that there is none.
+    """
+
+    names: Annotated[dict[Filled, Filled], BeforeValidator(_by_name), Field(min_length=1)]
+    question: Filled = "Does this picture show {finding}?"
+    listed: str = ""
+    separator: Filled = "|"
+    none: Values = frozenset()
+    yes: Values = frozenset({"1", "1.0", "yes", "true"})
+    no: Values = frozenset({"0", "0.0", "no", "false"})
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Findings":
+        if "{finding}" not in self.question:
+            raise ValueError("`question` needs {finding}, which is what it asks of")
+        if both := self.yes & self.no or self.none & set(self.names):
+            raise ValueError(f"'{min(both)}' says that there is one and that there is none")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that say which findings are there."""
+        return (self.listed,) if self.listed else tuple(self.names)
+
+
 class QuestionOptions(ChoiceOptions):
     """Options of this reader, in a catalog or a subset.
 
@@ -63,7 +98,8 @@ class QuestionOptions(ChoiceOptions):
     read. `images`: where the pictures lie, `{image}` for what the table says. `columns`: what it
     calls its columns; `renamed`: other names that some files have for these. `constants`: what
     holds for every row. `answer`: whether the answer is an option's text, its letter, or its place
-    counted from 0. `only`: just rows that have one of these values in these columns.
+    counted from 0. `only`: just rows that have one of these values in these columns. `findings`:
+    rows are asked of each of these, in place of columns of questions, options and answers.
     """
 
     reader: ClassVar[str] = "reader questions"
@@ -75,6 +111,7 @@ class QuestionOptions(ChoiceOptions):
     constants: Constants = Field(default=Constants())
     answer: Literal["text", "letter", "index"] = "text"
     only: dict[Filled, Values] = Field(default_factory=dict)
+    findings: Findings | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> "QuestionOptions":
@@ -82,14 +119,17 @@ class QuestionOptions(ChoiceOptions):
         for name in ("question", "options", "dataset"):
             if getattr(of, name) and getattr(constant, name):
                 raise ValueError(f"`{name}` is a column and a constant; leave it out of one")
-        if not (of.question or constant.question or (self.rebuild and self.rebuild.instructions)):
+        if self.findings:
+            asked = (of.question, of.options, of.answer, of.label, constant.question)
+            if any((*asked, constant.options, self.rebuild)):
+                raise ValueError("`findings` make question, options and answer; leave these out")
+        elif not (of.question or constant.question or (self.rebuild and self.rebuild.instructions)):
             raise ValueError("give `columns.question`, or one for all rows: `constants.question`")
-        if self.rebuild:
-            if not (of.label or of.answer):
-                raise ValueError("give `columns.label` or `columns.answer`: what is right")
-        elif not of.answer:
+        elif self.rebuild and not (of.label or of.answer):
+            raise ValueError("give `columns.label` or `columns.answer`: what is right")
+        elif not (self.rebuild or of.answer):
             raise ValueError("give `columns.answer`, or `rebuild` to ask for the label")
-        if self.offers and not (of.options or constant.options):
+        if not self.findings and self.offers and not (of.options or constant.options):
             raise ValueError("give `columns.options`, or `rebuild` to make options of the labels")
         if of.group and self.group_by:
             raise ValueError("`columns.group` and `group_by` both tell the patient; leave one out")

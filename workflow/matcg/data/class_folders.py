@@ -5,8 +5,9 @@ from matcg.data.annotated import matching
 from matcg.data.candidates import Quarantined
 from matcg.data.image_folder import Folder
 from matcg.data.label_names import LabelNames
-from matcg.data.question_table import QuestionTable, Row, require_text
+from matcg.data.question_table import QuestionTable, Row
 from matcg.data.questions import QuestionReader
+from matcg.data.row_cells import require_text
 from matcg.errors import BadRowError, DataError
 from matcg.words import one_form
 

@@ -19,7 +19,7 @@ from matcg.data.release_table import ReleaseTable, read_table
 from matcg.data.scanned_rows import use_pictures, veiled
 from matcg.data.scans import Named, Scans
 from matcg.errors import DataError
-from matcg.forms.choice import rebuild
+from matcg.forms.choice import rebuild, turned
 from matcg.samples import Sample
 
 
@@ -142,8 +142,15 @@ def count_images(table: ReleaseTable, scans: Scans) -> tuple[ImageCount, ...]:
     )
 
 
-def asking(how: Rebuild | None, pool: Pool) -> Callable[[list[Sample]], list[Sample]]:
-    """Return what gives drawn samples new options of the pool's labels, where that is wanted."""
+def asking(
+    how: Rebuild | None, pool: Pool, by_finding: bool = False
+) -> Callable[[list[Sample]], list[Sample]]:
+    """Return what gives drawn samples new options of the pool's labels, where that is wanted.
+
+    Those of samples `by_finding`, yes and no, only change places.
+    """
+    if by_finding:
+        return lambda drawn: turned(drawn, Rebuild().seed)
     if how is None:
         return list
     return lambda drawn: rebuild(drawn, pool.names, how.options, how.instructions, how.seed)

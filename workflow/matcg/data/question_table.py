@@ -17,9 +17,11 @@ from typing import IO, Any
 from matcg.config.question_options import QuestionOptions
 from matcg.data.annotated import matching
 from matcg.data.candidates import Quarantined
+from matcg.data.finding_questions import Asked, by_finding
 from matcg.data.image_folder import Folder
 from matcg.data.label_names import LabelNames
 from matcg.data.option_lines import parse_letter, place_among, split_options
+from matcg.data.row_cells import cell_text, is_given, renamed, require_text, text_of
 from matcg.data.table_rows import read_rows
 from matcg.errors import BadRowError, DataError, disk_errors
 from matcg.forms.choice import OPTION_LETTERS, normal
@@ -80,12 +82,16 @@ class Pictures:
 
 @dataclass
 class QuestionTable:
-    """The good rows of a subset's tables, its labels, and the rows set aside."""
+    """The good rows of a subset's tables, its labels, and the rows set aside.
+
+    `by_finding`: whether each asks of one finding, yes or no.
+    """
 
     files: tuple[str, ...]
     rows: list[Row] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     bad: list[Quarantined] = field(default_factory=list)
+    by_finding: bool = False
     pictures: Pictures = field(default_factory=Pictures)
 
 
@@ -112,7 +118,7 @@ def read_questions(
             f"subset {subset}: no file {' or '.join(patterns)} in {folder.root}; put it there or"
             " mend option 'files'"
         )
-    table = QuestionTable(tuple(files), pictures=Pictures(named))
+    table = QuestionTable(tuple(files), by_finding=bool(options.findings), pictures=Pictures(named))
     reader = _Reader(table, options, subset, dataset, also)
     with disk_errors(
         Path(tempfile.gettempdir()), "TMPDIR names another folder for temporary files"
@@ -150,9 +156,10 @@ class _Reader:
         except BadRowError as error:
             raise DataError(f"{name}: is not read ({error}); put the file itself there") from None
         self.file, self.number = name, 0
-        renamed = self.options.renamed
-        needed = [column for column in self.needed if column not in renamed.values()]
-        wanted = {*self.needed, *self.columns.offered, *self.also, *renamed}
+        names, findings = self.options.renamed, self.options.findings
+        of_findings = findings.columns if findings else ()
+        needed = {*self.needed, *of_findings} - set(names.values())
+        wanted = {*needed, *names.values(), *self.columns.offered, *self.also, *names}
         for batch in read_rows(folder.root / name, name, needed, wanted):
             for raw in batch:
                 self.number += 1
@@ -168,28 +175,31 @@ class _Reader:
             raise BadRowError(str(raw))
         if not isinstance(raw, dict):
             raise BadRowError("not an object: a row must be {key: value, ...}")
-        row = _renamed(raw, self.options.renamed)
-        for column, values in self.options.only.items():
+        options = self.options
+        row = renamed(raw, options.renamed)
+        for column, values in options.only.items():
             cell = text_of(row, column)
             if cell and cell not in values:
                 return
-        missing = [name for name in self.needed if not _given(row.get(name))]
+        missing = [name for name in self.needed if not is_given(row.get(name))]
         if missing:
             raise BadRowError(f"key missing: {', '.join(missing)}")
-        good = self._good(row)
-        self.seen[good.name, *good.also] = self.number, self.file
-        self.table.rows.append(good)
+        for asked in by_finding(row, options.findings) if options.findings else [self._asked(row)]:
+            if isinstance(asked, BadRowError):
+                raise asked
+            good = self._good(row, asked)
+            self.seen[good.name, *good.also] = self.number, self.file
+            self.table.rows.append(good)
 
-    def _good(self, row: Mapping[str, Any]) -> Row:
+    def _good(self, row: Mapping[str, Any], asked: Asked) -> Row:
         """Return a row with every column in place, or refuse it."""
         of, split = self.columns, self.options.split_by
-        question, options = self._asked(row)
-        place, label = self._right(row, options)
+        question, options, place, label, finding = asked
         dataset = text_of(row, of.dataset) if of.dataset else self.dataset
         image, data = self._picture(row)
         also = tuple(text_of(row, column) for column in self.also)
         group = text_of(row, of.group) if of.group else ""
-        name = self._name(row, dataset, also)
+        name = self._name(row, finding, dataset, also)
         require_text(name, image, question, *options, label, dataset, group, *also)
         side = text_of(row, split.column) if split and split.column else ""
         test = split.is_test(side, image) if split else False
@@ -201,11 +211,14 @@ class _Reader:
             *(0 if self.options.rebuild else place, number, dataset, group, test, also),
         )
 
-    def _name(self, row: Mapping[str, Any], dataset: str, also: tuple[str, ...]) -> str:
+    def _name(
+        self, row: Mapping[str, Any], finding: str, dataset: str, also: tuple[str, ...]
+    ) -> str:
         """Return a row's name, or refuse one that stands twice; of other subsets it may."""
         of = self.columns
         own = text_of(row, of.id) if of.id else f"{self.file}-{self.number}"
-        name = "-".join([self.subset, *([dataset] if of.dataset else []), own])
+        parts = [self.subset, dataset if of.dataset else "", own, finding]
+        name = "-".join(filter(None, parts))
         if (name, *also) in self.seen:
             number, file = self.seen[name, *also]
             raise BadRowError(f"duplicate id: the one of row {number} of {file}")
@@ -229,7 +242,12 @@ class _Reader:
             raise BadRowError(f"key missing: {self.columns.image} holds neither path nor picture")
         return self.options.images.replace("{image}", path), b""
 
-    def _asked(self, row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    def _asked(self, row: Mapping[str, Any]) -> Asked:
+        """Return what a row asks; without options where these are to be drawn."""
+        question, options = self._question(row)
+        return Asked(question, options, *self._right(row, options))
+
+    def _question(self, row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         """Return question and options; none where these are to be drawn."""
         of = self.columns
         question = row[of.question] if of.question else self.options.constants.question
@@ -263,7 +281,7 @@ class _Reader:
             given = [text_of(row, column) for column in of.options]
             while given and not given[-1]:
                 given.pop()
-        return _options(tuple([_text(each, "an option") for each in given]))
+        return _options(tuple([cell_text(each, "an option") for each in given]))
 
     def _right(self, row: Mapping[str, Any], options: tuple[str, ...]) -> tuple[int, str]:
         """Return the place of the right option, 0 where there are none yet, and the label."""
@@ -317,30 +335,6 @@ def _place(options: tuple[str, ...], answer: str, how: str) -> int:
     return found
 
 
-def text_of(row: Mapping[str, Any], column: str) -> str:
-    """Return a cell as text, empty where there is nothing in it, or raise BadRowError."""
-    return _text(row.get(column), column)
-
-
-def _text(value: Any, column: str) -> str:
-    if isinstance(value, str):
-        return value.strip()
-    if not _given(value):
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        return str(int(value))
-    raise BadRowError(f"wrong type: {column} is neither text nor a whole number")
-
-
-def _given(value: Any) -> bool:
-    """Tell whether there is something in a cell: not null, NaN or blanks."""
-    if isinstance(value, str):
-        return bool(value) and not value.isspace()
-    return value is not None and value == value
-
-
 def _listed(value: Any, column: str) -> list[Any]:
     """Return the options in one cell: a list, as JSON too, or texts under letters from A on.
 
@@ -360,27 +354,6 @@ def _listed(value: Any, column: str) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError(f"{column} is no list")
     return value
-
-
-def _renamed(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return a row with the usual names of its columns."""
-    found = row
-    for theirs, ours in names.items():
-        given, known = row.get(theirs), row.get(ours)
-        if not _given(given):
-            continue
-        if _given(known) and given != known:
-            raise BadRowError(f"key twice: {ours} and {theirs} disagree")
-        found = {**found, ours: given}
-    return found
-
-
-def require_text(*texts: str) -> None:
-    """Raise BadRowError where a text cannot be written."""
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        raise BadRowError("wrong type: half a character, which is no valid text") from None
 
 
 def _image_of(row: Any, column: str) -> str:

@@ -65,9 +65,7 @@ class QuestionReader:
         table, scans, _ = self._opened(subset, options, root, named=True)
         return count_images(table, scans)
 
-    def named(
-        self, subset: SubsetSpec, options: Mapping[str, Any], root: Path | None
-    ) -> Named:
+    def named(self, subset: SubsetSpec, options: Mapping[str, Any], root: Path | None) -> Named:
         """Return the folder of pictures, and source dataset and path of each file that rows name.
 
         Raises:
@@ -164,7 +162,7 @@ def source_of(
     pool = pool_in(rows, [row.name for row in rows], names, groups)
     found = Source(
         pool=pool,
-        ask=asking(options.rebuild, pool),
+        ask=asking(options.rebuild, pool, table.by_finding),
         load=load,
         reject=lambda at, reason: _set_aside(rows[at], reason),
         rows=len(rows) + len(table.bad),

@@ -299,6 +299,18 @@ def rebuild(
     return rebuilt
 
 
+def turned(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """Return samples of as many options each, with these turned so that `letters` are right."""
+    n = len(samples[0].options) if samples else 0
+    labels, names = [each.label for each in samples], [each.sample_id for each in samples]
+    found = []
+    for sample, place in zip(samples, letters(labels, n, names, seed), strict=True):
+        first = (sample.answer - place) % n
+        options = sample.options[first:] + sample.options[:first]
+        found.append(replace(sample, options=options, answer=place))
+    return found
+
+
 def letters(labels: Sequence[str], n: int, names: Sequence[str], seed: int) -> list[int]:
     """Return the position of the right answer for each sample of a sequence, one after the other.
 
