@@ -414,7 +414,7 @@ def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
 
 
 def test_two_calls_do_not_write_the_same_partial_file(tmp_path: Path) -> None:
-    with module._alone(tmp_path):
+    with module.alone(tmp_path):
         assert "another process fetches into it" in refused(tmp_path, Asked())
     fetch(Asked(), tmp_path)
 

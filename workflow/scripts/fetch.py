@@ -10,18 +10,16 @@ from matcg.steps.script import of_job
 with of_job(snakemake):
     from functools import partial
 
-    from matcg.data.fetch import fetch
+    from matcg.data.fetch_links import bring
     from matcg.steps.specs import FetchSpec
 
     release = FetchSpec.model_validate_json(snakemake.params.spec).release
     # Flushed, so that who reads the log sees how far it is.
-    fetched = fetch(release, Path(snakemake.params.folder), partial(print, flush=True))
+    fetched = bring(release, Path(snakemake.params.folder), partial(print, flush=True))
 
-folder = snakemake.params.folder
-print(
-    f"{folder}: {len(fetched.files)} files ({fetched.n_bytes / 1e6:.1f} MB) of {release.repository}"
-    f" at {fetched.revision}"
-)
+folder, at = snakemake.params.folder, f" at {fetched.revision}" if fetched.revision else ""
+size = fetched.n_bytes / 1e6
+print(f"{folder}: {len(fetched.files)} files ({size:.1f} MB) of {release.place}{at}")
 if name := snakemake.params.get("catalog"):
     key = f"data: {{{name}: {folder}}}"
     print(f"Only where this is not the default folder, the config needs `{key}`.")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from matcg.config.base import Fraction, Kind, Model, Name, Natural, Positive, Slug, Text, Words
+from matcg.config.release import Links, Release
 from matcg.config.yaml_file import shown_path
 from matcg.errors import ConfigError, nearest
 
@@ -176,18 +177,6 @@ class Found(Model):
     without: dict[str, Natural] = Field(default={}, description="rows without a value, by element")
 
 
-class Release(Model):
-    """Where a catalog's tables can be fetched from: a data set on the Hugging Face hub."""
-
-    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")] = Field(
-        description="commit, so that it is the same tomorrow; seven digits or more"
-    )
-    files: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
-        description="patterns of the files that are fetched"
-    )
-
-
 class Overlap(Model):
     """Source datasets that are known or suspected to share images; the leak audit measures it."""
 
@@ -202,7 +191,9 @@ class Catalog(Model):
     name: Name
     description: str = ""
     reader: Name = Field(description="what reads its files: a module of data/readers")
-    release: Release | None = Field(default=None, description="where its files can be fetched")
+    release: Release | Links | None = Field(
+        default=None, description="where its files can be fetched"
+    )
     folder: Name | None = Field(
         default=None, description="name of the catalog whose data folder this one shares"
     )

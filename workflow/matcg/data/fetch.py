@@ -29,7 +29,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # exported at
     validate_repo_id,
 )
 
-from matcg.config.catalog import Release
+from matcg.config.release import Release
 from matcg.errors import FULL, ConfigError, DataError
 
 # Else huggingface_hub fetches a list of programs that may be calling it, keeps that in the user's
@@ -40,7 +40,7 @@ CHUNK = 1 << 20
 # Bytes reach the disk by whole chunks. Of 10 MB, many files are shorter, and would never resume.
 constants.DOWNLOAD_CHUNK_SIZE = CHUNK
 
-_RECORD = "RELEASE.json"
+RECORD = "RELEASE.json"
 PARTS = ".cache/matcg"  # inside the folder, so that a rename from here is atomic
 TIMEOUT = 30  # seconds without a byte
 RETRIES = 3  # of a listing; waits 1, 2, 4 seconds
@@ -49,7 +49,7 @@ ATTEMPTS = 4  # of a file, over what `http_get` retries itself
 
 @dataclass(frozen=True)
 class Fetched:
-    """What lies in the folder afterwards; `revision` has all 40 digits."""
+    """What lies in the folder afterwards; `revision` has all 40 digits, links have none."""
 
     revision: str
     files: tuple[str, ...]
@@ -149,7 +149,8 @@ def fetch(release: Release, folder: Path, say: Callable[[str], object] = print) 
                 found, done = _bring(hub, revision, file, folder)
                 hashes[file.path] = found
                 say(f"{number}/{len(wanted)} {file.path}: {mb(file.size)}, {done}")
-            _write_record(folder, release.repository, revision, wanted, hashes)
+            held = {f.path: {"size": f.size, "sha256": hashes[f.path]} for f in wanted}
+            write_record(folder, repository=release.repository, revision=revision, files=held)
     return Fetched(revision, tuple(file.path for file in wanted), n_bytes)
 
 
@@ -221,7 +222,7 @@ def _check_name(path: str) -> None:
     """Refuse a name that leads out of the folder, or onto what is ours in it."""
     parts = path.split("/")
     strange = any(part in ("", ".", "..") for part in parts) or not path.isprintable()
-    if strange or "\\" in path or ":" in parts[0] or parts[0] in (".cache", _RECORD):
+    if strange or "\\" in path or ":" in parts[0] or parts[0] in (".cache", RECORD):
         raise DataError(f"the hub lists a file called {path!r}, which must not be written")
 
 
@@ -289,18 +290,11 @@ def _proven(path: Path, file: _File) -> str:
     return found if file.digest in (found, blob.hexdigest()) else ""
 
 
-def _write_record(
-    folder: Path, repository: str, revision: str, files: list[_File], hashes: dict[str, str]
-) -> None:
-    """Write which release the folder holds, at once or not at all."""
-    record = {
-        "repository": repository,
-        "revision": revision,
-        "files": {f.path: {"size": f.size, "sha256": hashes[f.path]} for f in files},
-    }
-    draft = _inside(folder, f"{PARTS}/{_RECORD}")
+def write_record(folder: Path, **record: Any) -> None:
+    """Write what the folder holds, at once or not at all."""
+    draft = _inside(folder, f"{PARTS}/{RECORD}")
     draft.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    draft.replace(folder / _RECORD)
+    draft.replace(folder / RECORD)
 
 
 # --- What went wrong -----------------------------------------------------------------------------

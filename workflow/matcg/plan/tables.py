@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import NormalDist
@@ -11,6 +11,7 @@ from typing import Any
 from matcg import tsv
 from matcg.config.catalog import Catalog
 from matcg.config.project import Project
+from matcg.config.release import Links
 from matcg.identity import digest_in, plain
 from matcg.plan import records, unused
 from matcg.plan.enumerate import Plan
@@ -123,7 +124,19 @@ def _jobs(plan: Plan, project: Project) -> list[str]:
         *([f"- A {project.config.limit.mark}."] if project.config.limit else []),
         *(f"- {each.name}: {each.compared}." for each in project.experiments),
         *(f"- {warning}." for each in project.experiments for warning in each.warnings()),
+        *(f"- {line}." for line in _unverified(project)),
     ]
+
+
+def _unverified(project: Project) -> Iterator[str]:
+    """Yield which files of catalogs have no published digest."""
+    for name, catalog in sorted(project.catalogs.items()):
+        files = catalog.release.unverified if isinstance(catalog.release, Links) else []
+        if files:
+            yield (
+                f"Catalog {name}: no digest is published of {', '.join(files)} (unverified); the"
+                " first fetch records what it got"
+            )
 
 
 def _price(costs: Iterable[Cost]) -> list[str]:

@@ -9,10 +9,11 @@ from pydantic import ConfigDict
 
 from matcg.config.backbone import Backbone, Recipe
 from matcg.config.base import Model
-from matcg.config.catalog import Catalog, Overlap, Preparation, Release
+from matcg.config.catalog import Catalog, Overlap, Preparation
 from matcg.config.layout import Layout
 from matcg.config.protocol import Protocol
 from matcg.config.published import Printed
+from matcg.config.release import Links, Release
 from matcg.config.workflow import Config, Engine
 from matcg.plan.records import Mix, Reduced
 
@@ -207,4 +208,4 @@ class FetchImagesSpec(ImagesSpec):
 class FetchSpec(Spec):
     """The files of a catalog."""
 
-    release: Release
+    release: Release | Links

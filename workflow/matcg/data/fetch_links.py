@@ -1,0 +1,60 @@
+"""The files of a catalog by plain links, proven by the digests that it lists."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from matcg.config.release import UNVERIFIED, Links, Release
+from matcg.data.fetch import RECORD, Fetched, alone, fetch, mb, write_record
+from matcg.data.transfer import HostError, Remote, Web
+from matcg.errors import DataError
+
+
+def bring(
+    release: Release | Links,
+    folder: Path,
+    say: Callable[[str], object] = print,
+    web: Web | None = None,
+) -> Fetched:
+    """Bring the files of a catalog into `folder`, with `RELEASE.json` to tell what they are.
+
+    Of files without a published digest the first one that comes is recorded, and must come again.
+
+    Raises:
+        ConfigError, DataError: as `fetch`; a file is not what its digest says.
+        ResourceError: the disk is full.
+    """
+    if isinstance(release, Release):
+        return fetch(release, folder, say)
+    web = web or Web()
+    with alone(folder):
+        held = _recorded(folder)
+        for number, (name, listed) in enumerate(release.chosen.items(), start=1):
+            known = held.get(name, {}).get("sha256", "")
+            digest = f"md5:{listed}" if listed != UNVERIFIED else known and f"sha256:{known}"
+            url = release.url.replace("{file}", name)
+            try:
+                found = web.bring(Remote(name, url, digest=digest), folder)
+            except HostError as error:
+                raise DataError(
+                    f"{name}: {release.place} {error}; or put the file into {folder} by other means"
+                ) from None
+            held[name] = {"size": found.size, "sha256": found.sha256}
+            how = "there already" if found.before else "fetched"
+            if listed == UNVERIFIED:
+                how += f", {UNVERIFIED}: its SHA-256 {found.sha256} is that of the first fetch"
+            say(f"{number}/{len(release.chosen)} {name}: {mb(found.size)}, {how}")
+            # After each, so that what comes later is held to what came first.
+            write_record(folder, url=release.url, source=release.source, files=held)
+    n_bytes = sum(held[name]["size"] for name in release.chosen)
+    return Fetched("", tuple(release.chosen), n_bytes)
+
+
+def _recorded(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what was fetched before."""
+    try:
+        files: dict[str, dict[str, Any]] = json.loads((folder / RECORD).read_text("utf-8"))["files"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return files
