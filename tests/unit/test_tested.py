@@ -27,6 +27,7 @@ REACHED = {
     "data.readers.coco": "unit/data/test_findings.py",
     "data.readers.masks": "unit/data/test_findings.py",
     "data.readers.medmat": "unit/data/test_prepare.py",
+    "data.readers.medmnist": "unit/data/test_medmnist.py",
     "data.readers.phantom": "unit/data/test_prepare.py",
     "data.readers.questions": "unit/data/test_questions.py",
     "data.readers.table": "unit/data/test_findings.py",

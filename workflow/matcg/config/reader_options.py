@@ -176,6 +176,11 @@ class ChoiceOptions(ReaderOptions):
     slices: Slices | None = None
 
     @property
+    def splits(self) -> bool:
+        """Return whether the source's own split is kept."""
+        return self.split_by is not None
+
+    @property
     def closes(self) -> Callable[[str], bool] | None:
         """Return what tells whether a text may follow the options, None for the release's own."""
         return self.closing.ends if self.closing else None

@@ -185,7 +185,7 @@ def pool_in(
 
 def tests_in(rows: Sequence[Row], options: ChoiceOptions) -> Flags | None:
     """Return the marks of the source's own test split, None where it has none."""
-    return np.array([row.test for row in rows], dtype=np.bool_) if options.split_by else None
+    return np.array([row.test for row in rows], dtype=np.bool_) if options.splits else None
 
 
 def groups_of(
