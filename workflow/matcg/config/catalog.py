@@ -1,14 +1,14 @@
 """Catalogs: subsets of data, the elements they are described by, and how each is split."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from matcg.config.base import Fraction, Kind, Model, Name, Natural, Positive, Slug, Text, Words
+from matcg.config.grid import Grid, HeldOut, in_grid
 from matcg.config.release import Links, Release
 from matcg.config.yaml_file import shown_path
 from matcg.errors import ConfigError, nearest
@@ -22,7 +22,6 @@ RESERVED = frozenset(
 
 
 FOUND = "-found"  # ends the name of a catalog that a look at tables wrote
-HeldOut = Literal["reported", "tuning"]
 ASKED = ("kind", "role", "block", "held_out")  # what patterns of targets can name besides elements
 FORMS = {"classification": "choice", "detection": "boxes", "segmentation": "mask"}
 
@@ -95,57 +94,6 @@ class SubsetSpec(Model):
             value: str | None = getattr(self, element)
             return frozenset({value} if value else ())
         return frozenset(self.elements[element])
-
-
-class Block(Model):
-    """A copy of a grid: options of its subsets, and which of them are targets."""
-
-    options: dict[str, Any] = Field(default={}, description="override the reader's")
-    reported: tuple[Words, ...] = Field(
-        default=(), description="targets that results are of: subsets with all of these values"
-    )
-    tuning: tuple[Words, ...] = Field(
-        default=(), description="targets on which everything is tuned, and nothing is reported"
-    )
-
-
-class Grid(Model):
-    """Every combination of the elements' values as a subset, once a block."""
-
-    values: dict[Slug, Annotated[Words, Field(min_length=1)]] = Field(
-        description="the values of each element"
-    )
-    blocks: Annotated[dict[Slug, Block], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _targets_are_there(self) -> "Grid":
-        known = {value for values in self.values.values() for value in values}
-        for name, block in self.blocks.items():
-            for value in (v for each in (*block.reported, *block.tuning) for v in each):
-                if value not in known:
-                    raise ValueError(
-                        f"blocks.{name}: no element has a value '{value}'.{nearest(value, known)}"
-                    )
-        return self
-
-    def subsets(self) -> Iterator[dict[str, Any]]:
-        """Yield each subset as a file would list it; its id is its block and its values."""
-        for (name, block), values in product(self.blocks.items(), product(*self.values.values())):
-            yield {
-                "id": "-".join([name, *(value.lower().replace("-", "") for value in values)]),
-                "name": " ".join(values),
-                "block": name,
-                "options": block.options,
-                "held_out": next(_lists(block, values), None),
-                **dict(zip(self.values, values, strict=True)),
-            }
-
-
-def _lists(block: Block, values: Sequence[str]) -> Iterator[str]:
-    """Yield the lists of targets that a subset of these values is on."""
-    for name in get_args(HeldOut):
-        if any(set(target) <= set(values) for target in getattr(block, name)):
-            yield name
 
 
 class ElementColumn(Model):
@@ -248,7 +196,7 @@ class Catalog(Model):
         if not isinstance(subsets, list | tuple):
             return data
         if isinstance(data.get("grid"), Mapping):
-            subsets = [*_in_grid(data["grid"]), *subsets]
+            subsets = [*in_grid(data["grid"]), *subsets]
         return {**data, "subsets": [_gathered(subset, names) for subset in subsets]}
 
     @model_validator(mode="after")
@@ -347,14 +295,6 @@ def _by_columns(data: Mapping[str, Any]) -> dict[str, Any]:
             " it out"
         )
     return {**data, "elements": list(data["elements"]), "columns": data["elements"]}
-
-
-def _in_grid(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a grid's subsets, none where it is wrong: that is said where the field is checked."""
-    try:
-        return list(Grid.model_validate(grid).subsets())
-    except ValidationError:
-        return []
 
 
 def _gathered(subset: Any, names: Sequence[str]) -> Any:
