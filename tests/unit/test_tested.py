@@ -9,8 +9,10 @@ ROOT = Path(__file__).parents[2]
 # Parts that are asked for through their package, of which they are no more than a piece.
 REACHED = {
     "config.arm": "unit/plan/test_enumerate.py",
+    "config.derived": "unit/config/test_derived.py",
     "config.finding_options": "unit/data/test_findings.py",
     "config.folder_options": "unit/data/test_class_folders.py",
+    "config.grid": "unit/config/test_project.py",
     "config.question_options": "unit/data/test_questions.py",
     "coordinates.fractions": "unit/coordinates/test_coordinates.py",
     "coordinates.pixels": "unit/coordinates/test_coordinates.py",
@@ -25,6 +27,7 @@ REACHED = {
     "data.question_table": "unit/data/test_questions.py",
     "data.readers.class_folders": "unit/data/test_class_folders.py",
     "data.readers.coco": "unit/data/test_findings.py",
+    "data.readers.derived": "unit/data/test_derived_samples.py",
     "data.readers.masks": "unit/data/test_findings.py",
     "data.readers.medmat": "unit/data/test_prepare.py",
     "data.readers.medmnist": "unit/data/test_medmnist.py",

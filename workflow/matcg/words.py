@@ -1,7 +1,10 @@
 """Numbers in words, and the one form in which words are compared."""
 
+import hashlib
+import json
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 
@@ -19,6 +22,19 @@ def in_percent(share: float) -> str:
 def counted(n: int, noun: str) -> str:
     """Return a number of things, with the noun in the right form."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+LONGEST = 60  # of an id
+
+
+def as_id(values: Sequence[str], taken: Collection[str]) -> str:
+    """Return a short name of letters and digits, of these values, that nothing else has."""
+    parts = [re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-") for value in values]
+    name = "-".join(filter(None, parts))
+    if all(parts) and len(name) <= LONGEST and name not in taken:
+        return name
+    end = hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()[:8]
+    return f"{name[: LONGEST - 1 - len(end)].rstrip('-')}-{end}".lstrip("-")
 
 
 @lru_cache(4096)

@@ -28,7 +28,7 @@ LIBRARY = Path(forms.__file__).parents[1]
 # What makes samples with options, teaches letters to a model, or looks at letters alone.
 OF_CHOICE = {"data/medmat.py", "data/release_table.py", "tiny/model.py", "tiny/lessons.py"}
 OF_CHOICE |= {"analysis/labels.py", "analysis/letters.py", "data/option_lines.py"}
-OF_CHOICE |= {"data/label_names.py", "data/question_table.py"}
+OF_CHOICE |= {"data/label_names.py", "data/question_table.py", "data/derived.py"}
 HOMES = {"samples.py", "config/catalog.py"}
 
 

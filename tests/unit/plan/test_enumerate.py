@@ -121,6 +121,32 @@ def test_patterns_choose_targets() -> None:
     }
 
 
+def asking() -> dict[str, Catalog]:
+    """Return the catalog with subsets of one task that ask for the area itself."""
+    subsets = [
+        each.model_copy(update={"asks": "area"}) if each.id.endswith("side") else each
+        for each in world().subsets
+    ]
+    return {"world": world().model_copy(update={"subsets": tuple(subsets)})}
+
+
+def test_what_asks_for_an_element_itself_is_a_target_only_where_it_is_asked() -> None:
+    def targets(*given: object) -> tuple[set[str], set[str]]:
+        found = make_plan(project({"targets": list(given)}, catalogs=asking()))
+        left = {each.target for each in found.excluded if each.reason.startswith("asks for")}
+        return {row.target for row in found.rows}, left
+
+    pattern = {"modality": "ct", "area": "brain"}
+    rest = {"ct-brain-state", "ct-brain-level"}
+    assert targets(pattern) == (rest, {"ct-brain-side"})
+    assert targets({**pattern, "asks": "area"}) == ({"ct-brain-side"}, set())
+    assert targets(pattern, "ct-brain-side") == (rest | {"ct-brain-side"}, set())
+    with pytest.raises(ConfigError, match=r"targets\[0\]: .* ask for an element .*`asks: area`"):
+        targets({"task": "side"})
+    # It is a source like any other.
+    assert any("side" in mix.id for mix in make_plan(project(catalogs=asking())).mixes)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

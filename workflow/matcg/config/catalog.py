@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from matcg.config.base import Fraction, Kind, Model, Name, Natural, Positive, Slug, Text, Words
+from matcg.config.derived import READER as DERIVED
+from matcg.config.derived import Derived, derived_subsets
 from matcg.config.grid import Grid, HeldOut, in_grid
 from matcg.config.release import Links, Release
 from matcg.config.yaml_file import shown_path
@@ -16,13 +18,14 @@ from matcg.errors import ConfigError, nearest
 RESERVED = frozenset(
     {
         *("id", "name", "kind", "role", "datasets", "train", "test", "elements", "options"),
-        *("python", "description", "form", "reader", "block", "held_out", "rows"),
+        *("python", "description", "form", "reader", "block", "held_out", "rows", "asks"),
     }
 )
 
 
 FOUND = "-found"  # ends the name of a catalog that a look at tables wrote
-ASKED = ("kind", "role", "block", "held_out")  # what patterns of targets can name besides elements
+# What patterns of targets can name besides elements.
+ASKED = ("kind", "role", "block", "held_out", "asks")
 FORMS = {"classification": "choice", "detection": "boxes", "segmentation": "mask"}
 
 
@@ -81,6 +84,12 @@ class SubsetSpec(Model):
     )
     held_out: HeldOut | None = Field(
         default=None, exclude=True, description="the list of targets that it is on"
+    )
+    asks: Slug | None = Field(
+        default=None,
+        exclude=True,
+        description="the element that its questions ask for; no target then, unless by its id or by"
+        " a pattern that says `asks`",
     )
 
     @property
@@ -175,6 +184,17 @@ class Catalog(Model):
         default=None, exclude=True, description="subsets that are not listed one by one"
     )
     subsets: tuple[SubsetSpec, ...] = ()
+    derived: Annotated[
+        Derived | None,
+        BeforeValidator(
+            lambda given: {"tasks": given} if isinstance(given, list) else given,
+            json_schema_input_type=tuple[Slug, ...] | Derived,
+        ),
+    ] = Field(
+        default=None,
+        exclude=True,
+        description="tasks whose answers are certain, made of all subsets' pictures",
+    )
     general: tuple[SubsetSpec, ...] = Field(
         default=(), description="sets without elements that are only ever added to training"
     )
@@ -197,7 +217,10 @@ class Catalog(Model):
             return data
         if isinstance(data.get("grid"), Mapping):
             subsets = [*in_grid(data["grid"]), *subsets]
-        return {**data, "subsets": [_gathered(subset, names) for subset in subsets]}
+        listed = [_gathered(subset, names) for subset in subsets]
+        if data.get("derived") is not None and names:
+            listed += derived_subsets(data["derived"], names, listed)
+        return {**data, "subsets": listed}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Catalog":
@@ -249,6 +272,15 @@ class Catalog(Model):
 
     def preparation(self, name: str) -> "Preparation":
         """Return all that the samples of one subset or general set depend on."""
+        found = self._preparation(name)
+        if found.reader != DERIVED:
+            return found
+        options = found.subset.options
+        of = [self._preparation(each).model_dump(mode="json") for each in options.get("of", ())]
+        made = found.subset.model_copy(update={"options": {**options, "of": of}})
+        return found.model_copy(update={"subset": made})
+
+    def _preparation(self, name: str) -> "Preparation":
         subset = self.member(name)
         return Preparation(
             catalog=self.name,

@@ -35,7 +35,8 @@ class Pool:
     """The rows of a subset that can be used as far as is known without their images.
 
     `labels` index `names`, `units` number what must stay on one side of a split: the samples of a
-    patient or sequence (`grouped`), else of an image. All are of equal length.
+    patient or sequence (`grouped`), else of an image. All are of equal length. `keys` says what
+    each unit is of: the patient, or the image.
     """
 
     ids: Sequence[str]
@@ -43,6 +44,7 @@ class Pool:
     names: tuple[str, ...]
     units: Numbers
     grouped: Flags
+    keys: npt.NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,16 +74,18 @@ def pool_of(
     codes, names = _codes(labels, sort=True)
     units = np.zeros(len(ids), dtype=np.int64)
     grouped = np.zeros(len(ids), dtype=np.bool_)
-    n_groups = 0
+    n_groups, keys = 0, np.array([], dtype=object)
     if groups is not None:
         units, values = _codes(groups)
         grouped = np.array([bool(value) for value in values], dtype=np.bool_)[units]
-        n_groups = len(values)
+        n_groups, keys = len(values), values
     if not grouped.all():
         # Numbered after all groups, so that no image is taken for one.
         alone = np.array(images, dtype=object)[~grouped]
-        units[~grouped] = n_groups + _codes(alone)[0]
-    return Pool(ids, codes, tuple(names), units, grouped)
+        numbers, paths = _codes(alone)
+        units[~grouped] = n_groups + numbers
+        keys = np.concatenate([keys, paths])
+    return Pool(ids, codes, tuple(names), units, grouped, keys)
 
 
 def _codes(values: Any, sort: bool = False) -> tuple[Numbers, npt.NDArray[Any]]:
@@ -108,7 +112,9 @@ class Source:
 
     `rows` counts what was read, usable or not; `files` are the tables read, relative to the data
     folder. `load` returns sample number i of the pool with its image, and raises `BadRowError`
-    where that cannot be used; `reject` returns the quarantined row of sample i for a reason.
+    where that cannot be used; `underlying`, where there is one, returns the picture that its own is
+    made of, by which duplicates are found. `reject` returns the quarantined row of sample i for a
+    reason.
     `tests` marks the source's own test split, None where it has none. `images` counts pictures, and
     those that are missing, by source dataset. `ask` returns drawn samples with the options that
     they are asked with.
@@ -123,3 +129,4 @@ class Source:
     tests: Flags | None = None
     images: tuple[ImageCount, ...] = ()
     ask: Callable[[list[Sample]], list[Sample]] = list
+    underlying: Callable[[int], bytes] | None = None

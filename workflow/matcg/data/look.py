@@ -4,9 +4,8 @@ Planning reads no data. So a look makes of such a catalog one with a subset for 
 values that occurs, with counts. Pictures are not looked for.
 """
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from matcg.config.catalog import FOUND, Catalog, Preparation, SubsetSpec
+from matcg.config.derived import READER as DERIVED
 from matcg.config.explain import validate
 from matcg.config.question_options import QuestionOptions
 from matcg.config.yaml_file import read_yaml
@@ -23,13 +23,11 @@ from matcg.data.prepare import sides
 from matcg.data.question_table import QuestionTable, Row, read_questions
 from matcg.data.questions import groups_of, pool_in, tests_in
 from matcg.errors import ConfigError, DataError
-from matcg.identity import digest
 from matcg.seeds import derive
-from matcg.words import counted, tidy
+from matcg.words import as_id, counted, tidy
 
 READER = "questions"
 MOST = 1000  # subsets; a column with more values says something else than an element
-_LONGEST = 60  # of a subset's id
 
 
 @dataclass
@@ -144,7 +142,7 @@ def _subsets(catalog: Catalog, options: QuestionOptions, seen: Look) -> Iterator
     taken: set[str] = set()
     for values, rows in sorted(seen.subsets.items()):
         named = dict(zip(catalog.elements, values, strict=True))
-        name = _id(values, taken)
+        name = as_id(values, taken)
         taken.add(name)
         yield {
             "id": name,
@@ -161,16 +159,6 @@ def _subsets(catalog: Catalog, options: QuestionOptions, seen: Look) -> Iterator
 
 def _has_datasets(options: QuestionOptions) -> bool:
     return bool(options.columns.dataset)
-
-
-def _id(values: Sequence[str], taken: set[str]) -> str:
-    """Return a short name of letters and digits that no other subset has."""
-    parts = [re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-") for value in values]
-    name = "-".join(filter(None, parts))
-    if all(parts) and len(name) <= _LONGEST and name not in taken:
-        return name
-    end = digest(*values)
-    return f"{name[: _LONGEST - 1 - len(end)].rstrip('-')}-{end}".lstrip("-")
 
 
 def _only(
@@ -227,7 +215,10 @@ def _samples(
 def changes(old: Catalog, new: Catalog) -> list[str]:
     """Return what a look found that another one had not, a line each."""
     said = []
-    before, after = ({each.id: each for each in catalog.subsets} for catalog in (old, new))
+    before, after = (
+        {each.id: each for each in catalog.subsets if each.reader != DERIVED}
+        for catalog in (old, new)
+    )
     said += [f"gone: {name}" for name in before if name not in after]
     said += [
         f"new: {name}, {counted(each.rows or 0, 'row')}"

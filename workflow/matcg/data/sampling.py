@@ -123,7 +123,8 @@ class Draw:
         """Return a sample with its hash, or why it cannot be used."""
         try:
             sample = self.source.load(at)
-            seen = fingerprint(sample.image, sample.origin)
+            made_of = self.source.underlying(at) if self.source.underlying else sample.image
+            seen = fingerprint(made_of, sample.origin)
         except BadRowError as error:
             return str(error)
         except ImageError as error:

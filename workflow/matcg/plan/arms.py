@@ -51,6 +51,7 @@ def find_cases(scope: Scope) -> tuple[list[Case], set[Excluded], set[Reduced]]:
     scope.check()
     targets = scope.targets()
     chosen, excluded = chosen_combinations(scope, targets)
+    excluded |= set(scope.not_asked())
     tested = [target for target in targets if target in chosen or not scope.experiment.rules]
     for target in sorted(set(targets) - set(tested)):
         excluded.add(scope.excluded(target, "", "", "no combination, so no other arm is run"))

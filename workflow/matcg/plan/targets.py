@@ -127,7 +127,29 @@ class Scope:
         found = select(subsets, pattern)
         if not found:
             raise self.error(f"{key}: no subset of catalog '{name}' is all of these")
-        return found
+        asked = [each for each in found if self._is_asked(each, pattern)]
+        if not asked:
+            raise self.error(
+                f"{key}: the subsets that are all of these ask for an element itself; add"
+                f" `asks: {self.catalog.subset(found[0]).asks}`, if that is what you mean"
+            )
+        return asked
+
+    def _is_asked(self, name: str, pattern: Mapping[str, Sequence[str]]) -> bool:
+        """Tell whether a subset that fits a pattern is a target: one that asks for an element
+        itself tells most of its answer by its place in the grid.
+        """
+        return "asks" in pattern or not self.catalog.subset(name).asks
+
+    def not_asked(self) -> Iterable[Excluded]:
+        """Yield the subsets that fit a pattern of targets, and are none, as records."""
+        targets = self.targets()
+        for pattern in self.experiment.targets:
+            for name in () if isinstance(pattern, str) else select(self.catalog.subsets, pattern):
+                if name not in targets:
+                    element = self.catalog.subset(name).asks
+                    reason = f"asks for the {element} itself; `asks: {element}` would take it"
+                    yield self.excluded(name, "", "", reason)
 
     def _listed(self) -> Iterable[Listed]:
         """Return the listed combinations of the experiment's rules."""

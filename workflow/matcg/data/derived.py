@@ -1,0 +1,152 @@
+"""Samples of derived subsets: pictures of other subsets, changed and asked about the change.
+
+Who is tested on follows the subsets that pictures are of, the first one that has a picture or a
+patient: what is made of a test picture is tested on, in every derived subset.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matcg import forms
+from matcg.config.catalog import Preparation, Split, SubsetSpec
+from matcg.config.derived_options import DerivedOptions
+from matcg.data import readers
+from matcg.data.candidates import Flags, ImageCount, Source, pool_of
+from matcg.data.prepare import sides
+from matcg.forms.choice import rebuild
+from matcg.images.changes import changed, require_contrast
+from matcg.samples import Sample
+from matcg.seeds import derive
+
+OFFERED = 4
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture of a subset, as one of its samples; what it is known by, and its group."""
+
+    source: Source
+    at: int
+    key: str
+    group: str
+    test: bool
+
+
+def read(
+    subset: SubsetSpec, options: Mapping[str, Any], root: Path | None, caps: Split | None = None
+) -> Source:
+    """Return a sample for each thing that is made of each picture of the subsets named.
+
+    Raises:
+        ConfigError: a wrong option.
+        DataError: as the readers of these subsets.
+    """
+    del caps
+    chosen = DerivedOptions.parse(options)
+    sources = {each.subset.id: _source(each, root) for each in chosen.of}
+    pictures = _pictures((each, sources[each.subset.id]) for each in chosen.of)
+    rows = [(p, n) for p in pictures for n in range(len(chosen.labels))]
+    ids = [
+        f"{subset.id}-{p.source.pool.ids[p.at]}" + (f"-{n + 1}" if chosen.change else "")
+        for p, n in rows
+    ]
+
+    def unchanged(at: int) -> Sample:
+        picture, n = rows[at]
+        sample = picture.source.load(picture.at)
+        return Sample(
+            sample_id=ids[at],
+            subset=subset.id,
+            image=sample.image,
+            fingerprint="",
+            origin=sample.origin,
+            question="",
+            options=(),
+            answer=0,
+            label=chosen.labels[n],
+            dataset=sample.dataset,
+            group=sample.group,
+        )
+
+    def underlying(at: int) -> bytes:
+        sample = unchanged(at)
+        require_contrast(sample.image, sample.origin)
+        return sample.image
+
+    def load(at: int) -> Sample:
+        sample = unchanged(at)
+        if not chosen.change:
+            return sample
+        seed = derive(chosen.seed, "change", sample.sample_id)
+        image = changed(sample.image, sample.origin, chosen.change, rows[at][1], seed)
+        return replace(sample, image=image)
+
+    bad = {each for source in sources.values() for each in source.quarantined}
+    return Source(
+        pool=pool_of(
+            ids,
+            [chosen.labels[n] for _, n in rows],
+            [p.key for p, _ in rows],
+            [p.group for p, _ in rows],
+        ),
+        load=load,
+        underlying=underlying if chosen.change else None,
+        reject=lambda at, why: rows[at][0].source.reject(rows[at][0].at, why),
+        rows=len(rows) + len(bad),
+        quarantined=tuple(sorted(bad, key=lambda each: (each.file, each.row, each.image))),
+        files=tuple(dict.fromkeys(name for source in sources.values() for name in source.files)),
+        tests=np.array([p.test for p, _ in rows], dtype=np.bool_),
+        images=tuple(count for source in sources.values() for count in source.images),
+        ask=lambda drawn: rebuild(drawn, chosen.choices, OFFERED, chosen.questions, chosen.seed),
+    )
+
+
+def count(
+    subset: SubsetSpec, options: Mapping[str, Any], root: Path | None
+) -> tuple[ImageCount, ...]:
+    """Return how many pictures are there of each source dataset of each subset named.
+
+    Raises:
+        ConfigError, DataError: as `read`.
+    """
+    del subset
+    found: list[ImageCount] = []
+    for each in DerivedOptions.parse(options).of:
+        reader = readers.get(each.reader)
+        if reader.count:
+            found += reader.images(each.subset, {**each.options, **each.subset.options}, root)
+    return tuple(found)
+
+
+def _source(asked: Preparation, root: Path | None) -> Source:
+    given = {**asked.options, **asked.subset.options}
+    source = readers.get(asked.reader).source(asked.subset, given, root, asked.split)
+    balanced = forms.named(asked.subset.form_of_answer).balanced
+    return source if balanced else replace(source, pool=source.pool.unlabelled())
+
+
+def _tests(asked: Preparation, source: Source) -> Flags:
+    """Return the marks of what the subset itself may be tested on."""
+    ranks = source.pool.ranks(derive(asked.split.seed, "split", asked.subset.id))
+    return sides(asked, source.pool, source.tests, ranks)[0]
+
+
+def _pictures(of: Iterable[tuple[Preparation, Source]]) -> list[_Picture]:
+    """Return each picture once; whom several subsets have is tested on as the first one says."""
+    found: dict[str, _Picture] = {}
+    tested: dict[str, bool] = {}
+    for asked, source in of:
+        pool, tests = source.pool, _tests(asked, source)
+        own: dict[str, bool] = {}
+        for at in range(len(pool)):
+            unit, grouped = pool.keys[pool.units[at]], bool(pool.grouped[at])
+            key = source.reject(at, "").image if grouped else unit
+            test = tested.get(unit, bool(tests[at]))
+            own[unit] = own.get(unit, False) or test
+            found.setdefault(key, _Picture(source, at, key, unit if grouped else "", test))
+        tested |= own
+    return list(found.values())
