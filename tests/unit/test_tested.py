@@ -13,7 +13,6 @@ REACHED = {
     "config.finding_options": "unit/data/test_findings.py",
     "config.folder_options": "unit/data/test_class_folders.py",
     "config.grid": "unit/config/test_project.py",
-    "config.question_options": "unit/data/test_questions.py",
     "coordinates.fractions": "unit/coordinates/test_coordinates.py",
     "coordinates.pixels": "unit/coordinates/test_coordinates.py",
     "coordinates.thousandths": "unit/coordinates/test_coordinates.py",

@@ -114,6 +114,8 @@ def test_omnimedvqa_s_layout_becomes_a_catalog(omni, shipped):
         "catalog": "omnimedvqa",
         "rows": 180,
         "set_aside": 0,
+        "rare": 0,
+        "one_answer": 0,
         "uncovered": {"area": {"Brain Scans": 60}},
         "left_out": {},
         "without": {"modality": 1},

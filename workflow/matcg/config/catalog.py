@@ -112,6 +112,9 @@ class ElementColumn(Model):
     map: dict[Text, Text | None] = Field(
         default={}, description="{cell: value}; null leaves its rows out; without a map, the cell"
     )
+    asks: dict[Text, Slug] = Field(
+        default={}, description="{value: element}: subsets whose questions ask for that element"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -125,6 +128,10 @@ class Found(Model):
     catalog: Name = Field(description="the one whose tables were looked at")
     rows: Natural
     set_aside: Natural = Field(default=0, description="of these, rows that cannot be used")
+    rare: Natural = Field(default=0, description="rows whose answer is too rare in their subset")
+    one_answer: Natural = Field(
+        default=0, description="rows of subsets with one answer, of which no options can be made"
+    )
     uncovered: dict[str, dict[str, Natural]] = Field(
         default={}, description="rows with values that no map covers, by element"
     )
@@ -237,7 +244,19 @@ class Catalog(Model):
                         f"{key}[{position}].id: '{subset.id}' stands twice; rename one"
                     )
                 seen.add(subset.id.casefold())
+        for name, column in self.columns.items():
+            for value, element in column.asks.items():
+                if element not in self.elements:
+                    raise ValueError(
+                        f"elements.{name}.asks.{value}: no element"
+                        f" '{element}'.{nearest(element, self.elements)}"
+                    )
         for position, subset in enumerate(self.subsets):
+            if subset.asks and subset.asks not in self.elements:
+                raise ValueError(
+                    f"subsets[{position}].asks: no element"
+                    f" '{subset.asks}'.{nearest(subset.asks, self.elements)}"
+                )
             for element in self.elements:
                 if not subset.elements.get(element):
                     raise ValueError(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from matcg.config.base import Model, Text
+from matcg.config.base import Model, Positive, Text
 from matcg.config.reader_options import ChoiceOptions, Filled, Texts, Values
 
 
@@ -91,6 +91,13 @@ class Findings(Model):
         return (self.listed,) if self.listed else tuple(self.names)
 
 
+class Frequent(Model):
+    """How often a label must occur in a subset, but for rows with one of these values."""
+
+    rows: Positive
+    unless: dict[Filled, Values] = Field(default_factory=dict)
+
+
 class QuestionOptions(ChoiceOptions):
     """Options of this reader, in a catalog or a subset.
 
@@ -100,6 +107,7 @@ class QuestionOptions(ChoiceOptions):
     holds for every row. `answer`: whether the answer is an option's text, its letter, or its place
     counted from 0. `only`: just rows that have one of these values in these columns. `findings`:
     rows are asked of each of these, in place of columns of questions, options and answers.
+    `frequent`: rows with rarer labels are set aside.
     """
 
     reader: ClassVar[str] = "reader questions"
@@ -112,6 +120,7 @@ class QuestionOptions(ChoiceOptions):
     answer: Literal["text", "letter", "index"] = "text"
     only: dict[Filled, Values] = Field(default_factory=dict)
     findings: Findings | None = None
+    frequent: Frequent | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> "QuestionOptions":
@@ -149,3 +158,5 @@ class QuestionOptions(ChoiceOptions):
         if self.split_by and self.split_by.column:
             yield self.split_by.column
         yield from self.only
+        if self.frequent:
+            yield from self.frequent.unless

@@ -57,36 +57,40 @@ Filled = Annotated[str, AfterValidator(_not_blank)]
 
 
 class SplitBy(Model):
-    """Where a source's own split is told: by a text column, or by a pattern in the image path.
+    """Where a source's own split is told: by a text column, or by a pattern in the path of the
+    image or of the file that has the row.
 
     `train` and `test` are the values that mean each side; a row with any other is set aside.
     """
 
     column: str = ""
     path: Pattern | None = None
+    file: Pattern | None = None
     train: Values = frozenset({"train", "training"})
     test: Values = frozenset({"test", "testing"})
 
     @model_validator(mode="after")
     def _two_sides(self) -> "SplitBy":
-        if bool(self.column) == (self.path is not None):
-            raise ValueError("needs `column` (a key) or `path`")
+        if sum(map(bool, (self.column, self.path, self.file))) != 1:
+            raise ValueError("needs `column` (a key), `path` or `file`")
         if both := self.train & self.test:
             raise ValueError(f"'{min(both)}' is train and test; leave it out of one")
         return self
 
-    def is_test(self, value: str, image: str) -> bool:
-        """Tell whether a row with this value or image path is tested on.
+    def is_test(self, value: str, image: str, file: str) -> bool:
+        """Tell whether a row with this value or image path, in this file, is tested on.
 
         Raises:
             BadRowError: it is of neither side.
         """
         if self.path is not None:
             value = searched(self.path, image)
+        elif self.file is not None:
+            value = searched(self.file, file)
         if value in self.test or value.casefold() in self.test:
             return True
         if value not in self.train and value.casefold() not in self.train:
-            where = "the image path" if self.path else self.column
+            where = self.column or ("the image path" if self.path else "the file's name")
             raise BadRowError(f"split unknown: '{value}' in {where} is neither train nor test")
         return False
 

@@ -53,7 +53,7 @@ def _is_test(path: str, of: str, options: ClassFolderOptions) -> bool:
         raise BadRowError("hidden file: its path has a name that begins with a point")
     if not one_form(options.labels.get(of, of)).strip():
         raise BadRowError(f"no answer: '{of}' is no text; name its label in option 'labels'")
-    return bool(options.split_by and options.split_by.is_test("", path))
+    return bool(options.split_by and options.split_by.is_test("", path, path))
 
 
 def _written(path: str) -> str:

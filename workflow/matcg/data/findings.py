@@ -197,7 +197,7 @@ class _Reading:
         by, row = self.options.split_by, picture.row
         try:
             size = self._size(picture)
-            test = by.is_test(picture.split, picture.image) if by else False
+            test = by.is_test(picture.split, picture.image, picture.file) if by else False
             findings: list[Finding] = []
             for row, raw in picture.rows:  # noqa: B007, what goes wrong is of this row
                 for each in raw():

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from matcg.config.catalog import FOUND, Catalog
+from matcg.config.derived import READER as DERIVED
 from matcg.config.library import load
 from matcg.data.look import changes, look
 from matcg.words import counted
@@ -69,13 +70,20 @@ def _said(new: Catalog) -> list[str]:
     """Return what was found, a line each."""
     assert new.found is not None
     found = new.found
-    rows = sum(each.rows or 0 for each in new.subsets)
+    listed = [each for each in new.subsets if each.reader != DERIVED]
+    rows = sum(each.rows or 0 for each in listed)
     lines = [
-        f"{counted(len(new.subsets), 'subset')} of {rows} of {counted(found.rows, 'row')};"
+        f"{counted(len(listed), 'subset')} of {rows} of {counted(found.rows, 'row')};"
         f" {found.set_aside} set aside as unusable. Pictures were not looked for."
     ]
+    if found.rare:
+        lines.append(f"{counted(found.rare, 'row')} left out: rare answers, by option `frequent`")
+    if found.one_answer:
+        lines.append(
+            f"{counted(found.one_answer, 'row')} left out: the only answer of their subset"
+        )
     for what, counts in (("no map covers", found.uncovered), ("a map leaves out", found.left_out)):
         for element, cells in counts.items():
-            listed = ", ".join(f"'{cell}' ({counted(n, 'row')})" for cell, n in cells.items())
-            lines.append(f"{element}: {what} {listed}")
+            told = ", ".join(f"'{cell}' ({counted(n, 'row')})" for cell, n in cells.items())
+            lines.append(f"{element}: {what} {told}")
     return lines + [f"{name}: {counted(n, 'row')} without" for name, n in found.without.items()]

@@ -21,7 +21,7 @@ from matcg.data.image_folder import Folder
 from matcg.data.medmat import find_folder
 from matcg.data.prepare import sides
 from matcg.data.question_table import QuestionTable, Row, read_questions
-from matcg.data.questions import groups_of, pool_in, tests_in
+from matcg.data.questions import by_frequency, groups_of, pool_in, tests_in
 from matcg.errors import ConfigError, DataError
 from matcg.seeds import derive
 from matcg.words import as_id, counted, tidy
@@ -40,6 +40,8 @@ class Look:
     left_out: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     without: Counter[str] = field(default_factory=Counter)
     cells: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    rare: int = 0
+    one_answer: int = 0
 
 
 def look(catalog: Catalog, file: Path, root: Path | None) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def look(catalog: Catalog, file: Path, root: Path | None) -> dict[str, Any]:
     folder = Folder(find_folder(root, whole))
     table = read_questions(folder, options, whole.id, whole.id, columns, named=True)
     seen = _seen(catalog, columns, table)
+    _leave_rare(seen, options)
     if not 0 < len(seen.subsets) <= MOST:
         raise DataError(_no_catalog(catalog, seen))
     keys = read_yaml(file)
@@ -85,6 +88,19 @@ def _seen(catalog: Catalog, columns: tuple[str, ...], table: QuestionTable) -> L
         if all(values):
             found.subsets.setdefault(tuple(map(str, values)), []).append(row)
     return found
+
+
+def _leave_rare(seen: Look, options: QuestionOptions) -> None:
+    """Leave out, and count, rare answers, and subsets whose options cannot be made of their one."""
+    for values, rows in list(seen.subsets.items()):
+        kept, rare = by_frequency(rows, options)
+        seen.rare += len(rare)
+        if options.rebuild and len({row.label for row in kept}) < 2:
+            seen.one_answer += len(kept)
+            kept = []
+        seen.subsets[values] = kept
+        if not kept:
+            del seen.subsets[values]
 
 
 def _value(found: Look, name: str, cell: str, mapped: Mapping[str, str | None]) -> str:
@@ -112,6 +128,7 @@ def _no_catalog(catalog: Catalog, seen: Look) -> str:
         )
     kinds = Counter(each.kind for each in seen.table.bad).most_common(3)
     why = [f"{n} x {kind}" for kind, n in kinds]
+    why += [f"{seen.rare} x rare answer"] if seen.rare else []
     why += [f"{n} x no {name}" for name, n in seen.without.items()]
     why += [f"{each.total()} x {name} that no map covers" for name, each in seen.uncovered.items()]
     return (
@@ -130,6 +147,8 @@ def _found(catalog: Catalog, seen: Look) -> dict[str, Any]:
         "catalog": catalog.name,
         "rows": len(seen.table.rows) + len(seen.table.bad),
         "set_aside": len(seen.table.bad),
+        "rare": seen.rare,
+        "one_answer": seen.one_answer,
         "uncovered": listed(seen.uncovered),
         "left_out": listed(seen.left_out),
         "without": dict(sorted(seen.without.items())),
@@ -147,6 +166,7 @@ def _subsets(catalog: Catalog, options: QuestionOptions, seen: Look) -> Iterator
         yield {
             "id": name,
             **named,
+            **_asks(catalog, named),
             **(
                 {"datasets": sorted({row.dataset for row in rows})}
                 if _has_datasets(options)
@@ -155,6 +175,12 @@ def _subsets(catalog: Catalog, options: QuestionOptions, seen: Look) -> Iterator
             "rows": len(rows),
             "options": {"only": _only(catalog, options, seen, named)},
         }
+
+
+def _asks(catalog: Catalog, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the element that a subset's questions ask for, where its values say so."""
+    found = [catalog.columns[name].asks.get(value) for name, value in values.items()]
+    return next(({"asks": element} for element in found if element), {})
 
 
 def _has_datasets(options: QuestionOptions) -> bool:

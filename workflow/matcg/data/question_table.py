@@ -34,7 +34,7 @@ class Row:
 
     `image` is where this is, or where the table holds it; `held` is then its digest. `options` are
     empty where they are to be drawn. `test`: whether the source's own split tests on it. `also` has
-    the texts of columns that were asked for besides.
+    the texts of columns that were asked for besides. `rare`: whether its label may be rare.
     """
 
     file: str
@@ -50,6 +50,7 @@ class Row:
     group: str
     test: bool
     also: tuple[str, ...]
+    rare: bool = False
 
 
 class Pictures:
@@ -202,14 +203,19 @@ class _Reader:
         name = self._name(row, finding, dataset, also)
         require_text(name, image, question, *options, label, dataset, group, *also)
         side = text_of(row, split.column) if split and split.column else ""
-        test = split.is_test(side, image) if split else False
+        test = split.is_test(side, image, self.file) if split else False
         held = self.table.pictures.keep(data) if data else ""
         offered = () if self.options.rebuild else options
         number = self.labels.index(label)
         return Row(
             *(self.file, self.number, name, image, held, question, offered),
             *(0 if self.options.rebuild else place, number, dataset, group, test, also),
+            self._may_be_rare(row),
         )
+
+    def _may_be_rare(self, row: Mapping[str, Any]) -> bool:
+        unless = self.options.frequent.unless if self.options.frequent else {}
+        return any(text_of(row, column) in values for column, values in unless.items())
 
     def _name(
         self, row: Mapping[str, Any], finding: str, dataset: str, also: tuple[str, ...]

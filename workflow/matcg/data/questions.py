@@ -1,6 +1,6 @@
 """Reader of any table of questions: columns by the user's own names, pictures by path or within."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +88,35 @@ class QuestionReader:
         return self.tables(scans.folder, chosen, subset.id, dataset, named=named), scans, chosen
 
 
-_QUESTIONS = QuestionReader(QuestionOptions, read_questions)
+def by_frequency(
+    rows: Sequence[Row], options: QuestionOptions
+) -> tuple[list[Row], list[tuple[Row, int]]]:
+    """Return a subset's rows without those of rare labels, and these with how many there are."""
+    if not options.frequent:
+        return list(rows), []
+    counts = Counter(row.label for row in rows)
+    kept: list[Row] = []
+    rare: list[tuple[Row, int]] = []
+    for row in rows:
+        if row.rare or counts[row.label] >= options.frequent.rows:
+            kept.append(row)
+        else:
+            rare.append((row, counts[row.label]))
+    return kept, rare
+
+
+def _read_frequent(
+    folder: Folder, options: QuestionOptions, subset: str, dataset: str, *, named: bool = False
+) -> QuestionTable:
+    table = read_questions(folder, options, subset, dataset, named=named)
+    table.rows, rare = by_frequency(table.rows, options)
+    table.bad += [
+        _set_aside(row, f"rare answer: {table.labels[row.label]}, {n} of it") for row, n in rare
+    ]
+    return table
+
+
+_QUESTIONS = QuestionReader(QuestionOptions, _read_frequent)
 read, count, named = _QUESTIONS.read, _QUESTIONS.count, _QUESTIONS.named
 
 

@@ -231,7 +231,8 @@ class _Reader:
         _require(row, self.options)
         asked, answer = self._one_asked(row)
         by = self.options.split_by
-        test = by.is_test(getattr(row, "extra_0", ""), row.image) if by else False
+        side = getattr(row, "extra_0", "")
+        test = by.is_test(side, row.image, self.table.name) if by else False
         name = f"{self.prefix}{self.datasets[row.dataset]}-{row.id}"
         if name in self.seen:
             raise BadRowError(f"duplicate id: the one of row {self._first(name)}")
