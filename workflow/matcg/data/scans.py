@@ -198,6 +198,14 @@ class Scans:
             self._windows[base] = found.full
         return found
 
+    def parts(self, path: str) -> int:
+        """Return how many frames or slices a file has, by its path without a number.
+
+        Raises:
+            BadRowError: it is damaged, or of a kind that is not read.
+        """
+        return self._told(path).parts
+
     def size(self, path: str) -> tuple[int, int]:
         """Return width and height of a picture as it is displayed.
 
