@@ -144,3 +144,40 @@ def test_without_a_network_one_line_says_that_a_folder_will_do(
     assert done.returncode == 1
     assert "a folder is enough" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_slake_is_fetched_and_looked_at_as_its_page_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = folder / "catalogs/slake.yaml"
+    release = load("catalog", shipped).release
+    shipped.write_text(shipped.read_text().replace(release.repository, REPOSITORY))
+    place = {"modality": "X-Ray", "location": "Lung", "content_type": "Abnormality"}
+    rows = [
+        {"img_name": f"xmlab{n}/source.jpg", "question": "Is it healthy?", "q_lang": "en"}
+        | {
+            **place,
+            "answer": ("Yes", "No", "Mass")[n % 3],
+            "answer_type": ("CLOSED", "OPEN")[n // 6],
+        }
+        for n in range(8)
+    ]
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for row in rows:
+            file.writestr(f"imgs/{row['img_name']}", picture(1))
+    parts = {"train.json": rows[2:], "validation.json": rows[:1], "test.json": rows[1:2]}
+    files = {name: json.dumps(part).encode() for name, part in parts.items()}
+    tree = {release.revision: {**files, "imgs.zip": archive.getvalue(), "KG.zip": b"not asked"}}
+    with serving(FakeHub(tree, [release.revision])) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        done = snakemake(folder, "fetch_tables", "--cores", "1", "--config", "catalog=slake")
+    assert f"{folder}/data/slake: 4 files" in done.stdout, done.stdout
+    with zipfile.ZipFile(folder / "data/slake/imgs.zip") as file:
+        file.extractall(folder / "data/slake")
+    done = snakemake(folder, "catalog", "--cores", "1", "--config", "catalog=slake")
+    assert "1 subset of 6 of 8 rows; 0 set aside" in done.stdout, done.stdout
+    assert "2 rows left out: rare answers, by option `frequent`" in done.stdout
+    (found,) = load("catalog", folder / "catalogs/slake-found.yaml").subsets
+    data = read(found, load("catalog", shipped).options | found.options, folder / "data/slake")
+    assert data.load(0).image == picture(1)
