@@ -206,6 +206,22 @@ def test_a_form_that_needs_no_balance_is_tested_on_as_it_comes(tmp_path, fake):
     assert account(tmp_path)["labels"]["z"]["test"] > 1
 
 
+@pytest.mark.parametrize("form", ["choice", "boxes"])
+def test_a_label_gives_no_more_than_its_cap(tmp_path, fake, form):
+    names = [*"aaaa", *"b" * 56]
+    kind = "detection" if form == "boxes" else "classification"
+    fake([sample(n, name, options=(name,), form=form) for n, name in enumerate(names)])
+    made = asked(spec("s", kind=kind), "fake", train=30, per_label=10)
+    prepare(made, None, tmp_path)
+    train = read_samples(tmp_path / "train.parquet")
+    main = Counter(each.label for each in train if not each.reserve)
+    # Boxes need no balance, and so no cap of a label.
+    assert (main["b"] == 10, sum(main.values()) == 30) == (form == "choice", form == "boxes")
+    if form == "choice":
+        assert Counter(each.label for each in train if each.reserve) == {"b": 1}
+    assert of_subset(made) != of_subset(asked(spec("s", kind=kind), "fake", train=30))
+
+
 def test_accounts_of_all_subsets_are_merged(tmp_path):
     for name, bad in (("30", 1), ("22", 2)):
         rows = [row(n, Answer="cow" if n < bad else ("cat", "dog")[n % 2]) for n in range(40)]

@@ -115,6 +115,14 @@ def test_what_asks_for_an_element_itself_says_so(place):
     assert asks["ct-abdomen-open-size"] is None
 
 
+def test_a_look_counts_no_more_of_a_label_than_its_cap(place):
+    file = place / "slake.yaml"
+    file.write_text(file.read_text().replace("train: 3000", "train: 3000, per_label: 15"))
+    write_found(load("catalog", file), file, place / "data/slake", place / "apart")
+    subsets = load("catalog", place / "slake-found.yaml").subsets
+    assert [each.train for each in subsets] == [45, 30]
+
+
 def test_an_element_that_is_asked_for_has_to_be_one(place):
     file = place / "slake.yaml"
     file.write_text(file.read_text().replace("Modality: modality", "Modality: modalty"))

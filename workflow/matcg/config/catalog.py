@@ -42,12 +42,21 @@ class Split(Model):
         description="share of `train` kept besides, for pictures that a target is tested on",
     )
     seed: Natural = 42
-    # Left out of digests where it is what it always was.
+    # Left out of digests where they are what they always were.
+    per_label: Positive | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="cap on a label's training samples in a subset, for all arms alike",
+    )
     balanced_tests: Annotated[bool, Field(strict=True)] = Field(
         default=True,
         exclude_if=bool,
         description="every label equally often in tests; false: as often as the source has it",
     )
+
+    def with_reserve(self, n: int) -> int:
+        """Return how many training samples are kept where `n` may be trained on."""
+        return n + int(self.reserve * n)
 
 
 class SubsetSpec(Model):

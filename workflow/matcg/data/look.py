@@ -235,7 +235,11 @@ def _samples(
     counted_by = pool if asked.split.balanced_tests else pool.unlabelled()
     of_label = np.unique(counted_by.labels[tests], return_counts=True)[1]
     fewest = int(of_label.min()) if len(of_label) else 0
-    return {"train": int((~tests).sum()) - len(clashing), "test": fewest * len(of_label)}
+    trains = ~tests
+    trains[list(clashing)] = False
+    trained = np.bincount(pool.labels[trains])
+    most = asked.split.per_label or len(pool)
+    return {"train": int(np.minimum(trained, most).sum()), "test": fewest * len(of_label)}
 
 
 def changes(old: Catalog, new: Catalog) -> list[str]:

@@ -105,8 +105,9 @@ def _check_ids(ids: Sequence[str], subset: str) -> None:
 def _drawn(asked: Preparation, source: Source, threads: int) -> Prepared:
     """Return the samples that are used, in order, and what became of the others."""
     caps, account = asked.split, source
+    per_label = caps.per_label
     if not forms.named(asked.subset.form_of_answer).balanced:
-        source = replace(source, pool=source.pool.unlabelled())
+        source, per_label = replace(source, pool=source.pool.unlabelled()), None
     pool = source.pool
     seed = derive(caps.seed, "split", asked.subset.id)
     ranks = pool.ranks(seed)
@@ -115,9 +116,11 @@ def _drawn(asked: Preparation, source: Source, threads: int) -> Prepared:
     trains = ~tests & ~marks(len(pool), list(clashing))
     pools = int(trains.sum()), int(tests.sum())
     test = draw.test(tests, caps.test, caps.balanced_tests)
-    wanted = caps.train + int(caps.reserve * caps.train)
-    train = draw.train(trains, wanted, seed, list(test.values()), asked.near_duplicates)
-    main, spare = list(train.values())[: caps.train], list(train.values())[caps.train :]
+    most = per_label and caps.with_reserve(per_label)
+    tested = list(test.values())
+    wanted = caps.with_reserve(caps.train)
+    train = draw.train(trains, wanted, seed, tested, asked.near_duplicates, most)
+    main, spare = _main(list(train.values()), caps.train, per_label or caps.train)
     rejected = [source.reject(at, reason) for at, reason in sorted(draw.rejected.items())]
     asked_of = {
         name: source.ask(split.balanced_order(samples, seed))
@@ -135,6 +138,18 @@ def _drawn(asked: Preparation, source: Source, threads: int) -> Prepared:
         test=asked_of["test"],
         lost=draw.lost,
     )
+
+
+def _main(train: Sequence[Sample], cap: int, per_label: int) -> tuple[list[Sample], list[Sample]]:
+    """Return the training samples within the caps, and the reserve."""
+    main: list[Sample] = []
+    spare: list[Sample] = []
+    given: Counter[str] = Counter()
+    for each in train:
+        fits = len(main) < cap and given[each.label] < per_label
+        (main if fits else spare).append(each)
+        given[each.label] += fits
+    return main, spare
 
 
 def _row(each: Quarantined) -> tuple[bool, int]:

@@ -63,11 +63,18 @@ class Draw:
         return {at: sample for part in sound for at, sample in part[:each]}
 
     def train(
-        self, among: Flags, cap: int, seed: int, tests: Sequence[Sample], distance: int
+        self,
+        among: Flags,
+        cap: int,
+        seed: int,
+        tests: Sequence[Sample],
+        distance: int,
+        per_label: int | None = None,
     ) -> dict[int, Sample]:
         """Return up to `cap` of the marked samples, one of each label in turn while there are any.
 
-        One whose picture is that of a test sample, or nearly so, is not taken.
+        A label gives at most `per_label`. One whose picture is that of a test sample, or nearly so,
+        is not taken.
         """
         parts = zip(
             self.source.pool.names, queues(self.source.pool, among, self.ranks), strict=False
@@ -77,7 +84,9 @@ class Draw:
         taken: dict[int, Sample] = {}
         with self._helpers() as helpers:
             sound = [self._sound(part, helpers) for _, part in turns]
-            left = [self._apart(stream, tests, tested, distance) for stream in sound]
+            left = [
+                islice(self._apart(stream, tests, tested, distance), per_label) for stream in sound
+            ]
             while left and len(taken) < cap:
                 found = [(stream, next(stream, None)) for stream in left[: cap - len(taken)]]
                 taken.update(sample for _, sample in found if sample)
