@@ -13,10 +13,11 @@ from data_makers import picture, release, row
 from matcg.config.catalog import Catalog, Preparation
 from matcg.config.explain import validate
 from matcg.data import readers
-from matcg.data.derived import count, read
+from matcg.data.derived import count, named, read
 from matcg.data.leaks import Search, find_leaks
 from matcg.data.prepare import prepare
-from matcg.identity import named, of_subset
+from matcg.identity import named as with_digest
+from matcg.identity import of_subset
 from matcg.images import fingerprint
 from matcg.samples import read_samples
 
@@ -53,7 +54,7 @@ def prepared(place, name, made=None, out="out"):
     asked = (made or catalog()).preparation(name)
     # As a job has it: through JSON.
     asked = Preparation.model_validate_json(asked.model_dump_json())
-    folder = place / out / named(name, of_subset(asked))
+    folder = place / out / with_digest(name, of_subset(asked))
     prepare(asked, place / "data", folder)
     return folder
 
@@ -164,6 +165,14 @@ def test_pictures_of_boxes_and_of_hospitals_will_do(tmp_path):
     assert all(each.origin.startswith("dicom-") for each in shown)
     assert all("ct.dcm" not in each.sample_id for each in shown)
     assert [each.images for each in count(asked, asked.options, data)] == [1]
+
+
+def test_what_is_to_be_placed_are_the_pictures_of_all_subsets(place):
+    asked = catalog().preparation("ct-brain-quality").subset
+    folder, files = named(asked, asked.options, place / "data")
+    assert folder.root == place / "data"
+    assert sorted(files) == sorted(("5", f"med-mat/{n}.png") for n in range(20))
+    assert [each.rows for each in count(asked, asked.options, place / "data")] == [24, 24]
 
 
 def test_the_phantom_world_will_do_too():

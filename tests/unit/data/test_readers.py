@@ -98,5 +98,7 @@ def test_the_rules_can_ask_every_reader_without_what_takes_long_to_import():
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=None
     )
-    readers_there = "class_folders coco derived masks medmat medmnist phantom questions table voc yolo"
+    readers_there = (
+        "class_folders coco derived masks medmat medmnist phantom questions table voc yolo"
+    )
     assert done.stdout.split() == readers_there.split()

@@ -16,7 +16,10 @@ from matcg.config.catalog import Preparation, Split, SubsetSpec
 from matcg.config.derived_options import DerivedOptions
 from matcg.data import readers
 from matcg.data.candidates import Flags, ImageCount, Source, pool_of
+from matcg.data.image_folder import Folder
+from matcg.data.medmat import find_folder
 from matcg.data.prepare import sides
+from matcg.data.scans import Named
 from matcg.forms.choice import rebuild
 from matcg.images.changes import changed, require_contrast
 from matcg.samples import Sample
@@ -118,13 +121,30 @@ def count(
     for each in DerivedOptions.parse(options).of:
         reader = readers.get(each.reader)
         if reader.count:
-            found += reader.images(each.subset, {**each.options, **each.subset.options}, root)
+            found += reader.images(each.subset, _given(each), root)
     return tuple(found)
 
 
+def named(subset: SubsetSpec, options: Mapping[str, Any], root: Path | None) -> Named:
+    """Return the folder of pictures, and source dataset and path of each file that is named.
+
+    Raises:
+        ConfigError, DataError: as `read`.
+    """
+    found: list[tuple[str, str]] = []
+    for each in DerivedOptions.parse(options).of:
+        reader = readers.get(each.reader)
+        if reader.named:
+            found += reader.names(each.subset, _given(each), root)[1]
+    return Folder(find_folder(root, subset)), list(dict.fromkeys(found))
+
+
+def _given(asked: Preparation) -> dict[str, Any]:
+    return {**asked.options, **asked.subset.options}
+
+
 def _source(asked: Preparation, root: Path | None) -> Source:
-    given = {**asked.options, **asked.subset.options}
-    source = readers.get(asked.reader).source(asked.subset, given, root, asked.split)
+    source = readers.get(asked.reader).source(asked.subset, _given(asked), root, asked.split)
     balanced = forms.named(asked.subset.form_of_answer).balanced
     return source if balanced else replace(source, pool=source.pool.unlabelled())
 

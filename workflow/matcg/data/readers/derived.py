@@ -4,5 +4,8 @@ from matcg.config.derived_options import DerivedOptions
 from matcg.data.readers import Reader
 
 READER = Reader(
-    "matcg.data.derived:read", check=DerivedOptions.parse, count="matcg.data.derived:count"
+    "matcg.data.derived:read",
+    check=DerivedOptions.parse,
+    count="matcg.data.derived:count",
+    named="matcg.data.derived:named",
 )
