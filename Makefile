@@ -22,10 +22,8 @@ executors := $(venv)/matcg-executors-$(call digest,requirements/executors.lock)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
-# Compiled afterwards on all cores, which pip does on one; a few files are templates and fail.
-pip = $(bin)/python -m pip install -qq --no-deps --no-compile
-locked = $(pip) --require-hashes
-compile = $(bin)/python -m compileall -qq -j $(CORES) $(venv)/lib >/dev/null 2>&1 || true
+pip = $(bin)/python -m pip install -qq --no-deps
+locked = $(bin)/python requirements/install.py
 
 define no_python
 matcg needs Python 3.11 or newer; $(PYTHON) is older or missing. Name another: make PYTHON=python3.11
@@ -90,26 +88,24 @@ $(env):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "$(strip $(no_python))" >&2; exit 1; }
 	@echo "Installing the locked packages into $(venv), once; this takes some minutes."
 	@test -x $(bin)/python || $(PYTHON) -m venv $(venv)
-	@$(locked) -r requirements/cpu.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
+	@$(locked) requirements/cpu.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
 	@$(pip) --no-build-isolation -e .
-	@$(compile)
 	@touch $@
 
 $(dev): $(env)
 	@echo "Installing the packages that tests and linters need."
-	@$(locked) -r requirements/dev.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
-	@$(compile)
+	@$(locked) requirements/dev.lock || { printf '%s\n' "$$no_install" >&2; exit 1; }
 	@touch $@
 
 # What tests/slurm needs. The plugin in a folder of its own, since its presence slows every call of
 # Snakemake; Slurm from Debian where that is possible, else those tests say why they were skipped.
 $(slurm): $(dev)
-	@grep '^snakemake-executor-plugin-slurm' requirements/slurm.lock > $(venv)/slurm-plugin.txt
-	@$(locked) --upgrade --target $(venv)/slurm-plugin -r $(venv)/slurm-plugin.txt
+	@grep '^snakemake-executor-plugin-slurm' requirements/slurm.lock > $(venv)/slurm-plugin.lock
+	@$(locked) --target $(venv)/slurm-plugin $(venv)/slurm-plugin.lock
 	@tests/slurm/install.sh
 	@touch $@
 
 # What tests/executors needs; likewise beside, for the same reason.
 $(executors): $(dev)
-	@$(locked) --upgrade --target $(venv)/executors -r requirements/executors.lock
+	@$(locked) --target $(venv)/executors requirements/executors.lock
 	@touch $@

@@ -1,6 +1,7 @@
 """The conda environments and the locks name the same versions."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,18 @@ def test_locks_hold_what_their_inputs_name() -> None:
         asked = [re.match(r"[\w-]+", line) for line in lines]
         missing = {match[0] for match in asked if match} - read_lock(name).keys()
         assert not missing, f"{name}.lock lacks {missing}: run requirements/lock.py {name}"
+
+
+def test_uv_is_told_where_pip_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tmp_path / "pip.conf"
+    told.write_text(
+        "[global]\nindex-url = https://a.example/simple\nextra-index-url =\n    https://b.example/simple\n"
+        "    https://c.example/simple\nfind-links = /all\n[install]\nfind-links = /wheels /more\n"
+    )
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(told))
+    monkeypatch.setenv("PIP_INDEX_URL", "https://d.example/simple")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    variables = runpy.run_path(str(ROOT / "requirements/install.py"))["variables"]()
+    assert variables["UV_DEFAULT_INDEX"] == "https://d.example/simple"
+    assert variables["UV_INDEX"] == "https://b.example/simple https://c.example/simple"
+    assert variables["UV_FIND_LINKS"] == "/wheels,/more"
