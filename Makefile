@@ -37,10 +37,14 @@ export no_install
 # The tests of the report in a browser skip, with the reason, where there is none.
 has_browser = command -v chromium >/dev/null && command -v chromedriver >/dev/null
 
-.PHONY: demo install browser test test-fast test-here test-slurm promise lint clean
+.PHONY: demo smoke install browser test test-fast test-here test-slurm promise lint clean
 
 demo: $(env)
 	@$(bin)/snakemake --cores $(CORES) --logger matcg
+
+# The default experiment in small: whether it runs, not what it finds.
+smoke: $(env)
+	@$(bin)/snakemake --cores $(CORES) --logger matcg --configfile tests/configs/smoke.yaml
 
 install: $(env)
 
@@ -73,6 +77,7 @@ test-slurm: $(slurm)
 
 promise: $(dev)
 	@$(bin)/python -m pytest tests/default
+	@$(bin)/python tests/default/checked.py --write
 
 lint: $(dev)
 	@$(bin)/ruff check .

@@ -13,7 +13,7 @@ import pytest
 from edits import EDITS, WITH, build, with_edits
 from workspace import Forks, Workspace
 
-SEQUENCES, STEPS = 20, 4
+SEQUENCES, STEPS = 12, 4
 SEQUENCED = [
     "learning rate", "epochs", "prompt", "engine", "weights", "split", "reader options", "leaks",
     "samples", "seeds", "also asked", "protocol", "version of FINETUNE", "version of PREDICT",
@@ -76,7 +76,7 @@ def empty(
     return EmptyFolders(build(workspaces, "pristine").root, tmp_path_factory.mktemp("empty") / "it")
 
 
-@pytest.mark.slow("a call after each of 40 edits, and one in an empty folder for each state")
+@pytest.mark.slow("a call after each of 24 edits, and one in an empty folder for each state")
 @pytest.mark.parametrize("played", [sequences()[::2], sequences()[1::2]], ids=["even", "odd"])
 def test_after_any_sequence_of_edits_tables_are_those_of_an_empty_folder(
     empty: EmptyFolders, played: list[tuple[str, ...]], tmp_path: Path
