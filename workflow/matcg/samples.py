@@ -114,7 +114,9 @@ def write_samples(path: Path, samples: Iterable[Sample], digest: str = "") -> No
         told["form"] = group[0].form
     with pq.ParquetWriter(path, labelled(SCHEMA, told), compression="zstd") as writer:
         while group:
-            writer.write_table(pa.Table.from_pylist(list(map(asdict, group)), schema=SCHEMA))
+            columns = {name: [getattr(each, name) for each in group] for name in SCHEMA.names}
+            columns["findings"] = [list(map(asdict, found)) for found in columns["findings"]]
+            writer.write_table(pa.table(columns, schema=SCHEMA))
             group = list(islice(rest, GROUP))
 
 

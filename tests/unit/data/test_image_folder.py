@@ -27,3 +27,19 @@ def test_the_reason_is_that_of_looking(tmp_path: Path, path: str) -> None:
     with pytest.raises(BadRowError) as error:
         folder.find(path)
     assert folder.reason(path) == str(error.value)
+
+
+def test_a_file_that_becomes_a_link_to_elsewhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "outside.png").write_bytes(b"none of ours")
+    (tmp_path / "in").mkdir()
+    one = tmp_path / "in/one.png"
+    one.write_bytes(b"one")
+    folder = Folder(tmp_path / "in")
+    assert folder.reason("one.png") == ""
+    assert folder.read("one.png") == b"one"
+    one.unlink()
+    with pytest.raises(BadRowError, match="no file at this path"):
+        folder.read("one.png")
+    one.symlink_to(tmp_path / "outside.png")
+    with pytest.raises(BadRowError, match="a link leads out"):
+        folder.read("one.png")

@@ -178,9 +178,9 @@ def sides(
 
 
 def _loaded(done: Prepared, sample: Sample) -> Sample:
-    """Return a sample with its image, which is read again rather than kept, as one of 8 bits."""
+    """Return a sample with its image as one of 8 bits, read again where it was not kept."""
     try:
-        image = done.source.load(done.places[sample.sample_id]).image
+        image = sample.image or done.source.load(done.places[sample.sample_id]).image
         return replace(sample, image=as_shown(image, sample.origin))
     except (BadRowError, ImageError) as error:
         raise DataError(

@@ -17,6 +17,9 @@ from matcg.samples import Sample
 from matcg.seeds import derive
 
 AHEAD = 8  # images of a label that each thread may look at before they are asked for
+ROOM = (
+    256 * 2**20
+)  # bytes of images that are kept; those beyond are read again when they are written
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Draw:
     rejected: dict[int, str] = field(default_factory=dict)
     looked_at: int = 0
     lost: list[str] = field(default_factory=list)
+    room: int = field(default_factory=lambda: ROOM)
 
     def test(self, among: Flags, cap: int, balanced: bool = True) -> dict[int, Sample]:
         """Return as many of the marked samples as give every label the same number, `cap` in all.
@@ -116,7 +120,7 @@ class Draw:
     def _sound(
         self, order: Numbers, helpers: ThreadPoolExecutor | None
     ) -> Iterator[tuple[int, Sample]]:
-        """Yield the samples of an order whose image can be used, without it, with its hash."""
+        """Yield the samples of an order whose image can be used, with its hash."""
         step = AHEAD * self.threads
         for start in range(0, len(order), step):
             part = order[start : start + step].tolist()
@@ -129,7 +133,7 @@ class Draw:
                     yield at, found
 
     def _look(self, at: int) -> Sample | str:
-        """Return a sample with its hash, or why it cannot be used."""
+        """Return a sample with its hash, and its image where there is room, or why it is no use."""
         try:
             sample = self.source.load(at)
             made_of = self.source.underlying(at) if self.source.underlying else sample.image
@@ -138,7 +142,9 @@ class Draw:
             return str(error)
         except ImageError as error:
             return f"{error.kind}: {error.detail}"
-        return replace(sample, image=b"", fingerprint=seen)
+        kept = sample.image if len(sample.image) <= self.room else b""
+        self.room -= len(kept)
+        return replace(sample, image=kept, fingerprint=seen)
 
 
 def marks(n: int, places: Sequence[int] | Numbers) -> Flags:
