@@ -8,7 +8,7 @@ for collection in COLLECTIONS:
             collection
         input:
             wanted,
-            (lambda wildcards: EXPERIMENTS.agreement()) if collection == "paper" else [],
+            (lambda w: wanted(w) and EXPERIMENTS.agreement()) if collection == "paper" else [],
 
 
 rule agreement:

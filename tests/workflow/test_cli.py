@@ -334,6 +334,12 @@ def test_the_paper_is_planned_by_one_word(tmp_path: Path) -> None:
         "paper-table10",
         "paper-figure4",
     }
+    # Who asks what something would cost does not get it.
+    for word in ("all", "paper", "table10"):
+        asked = snakemake(copy, "-n", "plan", word)
+        assert asked.returncode == 0, asked.stdout
+        jobs = set(re.findall(r"^(\w+) +\d+$", asked.stdout, re.MULTILINE))
+        assert jobs - {"enumerate", "enumerate_experiment"} == {"plan", word, "total"}
 
 
 def test_a_failing_step_tells_the_user_in_a_line(workspaces: Callable[[str], Workspace]) -> None:
