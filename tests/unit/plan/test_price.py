@@ -60,6 +60,20 @@ def test_what_was_measured_replaces_what_the_backbone_says() -> None:
     assert predict.basis == "backbone's file"
 
 
+def test_what_starting_took_is_not_dealt_out_among_questions() -> None:
+    """One job of 24 questions took 34 s, 33 of them to start; the plan asks 170,000."""
+    alone = Measured("predict", "tiny", "", "A100", 1, 24, 34.0)
+    assert alone.time(2, 170_000, 24.0) == pytest.approx(2 * 33 + 170_000 / 24)
+    assert alone.time(2, 48, None) == pytest.approx(68)
+    # Where jobs were slower than said, but not by their start, several sizes show it.
+    sized = Measured("predict", "tiny", "", "A100", 3, 700, 100.0, 10.0)
+    assert sized.time(1, 1000, 24.0) == pytest.approx(10 + 1000 * 70 / 700)
+    found = throughput._start([(100, 20.0), (200, 30.0), (400, 50.0)])
+    assert found == pytest.approx(10)
+    assert throughput._start([(100, 20.0), (150, 30.0)]) is None
+    assert throughput._start([(100, 30.0), (400, 20.0)]) is None
+
+
 def test_known_test_sets_count_instead_of_the_cap() -> None:
     given = priced()
     known = {("world", "ct-brain-state"): 4}
@@ -187,7 +201,7 @@ def test_finished_jobs_are_measured_with_all_their_time(
         Path(places.group("tiny", name)).write_text(json.dumps(record))
     assert throughput.collect(tables) == (
         Measured("finetune", "tiny", "full", "A100", 2, 240, 22.0),
-        Measured("predict", "tiny", "", "A100", 2, 120, 6.0),
+        Measured("predict", "tiny", "", "A100", 2, 120, 6.0, 0.0),
     )
 
 
@@ -222,9 +236,14 @@ def test_a_plan_without_tables_leaves_what_is_known(tmp_path: Path) -> None:
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:
-    rows = (Measured("finetune", "tiny", "full", "A100 80GB", 2, 240, 22.0),)
-    throughput.write_speeds(rows, tmp_path / "results/t.tsv")
-    assert throughput.read_speeds(tmp_path / "results/t.tsv") == rows
+    known = Measured("predict", "tiny", "", "A100 80GB", 2, 240, 22.0, 3.5)
+    rows = (Measured("finetune", "tiny", "full", "A100 80GB", 2, 240, 22.0), known)
+    path = tmp_path / "results/t.tsv"
+    throughput.write_speeds(rows, path)
+    assert throughput.read_speeds(path) == rows
+    # As it was written before starts were told apart.
+    path.write_text("\n".join(line.rpartition("\t")[0] for line in path.read_text().splitlines()))
+    assert throughput.read_speeds(path) == (rows[0], replace(known, start=None))
     assert throughput.read_speeds(tmp_path / "none.tsv") == ()
 
 

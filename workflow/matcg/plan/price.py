@@ -85,7 +85,7 @@ def _finetune(
         recipe,
         len(mine),
         seen,
-        *_hours(backbone, recipe, seen, row, resources.speed(recipe)),
+        *_hours(backbone, recipe, (len(mine), seen), row, resources.speed(recipe)),
         len(mine) * disk / 1000 if disk else None,
         _basis(row, resources.speed(recipe)),
     )
@@ -113,7 +113,7 @@ def _predict(
     jobs = sum(owner == name for owner, _ in find_groups(plan, project.config.engine.runs))
     row = speeds.get(("predict", name, ""))
     prior = backbone.resources.questions_per_second
-    device, hours = _hours(backbone, None, asked, row, prior)
+    device, hours = _hours(backbone, None, (jobs, asked), row, prior)
     return Cost("predict", name, "", jobs, asked, device, hours, 0.0, _basis(row, prior))
 
 
@@ -126,14 +126,21 @@ def questions(project: Project, catalog: str, target: str, tests: Tests) -> int:
 
 
 def _hours(
-    backbone: Backbone, recipe: str | None, units: int, row: Measured | None, prior: float | None
+    backbone: Backbone,
+    recipe: str | None,
+    asked: tuple[int, int],
+    row: Measured | None,
+    prior: float | None,
 ) -> tuple[str, float | None]:
-    """Return the device that is counted, and its hours: GPUs, or the cores of CPU jobs."""
+    """Return the device that is counted, and its hours: GPUs, or the cores of CPU jobs.
+
+    `asked` are jobs and units.
+    """
     resources = backbone.resources
     gpus = resources.amount("gpu", recipe)
     device, each = ("GPU", gpus) if gpus else ("CPU", resources.amount("threads", recipe))
-    rate = row.rate if row else prior
-    return device, (units / rate / 3600 * each if rate else None)
+    seconds = row.time(*asked, prior) if row else asked[1] / prior if prior else None
+    return device, (None if seconds is None else seconds / 3600 * each)
 
 
 def _basis(row: Measured | None, prior: float | None) -> str:

@@ -3,6 +3,7 @@
 The table prices the next plan; it is no part of any artifact's identity and reruns nothing.
 """
 
+import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from matcg.plan.records import read_places, read_runs
 from matcg.provenance import read_record
 
 NAME = "throughput.tsv"
+ALIKE = 2  # times as many units as the smallest job, from which on sizes tell start from rate
 
 _Place = tuple[str, str, str, str]
 
@@ -23,6 +25,7 @@ class Measured:
     """What finished jobs of one step did: `units` are samples seen, or questions answered.
 
     `seconds` is the jobs' time from start to end, loading included; `recipe` is empty for predict.
+    `start` is what a job takes before its first unit, None where jobs were too alike to tell.
     """
 
     step: str
@@ -32,11 +35,18 @@ class Measured:
     jobs: int
     units: int
     seconds: float
+    start: float | None = None
 
-    @property
-    def rate(self) -> float:
-        """Return units a second."""
-        return self.units / self.seconds
+    def time(self, jobs: int, units: int, prior: float | None) -> float:
+        """Return the seconds that so many jobs of so many units take.
+
+        Where `start` is not known, units are taken to have passed at the `prior` rate, if there is
+        one and jobs took longer than that.
+        """
+        start = self.start
+        if start is None:
+            start = max(0.0, self.seconds - self.units / prior) / self.jobs if prior else 0.0
+        return start * jobs + (self.seconds - start * self.jobs) / self.units * units
 
 
 def refresh(plan: Path) -> None:
@@ -60,12 +70,26 @@ def collect(plan: Path) -> tuple[Measured, ...]:
     `plan` is the folder of its tables. A record that cannot be read measures nothing: whether the
     run itself is whole is for the steps that use it to say.
     """
-    sums: dict[_Place, list[float]] = defaultdict(lambda: [0, 0, 0.0])
+    jobs: dict[_Place, list[tuple[int, float]]] = defaultdict(list)
     for place, units, seconds in (*_finetuned(plan), *_predicted(plan)):
-        for index, value in enumerate((1, units, seconds)):
-            sums[place][index] += value
-    found = [(*place, int(n), int(u), round(s, 2)) for place, (n, u, s) in sorted(sums.items())]
-    return tuple(Measured(*row) for row in found if row[5] and row[6])
+        jobs[place].append((units, seconds))
+    found = [_pooled(place, done) for place, done in sorted(jobs.items())]
+    return tuple(row for row in found if row.units and row.seconds)
+
+
+def _pooled(place: _Place, jobs: Sequence[tuple[int, float]]) -> Measured:
+    """Return what some jobs' units and seconds measure."""
+    units, seconds = (sum(column) for column in zip(*jobs, strict=True))
+    return Measured(*place, len(jobs), int(units), round(seconds, 2), _start(jobs))
+
+
+def _start(jobs: Sequence[tuple[int, float]]) -> float | None:
+    """Return where the line through jobs' units and seconds begins; None for jobs alike in size."""
+    units, seconds = zip(*jobs, strict=True)
+    if max(units) < ALIKE * min(units):
+        return None
+    slope, start = statistics.linear_regression(units, seconds)
+    return round(min(max(start, 0.0), *seconds), 2) if slope > 0 else None
 
 
 def _place(row: Measured) -> _Place:
@@ -135,9 +159,11 @@ def read_speeds(path: Path) -> tuple[Measured, ...]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
         cells = line.split("\t")
         try:
-            step, backbone, recipe, device, jobs, units, seconds = cells
-            row = Measured(step, backbone, recipe, device, int(jobs), int(units), float(seconds))
-            if row.seconds <= 0 or row.units <= 0:
+            step, backbone, recipe, device, jobs, units, seconds, *start = cells  # older: none
+            told = None if start in ([], ["None"]) else float(start[0])
+            count = int(jobs), int(units), float(seconds)
+            row = Measured(step, backbone, recipe, device, *count, told)
+            if min(count) <= 0 or len(start) > 1:
                 raise ValueError
         except ValueError:
             raise ConfigError(
