@@ -124,6 +124,9 @@ def test_a_rule_that_matches_nothing_is_one_line(workspace: Workspace) -> None:
     assert (
         "matcg: none-experiment.yaml: rule 'none' (arm 'cg') matches no combination" in done.stdout
     )
+    # Which pattern finds nothing, and how many there are to find.
+    found = r"of \d+ subsets, sources\[0\] {modality: same, kind: other} finds 0\)"
+    assert re.search(rf"\(for ct-brain-state, {found}", done.stdout)
     assert "Traceback" not in done.stdout
 
 

@@ -74,6 +74,12 @@ def test_what_starting_took_is_not_dealt_out_among_questions() -> None:
     assert throughput._start([(100, 30.0), (400, 20.0)]) is None
 
 
+def test_what_is_not_known_is_not_said_to_be_nothing() -> None:
+    given = priced(weights_mb=None)
+    text = summarise_plan(make_plan(given), given, costs(given), {})
+    assert "0.0 GB of weights (without finetune tiny, unknown)" in text
+
+
 def test_known_test_sets_count_instead_of_the_cap() -> None:
     given = priced()
     known = {("world", "ct-brain-state"): 4}

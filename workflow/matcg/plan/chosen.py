@@ -11,7 +11,7 @@ from itertools import chain
 
 from matcg.config.arm import CG, OfRule
 from matcg.config.rule import Rule
-from matcg.plan.combinations import Combination, combine, offer
+from matcg.plan.combinations import Combination, combine, found_by_pattern, offer
 from matcg.plan.records import Excluded
 from matcg.plan.targets import Scope
 from matcg.seeds import derive
@@ -50,10 +50,12 @@ class Matches:
         }
         if not any(found.values()):
             small = sorted({each.reason for each in self._too_small()})
+            first = catalog.subset(self.targets[0])
+            told = found_by_pattern(self.rule, catalog, first, least)
             raise self.scope.error(
                 f"rule '{self.name}' (arm '{self.arm}') matches no combination for any of the"
                 f" {len(found)} targets; change the targets, the rule or the catalog"
-                + "".join(f" ({reason})" for reason in small[:1])
+                + "".join(f" ({reason})" for reason in [*filter(None, [told]), *small[:1]])
             )
         return found
 

@@ -110,11 +110,28 @@ def offer(
     return [subset for subset in subsets if catalog.gives(subset, size)], small
 
 
-def _match(rule: Rule, target: SubsetSpec, offered: Sequence[SubsetSpec]) -> list[_Choice]:
+def _fitting(rule: Rule, target: SubsetSpec, offered: Sequence[SubsetSpec]) -> list[list[str]]:
+    """Return the sources that each of a rule's patterns finds."""
     usual = {} if rule.kinds else {"kind": "same"}
-    matches = [
+    return [
         [s.id for s in offered if fits({**usual, **pattern}, s, target)] for pattern in rule.sources
     ]
+
+
+def found_by_pattern(rule: Rule, catalog: Catalog, target: SubsetSpec, min_size: int = 0) -> str:
+    """Return in words how many sources each of a rule's patterns finds, empty if it has none."""
+    offered, _ = offer(rule, catalog, target, min_size)
+    found = _fitting(rule, target, offered)
+    told = [
+        f"sources[{position}] {{{', '.join(f'{k}: {v}' for k, v in pattern.items())}}} finds"
+        f" {len(names)}"
+        for position, (pattern, names) in enumerate(zip(rule.sources, found, strict=True))
+    ]
+    return f"for {target.id}, of {len(offered)} subsets, " + ", ".join(told) if told else ""
+
+
+def _match(rule: Rule, target: SubsetSpec, offered: Sequence[SubsetSpec]) -> list[_Choice]:
+    matches = _fitting(rule, target, offered)
     quotas = tuple(Fraction(quota) for quota in rule.quotas)
     if rule.select == "all":
         return _together(matches, quotas)

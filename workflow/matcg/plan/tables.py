@@ -156,10 +156,12 @@ def _price(costs: Iterable[Cost]) -> list[str]:
 
 def _budget(costs: Sequence[Cost], project: Project) -> list[str]:
     whole = total(costs)
-    unknown = f", without {', '.join(whole.unknown)}, unknown" if whole.unknown else ""
+    unknown = f" (without {', '.join(whole.unknown)}, unknown)" if whole.unknown else ""
+    unsized = [f"{cost.step} {cost.backbone}" for cost in costs if cost.disk_gb is None]
+    disk = f" (without {', '.join(dict.fromkeys(unsized))}, unknown)" if unsized else ""
     in_all = (
-        f"In all {whole.gpu_hours:.1f} GPU-hours, {whole.cpu_hours:.1f} CPU-hours and"
-        f" {whole.disk_gb:.1f} GB of weights{unknown}; what is done already is counted too."
+        f"In all {whole.gpu_hours:.1f} GPU-hours, {whole.cpu_hours:.1f} CPU-hours{unknown} and"
+        f" {whole.disk_gb:.1f} GB of weights{disk}; what is done already is counted too."
     )
     refused = over_budget(costs, project.config.budget)
     return [in_all, f"Not launched: {'; '.join(refused)}."] if refused else [in_all]
