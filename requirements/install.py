@@ -1,9 +1,9 @@
-"""Installs locks for this Python: `python requirements/install.py LOCK... [--target FOLDER]`.
+"""Installs locks for this Python: `requirements/install.py LOCK... [--target FOLDER]`.
 
 By uv, which takes a fifth of pip's processor time; pip fetches it, as cpu.lock pins it. Packages
-are looked for where pip is told to look. Where uv does not find them (behind a proxy, say, that only
-pip's settings name), pip does it all. Nothing is compiled beforehand: Python does so with what is
-used, a quarter of all.
+are looked for where pip is told to look. Where uv does not find them (behind a proxy, say, that
+only pip's settings name), pip does it all. Nothing is compiled beforehand: Python does so with what
+is used, a quarter of all.
 """
 
 import ast

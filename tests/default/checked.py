@@ -1,4 +1,4 @@
-"""Whether `make promise` has held for the default experiment as it is: `python checked.py [--write]`.
+"""Whether `make promise` has held for the default experiment as it is: `checked.py [--write]`.
 
 The name of the experiment's results has the digest of all that decides them. The last for which
 the promise held stands in checked.txt; where it is another, the exit status is 1.
