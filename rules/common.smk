@@ -194,8 +194,5 @@ def begin(wildcards):
 
 
 def wanted(wildcards):
-    """Return what is made where nothing else is asked for; nothing beside the word `plan`.
-
-    Who asks for the plan of something must not get the thing itself.
-    """
+    """Return what is made where nothing else is asked for: not where its plan is asked for."""
     return [] if "plan" in sys.argv[1:] else [begin(wildcards), EXPERIMENTS.report_file()]
