@@ -54,7 +54,7 @@ rule fetch_images:
         "../envs/data.yaml"
     threads: 8
     params:
-        spec=spec("fetch_images"),
+        spec=spec("placed_images"),
         roots=lambda wildcards, input: asking(LOOKUP, "image_folders")(),
         downloads=lambda wildcards, input: asking(LOOKUP, "downloads")(),
         out=f"{LOOKUP.here.results}/fetch_images.tsv",
@@ -70,7 +70,7 @@ rule place_images:
     conda:
         "../envs/data.yaml"
     params:
-        spec=spec("placeable"),
+        spec=spec("placed_images"),
         roots=lambda wildcards, input: asking(LOOKUP, "image_folders")(),
         downloads=lambda wildcards, input: asking(LOOKUP, "downloads")(),
         out=f"{LOOKUP.here.results}/place_images.tsv",

@@ -9,9 +9,9 @@ from matcg.steps.script import of_job
 
 with of_job(snakemake) as say:
     from matcg.data.fetch_images import fetch_images
-    from matcg.steps.specs import FetchImagesSpec
+    from matcg.steps.specs import PlacedImagesSpec
 
-    spec = FetchImagesSpec.model_validate_json(snakemake.params.spec)
+    spec = PlacedImagesSpec.model_validate_json(snakemake.params.spec)
     fetch_images(
         spec.preparations,
         {name: Path(root) for name, root in snakemake.params.roots.items()},

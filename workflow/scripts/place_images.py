@@ -11,14 +11,15 @@ heard = []
 
 with of_job(snakemake):
     from matcg.data.placing import place_images
-    from matcg.steps.specs import ImagesSpec
+    from matcg.steps.specs import PlacedImagesSpec
 
-    spec = ImagesSpec.model_validate_json(snakemake.params.spec)
+    spec = PlacedImagesSpec.model_validate_json(snakemake.params.spec)
     place_images(
         spec.preparations,
         {name: Path(root) for name, root in snakemake.params.roots.items()},
         {name: Path(folder) for name, folder in snakemake.params.downloads.items()},
         spec.sources,
+        spec.files,
         Path(snakemake.params.out),
         Path(snakemake.params.sheet),
         heard.append,

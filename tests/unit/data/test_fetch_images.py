@@ -13,8 +13,8 @@ from fake_hosts import PAGE, Answer, FakeHosts, serving
 
 from data_makers import asked, picture, row, spec
 from matcg.config.library import load
-from matcg.data.fetch_images import RECORD, fetch_images
-from matcg.data.homes import files_of
+from matcg.data.fetch_images import fetch_images
+from matcg.data.homes import RECORD, files_of
 from matcg.data.hosts import Offer, offer
 from matcg.data.transfer import HostError, Web
 from matcg.errors import ConfigError, DataError

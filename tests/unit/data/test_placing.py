@@ -19,8 +19,12 @@ from matcg.errors import ConfigError, DataError
 LINKS = {
     "5": ("Cats", "https://e.org/5"),
     "9": ("Eels", "https://e.org/9"),
+    "6": ("", "https://e.org/9"),
     "7": ("", "https://e.org/9"),
+    "8": ("", "https://e.org/9"),
 }
+
+FILES = {"7": ("https://e.org/7.zip",), "8": ("https://e.org/7.zip",)}
 
 
 class Place:
@@ -53,6 +57,7 @@ class Place:
             {"tiny": self.root},
             {"tiny": changes.get("found", self.downloads)},
             {"tiny": LINKS},
+            {"tiny": FILES},
             self.out,
             self.sheet,
             self.said.append,
@@ -126,20 +131,37 @@ def test_what_fits_twice_is_listed_and_never_linked(place):
 
 def test_source_datasets_do_not_share_a_file_unless_they_share_a_link(place):
     here = place(
-        "five/1.png", "nine/1.png", "nine/2.png", "seven/2.png", datasets=["5", "9", "9", "7"]
+        "five/1.png", "nine/1.png", "nine/2.png", "six/2.png", datasets=["5", "9", "9", "6"]
     )
     here.put("Set/1.png", 1), here.put("Set/2.png", 2)
     found = here.run()
     assert found["five/1.png"][0] == found["nine/1.png"][0] == "ambiguous"
-    assert found["nine/2.png"][0] == found["seven/2.png"][0] == "linked"
+    assert found["nine/2.png"][0] == found["six/2.png"][0] == "linked"
     # With a folder of its own only that is looked in, by its number or that of a twin.
     here.put("5/Set/1.png", 1), here.put("9/Set/1.png", 3)
     found = here.run()
     assert found["five/1.png"][:2] == ("linked", "5/Set/1.png")
     assert found["nine/1.png"][:2] == ("linked", "9/Set/1.png")
     # Linked before, to a file outside of that folder: it stays.
-    assert "seven/2.png" not in found
-    assert (here.root / "seven/2.png").samefile(here.downloads / "Set/2.png")
+    assert "six/2.png" not in found
+    assert (here.root / "six/2.png").samefile(here.downloads / "Set/2.png")
+
+
+def test_links_to_files_say_more_of_an_origin_than_the_link_of_a_page(place):
+    here = place("seven/1.png", "eight/2.png", "nine/3.png", datasets=["7", "8", "9"])
+    here.put("7/1.png", 1), here.put("7/2.png", 2), here.put("loose/3.png", 3)
+    assert {name: each[:2] for name, each in here.run().items()} == {
+        "seven/1.png": ("linked", "7/1.png"),
+        "eight/2.png": ("linked", "7/2.png"),
+        "nine/3.png": ("linked", "loose/3.png"),
+    }
+
+
+def test_what_a_failed_fetch_left_is_no_folder_of_a_source_dataset(place):
+    here = place("a/1.png")
+    here.put("loose/1.png", 1), here.put("5/.cache/matcg/lock"), here.put("5/FETCHED.json")
+    here.put("5/x.zip.part")
+    assert here.run()["a/1.png"][:2] == ("linked", "loose/1.png")
 
 
 def test_archives_are_unpacked_first_and_what_is_refused_is_said(place):

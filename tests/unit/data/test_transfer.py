@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -116,6 +117,14 @@ def test_it_waits_as_long_as_it_is_asked_to(hosts, web, tmp_path, dated):
     web.bring(remote(hosts), tmp_path)
     (waited,) = web.waits
     assert 60 < waited <= 90
+
+
+def test_a_used_up_limit_is_waited_for(hosts, web, tmp_path):
+    limit = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 60)}
+    hosts.put("/x", Answer(status=403, headers=limit), DATA)
+    web.bring(remote(hosts), tmp_path)
+    (waited,) = web.waits
+    assert 30 < waited <= 60
 
 
 def test_it_does_not_wait_for_hours(hosts, web, tmp_path):

@@ -17,7 +17,7 @@ from typing import Any
 
 from matcg.config.catalog import Preparation
 from matcg.data.fetch import NONSENSE, alone, mb
-from matcg.data.homes import homes_of
+from matcg.data.homes import RECORD, homes_of, origins_of
 from matcg.data.hosts import TOKENS, ByHandError, Offer, offer
 from matcg.data.images_present import named_images
 from matcg.data.transfer import Brought, HostError, Remote, Web, size_of
@@ -25,7 +25,6 @@ from matcg.errors import DataError
 from matcg.tsv import write_tsv
 from matcg.words import counted
 
-RECORD = "FETCHED.json"
 FETCHED = (
     "catalog", "dataset", "name", "missing", "state", "files", "bytes", "licence", "link", "reason",
 )  # fmt: skip
@@ -137,16 +136,16 @@ def _wanted(
     sources: Mapping[str, tuple[str, str]],
     direct: Mapping[str, tuple[str, ...]],
 ) -> list[_Wanted]:
-    """Return the source datasets of which images are missing; those with one link are one."""
+    """Return the source datasets of which images are missing; those of one origin are one."""
     tops = {each.name for each in downloads.iterdir()} if downloads.is_dir() else set()
     found: dict[tuple[str, ...], _Wanted] = {}
-    homes = homes_of(sources, tops)
+    origins = origins_of(sources, direct)
+    homes = homes_of(origins, tops)
     for dataset in sorted(missing, key=[*sources, *missing].index):
         name, link = sources.get(dataset, ("", ""))
-        own = direct.get(dataset, ())
-        folder = downloads / (dataset if own else homes.get(dataset, dataset))
-        new = _Wanted(catalog, dataset, name, link, own, folder)
-        first = found.setdefault(own or (link or dataset,), new)
+        folder = downloads / homes.get(dataset, dataset)
+        new = _Wanted(catalog, dataset, name, link, direct.get(dataset, ()), folder)
+        first = found.setdefault(origins.get(dataset, (dataset,)), new)
         first.missing += missing[dataset]
     return list(found.values())
 

@@ -7,17 +7,27 @@ from pathlib import Path
 
 from matcg.config.catalog import Catalog
 
+RECORD = "FETCHED.json"  # what the files of such a folder are
+Origins = Mapping[str, tuple[str, ...]]
 
-def homes_of(sources: Mapping[str, tuple[str, str]], tops: Collection[str]) -> dict[str, str]:
+
+def origins_of(
+    sources: Mapping[str, tuple[str, str]], files: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Return where each source dataset comes from: links to its files, else its link."""
+    return {name: files.get(name) or (link,) for name, (_, link) in sources.items()}
+
+
+def homes_of(origins: Origins, tops: Collection[str]) -> dict[str, str]:
     """Return the name of each source dataset's folder: its number, or where it has none there, that
-    of another with the same link which is among the folders `tops`.
+    of another from the same origin which is among the folders `tops`.
     """
-    twins: dict[str, list[str]] = defaultdict(list)
-    for name, (_, link) in sources.items():
-        twins[link].append(name)
+    twins: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name, origin in origins.items():
+        twins[origin].append(name)
     return {
-        name: next((each for each in (name, *twins[link]) if each in tops), name)
-        for name, (_, link) in sources.items()
+        name: next((each for each in (name, *twins[origin]) if each in tops), name)
+        for name, origin in origins.items()
     }
 
 

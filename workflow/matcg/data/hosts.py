@@ -70,8 +70,9 @@ def offer(web: Web, link: str, files: Iterable[str] = ()) -> Offer:
 
 
 def _plain(web: Web, links: Iterable[str]) -> Offer:
-    files = [Remote(_name(unquote(urlsplit(each).path)), each, web.size(each)) for each in links]
-    return Offer(UNVERIFIED, tuple(files), n_bytes=_sum(file.size for file in files))
+    # What a host says of a file before it sends it, some say wrongly.
+    files = [Remote(_name(unquote(urlsplit(each).path)), each) for each in links]
+    return Offer(UNVERIFIED, tuple(files), n_bytes=_sum(web.size(file.url) for file in files))
 
 
 def _kaggle(web: Web, owner: str, name: str) -> Offer:

@@ -21,6 +21,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._listed: dict[str, frozenset[str]] = {}
+        self._made: set[str] = set()
 
     def reason(self, path: str) -> str:
         """Return why no file at `path` can be used, empty where there is one in the folder."""
@@ -69,11 +70,14 @@ class Folder:
 
     def room(self, path: str) -> Path:
         """Return where a new file at `path` goes, its folder made, or raise BadRowError."""
-        place = self.root / path
-        if not _plain(path) or not place.parent.resolve().is_relative_to(self.root):
-            raise BadRowError("image outside its data folder: a link leads out")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        return place
+        place = path.rpartition("/")[0]
+        if place not in self._made:
+            folder = (self.root / place).resolve()
+            if not _plain(path) or not folder.is_relative_to(self.root):
+                raise BadRowError("image outside its data folder: a link leads out")
+            folder.mkdir(parents=True, exist_ok=True)
+            self._made.add(place)
+        return self.root / path
 
     def read(self, path: str) -> bytes:
         """Return the bytes of the file at `path`, or raise BadRowError."""

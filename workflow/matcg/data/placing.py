@@ -8,6 +8,7 @@ lies in the data folder too, it is a symbolic link; to files elsewhere, readers 
 import filecmp
 import os
 import random
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from pathlib import Path
 
 from matcg.config.catalog import Preparation
 from matcg.config.reader_options import Options
-from matcg.data.archives import UNPACKED, unpack_below
-from matcg.data.homes import homes_of
+from matcg.data.archives import unpack_below
+from matcg.data.homes import RECORD, Origins, homes_of, origins_of
 from matcg.data.image_folder import Folder
 from matcg.data.images_present import named_images
 from matcg.data.placed_sheet import draw_placed
@@ -64,6 +65,7 @@ def place_images(
     roots: Mapping[str, Path],
     unpacked: Mapping[str, Path],
     sources: Sources,
+    direct: Mapping[str, Origins],
     out: Path,
     sheet: Path,
     say: Callable[[str], object] = print,
@@ -71,6 +73,7 @@ def place_images(
     """Link the pictures of some subsets to where their questions say that they are.
 
     Archives in the folders `unpacked` (by catalog, as the data folders `roots`) are unpacked first.
+    `sources` and `direct` have name and link, and links to files, of each source dataset.
     A line for each picture that is linked, ambiguous or missing goes to `out`, a sample of the
     links to the picture `sheet`. Nothing is copied, replaced or removed.
 
@@ -89,7 +92,7 @@ def place_images(
         scans = Scans(Folder(root), Options())
         files = _Files(found, scans)
         wanted = _named([each for each in asked if each.catalog == name], root, say)
-        _find(wanted, files, known)
+        _find(wanted, files, origins_of(known, direct.get(name, {})))
         for each in wanted:
             _link(each, files)
         rows += [_row(each, known, scans, files) for each in wanted if each.state != "there"]
@@ -125,22 +128,28 @@ class _Files:
         self.scans, self.names = Scans(Folder(root), Options()), hashes.names
         self.places: dict[str, list[str]] = defaultdict(list)
         for place, folders, names in os.walk(self.root):
-            folders[:] = [each for each in folders if not each.endswith(f"{UNPACKED}.part")]
+            folders[:] = [each for each in folders if not each.startswith(".") and not _part(each)]
             below = os.path.relpath(place, self.root)
             for name in names:
                 self.places[name].append(name if below == "." else f"{below}/{name}")
-        self.tops = {each.name for each in self.root.iterdir() if each.is_dir()}
+        # A folder with nothing but the record of a fetch that failed is none.
+        paths = (
+            path
+            for name in self.places
+            if name != RECORD and not _part(name)
+            for path in self.places[name]
+        )
+        self.tops = {path.split("/", 1)[0] for path in paths if "/" in path}
 
     def called(self, name: str, top: str) -> list[str]:
         """Return the paths of the files of a name, those below `top` where there is such."""
         found = self.places.get(name, [])
         if top in self.tops:
             found = [path for path in found if path.startswith(f"{top}/")]
-        return sorted(path for path in found if not self._is_link(path))
+        return sorted(path for path in found if self._is_plain(path))
 
-    def _is_link(self, path: str) -> bool:
-        place = self.root / path
-        return place.is_symlink() or not place.is_file()
+    def _is_plain(self, path: str) -> bool:
+        return stat.S_ISREG(os.lstat(f"{self.root}/{path}").st_mode)
 
     def alike(self, paths: Sequence[str]) -> bool:
         """Tell whether files are equal: by their sizes, then byte for byte."""
@@ -151,6 +160,10 @@ class _Files:
         """Return what results call a file."""
         hidden = path and self.scans.hidden(path)
         return f"dicom-{self.names.of('file', path)}" if hidden else path
+
+
+def _part(name: str) -> bool:
+    return name.endswith(".part")
 
 
 def _named(asked: Sequence[Preparation], root: Path, say: Callable[[str], object]) -> list[_Wanted]:
@@ -168,22 +181,21 @@ def _named(asked: Sequence[Preparation], root: Path, say: Callable[[str], object
     return wanted
 
 
-def _find(wanted: Sequence[_Wanted], files: _Files, sources: Mapping[str, tuple[str, str]]) -> None:
+def _find(wanted: Sequence[_Wanted], files: _Files, origins: Origins) -> None:
     """Say of each picture which file it is, or why that is not known.
 
-    Where a source dataset has a folder of its own, named by its number or that of another with the
-    same link, only that is looked in. Elsewhere no two source datasets share a file, since
+    Where a source dataset has a folder of its own, named by its number or that of another from the
+    same origin, only that is looked in. Elsewhere no two source datasets share a file, since
     pictures of many are called 1.png. Pictures that are there take part, so that no other is
     thought to be their file.
     """
-    homes = homes_of(sources, files.tops)
+    homes = homes_of(origins, files.tops)
     for each in wanted:
         if each.state in ("missing", "there"):
             _look(each, files, homes.get(each.dataset, each.dataset))
     _settle(wanted, lambda each: (each.asked.subset.id, each.dataset), lambda each: each.path)
     loose = [each for each in wanted if homes.get(each.dataset, each.dataset) not in files.tops]
-    links = {name: link for name, (_, link) in sources.items()}
-    _settle(loose, lambda _: "", lambda each: links.get(each.dataset) or each.dataset)
+    _settle(loose, lambda _: "", lambda each: origins.get(each.dataset, each.dataset))
 
 
 def _look(wanted: _Wanted, files: _Files, top: str) -> None:
@@ -234,7 +246,7 @@ def _link(wanted: _Wanted, files: _Files) -> None:
     source, folder = files.root / wanted.file, wanted.folder
     try:
         if wanted.there:
-            if not folder.find(wanted.path).samefile(source):
+            if not (folder.root / wanted.path).samefile(source):
                 wanted.file = ""
                 return
         else:

@@ -205,7 +205,7 @@ def _check(answer: httpx2.Response) -> None:
     status = answer.status_code
     if status in (200, 206):
         return
-    if status in _AGAIN:
+    if status in _AGAIN or answer.headers.get("X-RateLimit-Remaining") == "0":
         raise _AgainError(f"does not answer now ({status})", _asked_to_wait(answer))
     reasons = {
         401: "asks who you are, or does not take the token (401)",
@@ -216,10 +216,17 @@ def _check(answer: httpx2.Response) -> None:
 
 
 def _asked_to_wait(answer: httpx2.Response) -> float | None:
-    """Return the seconds of `Retry-After`, which is a number or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds of `Retry-After`, which is a number or a date (RFC 9110, 10.2.3).
+
+    GitHub and Zenodo may tell the second of the epoch at which one may ask again in its place:
+    https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api.
+    """
     text = answer.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)
+    reset = answer.headers.get("X-RateLimit-Reset", "")
+    if not text and reset.isdecimal():
+        return max(0.0, int(reset) - time.time())
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     except NONSENSE:

@@ -349,17 +349,12 @@ class Lookup:
             return dict.fromkeys(self.image_folders(), str(file.parent / Path(given).expanduser()))
         return {name: f"{folder}/downloads" for name, folder in self.image_folders().items()}
 
-    def placeable(self, wildcards: Any) -> specs.ImagesSpec:
+    def placed_images(self, wildcards: Any) -> specs.PlacedImagesSpec:
         """Return the subsets of `images` whose readers say which pictures are named."""
         found = self.images(wildcards)
-        told = [each for each in found.preparations if readers.get(each.reader).named]
-        return found.model_copy(update={"preparations": tuple(told)})
-
-    def fetch_images(self, wildcards: Any) -> specs.FetchImagesSpec:
-        """Return the subsets of `placeable`, with links to files of their source datasets."""
-        found = self.placeable(wildcards)
+        told = tuple(each for each in found.preparations if readers.get(each.reader).named)
         files = {name: files_of(self.catalog(name)) for name in found.sources}
-        return specs.FetchImagesSpec(**dict(found), files=files)
+        return specs.PlacedImagesSpec(preparations=told, sources=found.sources, files=files)
 
     def sources(self, names: Iterable[str]) -> specs.Sources:
         """Return name and link of the source datasets of some catalogs."""

@@ -199,8 +199,8 @@ class ImagesSpec(Spec):
     sources: Sources
 
 
-class FetchImagesSpec(ImagesSpec):
-    """The same, with links to files of source datasets, by catalog and number."""
+class PlacedImagesSpec(ImagesSpec):
+    """Those that are fetched and placed, with links to files, by catalog and source dataset."""
 
     files: dict[str, dict[str, tuple[str, ...]]]
 
