@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 REPOSITORY = "FreedomIntelligence/Med-MAT"
-NEW = "f03e9a7" + "1" * 33  # files in folders
+NEW = "f03e9a778c7e3b6a9fb82cd0f543507d1d964c65"  # files in folders; what the catalog pins
 OLD = "f11957a" + "2" * 33  # files at the root
 COMMIT = {"authors": [], "date": "2024-12-01T00:00:00.000Z", "title": "x", "message": ""}
 PAGE = 2  # entries; small, so that every listing has several pages
