@@ -73,9 +73,11 @@ def test_plan_says_whose_digest_is_not_published(catalog: Catalog) -> None:
         release = catalog.release.model_copy(
             update={"md5": {"retinamnist_64.npz": digest}, "files": ("*",)}
         )
-        other = catalog.model_copy(update={"release": release})
+        sources = "its-images.csv" if says else None
+        other = catalog.model_copy(update={"release": release, "sources": sources})
         rules = {"all-related": load("rule", REPO / "combinations/all-related.yaml")}
         given = project({**asked, "arms": {"cg": {}}}, catalogs={"medmnist": other}, rules=rules)
         said = summarise_plan(make_plan(given), given, [], {})
         line = "- Catalog medmnist: no digest is published of retinamnist_64.npz (unverified)"
         assert (line in said) == says
+        assert ("published of the images of its source datasets (unverified)" in said) == says

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from matcg.config.release import UNVERIFIED
 from matcg.data.archives import ending
 from matcg.data.fetch import NONSENSE
 from matcg.data.transfer import Headers, HostError, Remote, Web
 from matcg.errors import ConfigError
 
-UNVERIFIED = "unverified"
 TOKENS = "Tokens are read from KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY"
 _MANY = 100  # files: above, the host's archive of all of them is asked for
 

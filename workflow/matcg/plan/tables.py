@@ -137,6 +137,11 @@ def _unverified(project: Project) -> Iterator[str]:
                 f"Catalog {name}: no digest is published of {', '.join(files)} (unverified); the"
                 " first fetch records what it got"
             )
+        if catalog.sources:
+            yield (
+                f"Catalog {name}: no digest is published of the images of its source datasets"
+                " (unverified); `fetch_images` records what it gets first"
+            )
 
 
 def _price(costs: Iterable[Cost]) -> list[str]:
