@@ -72,6 +72,8 @@ class Amounts(Model):
     samples_per_second: Annotated[Float, Field(gt=0)] | None = Field(
         default=None, description="fine-tuning speed of a job, until runs have been measured"
     )
+    micro_batch: Positive | None = None
+    gradient_checkpointing: StrictBool | None = None
 
 
 class Resources(Model):
@@ -103,15 +105,17 @@ class Resources(Model):
 
     def amount(self, name: str, recipe: str | None) -> int:
         """Return how much of a resource a job needs: its recipe's own amount or the common one."""
-        asked: int = self._own(name, recipe) or getattr(self, name)
+        asked: int = getattr(self.of(recipe), name)
         return asked
+
+    def of(self, recipe: str | None) -> "Resources":
+        """Return what a job needs of each, its recipe's own amounts in place of the common ones."""
+        own = self.recipes.get(recipe or "", Amounts()).model_dump(exclude_none=True)
+        return self.model_copy(update=own)
 
     def speed(self, recipe: str) -> float | None:
         """Return how many samples a second fine-tuning is thought to see, None if not said."""
-        return self._own("samples_per_second", recipe) or self.samples_per_second
-
-    def _own(self, name: str, recipe: str | None) -> Any:
-        return getattr(self.recipes.get(recipe or "", Amounts()), name, None)
+        return self.of(recipe).samples_per_second
 
 
 class Original(Model):
@@ -214,6 +218,11 @@ class Backbone(Model):
     )
     recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
     resources: Resources = Field(default=Resources())
+    shape: dict[str, Any] | None = Field(
+        default=None,
+        description="what the weights' config.json says of sizes, in its words: so that it is known"
+        " before any download which cards hold the model",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "Backbone":

@@ -30,7 +30,15 @@ def of_asking(backbone: Backbone) -> str:
 
 def settings(backbone: Backbone) -> str:
     """Return canonical JSON of what decides a fine-tuned model, wherever its files lie."""
-    hidden = {"architecture", "commands", "description", "original", "recipes", "resources"}
+    hidden = {
+        "architecture",
+        "commands",
+        "description",
+        "original",
+        "recipes",
+        "resources",
+        "shape",
+    }
     if backbone.masks == "grid":
         hidden |= {"masks"}  # as before there was another way
     known = json.loads(backbone.canonical(hidden | {"weights"} | ASKING))

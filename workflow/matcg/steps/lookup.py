@@ -177,8 +177,10 @@ class Lookup:
 
     def finetune(self, wildcards: Any) -> specs.FinetuneSpec:
         """Return what a run is trained with."""
+        backbone = self.backbones[wildcards.backbone]
+        own = backbone.resources.of(plain(wildcards.recipe))
         return specs.FinetuneSpec(
-            backbone=self.backbones[wildcards.backbone],
+            backbone=backbone.model_copy(update={"resources": own}),
             recipe=planned(self.recipes, (wildcards.backbone, wildcards.recipe)),
             checkpoint_minutes=self.project.config.training.checkpoint_minutes,
         )

@@ -170,7 +170,7 @@ def produce(
         follows = follows_template(processor, job.backbone) if world.first else None
         model = loading.choose_parameters(model, job.recipe)
         sizes, work = parameters_of(model), Work.of(model, job.backbone.image.size)
-        answers = _spread(model, job.backbone, world)
+        answers = spread(model, job.backbone, world)
         tokens = single_tokens(processor.tokenizer, job.backbone, forms.of_one_token())
         room = job.backbone.resources.mem_mb * 2**20 // MEMORY_SHARE // job.processes
         workers = max(0, each - 1)
@@ -189,7 +189,7 @@ def produce(
             _write(job, model, processor, attempt, facts)
 
 
-def _spread(model: nn.Module, backbone: Backbone, world: World) -> loading.AnswerLogits:
+def spread(model: nn.Module, backbone: Backbone, world: World) -> loading.AnswerLogits:
     """Return the model ready to be trained by all processes.
 
     At the paper's rates most steps are smaller than bfloat16 can add to a weight: updates are made

@@ -128,9 +128,19 @@ def shard(model: nn.Module, low: torch.dtype, mesh: DeviceMesh) -> None:
     policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
     for layer in _layers(model):
         fully_shard(layer, mesh=mesh, mp_policy=policy)
+    for table in _tables(model):
+        fully_shard(table, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)
     # Cast in shards: whole, a model of 7B would take 28 GB on each GPU.
     model.float()
+
+
+def _tables(model: nn.Module) -> list[nn.Module]:
+    """Return embedding and head, unless they are one: the rest would be held whole with them."""
+    base: Any = next((m for m in model.modules() if hasattr(m, "get_output_embeddings")), None)
+    tables = [base.get_input_embeddings(), base.get_output_embeddings()] if base else []
+    apart = len({id(table.weight) for table in tables}) == len(tables)
+    return tables if apart else []
 
 
 def _layers(model: nn.Module) -> Iterator[nn.Module]:

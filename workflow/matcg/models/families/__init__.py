@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg import plugins
+from matcg.models.shape import Config, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class Family:
         seen: returns what becomes of a square picture of so many pixels a side in a model; None
             where its tower or text model is one whose arithmetic is not counted.
         publish: changes what transformers saved to how the published weights lie on the hub.
+        shape: returns the sizes of a model by what its config.json says, for square pictures of so
+            many pixels a side beside so many tokens of text; None of those that are not known.
     """
 
     tower: tuple[str, ...]
@@ -70,6 +73,7 @@ class Family:
     siblings: Mapping[str, Sibling] = field(default_factory=dict)
     seen: Callable[[Any, int], Seen | None] | None = None
     publish: Callable[[Path], None] = _as_it_is
+    shape: Callable[[Config, int, int], Shape | None] | None = None
 
 
 def find(kind: str) -> Family | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg.models.families import Family, Seen, Sibling
+from matcg.models.shape import Config, Shape, text_layers, tower_layers
 from matcg.models.small_sizes import CHAT, LAYERS, sizes, text
 
 # LLaVA is made of other models: these are the ones whose layers are counted right.
@@ -32,6 +33,40 @@ def _seen(base: Any, edge: int) -> Seen | None:
         [rows**2] * read,
         [model.multi_modal_projector],
         states,
+    )
+
+
+def _shape(config: Config, edge: int, text: int) -> Shape | None:
+    """Return the sizes of a LLaVA over CLIP; one layer of the tower is as a rule not read."""
+    words, vision = config["text_config"], config["vision_config"]
+    if vision["model_type"] != TOWERS[0] or words["model_type"] not in _TEXTS:
+        return None
+    width, wide = words["hidden_size"], vision["hidden_size"]
+    seen = (edge // vision["patch_size"]) ** 2
+    places = (vision["image_size"] // vision["patch_size"]) ** 2 + 1
+    tower = tower_layers(
+        vision["num_hidden_layers"],
+        seen + 1,
+        wide,
+        vision["intermediate_size"],
+        vision["num_attention_heads"],
+        quick=True,
+        listed=True,
+    )
+    embedding = words["vocab_size"] * width
+    return Shape(
+        (text_layers(words, seen + text, biased=words["model_type"] == "qwen2"), tower),
+        embedding,
+        0 if words.get("tie_word_embeddings") else embedding,
+        words["vocab_size"],
+        width,
+        {
+            "tower": wide * (1 + places + 3 * vision["patch_size"] ** 2 + 4),
+            "projector": width * (wide + 1) + width * (width + 1),
+            "llm": width,
+        },
+        seen,
+        ((wide, width), (width, width)),
     )
 
 
@@ -107,4 +142,5 @@ FAMILY = Family(
     },
     seen=_seen,
     publish=publish,
+    shape=_shape,
 )

@@ -1,8 +1,10 @@
 """Llama 3.2 Vision: pictures are read by layers of their own, in tiles."""
 
+from dataclasses import replace
 from typing import Any
 
 from matcg.models.families import Family, Seen, Sibling
+from matcg.models.shape import Config, Shape, text_layers, tower_layers
 from matcg.models.small_sizes import LAYERS, WIDTH, sizes, text
 
 HEADERS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
@@ -29,6 +31,41 @@ def _seen(base: Any, edge: int) -> Seen:
         [base.model.multi_modal_projector],
         own * (patches + 1),
         aside=True,
+    )
+
+
+def _shape(config: Config, edge: int, text: int) -> Shape:
+    """Return a model's sizes: of a picture all tiles go through the tower, empty ones too."""
+    del edge  # tiles are of the tower's own size
+    words, vision = config["text_config"], config["vision_config"]
+    width, wide, inner = words["hidden_size"], vision["hidden_size"], vision["intermediate_size"]
+    patches, tiles = (vision["image_size"] // vision["patch_size"]) ** 2, vision["max_num_tiles"]
+    ratios = 1 + len(vision["supported_aspect_ratios"])
+    states = tiles * (patches + 1)
+    read = len(words["cross_attention_layers"])
+    whole = text_layers(words, text)
+    own = replace(whole, count=whole.count - read)
+    each = width // whole.heads
+    crossing = replace(
+        whole, count=read, vectors=2 * width + 2 * each + 2, side=states, kept=3 * whole.query
+    )
+    depth, wider = vision["num_hidden_layers"], vision["num_global_layers"]
+    rows, heads = tiles * (-(-(patches + 1) // 8) * 8), vision["attention_heads"]
+    local = tower_layers(depth, rows, wide, inner, heads, vectors=inner + 5 * wide, listed=True)
+    gated = replace(local, count=wider, vectors=local.vectors + 2, kept=2 * wide)
+    embedding = wide * (1 + 3 * vision["patch_size"] ** 2 + patches + 1 + 4)
+    embedding += ratios * tiles * (patches + 3) * wide + 3
+    out = vision["vision_output_dim"]
+    return Shape(
+        (own, crossing, local, gated),
+        (words["vocab_size"] + 8) * width,
+        words["vocab_size"] * width,
+        words["vocab_size"],
+        width,
+        {"tower": embedding, "projector": (out + 1) * width, "llm": width},
+        0,
+        ((out, width),),
+        states * (2 * out + width),
     )
 
 
@@ -62,4 +99,5 @@ FAMILY = Family(
     projector=("multi_modal_projector",),
     siblings={"": Sibling(56, "<|begin_of_text|>", "<|finetune_right_pad_id|>", _SPECIAL, _make)},
     seen=_seen,
+    shape=_shape,
 )

@@ -4,8 +4,19 @@ from dataclasses import replace
 from typing import Any
 
 from matcg.models.families import Family, Seen, Sibling
-from matcg.models.families.qwen2_vl import MERGERS, MROPE, SPECIAL, VISUAL, bounds, flatten, tokens
+from matcg.models.families.qwen2_vl import (
+    MERGERS,
+    MROPE,
+    SPECIAL,
+    VISUAL,
+    bounds,
+    flatten,
+    patches,
+    shape,
+    tokens,
+)
 from matcg.models.families.qwen2_vl import seen as seen_whole
+from matcg.models.shape import Config, Shape, tower_layers
 from matcg.models.small_sizes import LAYERS, sizes, text
 
 TOWER_SIZES = "depth hidden_size intermediate_size out_hidden_size num_heads"
@@ -25,6 +36,26 @@ def _windows(units: int, span: int) -> int:
     """Return the pairs within windows of `span` x `span` that cover a square of `units` a side."""
     widths = [min(span, units - start) for start in range(0, units, span)]
     return sum(width**2 for width in widths) ** 2
+
+
+def _shape(config: Config, edge: int, text: int) -> Shape:
+    """Return a model's sizes; RMSNorm and three matrices in the tower, as in a text model."""
+    vision = config["vision_config"]
+    width, inner = vision["hidden_size"], vision["intermediate_size"]
+    rows, rest = patches(vision, edge, width)
+    biases = 4 * width + 2 * inner + width
+    layers = tower_layers(
+        vision["depth"],
+        rows,
+        width,
+        inner,
+        vision["num_heads"],
+        fused=True,
+        gated=True,
+        centred=False,
+        vectors=biases + 2 * width,
+    )
+    return shape(config, text, layers, rest)
 
 
 def _make(tokenizer: Any, edge: int) -> tuple[Any, Any]:
@@ -56,4 +87,5 @@ FAMILY = Family(
     siblings={"": Sibling(84, "", "<|endoftext|>", SPECIAL, _make)},
     seen=_seen,
     publish=flatten,
+    shape=_shape,
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from matcg.models.families import Family, Seen, Sibling
+from matcg.models.shape import Config, Layers, Shape, text_layers, tower_layers
 from matcg.models.small_sizes import CHAT, sizes, text
 
 # Of each rotary dimension's half in a sibling, 16, the shares of time, height and width.
@@ -29,6 +30,59 @@ def seen(base: Any, edge: int) -> Seen:
         [visual.merger, *getattr(visual, "deepstack_merger_list", ())],
         (side // merge) ** 2,
     )
+
+
+def shape(
+    config: Config,
+    text: int,
+    tower: Layers,
+    rest: int,
+    normed: bool = False,
+    more: int = 0,
+) -> Shape:
+    """Return the sizes of a Qwen model around its tower's layers.
+
+    `rest` are parameters of the tower outside of its layers, `more` the mergers beside the first;
+    `normed`: the text model is Qwen3's, else Qwen2's.
+    """
+    words, vision = config["text_config"], config["vision_config"]
+    width, merged = words["hidden_size"], tower.width * vision["spatial_merge_size"] ** 2
+    seen = tower.rows // vision["spatial_merge_size"] ** 2
+    embedding = words["vocab_size"] * width
+    projector = (merged + 1) * merged + (merged + 1) * width
+    norm = tower.width * (2 if tower.centred else 1)
+    deep = 2 * merged  # norms of further mergers are as wide as what they merge
+    return Shape(
+        (text_layers(words, seen + text, biased=not normed, normed=normed), tower),
+        embedding,
+        0 if words.get("tie_word_embeddings") else embedding,
+        words["vocab_size"],
+        width,
+        {
+            "tower": rest,
+            "projector": projector + norm + more * (projector + deep),
+            "llm": width,
+        },
+        seen,
+        ((merged, merged), (merged, width)) * (1 + more),
+    )
+
+
+def patches(vision: Config, edge: int, width: int) -> tuple[int, int]:
+    """Return the patches of a square picture, and the parameters that embed one, without bias."""
+    row = 3 * vision["temporal_patch_size"] * vision["patch_size"] ** 2
+    return (edge // vision["patch_size"]) ** 2, row * width
+
+
+def _shape(config: Config, edge: int, text: int) -> Shape:
+    vision = config["vision_config"]
+    width = vision["embed_dim"]
+    rows, rest = patches(vision, edge, width)
+    inner = width * vision["mlp_ratio"]
+    tower = tower_layers(
+        vision["depth"], rows, width, inner, vision["num_heads"], quick=True, fused=True
+    )
+    return shape(config, text, tower, rest)
 
 
 def tokens(tokenizer: Any) -> dict[str, int]:
@@ -85,4 +139,5 @@ FAMILY = Family(
     siblings={"": Sibling(84, "", "<|endoftext|>", SPECIAL, _make)},
     seen=seen,
     publish=flatten,
+    shape=_shape,
 )

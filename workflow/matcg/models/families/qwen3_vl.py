@@ -4,8 +4,30 @@ from typing import Any
 
 from matcg.models.families import Family, Sibling
 from matcg.models.families.qwen2_5_vl import TOWER_SIZES
-from matcg.models.families.qwen2_vl import MERGERS, MROPE, SPECIAL, VISUAL, bounds, seen, tokens
+from matcg.models.families.qwen2_vl import (
+    MERGERS,
+    MROPE,
+    SPECIAL,
+    VISUAL,
+    bounds,
+    patches,
+    seen,
+    shape,
+    tokens,
+)
+from matcg.models.shape import Config, Shape, tower_layers
 from matcg.models.small_sizes import HEADS, WIDTH, sizes, text
+
+
+def _shape(config: Config, edge: int, text: int) -> Shape:
+    """Return a model's sizes, with a merger for each layer that reaches the text model."""
+    vision = config["vision_config"]
+    width, inner = vision["hidden_size"], vision["intermediate_size"]
+    rows, row = patches(vision, edge, width)
+    rest = row + width + vision["num_position_embeddings"] * width
+    layers = tower_layers(vision["depth"], rows, width, inner, vision["num_heads"], fused=True)
+    deep = len(vision["deepstack_visual_indexes"])
+    return shape(config, text, layers, rest, normed=True, more=deep)
 
 
 def _make(tokenizer: Any, edge: int) -> tuple[Any, Any]:
@@ -39,4 +61,5 @@ FAMILY = Family(
     projector=MERGERS,
     siblings={"": Sibling(96, "", "<|endoftext|>", SPECIAL, _make)},
     seen=seen,
+    shape=_shape,
 )

@@ -1,0 +1,162 @@
+"""What a model is said to take of memory: against models on the meta device and the profiler."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tensor_peaks
+from matcg.config.backbone import Backbone, Recipe
+from matcg.config.library import load
+from matcg.models import fits
+from matcg.models.loading import choose_parameters
+from matcg.models.shape import Shape
+from matcg.models.weights import part_of
+
+ROOT = Path(__file__).parents[3]
+SHAPED = (
+    "huatuogpt-vision-7b",
+    "llama-3.2-11b-vision",
+    "llava-1.5-7b",
+    "qwen2-vl-7b",
+    "qwen2.5-vl-7b",
+    "qwen3-vl-8b",
+)
+# By transformers' classes at these sizes, on the meta device.
+COUNTED = {"llama-3.2-11b-vision": 10_670_220_835, "qwen3-vl-8b": 8_767_123_696}
+PARTS = ("llm", "projector", "tower")
+FEW = {
+    "num_hidden_layers": 2,
+    "depth": 2,
+    "num_global_layers": 1,
+    "cross_attention_layers": [1],
+    "deepstack_visual_indexes": [0, 1],
+    "intermediate_layers_indices": [0, 1, 1, 1, 1],
+}
+SMALL = {
+    "text_config": {
+        "model_type": "llama",
+        "hidden_size": 256,
+        "intermediate_size": 704,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "vocab_size": 2000,
+    },
+    "vision_config": {
+        "model_type": "clip_vision_model",
+        "hidden_size": 128,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "image_size": 112,
+        "patch_size": 14,
+    },
+}
+
+
+def shipped(name: str) -> Backbone:
+    """Return a shipped backbone."""
+    return load("backbone", ROOT / f"backbones/{name}.yaml")
+
+
+def sized(backbone: Backbone, text: int = fits.TEXT) -> Shape:
+    """Return a backbone's sizes, which are known."""
+    found = fits.shape_of(backbone, text)
+    assert found is not None
+    return found
+
+
+def recipe(method: str, **more: Any) -> Recipe:
+    """Return a recipe."""
+    known = {"learning_rate": 1e-6, "epochs": 1, "batch_size": 8, "method": method}
+    return Recipe.model_validate(known | more)
+
+
+def with_few_layers(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with one or two layers of each kind."""
+    return {
+        part: {key: FEW.get(key, value) for key, value in sizes.items()}
+        for part, sizes in config.items()
+    }
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_each_parameter_is_counted_and_each_adapter(name: str) -> None:
+    whole = shipped(name)
+    backbone = whole.model_copy(update={"shape": with_few_layers(whole.shape or {})})
+    shape = sized(backbone)
+    with torch.device("meta"):
+        model = tensor_peaks.make(backbone)
+    found = dict.fromkeys(PARTS, 0)
+    for parameter, tensor in model.named_parameters():
+        found[part_of(parameter)] += tensor.numel()
+    assert shape.parameters == found
+    lora = recipe("lora", rank=8)
+    with torch.device("meta"):
+        adapted = choose_parameters(model, lora)
+    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    assert fits.adapters(shape, lora) == trained
+
+
+@pytest.mark.parametrize(("name", "count"), COUNTED.items())
+def test_the_layers_of_published_sizes_are_all_counted(name: str, count: int) -> None:
+    shape = sized(shipped(name))
+    assert sum(shape.parameters.values()) == count
+
+
+@pytest.mark.slow("the profiler takes seconds for each, FSDP some to import")
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_peak_of_a_step_is_the_profiler_s(method: str, again: bool) -> None:
+    backbone = small(again)
+    more = {"rank": 16, "trains": ("llm", "projector")} if method == "lora" else {}
+    found = tensor_peaks.training(backbone, recipe(method, **more), 4, 100)
+    shape = sized(backbone, 100)
+    said = fits.training(shape, recipe(method, **more), backbone.dtype, 4, again)
+    assert said.tensors == pytest.approx(found, rel=0.1)
+
+
+@pytest.mark.slow("the profiler takes seconds")
+def test_the_peak_of_answers_is_the_profiler_s() -> None:
+    backbone = small(again=False)
+    shape = sized(backbone, 100)
+    found = tensor_peaks.answering(backbone, 1, 100)
+    assert fits.answering(shape, backbone.dtype, 1).tensors == pytest.approx(found, rel=0.1)
+
+
+def small(again: bool) -> Backbone:
+    """Return a small LLaVA, computed in bfloat16."""
+    return shipped("llava-1.5-7b").model_copy(
+        update={
+            "shape": SMALL,
+            "image": shipped("llava-1.5-7b").image.model_copy(update={"size": 112}),
+            "resources": shipped("llava-1.5-7b").resources.model_copy(
+                update={"gradient_checkpointing": again}
+            ),
+        }
+    )
+
+
+def test_devices_share_what_full_fine_tuning_keeps_and_no_adapter() -> None:
+    shape = sized(shipped("llava-1.5-7b"))
+    one, two = (fits.training(shape, recipe("full"), "bfloat16", 1, True, n) for n in (1, 2))
+    assert two.weights + two.gradients + two.optimiser == 8 * 7_063_427_072
+    assert (one.activations, one.flight) == (two.activations, two.flight)
+    lora = recipe("lora", rank=128, trains=("llm", "projector"))
+    alone, beside = (fits.training(shape, lora, "bfloat16", 1, True, n) for n in (1, 2))
+    assert alone == beside
+
+
+def test_nothing_is_said_of_a_model_whose_sizes_are_unknown() -> None:
+    known = shipped("llava-1.5-7b")
+    assert fits.shape_of(known.model_copy(update={"shape": None})) is None
+    assert fits.shape_of(known.model_copy(update={"architecture": "another"})) is None
+    assert fits.shape_of(known.model_copy(update={"shape": {"text_config": {}}})) is None
+
+
+def test_vllm_needs_weights_and_the_keys_of_one_prompt() -> None:
+    shape = sized(shipped("llava-1.5-7b"))
+    short, long = (fits.by_vllm(shape, "bfloat16", context).tensors for context in (4096, 8192))
+    assert long - short == 4096 * 2 * 32 * 4096 * 2
