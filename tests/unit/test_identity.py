@@ -106,6 +106,7 @@ ASKS = {"turn_end": "", "several_images": True, "engine": "transformers"}
 NEITHER = {
     "description": "in other words",
     "architecture": "llava",
+    "shape": {"text_config": {"hidden_size": 8}},
     "recipes": {"full": TRAINED, "slow": TRAINED},
     "resources": {"gpu": 2, "micro_batch": 1, "gradient_checkpointing": True},
 }

@@ -62,11 +62,11 @@ def training(
     if recipe.method == "lora":  # adapters in float32, and autocast's copies of them
         trained, share = adapters(shape, recipe), 1
         weights = low * sum(counts.values()) + 4 * trained
-        flight = 0 if low == 4 else low * trained
+        flight = 0.0 if low == 4 else float(low * trained)
     else:
         trained = sum(counts[part] for part in recipe.trains)
         share, weights = devices, 4 * sum(counts.values())
-        flight = 0 if low == 4 and devices == 1 else _flight(shape)
+        flight = 0.0 if low == 4 and devices == 1 else _flight(shape)
     return Memory(weights / share, 4 * trained / share, 8 * trained / share, micro * kept, flight)
 
 
