@@ -15,7 +15,7 @@ from matcg.identity import plain
 from matcg.plan.enumerate import make_plan
 from matcg.steps import snakemake_internals as inside
 from matcg.steps.experiments import PLAN_TABLES, Experiments
-from matcg.steps.launch_checks import Launch, require_coordinates, require_text
+from matcg.steps.launch_checks import Launch, count_cards, require_coordinates, require_text
 from matcg.steps.lookup import Lookup
 
 PAPER = sorted(path.stem for path in (ROOT / "experiments/paper").glob("*.yaml"))
@@ -54,7 +54,9 @@ def read_plan():
         if inside.is_module(workflow):
             # What a module is given comes from another Snakefile: its paths start where that runs.
             origins = {key: Path.cwd() / "module" for key in config}
-        project = load_project(config, ROOT, origins)
+        project = count_cards(
+            load_project(config, ROOT, origins), inside.uses_own_devices(workflow)
+        )
         for each in project.catalogs.values():
             readers.check(each)
         for each in project.backbones.values():

@@ -19,6 +19,7 @@ from matcg.cluster.devices import (
     parse_cards,
     parse_visible,
     pool,
+    smallest_memory,
 )
 from matcg.errors import ConfigError
 
@@ -80,6 +81,23 @@ def test_without_the_variable_all_devices_are_there(machine: Path) -> None:
     assert pool() == tuple(Device(word, word) for word in words)
     (machine / "nvidia-smi").write_text("#!/bin/sh\necho GPU 0: broken\nexit 9\n")
     assert pool() == ()
+
+
+def test_the_smallest_card_is_known_but_not_of_slices(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert smallest_memory() is None
+    whole = LISTED.splitlines()[-1]
+    program = f"""#!/bin/sh
+case "$*" in *memory.total*--id=1*) echo 24564;; *memory.total*) echo 81559; echo 24564;;
+*) echo '{whole}';; esac
+"""
+    (machine / "nvidia-smi").write_text(program)
+    assert smallest_memory() == pytest.approx(24564 / 1024)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert smallest_memory() == pytest.approx(24564 / 1024)
+    monkeypatch.setenv("PATH", "")
+    assert smallest_memory() is None
 
 
 def test_index_and_uuid_of_a_device_have_one_lock(monkeypatch: pytest.MonkeyPatch) -> None:

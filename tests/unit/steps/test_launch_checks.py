@@ -10,6 +10,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
 
 from matcg.cluster.partition import Most, Node, Partition, Request
+from matcg.config.library import load
+from matcg.config.project import Project
 from matcg.config.protocol import Protocol
 from matcg.config.workflow import Budget
 from matcg.errors import ConfigError
@@ -21,8 +23,9 @@ from matcg.steps.launch_checks import (
     require_data,
     require_text,
 )
-from planned import backbone, costs, priced, project, world
+from planned import RESOURCES, backbone, costs, priced, project, world
 
+ROOT = Path(__file__).parents[3]
 FREE = Budget()
 GPU = Partition("gpu", 480, (Node(48, 192000, 2),), default=True)
 # A rule of the workflow's own names, whose resources let `Launch` look, as in rules/.
@@ -100,8 +103,14 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     Path("Snakefile").write_text(SNAKEFILE)
 
-    def run(budget: Budget = FREE, gpu: int = 2, executor: str = "local", **settings: object):
-        given = priced(gpu=gpu)
+    def run(
+        budget: Budget = FREE,
+        gpu: int = 2,
+        executor: str = "local",
+        given: Project | None = None,
+        **settings: object,
+    ):
+        given = given or priced(gpu=gpu)
         config = given.config.model_copy(update={"budget": budget})
         Path("given.pickle").write_bytes(
             pickle.dumps((replace(given, config=config), costs(given)))
@@ -149,6 +158,18 @@ def test_a_job_that_wants_more_gpus_than_there_are_is_refused(call, settings, sa
 
 def test_what_set_resources_says_of_gpus_is_not_ours_to_refuse(call) -> None:
     assert call(gpu=4, overwrite_resources={"finetune": {"gpu": 1}}) is not None
+
+
+def test_a_recipe_that_cards_cannot_hold_is_refused(call) -> None:
+    shape = load("backbone", ROOT / "backbones/llava-1.5-7b.yaml").shape
+    resources = {**RESOURCES, "gradient_checkpointing": True}
+    sized = {"architecture": "llava/llama", "dtype": "bfloat16", "shape": shape}
+    given = project(backbones={"tiny": backbone(resources=resources, **sized)})
+    small = replace(given, config=given.config.model_copy(update={"card_gb": 40}))
+    with pytest.raises(WorkflowError, match=r"Not launched: backbone 'tiny' .*fits with `gpu: 4`"):
+        call(given=small)
+    assert not Path("tiny").exists()
+    assert call(given=small, overwrite_resources={"finetune": {"gpu": 3}}) is not None
 
 
 @pytest.mark.parametrize("subset", ["us-knee-side", "ct-lung-state"], ids=["asked", "trained on"])

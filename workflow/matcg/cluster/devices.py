@@ -80,6 +80,28 @@ def list_cards() -> list[Card]:
     return parse_cards(done.stdout) if done.returncode == 0 else []
 
 
+def smallest_memory() -> float | None:
+    """Return the GiB of the smallest GPU that jobs may use, None where it is not known.
+
+    Nor is it of slices, of whose cards nvidia-smi tells.
+    """
+    if any(card.slices for card in list_cards()):
+        return None
+    words = parse_visible(os.environ.get(VISIBLE, ""))
+    asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(
+            [*asked, *([f"--id={','.join(words)}"] if words else [])],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
+    found = re.findall(r"^\d+$", done.stdout, re.MULTILINE) if done.returncode == 0 else []
+    return min(map(int, found)) / 1024 if found else None  # of MiB
+
+
 def lock_of(word: str, cards: Sequence[Card]) -> str:
     """Return a device's UUID where it is known for sure, else the word itself."""
     if word.isdigit():

@@ -79,7 +79,10 @@ class Amounts(Model):
 class Resources(Model):
     """Where a backbone's jobs run; changes no result and reruns nothing."""
 
-    gpu: Natural = 0
+    gpu: Natural | Literal["auto"] = Field(
+        default=0,
+        description="auto: the fewest that hold each recipe on the cards at hand (docs/gpus.md)",
+    )
     threads: Positive = 1
     mem_mb: Positive = 4000
     runtime: Positive = Field(default=60, description="minutes of the first try; retries get more")

@@ -101,6 +101,11 @@ class Config(Model):
         description="evaluations without answers: an error; or shown as missing in tables and"
         " report, which are made from the answers that there are, and nothing is trained or asked",
     )
+    card_gb: Positive | None = Field(
+        default=None,
+        description="GB of each GPU that jobs get, as it is sold; null: what nvidia-smi says where"
+        " jobs run on this machine, else unknown",
+    )
     engine: Engine = Field(default=Engine())
     training: Training = Field(default=Training())
     limit: Limit | None = Field(

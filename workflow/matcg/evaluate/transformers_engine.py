@@ -41,7 +41,7 @@ class TransformersEngine(Engine):
         del pictures, rank
         super().__init__(weights, backbone, settings)
         logging.disable_progress_bar()
-        self._device = torch.device(device_kind(backbone.resources.gpu > 0))
+        self._device = torch.device(device_kind(bool(backbone.resources.gpu)))
         self._batch = settings.get("max_num_seqs") or _BATCH
         self.made_with = {"max_num_seqs": self._batch, "head_dtype": "float32"}
         self._model: Any = None

@@ -45,7 +45,7 @@ class VllmEngine(Engine):
         """Start vLLM; the arguments are those of `start.start`."""
         super().__init__(weights, backbone, settings)
         # vLLM for CPUs would answer there, unasked.
-        if device_kind(backbone.resources.gpu > 0) == "cuda":
+        if device_kind(bool(backbone.resources.gpu)) == "cuda":
             refuse_slices()
         set_environment(backbone, settings)
         from transformers import AutoProcessor

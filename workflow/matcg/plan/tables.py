@@ -13,7 +13,7 @@ from matcg.config.catalog import Catalog
 from matcg.config.project import Project
 from matcg.config.release import Links
 from matcg.identity import digest_in, plain
-from matcg.plan import records, unused
+from matcg.plan import cards, records, unused
 from matcg.plan.enumerate import Plan
 from matcg.plan.gain_power import EXAMPLE, SPREAD, Shown, shown_gain
 from matcg.plan.groups import find_groups
@@ -90,6 +90,7 @@ def summarise_plan(plan: Plan, project: Project, costs: Sequence[Cost], accounts
         ["# Plan", "", *_jobs(plan, project)],
         *([["## No verdict", "", *_markdown(head, mute)]] if mute else []),
         ["## Price", "", *_price(costs), "", *_budget(costs, project)],
+        *([["## Cards", "", *lines]] if (lines := _cards(plan, project)) else []),
         ["## Smallest effect", "", *_power(plan, project, tests), *_gains(plan, project)],
         ["## Left out", "", *_left_out(plan)],
     ]
@@ -170,6 +171,24 @@ def _budget(costs: Sequence[Cost], project: Project) -> list[str]:
     )
     refused = over_budget(costs, project.config.budget)
     return [in_all, f"Not launched: {'; '.join(refused)}."] if refused else [in_all]
+
+
+def _cards(plan: Plan, project: Project) -> list[str]:
+    """Return how many cards of each size hold what runs on GPUs; nothing where nothing does."""
+    found = cards.needs(plan, project)
+    head = ("step", "backbone", "recipe", *(f"{size} GB" for size in cards.CARDS))
+    size = project.config.card_gb
+    large = cards.too_large(plan, project, cards.room_of(size)) if size else []
+    return (
+        [
+            "The fewest cards that hold it, by arithmetic (docs/gpus.md); -: eight do not.",
+            "",
+            *_markdown(head, found),
+            *(["", f"Not launched: {'; '.join(large)}."] if large else []),
+        ]
+        if found
+        else []
+    )
 
 
 def _power(plan: Plan, project: Project, tests: Tests) -> list[str]:

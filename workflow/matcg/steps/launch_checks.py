@@ -11,11 +11,11 @@ from matcg.cluster.partition import Most, Partition, Request
 from matcg.config.backbone import Backbone
 from matcg.config.catalog import SubsetSpec
 from matcg.config.project import Project
-from matcg.config.workflow import Budget
+from matcg.config.workflow import Budget, Config
 from matcg.data import readers
 from matcg.errors import ConfigError, MatcgError
 from matcg.identity import plain
-from matcg.plan import price
+from matcg.plan import cards, price
 from matcg.plan.enumerate import Plan
 from matcg.plan.price import Cost
 from matcg.plan.records import protocol_of
@@ -81,6 +81,7 @@ class Launch:
         if steps & set(ON_GPUS):
             require_budget(self._costs(), self._project.config.budget)
             self._share_devices(jobs)
+            self._fit_cards(jobs)
         short = [job for job in jobs if self._steps.get(job.rule.name) in forks.STEPS]
         if len(short) > 1 and inside.uses_own_devices(self._workflow):
             forks.start_server()
@@ -119,6 +120,40 @@ class Launch:
             count = devices.limit(asked, given)
             if given is None:
                 inside.bound_resource(self._workflow, "gpu", count)
+
+    def _fit_cards(self, jobs: Iterable[Any]) -> None:
+        """Refuse a fine-tuning that the cards, where they are known, cannot hold."""
+        asked = set()
+        for job in jobs:
+            rule, told = job.rule.name, {"gpu", "nodes"}
+            if self._steps.get(rule) == "finetune" and not (
+                told & set(inside.overridden(self._workflow, rule))
+            ):
+                name, recipe = _key(job)
+                asked.add((name, plain(str(recipe))))
+        here = inside.uses_own_devices(self._workflow)
+        known = {name for name, recipe in asked if self._backbones[name].resources.gpu}
+        room = card_room(self._project.config, here) if known else None
+        if room and (found := cards.too_large_of(self._backbones, sorted(asked), room)):
+            raise ConfigError("; ".join(dict.fromkeys(found)))
+
+
+def card_room(config: Config, here: bool) -> float | None:
+    """Return the GiB of each card as the config says, else of this machine's if jobs run `here`."""
+    if config.card_gb:
+        return cards.room_of(config.card_gb)
+    return devices.smallest_memory() if here else None
+
+
+def count_cards(project: Project, here: bool) -> Project:
+    """Return the project with numbers in place of `gpu: auto`.
+
+    Raises:
+        ConfigError: nothing is known of the cards.
+    """
+    if not any(each.resources.gpu == "auto" for each in project.backbones.values()):
+        return project
+    return cards.with_counts(project, card_room(project.config, here))
 
 
 def _key(job: Any) -> tuple[str, str | None]:
