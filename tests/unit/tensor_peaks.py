@@ -69,6 +69,7 @@ def configuration(backbone: Backbone) -> Any:
     kind = str(backbone.architecture).split("/")[0]
     shape = backbone.shape or {}
     config = AutoConfig.for_model(kind, **{part: dict(sizes) for part, sizes in shape.items()})
+    config.get_text_config().pad_token_id = 0  # of a smaller vocabulary than the default's
     if kind != "mllama":
         config.image_token_id = config.get_text_config().vocab_size - 1
     return config

@@ -14,6 +14,8 @@ from matcg.models import fits
 from matcg.models.loading import choose_parameters
 from matcg.models.shape import Shape
 from matcg.models.weights import part_of
+from matcg.train.finetune import spread
+from matcg.train.parallel import World
 
 ROOT = Path(__file__).parents[3]
 SHAPED = (
@@ -124,6 +126,16 @@ def test_the_peak_of_answers_is_the_profiler_s() -> None:
     shape = sized(backbone, 100)
     found = tensor_peaks.answering(backbone, 1, 100)
     assert fits.answering(shape, backbone.dtype, 1).tensors == pytest.approx(found, rel=0.1)
+
+
+def test_no_gradient_goes_down_through_a_frozen_tower() -> None:
+    backbone = small(again=True)
+    lora = recipe("lora", rank=4, trains=("llm", "projector"))
+    model = choose_parameters(tensor_peaks.make(backbone), lora).train()
+    spread(model, backbone, World(torch.device("cpu")))
+    tower = model.get_base_model().model.vision_tower
+    pixels = tensor_peaks.inputs_of(backbone, 1, 10)["pixel_values"].bfloat16()
+    assert not tower(pixels).last_hidden_state.requires_grad
 
 
 def small(again: bool) -> Backbone:

@@ -199,6 +199,8 @@ def spread(model: nn.Module, backbone: Backbone, world: World) -> loading.Answer
     if backbone.resources.gradient_checkpointing:
         layers: Any = model
         layers.gradient_checkpointing_enable({"use_reentrant": False})
+        # Else gradients of pixels and embeddings are asked for, down through a frozen tower.
+        layers.disable_input_require_grads()
     if world.mesh is not None:
         shard(answers, getattr(torch, backbone.dtype), world.mesh)
         return answers
