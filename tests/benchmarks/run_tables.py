@@ -44,7 +44,7 @@ def main() -> None:
 def invent(folder: Path, rows: int) -> None:
     """Write the files, and the catalog as it ships."""
     chance = random.Random(0)
-    tables = folder / "QA_information/Open-access"
+    tables = folder / "OmniMedVQA/QA_information/Open-access"
     tables.mkdir(parents=True)
     (folder / "omnimedvqa.yaml").write_text((ROOT / "catalogs/omnimedvqa.yaml").read_text("utf-8"))
     for at in range(FILES):

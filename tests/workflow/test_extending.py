@@ -1,20 +1,18 @@
 """The examples of docs/extending.md, word for word, added to the workflow and planned with."""
 
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pages import BLOCK, EXAMPLE, follow
 from PIL import Image
 from repository import fresh_copy
-from workspace import REAL, REPO, Workspace
+from workspace import REPO, Workspace
 
 from matcg.config.library import load
 from matcg.data.class_folders import read
 
-BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-EXAMPLE = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FOLDERS = ("combinations", "catalogs", "backbones", "protocols", "experiments")
 
 
@@ -133,12 +131,3 @@ def test_class_folders_become_a_catalog_as_the_page_says(tmp_path: Path) -> None
         assert " ".join(Path(each.origin).stem for each in chosen) == tests
     assert {each.group for each in samples} == {"p1", "p2"}
     assert {each.label for each in samples} == {"normal", "pneumonia"}
-
-
-def follow(folder: Path, command: str) -> str:
-    """Type a command of the page in a folder and return what it says."""
-    program, *arguments = shlex.split(command)
-    assert program == "snakemake"
-    done = REAL.call(folder, tuple(arguments), "forks")
-    assert done.returncode == 0, done.stdout
-    return done.stdout

@@ -2,25 +2,18 @@
 
 import hashlib
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 from fake_hub import NEW, FakeHub, serving
+from pages import eight, follow, section
 from repository import fresh_copy
-from workspace import REAL, REPO, Workspace
+from workspace import Workspace
 
 from medmnist_files import npz
 
 pytestmark = pytest.mark.slow("two fine-tunings, and what follows from them")
-
-
-def commands() -> list[list[str]]:
-    """Return what the page says to type, as words."""
-    page = (REPO / "docs/data.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^## MedMNIST\+.*?\n```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    return [shlex.split(line, comments=True) for line in block.splitlines()]
 
 
 def small(copy: Workspace) -> dict[str, bytes]:
@@ -38,9 +31,7 @@ def test_eight_commands_lead_from_a_clone_to_a_table(tmp_path: Path) -> None:
     """Follow the page; files, backbone and experiment are made smaller, links are the server's."""
     copy = Workspace(fresh_copy(tmp_path))
     files = small(copy)
-    said = commands()
-    assert len(said) <= 8
-    assert [words[0] for words in said[:4]] == ["git", "cd", "make", "export"]
+    *run, show = eight(section("docs/data.md", "MedMNIST+, from nothing to a table"))
     with serving(FakeHub({NEW: files}, [NEW])) as hub:
         path = copy.root / "catalogs/medmnist.yaml"
         text = path.read_text()
@@ -59,16 +50,15 @@ def test_eight_commands_lead_from_a_clone_to_a_table(tmp_path: Path) -> None:
         copy.edit("experiments/medmnist.yaml", "samples: 1000", "samples: 24")
         copy.edit("experiments/medmnist.yaml", "[qwen2.5-vl-7b]", "[tiny-llava]")
         copy.without_vllm()
-        for words in said[4:-1]:
-            assert words[0] == "snakemake"
-            done = REAL.call(copy.root, tuple(words[1:]), "forks")
-            assert done.returncode == 0, done.stdout
-            if "fetch_tables" in words:
-                assert f"{copy.root}/data/medmnist: 12 files" in done.stdout
-            if "plan" in words:
-                assert "2 distinct runs" in done.stdout
-    assert said[-1][0] == "cat"
-    table = (copy.root / said[-1][1]).read_text()
+        for command in run:
+            said = follow(copy.root, command)
+            if "fetch_tables" in command:
+                assert f"{copy.root}/data/medmnist: 12 files" in said
+            if " plan " in command:
+                assert "2 distinct runs" in said
+    cat, path = show.split()
+    assert cat == "cat"
+    table = (copy.root / path).read_text()
     assert "tiny-llava" in table
     summary = (copy.root / "results/experiments/medmnist/data/summary.tsv").read_text()
     (organ,) = [line for line in summary.splitlines() if "\torgancmnist\t" in line]

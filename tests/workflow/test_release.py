@@ -131,9 +131,9 @@ def test_a_data_set_of_the_hub_becomes_a_catalog(
     source = read(ct, {**found.options, **ct.options}, folder / "data/hubbed")
     assert sorted(source.load(at).image for at in range(10)) == sorted(map(picture, range(10, 20)))
 
-    done = snakemake(folder, "fetch_tables", "--cores", "1", "--config", "catalog=omnimedvqa")
+    done = snakemake(folder, "fetch_tables", "--cores", "1", "--config", "catalog=crossmed")
     assert done.returncode == 1
-    assert "catalogs/omnimedvqa.yaml: release: says of no data set" in done.stdout
+    assert "catalogs/crossmed.yaml: release: says of no data set" in done.stdout
 
 
 def test_without_a_network_one_line_says_that_a_folder_will_do(

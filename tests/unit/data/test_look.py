@@ -43,18 +43,18 @@ def question(dataset, number, modality, key, task):
 @pytest.fixture
 def omni(tmp_path):
     """Return a data folder in the layout of OmniMedVQA, each picture asked about twice."""
-    (tmp_path / "QA_information/Open-access").mkdir(parents=True)
+    (tmp_path / "OmniMedVQA/QA_information/Open-access").mkdir(parents=True)
     for start, (name, (modality, key, tasks)) in enumerate(FILES.items()):
         rows = [question(name, n, modality, key, tasks[n % len(tasks)]) for n in range(60)]
         if name == "Brain Scans":  # a question of two options, one of no modality
             del rows[0]["option_C"]
             rows[0]["option_D"] = ""
             rows[1]["modality_type"] = ""
-        path = tmp_path / f"QA_information/Open-access/{name}.json"
+        path = tmp_path / f"OmniMedVQA/QA_information/Open-access/{name}.json"
         path.write_text(json.dumps(rows))
-        (tmp_path / f"Images/{name}").mkdir(parents=True)
+        (tmp_path / f"OmniMedVQA/Images/{name}").mkdir(parents=True)
         for n in range(30):
-            (tmp_path / f"Images/{name}/{n}.png").write_bytes(picture(100 * start + n))
+            (tmp_path / f"OmniMedVQA/Images/{name}/{n}.png").write_bytes(picture(100 * start + n))
     return tmp_path
 
 
@@ -186,11 +186,11 @@ def test_another_look_says_what_changed_and_leaves_the_file(omni, shipped):
     kept.write_text("# mine\n" + kept.read_text())
     mine = kept.read_text()
     assert again()[-1] == f"All as in {kept}."
-    table = omni / "QA_information/Open-access/ACRIMA.json"
+    table = omni / "OmniMedVQA/QA_information/Open-access/ACRIMA.json"
     rows = json.loads(table.read_text())
     more = [question("ACRIMA", n, "OCT", "modality_type", "Grading") for n in range(60, 70)]
     table.write_text(json.dumps(rows[:50] + more))
-    (omni / "QA_information/Open-access/Brain Scans.json").unlink()
+    (omni / "OmniMedVQA/QA_information/Open-access/Brain Scans.json").unlink()
     file.write_text(file.read_text().replace("test: 1000", "test: 900"))
     said = again()
     assert kept.read_text() == mine
@@ -210,7 +210,7 @@ ODD = ["010", "NO", "1:30", "null", "a: b", "- x", "\u00e9\u2028", "'", "#", "x"
 
 
 def test_values_of_any_spelling_come_back_from_the_file(omni, shipped):
-    table = omni / "QA_information/Open-access/ACRIMA.json"
+    table = omni / "OmniMedVQA/QA_information/Open-access/ACRIMA.json"
     rows = json.loads(table.read_text())
     for at, row in enumerate(rows):
         row["question_type"] = ODD[at % len(ODD)]
@@ -249,7 +249,7 @@ def test_a_catalog_by_columns_is_planned_with_once_it_is_looked_at(omni, shipped
     [
         ("area: dataset", "area: datset", DataError, r"no subset in .*180 x no area"),
         ("area: dataset", "area: {column: dataset, map: {X: y}}", DataError, "180 x area that no"),
-        ("Open-access/", "Open-acces/", DataError, "no file QA_information/Open-acces/"),
+        ("Open-access/", "Open-acces/", DataError, "no file OmniMedVQA/QA_information/Open-acces/"),
         ("answer: gt_answer", "answer: x", DataError, "180 x key missing"),
         ("reader: questions", "reader: medmat", ConfigError, "elements: are to be columns"),
         ("area: dataset", "area: {colum: dataset}", ConfigError, "colum: unknown key"),
@@ -266,7 +266,7 @@ def test_what_gives_no_catalog_says_why(omni, shipped, old, new, error, message)
 
 
 def test_a_column_of_names_is_no_element(omni, shipped):
-    table = omni / "QA_information/Open-access/ACRIMA.json"
+    table = omni / "OmniMedVQA/QA_information/Open-access/ACRIMA.json"
     rows = [question("ACRIMA", n, "x", "modality_type", f"t{n}") for n in range(1100)]
     table.write_text(json.dumps(rows))
     file = catalog(omni, shipped, "dataset")
