@@ -1,7 +1,8 @@
-"""The commands of docs/data.md's page on MedMNIST+, from files on a small server to a table."""
+"""The commands of docs/sources.md's page on MedMNIST+, from files on a small server to a table."""
 
 import hashlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_eight_commands_lead_from_a_clone_to_a_table(tmp_path: Path) -> None:
     """Follow the page; files, backbone and experiment are made smaller, links are the server's."""
     copy = Workspace(fresh_copy(tmp_path))
     files = small(copy)
-    *run, show = eight(section("docs/data.md", "MedMNIST+, from nothing to a table"))
+    *run, show = eight(section("docs/sources.md", "MedMNIST+, from nothing to a table"))
     with serving(FakeHub({NEW: files}, [NEW])) as hub:
         path = copy.root / "catalogs/medmnist.yaml"
         text = path.read_text()
@@ -56,7 +57,7 @@ def test_eight_commands_lead_from_a_clone_to_a_table(tmp_path: Path) -> None:
                 assert f"{copy.root}/data/medmnist: 12 files" in said
             if " plan " in command:
                 assert "2 distinct runs" in said
-    cat, path = show.split()
+    cat, path = shlex.split(show, comments=True)
     assert cat == "cat"
     table = (copy.root / path).read_text()
     assert "tiny-llava" in table

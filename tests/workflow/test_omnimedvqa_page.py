@@ -1,4 +1,4 @@
-"""The commands of docs/data.md's page on OmniMedVQA, from an archive on a small hub to a table."""
+"""docs/sources.md's page on OmniMedVQA, followed from an archive on a small hub to a table."""
 
 import json
 import random
@@ -58,7 +58,7 @@ def test_eight_commands_lead_from_a_clone_to_a_table(
 ) -> None:
     """Follow the page; archive, backbone and experiment are made smaller, the hub is ours."""
     copy = Workspace(fresh_copy(tmp_path_factory.mktemp("omnimedvqa")))
-    page = section("docs/data.md", "OmniMedVQA, from nothing to a table")
+    page = section("docs/sources.md", "OmniMedVQA, from nothing to a table")
     (mapped,) = [line for line in page.splitlines() if line.startswith("  area: {column")]
     copy.edit("catalogs/omnimedvqa.yaml", "  area: dataset", mapped)
     release = load("catalog", copy.root / "catalogs/omnimedvqa.yaml").release

@@ -3,6 +3,7 @@
 A new file is tested by being there; nothing has to be registered.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ def test_the_file_is_valid_and_says_what_it_is(kind: str, path: Path) -> None:
     text = record.question if kind == "experiment" else record.description
     field = "question" if kind == "experiment" else "description"
     assert text, f"{path}: add `{field}: ...`, one sentence for those who look for it"
+
+
+def test_the_experiments_of_the_page_on_sources_are_valid(tmp_path: Path) -> None:
+    page = (REPO / "docs/sources.md").read_text(encoding="utf-8")
+    found = re.findall(r"^`experiments/(\w+)\.yaml`:\n\n```yaml\n(.*?)^```$", page, re.M | re.S)
+    assert [name for name, _ in found] == ["omnimedvqa", "slake"]
+    for name, text in found:
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+        assert load("experiment", tmp_path / f"{name}.yaml").catalog == f"{name}-found"
 
 
 @pytest.mark.parametrize("path", of("rule"))

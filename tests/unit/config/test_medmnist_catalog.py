@@ -33,7 +33,7 @@ def test_the_page_says_which_are_neighbours_and_which_rules_each_has(catalog: Ca
     rules = [rule for rule in found if rule.target == "held-out" and not rule.listed]
     having = {s.id: {r.name for r in rules if combine(r, catalog, s)} for s in catalog.subsets}
     assert set.intersection(*having.values()) == set(OF_ALL.split())
-    page = (REPO / "docs/data.md").read_text(encoding="utf-8")
+    page = (REPO / "docs/sources.md").read_text(encoding="utf-8")
     assert ", ".join(f"`{name}`" for name in OF_ALL.split()) in page.replace("\n", " ")
     for each in catalog.subsets:
         near = [neighbours(catalog, each, e) or "none" for e in ("modality", "area", "task")]
