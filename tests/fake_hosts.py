@@ -1,11 +1,12 @@
 """A small server that stands for hosts of data sets: files, ranges, their APIs, and mischief."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from served import listening
 
 PAGE = b"<!DOCTYPE html><html><body>Sign in to go on</body></html>"
 
@@ -28,11 +29,7 @@ class FakeHosts:
 
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    port: int = 0
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    endpoint: str = ""
 
     def put(self, path: str, *answers: Answer | bytes) -> None:
         """Set what is sent for a path."""
@@ -95,14 +92,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(hosts: FakeHosts) -> Iterator[FakeHosts]:
     """Serve until the end."""
-    handler = type("Handler", (_Handler,), {"hosts": hosts})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    server.handle_error = lambda *_: None  # clients may leave
-    hosts.port = server.server_port
-    threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True).start()
-    try:
+    with listening(_Handler, 1, hosts=hosts) as (hosts.endpoint,):
         yield hosts
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -8,9 +8,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from served import listening
 
 REPOSITORY = "FreedomIntelligence/Med-MAT"
 NEW = "f03e9a778c7e3b6a9fb82cd0f543507d1d964c65"  # files in folders; what the catalog pins
@@ -44,12 +46,8 @@ class FakeHub:
     wrong: int = 0  # of the next files have other content than listed
     models: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)  # name, commit
     seen: list[Seen] = field(default_factory=list)
-    port: int = 0
+    endpoint: str = ""
     store: str = ""  # address of the other host
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def downloads(self) -> list[Seen]:
         """Return the requests for files."""
@@ -165,16 +163,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(hub: FakeHub) -> Iterator[FakeHub]:
-    """Serve a hub on two ports, which are two hosts to a client, until the end."""
-    handler = type("Handler", (_Handler,), {"hub": hub})
-    servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
-    hub.port, hub.store = servers[0].server_port, f"http://127.0.0.1:{servers[1].server_port}"
-    for server in servers:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True).start()
-    try:
+    """Serve a hub on two hosts until the end."""
+    with listening(_Handler, 2, hub=hub) as (hub.endpoint, hub.store):
         yield hub
-    finally:
-        for server in servers:
-            server.shutdown()
-            server.server_close()

@@ -32,6 +32,25 @@ def extended(workspaces: Callable[[str], Workspace]) -> Workspace:
     return mine
 
 
+def added(folder: Path, start: str, end: str) -> tuple[Workspace, list[str]]:
+    """Return a copy of the repository with the files that a part of the page shows, and the part's
+    commands and outputs.
+    """
+    page = (REPO / "docs/extending.md").read_text(encoding="utf-8")
+    part = page.split(start)[1].split(end)[0]
+    copy = Workspace(fresh_copy(folder))
+    for path, text in EXAMPLE.findall(part):
+        copy.write(path, text)
+    return copy, BLOCK.findall(EXAMPLE.sub("", part))
+
+
+def look(copy: Workspace, command: str, shown: str) -> None:
+    """Type a command, which must say what the page shows."""
+    said = follow(copy.root, command)
+    for line in shown.splitlines():
+        assert line in said
+
+
 def plan(workspace: Workspace, *arguments: str) -> str:
     done = workspace.snakemake("-n", *arguments)
     assert done.returncode == 0, done.stdout
@@ -74,15 +93,10 @@ def test_a_combination_rule_is_added_as_the_page_says(tmp_path: Path) -> None:
 
     When that is compared, the experiment is made smaller.
     """
-    page = (REPO / "docs/extending.md").read_text(encoding="utf-8")
-    section = page.split("## Add a combination rule")[1].split("### What a rule can say")[0]
-    copy = Workspace(fresh_copy(tmp_path))
-    for path, text in EXAMPLE.findall(section):
-        copy.write(path, text)
-    look, shown, run = BLOCK.findall(EXAMPLE.sub("", section))
-    said = follow(copy.root, look)
-    for line in shown.splitlines():
-        assert line in said
+    copy, (command, shown, run) = added(
+        tmp_path, "## Add a combination rule", "### What a rule can say"
+    )
+    look(copy, command, shown)
     copy.edit("catalogs/phantom.yaml", "train: 240, test: 144", "train: 24, test: 24")
     copy.edit("experiments/task-elsewhere.yaml", "samples: 480", "samples: 48")
     copy.without_vllm()
@@ -91,35 +105,21 @@ def test_a_combination_rule_is_added_as_the_page_says(tmp_path: Path) -> None:
 
 
 def test_a_table_becomes_a_catalog_as_the_page_says(tmp_path: Path) -> None:
-    page = (REPO / "docs/extending.md").read_text(encoding="utf-8")
-    section = page.split("### A catalog of any table")[1].split("### A catalog of class")[0]
-    copy = Workspace(fresh_copy(tmp_path))
-    for path, text in EXAMPLE.findall(section):
-        copy.write(path, text)
+    copy, blocks = added(tmp_path, "### A catalog of any table", "### A catalog of class")
     # What stands in the config then may name a catalog that is yet to be found.
     copy.write("config.yaml", "experiments: [toy]\n")
-    look, shown = BLOCK.findall(EXAMPLE.sub("", section))
-    said = follow(copy.root, look)
-    for line in shown.splitlines():
-        assert line in said
+    look(copy, *blocks)
     found = load("catalog", copy.root / "catalogs/wards-found.yaml")
     assert {each.id: each.rows for each in found.subsets}["x-ray-chest-size"] == 2
 
 
 def test_class_folders_become_a_catalog_as_the_page_says(tmp_path: Path) -> None:
-    page = (REPO / "docs/extending.md").read_text(encoding="utf-8")
-    section = page.split("### A catalog of class folders")[1].split("### A grid")[0]
-    copy = Workspace(fresh_copy(tmp_path))
-    for path, text in EXAMPLE.findall(section):
-        copy.write(path, text)
-    pictures, look, shown = BLOCK.findall(EXAMPLE.sub("", section))
+    copy, (pictures, *blocks) = added(tmp_path, "### A catalog of class folders", "### A grid")
     for path in pictures.splitlines():
         place = copy.root / "data/films" / path
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), int(place.stem)).save(place)
-    said = follow(copy.root, look)
-    for line in shown.splitlines():
-        assert line in said
+    look(copy, *blocks)
     catalog = load("catalog", copy.root / "catalogs/films.yaml")
     for name, tests in (("adults", "3 4"), ("children", "5 6 7 8")):
         asked = catalog.preparation(name)
