@@ -22,6 +22,8 @@ executors := $(venv)/matcg-executors-$(call digest,requirements/executors.lock)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
+# Images of containers set it; every process would then compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 pip = $(bin)/python -m pip install -qq --no-deps
 locked = $(bin)/python requirements/install.py
 
