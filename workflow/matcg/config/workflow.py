@@ -6,6 +6,8 @@ from pydantic import Field, StrictBool, model_validator
 
 from matcg.config.base import Float, Model, Positive, Words
 
+PROMPTS = 16  # that the transformers engine answers at once, where `max_num_seqs` does not say
+
 
 class Engine(Model):
     """Settings of the prediction engine; they change how fast it answers.

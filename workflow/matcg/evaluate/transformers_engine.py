@@ -13,6 +13,7 @@ from transformers.utils import logging
 from xgrammar.contrib.hf import LogitsProcessor
 
 from matcg.config.backbone import Backbone
+from matcg.config.workflow import PROMPTS
 from matcg.evaluate.engine import Engine, option_tokens, pattern_of, reply_of, too_long
 from matcg.evaluate.requests import Ask
 from matcg.forms import Reply, of_one_token
@@ -22,7 +23,6 @@ from matcg.models.device import device_kind
 from matcg.models.loading import last_hidden, last_logits, load_model, with_exact_head
 from matcg.models.prompts import begins_itself, boundary, continued, single_tokens
 
-_BATCH = 16  # requests at a time, where `max_num_seqs` names no other number
 _KEPT = 4 * 2**30  # bytes of processed pictures and texts kept for the next weights, as in vLLM
 
 
@@ -42,7 +42,7 @@ class TransformersEngine(Engine):
         super().__init__(weights, backbone, settings)
         logging.disable_progress_bar()
         self._device = torch.device(device_kind(bool(backbone.resources.gpu)))
-        self._batch = settings.get("max_num_seqs") or _BATCH
+        self._batch = settings.get("max_num_seqs") or PROMPTS
         self.made_with = {"max_num_seqs": self._batch, "head_dtype": "float32"}
         self._model: Any = None
         self._compiler: xgrammar.GrammarCompiler | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from matcg.config.backbone import Amounts, Backbone, Recipe
 from matcg.config.project import Project
-from matcg.config.workflow import Engine
+from matcg.config.workflow import PROMPTS, Engine
 from matcg.errors import ConfigError
 from matcg.models import fits
 from matcg.models.shape import Shape
@@ -16,7 +16,6 @@ from matcg.plan.enumerate import Plan
 CARDS = {24: 22.4, 40: 39.4, 48: 44.4, 80: 79.1, 141: 139.0}
 COUNTS = (1, 2, 4, 8)  # cards of one node
 UTILISATION = 0.92  # of a card, vLLM 0.32's `gpu_memory_utilization` where nobody says another
-BATCH = 16  # prompts at a time of the transformers engine
 _GIB = 2**30
 
 
@@ -39,6 +38,11 @@ class Way:
         again = own.gradient_checkpointing
         return cls(shape, recipe, backbone.dtype, micro, again) if shape else None
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Return how many cards it can be trained on: adapters are not shared."""
+        return COUNTS if self.recipe.method == "full" else COUNTS[:1]
+
     def takes(self, devices: int) -> float:
         """Return the GiB that each of so many cards must have."""
         micro = min(self.micro, -(-self.recipe.batch_size // devices))
@@ -56,8 +60,7 @@ class Way:
 
     def fewest(self, room: float) -> int | None:
         """Return how many cards of `room` GiB it takes at least; None where none suffice."""
-        counts = COUNTS if self.recipe.method == "full" else COUNTS[:1]  # adapters are not shared
-        return next((n for n in counts if self.takes(n) <= room), None)
+        return next((n for n in self.counts if self.takes(n) <= room), None)
 
     def lines(self, devices: int, before: "Way", count: int) -> str:
         """Return what differs from what was there, as lines of `resources`."""
@@ -78,7 +81,7 @@ def change(way: Way, devices: int, room: float) -> str:
     Fewer samples at a time come first, then checkpointing, then more cards.
     """
     tried = [(each, devices) for each in way.smaller()]
-    more = [n for n in COUNTS if n > devices] if way.recipe.method == "full" else []
+    more = [n for n in way.counts if n > devices]
     tried += [(each, n) for n in more for each in (way, *way.smaller())]
     return next((w.lines(n, way, devices) for w, n in tried if w.takes(n) <= room), "")
 
@@ -104,7 +107,7 @@ def asks(backbone: Backbone, engine: Engine) -> float | None:
     if not shape:
         return None
     if backbone.engine == "transformers":
-        batch = engine.max_num_seqs or BATCH
+        batch = engine.max_num_seqs or PROMPTS
         return fits.answering(shape, backbone.dtype, batch).whole / _GIB
     share = engine.gpu_memory_utilization or UTILISATION
     words = (backbone.shape or {})["text_config"]
@@ -195,7 +198,6 @@ def page(backbones: Iterable[Backbone]) -> list[Sequence[str]]:
 
 
 def _cell(way: Way, room: float) -> str:
-    counts = COUNTS if way.recipe.method == "full" else COUNTS[:1]
-    ways = [(w, n) for n in counts for w in (way, *way.smaller())]
+    ways = [(w, n) for n in way.counts for w in (way, *way.smaller())]
     found = next(((w, n) for w, n in ways if w.takes(n) <= room), None)
     return f"`{found[0].lines(found[1], way, 0)}`" if found else "-"

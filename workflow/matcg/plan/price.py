@@ -166,7 +166,7 @@ def over_budget(costs: Sequence[Cost], budget: Budget) -> list[str]:
     sums = {
         "gpu_hours": (whole.gpu_hours, "GPU-hours", _unpriced(costs, "GPU")),
         "cpu_hours": (whole.cpu_hours, "CPU-hours", _unpriced(costs, "CPU")),
-        "disk_gb": (whole.disk_gb, "GB of weights", _unsized(costs)),
+        "disk_gb": (whole.disk_gb, "GB of weights", unsized(costs)),
     }
     found = []
     for key, (value, unit, unknown) in sums.items():
@@ -188,5 +188,6 @@ def _unpriced(costs: Iterable[Cost], device: str) -> list[str]:
     return [f"{c.step} {c.backbone}" for c in costs if c.hours is None and c.device == device]
 
 
-def _unsized(costs: Iterable[Cost]) -> list[str]:
+def unsized(costs: Iterable[Cost]) -> list[str]:
+    """Return step and backbone of what takes disk, and it is not known how much."""
     return [f"{cost.step} {cost.backbone}" for cost in costs if cost.disk_gb is None]

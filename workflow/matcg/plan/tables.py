@@ -19,7 +19,7 @@ from matcg.plan.gain_power import EXAMPLE, SPREAD, Shown, shown_gain
 from matcg.plan.groups import find_groups
 from matcg.plan.mute import Accounts, find_mute
 from matcg.plan.places import Places
-from matcg.plan.price import Cost, Tests, over_budget, questions, total
+from matcg.plan.price import Cost, Tests, over_budget, questions, total, unsized
 from matcg.provenance import read_record
 
 # Two arms that know nothing of each other differ on half of their two-option questions.
@@ -163,8 +163,8 @@ def _price(costs: Iterable[Cost]) -> list[str]:
 def _budget(costs: Sequence[Cost], project: Project) -> list[str]:
     whole = total(costs)
     unknown = f" (without {', '.join(whole.unknown)}, unknown)" if whole.unknown else ""
-    unsized = [f"{cost.step} {cost.backbone}" for cost in costs if cost.disk_gb is None]
-    disk = f" (without {', '.join(dict.fromkeys(unsized))}, unknown)" if unsized else ""
+    lacking = dict.fromkeys(unsized(costs))
+    disk = f" (without {', '.join(lacking)}, unknown)" if lacking else ""
     in_all = (
         f"In all {whole.gpu_hours:.1f} GPU-hours, {whole.cpu_hours:.1f} CPU-hours{unknown} and"
         f" {whole.disk_gb:.1f} GB of weights{disk}; what is done already is counted too."

@@ -1,7 +1,7 @@
 """What must hold before the first job starts: images, budget, GPUs, what partitions can give."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -106,31 +106,34 @@ class Launch:
         if not inside.uses_own_devices(self._workflow):
             return
         asked: dict[str, int] = defaultdict(int)
-        for job in jobs:
-            rule = job.rule.name
-            if self._steps.get(rule) in ON_GPUS and "gpu" not in inside.overridden(
-                self._workflow, rule
-            ):
-                name, recipe = _key(job)
-                backbone = self._backbones[name]
-                amount = backbone.resources.amount("gpu", recipe and plain(recipe))
-                asked[backbone.name] = max(asked[backbone.name], amount)
+        for name, recipe in self._asking(jobs, ON_GPUS, {"gpu"}):
+            backbone = self._backbones[name]
+            amount = backbone.resources.amount("gpu", recipe and plain(recipe))
+            asked[backbone.name] = max(asked[backbone.name], amount)
         if any(asked.values()):
             given = inside.given_resource(self._workflow, "gpu")
             count = devices.limit(asked, given)
             if given is None:
                 inside.bound_resource(self._workflow, "gpu", count)
 
+    def _asking(
+        self, jobs: Iterable[Any], steps: Collection[str], resources: Set[str]
+    ) -> set[tuple[str, str | None]]:
+        """Return backbones and recipes of the jobs of some steps, by their names in paths.
+
+        Without those of rules of which --set-resources names one of `resources`.
+        """
+        rules = {
+            rule
+            for rule, step in self._steps.items()
+            if step in steps and not resources & inside.overridden(self._workflow, rule).keys()
+        }
+        return {_key(job) for job in jobs if job.rule.name in rules}
+
     def _fit_cards(self, jobs: Iterable[Any]) -> None:
         """Refuse a fine-tuning that the cards, where they are known, cannot hold."""
-        asked = set()
-        for job in jobs:
-            rule, told = job.rule.name, {"gpu", "nodes"}
-            if self._steps.get(rule) == "finetune" and not (
-                told & set(inside.overridden(self._workflow, rule))
-            ):
-                name, recipe = _key(job)
-                asked.add((name, plain(str(recipe))))
+        runs = self._asking(jobs, ("finetune",), {"gpu", "nodes"})
+        asked = {(name, plain(str(recipe))) for name, recipe in runs}
         here = inside.uses_own_devices(self._workflow)
         known = {name for name, recipe in asked if self._backbones[name].resources.gpu}
         room = card_room(self._project.config, here) if known else None
