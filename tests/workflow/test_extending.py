@@ -123,8 +123,7 @@ def test_class_folders_become_a_catalog_as_the_page_says(tmp_path: Path) -> None
     catalog = load("catalog", copy.root / "catalogs/films.yaml")
     for name, tests in (("adults", "3 4"), ("children", "5 6 7 8")):
         asked = catalog.preparation(name)
-        options = {**asked.options, **asked.subset.options}
-        found = read(asked.subset, options, copy.root / "data/films")
+        found = read(asked.subset, asked.all_options, copy.root / "data/films")
         samples = [found.load(at) for at in range(len(found.pool))]
         marked = [True] * len(samples) if found.tests is None else found.tests
         chosen = [each for each, test in zip(samples, marked, strict=True) if test]

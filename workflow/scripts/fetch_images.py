@@ -14,10 +14,7 @@ with of_job(snakemake) as say:
     spec = PlacedImagesSpec.model_validate_json(snakemake.params.spec)
     fetch_images(
         spec.preparations,
-        {name: Path(root) for name, root in snakemake.params.roots.items()},
-        {name: Path(folder) for name, folder in snakemake.params.downloads.items()},
-        spec.sources,
-        spec.files,
+        spec.by_catalog(snakemake.params.roots, snakemake.params.downloads),
         Path(snakemake.params.out),
         snakemake.threads,
         say,

@@ -16,10 +16,7 @@ with of_job(snakemake):
     spec = PlacedImagesSpec.model_validate_json(snakemake.params.spec)
     place_images(
         spec.preparations,
-        {name: Path(root) for name, root in snakemake.params.roots.items()},
-        {name: Path(folder) for name, folder in snakemake.params.downloads.items()},
-        spec.sources,
-        spec.files,
+        spec.by_catalog(snakemake.params.roots, snakemake.params.downloads),
         Path(snakemake.params.out),
         Path(snakemake.params.sheet),
         heard.append,

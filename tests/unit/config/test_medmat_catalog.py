@@ -74,9 +74,8 @@ def test_boxes_and_masks_are_read_from_where_the_catalog_says(subset, tmp_path):
         (place / "boxes.csv").write_text("image,label,x1,y1,x2,y2\na,x,1,0,2,2\nb,,,,,\n")
         (place / "train-rle.csv").write_text("ImageId, EncodedPixels\na, 2 2\nb, -1\n")
     asked = CATALOG.preparation(subset.id)
-    options = {**asked.options, **subset.options}
     readers.check(CATALOG)
-    found = readers.get(asked.reader).source(asked.subset, options, tmp_path, asked.split)
+    found = readers.get(asked.reader).source(asked.subset, asked.all_options, tmp_path, asked.split)
     assert not found.quarantined
     samples = [found.load(at) for at in range(len(found.pool))]
     assert [each.dataset for each in samples] == [n for n in subset.datasets for _ in "ab"]

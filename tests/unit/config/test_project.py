@@ -299,7 +299,7 @@ def test_what_is_only_told_of_a_catalog_changes_no_sample() -> None:
     assert catalog.preparation("03") == bare.preparation("03")
 
 
-def test_source_datasets_have_names_and_links() -> None:
+def test_source_datasets_have_names_and_links(tmp_path: Path) -> None:
     catalog = load("catalog", REPO / "catalogs/medmat.yaml")
     found = read_sources(catalog)
     assert len(found) == 109
@@ -308,6 +308,9 @@ def test_source_datasets_have_names_and_links() -> None:
     assert {name for overlap in catalog.overlaps for name in overlap.datasets} <= found.keys()
     with pytest.raises(ConfigError, match=r"sources: .*no CSV file with the columns"):
         read_sources(catalog.model_copy(update={"sources": "/nowhere.csv"}))
+    (tmp_path / "sources.csv").write_text("dataset,name\n1,Cats\n")
+    with pytest.raises(ConfigError, match=r"sources: .*dataset, name and url \(without url\)"):
+        read_sources(catalog.model_copy(update={"sources": str(tmp_path / "sources.csv")}))
 
 
 def test_weights_are_known_by_content_not_by_place(folder: Path) -> None:

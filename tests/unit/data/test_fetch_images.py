@@ -14,7 +14,7 @@ from fake_hosts import PAGE, Answer, FakeHosts, serving
 from data_makers import asked, picture, row, spec
 from matcg.config.library import load
 from matcg.data.fetch_images import fetch_images
-from matcg.data.homes import RECORD, files_of
+from matcg.data.homes import RECORD, Downloads, links_of
 from matcg.data.hosts import Offer, offer
 from matcg.data.transfer import HostError, Web
 from matcg.errors import ConfigError, DataError
@@ -188,14 +188,14 @@ class Fetching:
         self.server.put(host.file, data)
         return host
 
+    def fetch(self, at_once=1):
+        given = {"tiny": Downloads(self.root, self.downloads, self.links, self.direct)}
+        fetch_images([asked(spec())], given, self.out, at_once, self.said.append, self.web)
+
     def run(self, at_once=1):
         self.said = []
         try:
-            fetch_images(
-                [asked(spec())], {"tiny": self.root}, {"tiny": self.downloads},
-                {"tiny": self.links}, {"tiny": self.direct}, self.out, at_once, self.said.append,
-                self.web,
-            )  # fmt: skip
+            self.fetch(at_once)
             self.error = ""
         except DataError as error:
             self.error = str(error)
@@ -370,6 +370,15 @@ def test_another_file_than_the_first_fetch_recorded_is_refused(at):
     assert SHA256[:12] in found["reason"]
 
 
+def test_a_damaged_record_is_refused(at):
+    at.serve(HOSTS["plain"])
+    (at.downloads / "5").mkdir(parents=True)
+    (at.downloads / "5" / RECORD).write_text('{"files": ')
+    found = at.run()["5"]
+    assert found["state"] == "failed"
+    assert f"5/{RECORD}: no record of what was fetched; move it away" in found["reason"]
+
+
 def test_many_files_of_mendeley_come_as_its_archive(at):
     host = HOSTS["mendeley"]
     ((path, told),) = host.api.items()
@@ -401,10 +410,7 @@ def test_more_than_the_disk_has_room_for_is_refused_before_it_begins(at):
     ((path, told),) = host.api.items()
     at.server.put(path, json.dumps(told | {"totalBytes": 10**18}).encode())
     with pytest.raises(DataError, match=r"are to be fetched and .* free; make room"):
-        fetch_images(
-            [asked(spec())], {"tiny": at.root}, {"tiny": at.downloads}, {"tiny": at.links}, {},
-            at.out, 1, at.said.append, at.web,
-        )  # fmt: skip
+        at.fetch()
     assert at.server.asked(host.file) == []
 
 
@@ -439,7 +445,7 @@ def test_without_questions_nothing_is_known_to_be_missing(at):
 
 
 def test_the_links_to_files_of_med_mat_s_catalog():
-    found = files_of(load("catalog", CATALOG))
+    found = links_of(load("catalog", CATALOG))
     assert sorted(found) == ["10", "71", "72", "90", "91"]
     assert all(
         link.startswith("https://isic-challenge-data.s3.amazonaws.com/20")

@@ -102,6 +102,15 @@ def test_of_a_file_without_a_digest_the_first_is_recorded_and_must_come_again(hu
     assert (tmp_path / "a.npz").read_bytes() == FILES["a.npz"]
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"files": []}', '{"files": {"a.npz": {"size": 1}}}'])
+def test_a_damaged_record_is_refused_and_not_written_anew(hub, tmp_path, text):
+    (tmp_path / "RELEASE.json").write_text(text)
+    with pytest.raises(DataError, match=r"RELEASE\.json: no record of what was fetched; move it"):
+        bring(links(hub), tmp_path)
+    assert (tmp_path / "RELEASE.json").read_text() == text
+    assert hub.seen == []
+
+
 def test_a_data_set_on_the_hub_is_fetched_as_before(hub, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     monkeypatch.setenv("HF_TOKEN", "")

@@ -1,6 +1,7 @@
 """MedMNIST's files: every picture under its label, the official split kept, bad files refused."""
 
 import io
+import tracemalloc
 import zipfile
 from collections import Counter
 
@@ -77,25 +78,58 @@ def test_a_label_without_a_name_is_set_aside(tmp_path):
     assert len(found.pool) + len(found.quarantined) == found.rows == 21
 
 
+def test_labels_are_alike_by_rows_and_by_columns(tmp_path):
+    data = npz(several=3)
+    columns = np.asfortranarray(np.load(io.BytesIO(data))["train_labels"])
+    found = [
+        [each.label for each in samples(source(tmp_path, given, SEVERAL))]
+        for given in (data, npz(several=3, train_labels=columns))
+    ]
+    assert found[0] == found[1]
+
+
+def test_of_labels_no_more_is_read_than_there_are_pictures(tmp_path):
+    data = rewritten(npz(), "test_labels.npy", lambda array: array + bytes(1 << 24))
+    tracemalloc.start()
+    try:
+        assert len(source(tmp_path, data).pool) == 21
+        assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    finally:
+        tracemalloc.stop()
+
+
 def truncated(data):
     return data[: len(data) // 2]
 
 
-def without(data, name):
+def rewritten(data, name, change):
+    """Return a file with another array in place of one, or without it."""
     made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w") as new:
+    with (
+        zipfile.ZipFile(io.BytesIO(data)) as old,
+        zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for each in old.namelist():
-            if each != name:
-                new.writestr(each, old.read(each))
+            array = change(old.read(each)) if each == name else old.read(each)
+            if array is not None:
+                new.writestr(each, array)
     return made.getvalue()
+
+
+def without(data, name):
+    return rewritten(data, name, lambda _: None)
 
 
 def short(data, name):
-    made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w") as new:
-        for each in old.namelist():
-            new.writestr(each, old.read(each)[: -5 if each == name else None])
-    return made.getvalue()
+    return rewritten(data, name, lambda array: array[:-5])
+
+
+def endless(shape):
+    """Return the head of an array without what it announces."""
+    head = io.BytesIO()
+    about = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, about)
+    return head.getvalue()
 
 
 BAD = {
@@ -107,8 +141,13 @@ BAD = {
     "columns first": (npz(test_images=np.asfortranarray(np.zeros((9, 28, 28), "u1"))), "test_im"),
     "fewer labels": (npz(test_labels=np.zeros((8, 1), "u1")), r"test_labels .* shape \(8, 1\)"),
     "several labels": (npz(several=3), r"train_labels are uint8 of shape \(12, 3\)"),
-    "objects": (npz(test_labels=np.array([[{}]] * 9)), "allow_pickle"),
+    "objects": (npz(test_labels=np.array([[{}]] * 9)), "test_labels are object"),
     "short": (short(npz(), "train_images.npy"), "train_images ends 5 bytes early"),
+    "short labels": (short(npz(), "test_labels.npy"), "test_labels ends 5 bytes early"),
+    "endless labels": (
+        rewritten(npz(), "test_labels.npy", lambda _: endless((10**15, 1))),
+        r"test_labels .* not numbers of shape \(9, 1\)",
+    ),
 }
 
 

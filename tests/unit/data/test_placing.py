@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from data_makers import asked, picture, row, spec
+from matcg.data.homes import Downloads
 from matcg.data.image_folder import Folder
 from matcg.data.placed_sheet import draw_placed
 from matcg.data.placing import place_images
@@ -52,16 +53,8 @@ class Place:
     def run(self, **changes) -> dict[str, tuple[str, str, str]]:
         """Place, and return state, file found and reason by picture."""
         self.said: list[str] = []
-        place_images(
-            [asked(spec())],
-            {"tiny": self.root},
-            {"tiny": changes.get("found", self.downloads)},
-            {"tiny": LINKS},
-            {"tiny": FILES},
-            self.out,
-            self.sheet,
-            self.said.append,
-        )
+        given = Downloads(self.root, changes.get("found", self.downloads), LINKS, FILES)
+        place_images([asked(spec())], {"tiny": given}, self.out, self.sheet, self.said.append)
         with self.out.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
         return {each["image"]: (each["state"], each["found"], each["reason"]) for each in rows}

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from matcg.config.base import Fraction, Kind, Model, Name, Natural, Positive, Slug, Text, Words
 from matcg.config.derived import READER as DERIVED
-from matcg.config.derived import Derived, derived_subsets
+from matcg.config.derived import DerivedAsGiven, derived_subsets
 from matcg.config.grid import Grid, HeldOut, in_grid
 from matcg.config.release import Links, Release
 from matcg.config.yaml_file import shown_path
@@ -200,13 +200,7 @@ class Catalog(Model):
         default=None, exclude=True, description="subsets that are not listed one by one"
     )
     subsets: tuple[SubsetSpec, ...] = ()
-    derived: Annotated[
-        Derived | None,
-        BeforeValidator(
-            lambda given: {"tasks": given} if isinstance(given, list) else given,
-            json_schema_input_type=tuple[Slug, ...] | Derived,
-        ),
-    ] = Field(
+    derived: DerivedAsGiven | None = Field(
         default=None,
         exclude=True,
         description="tasks whose answers are certain, made of all subsets' pictures",
@@ -345,6 +339,11 @@ class Preparation(Model):
     subset: SubsetSpec
     general: bool = False
 
+    @property
+    def all_options(self) -> dict[str, Any]:
+        """Return the reader's settings: each as the subset says it, else as the catalog does."""
+        return {**self.options, **self.subset.options}
+
 
 def _by_columns(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return a catalog whose elements are columns as the model has it."""
@@ -364,20 +363,32 @@ def _gathered(subset: Any, names: Sequence[str]) -> Any:
     return {**rest, "elements": {key: subset[key] for key in names if key in subset}}
 
 
-def read_sources(catalog: Catalog) -> dict[str, tuple[str, str]]:
-    """Return name and link of each source dataset of a catalog, by its number.
+def source_rows(catalog: Catalog) -> list[dict[str, str]]:
+    """Return the rows of a catalog's table of source datasets; none where it has no table.
 
     Raises:
-        ConfigError: the catalog's table of them is missing, or lacks a column.
+        ConfigError: the table is missing, or lacks a column.
     """
     if not catalog.sources:
-        return {}
+        return []
     try:
         with Path(catalog.sources).open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        return {row["dataset"]: (row["name"], row["url"]) for row in rows}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+            table = csv.DictReader(stream)
+            lacking = {"dataset", "name", "url"} - set(table.fieldnames or ())
+            if lacking:
+                raise ValueError(f"without {' and '.join(sorted(lacking))}")
+            return list(table)
+    except (OSError, ValueError, csv.Error) as error:
         raise ConfigError(
             f"{catalog.where}: sources: {shown_path(Path(catalog.sources))} is no CSV file with the"
             f" columns dataset, name and url ({error})"
         ) from None
+
+
+def read_sources(catalog: Catalog) -> dict[str, tuple[str, str]]:
+    """Return name and link of each source dataset of a catalog, by its number.
+
+    Raises:
+        ConfigError: as `source_rows`.
+    """
+    return {row["dataset"]: (row["name"], row["url"]) for row in source_rows(catalog)}

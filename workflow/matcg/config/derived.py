@@ -66,6 +66,16 @@ class Derived(Model):
     seed: Natural = Field(default=42, description="of noise, options and wordings")
 
 
+def _as_tasks(given: Any) -> Any:
+    """Let a list stand for its tasks with nothing besides."""
+    return {"tasks": given} if isinstance(given, list) else given
+
+
+DerivedAsGiven = Annotated[
+    Derived, BeforeValidator(_as_tasks, json_schema_input_type=tuple[Slug, ...] | Derived)
+]
+
+
 class _Base(BaseModel):
     """What of a listed subset matters here; what is wrong with it is said elsewhere."""
 
@@ -87,7 +97,7 @@ def derived_subsets(
         ValueError: a task that there is not or that subsets have already, or no wrong option.
     """
     try:
-        derived = Derived.model_validate({"tasks": given} if isinstance(given, list) else given)
+        derived = Derived.model_validate(_as_tasks(given))
         bases = [_Base.model_validate(each) for each in listed]
     except ValidationError:
         return []

@@ -4,7 +4,7 @@ Who is tested on follows the subsets that pictures are of, the first one that ha
 patient: what is made of a test picture is tested on, in every derived subset.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from matcg import forms
 from matcg.config.catalog import Preparation, Split, SubsetSpec
 from matcg.config.derived_options import DerivedOptions
 from matcg.data import readers
-from matcg.data.candidates import Flags, ImageCount, Source, pool_of
+from matcg.data.candidates import Flags, ImageCount, Pool, Quarantined, Source, pool_of
 from matcg.data.image_folder import Folder
 from matcg.data.medmat import find_folder
 from matcg.data.prepare import sides
@@ -52,60 +52,77 @@ def read(
     chosen = DerivedOptions.parse(options)
     sources = {each.subset.id: _source(each, root) for each in chosen.of}
     pictures = _pictures((each, sources[each.subset.id]) for each in chosen.of)
-    rows = [(p, n) for p in pictures for n in range(len(chosen.labels))]
-    ids = [
-        f"{subset.id}-{p.source.pool.ids[p.at]}" + (f"-{n + 1}" if chosen.change else "")
-        for p, n in rows
-    ]
+    made = _Made(subset.id, chosen, pictures)
+    bad = {each for source in sources.values() for each in source.quarantined}
+    return Source(
+        pool=made.pool(),
+        load=made.load,
+        underlying=made.underlying if chosen.change else None,
+        reject=made.reject,
+        rows=len(made.rows) + len(bad),
+        quarantined=tuple(sorted(bad, key=lambda each: (each.file, each.row, each.image))),
+        files=tuple(dict.fromkeys(name for source in sources.values() for name in source.files)),
+        tests=np.array([p.test for p, _ in made.rows], dtype=np.bool_),
+        images=tuple(count for source in sources.values() for count in source.images),
+        ask=lambda drawn: rebuild(drawn, chosen.choices, OFFERED, chosen.questions, chosen.seed),
+    )
 
-    def unchanged(at: int) -> Sample:
-        picture, n = rows[at]
+
+class _Made:
+    """The samples of a derived subset: a row is a picture and the number of what is made of it."""
+
+    def __init__(self, subset: str, options: DerivedOptions, pictures: Sequence[_Picture]) -> None:
+        self.subset, self.options = subset, options
+        self.rows = [(p, n) for p in pictures for n in range(len(options.labels))]
+        self.ids = [
+            f"{subset}-{p.source.pool.ids[p.at]}" + (f"-{n + 1}" if options.change else "")
+            for p, n in self.rows
+        ]
+
+    def pool(self) -> Pool:
+        return pool_of(
+            self.ids,
+            [self.options.labels[n] for _, n in self.rows],
+            [p.key for p, _ in self.rows],
+            [p.group for p, _ in self.rows],
+        )
+
+    def load(self, at: int) -> Sample:
+        """Return a sample with its picture as it is made."""
+        sample = self._unchanged(at)
+        if not self.options.change:
+            return sample
+        seed = derive(self.options.seed, "change", sample.sample_id)
+        image = changed(sample.image, sample.origin, self.options.change, self.rows[at][1], seed)
+        return replace(sample, image=image)
+
+    def underlying(self, at: int) -> bytes:
+        """Return the picture that a sample's is made of."""
+        sample = self._unchanged(at)
+        require_contrast(sample.image, sample.origin)
+        return sample.image
+
+    def _unchanged(self, at: int) -> Sample:
+        picture, n = self.rows[at]
         sample = picture.source.load(picture.at)
         return Sample(
-            sample_id=ids[at],
-            subset=subset.id,
+            sample_id=self.ids[at],
+            subset=self.subset,
             image=sample.image,
             fingerprint="",
             origin=sample.origin,
             question="",
             options=(),
             answer=0,
-            label=chosen.labels[n],
+            label=self.options.labels[n],
             dataset=sample.dataset,
             group=sample.group,
         )
 
-    def underlying(at: int) -> bytes:
-        sample = unchanged(at)
-        require_contrast(sample.image, sample.origin)
-        return sample.image
-
-    def load(at: int) -> Sample:
-        sample = unchanged(at)
-        if not chosen.change:
-            return sample
-        seed = derive(chosen.seed, "change", sample.sample_id)
-        image = changed(sample.image, sample.origin, chosen.change, rows[at][1], seed)
-        return replace(sample, image=image)
-
-    bad = {each for source in sources.values() for each in source.quarantined}
-    return Source(
-        pool=pool_of(
-            ids,
-            [chosen.labels[n] for _, n in rows],
-            [p.key for p, _ in rows],
-            [p.group for p, _ in rows],
-        ),
-        load=load,
-        underlying=underlying if chosen.change else None,
-        reject=lambda at, why: rows[at][0].source.reject(rows[at][0].at, why),
-        rows=len(rows) + len(bad),
-        quarantined=tuple(sorted(bad, key=lambda each: (each.file, each.row, each.image))),
-        files=tuple(dict.fromkeys(name for source in sources.values() for name in source.files)),
-        tests=np.array([p.test for p, _ in rows], dtype=np.bool_),
-        images=tuple(count for source in sources.values() for count in source.images),
-        ask=lambda drawn: rebuild(drawn, chosen.choices, OFFERED, chosen.questions, chosen.seed),
-    )
+    def reject(self, at: int, why: str) -> Quarantined:
+        """Return the row of a picture that cannot be used, as its own subset has it."""
+        picture, _ = self.rows[at]
+        return picture.source.reject(picture.at, why)
 
 
 def count(
@@ -121,7 +138,7 @@ def count(
     for each in DerivedOptions.parse(options).of:
         reader = readers.get(each.reader)
         if reader.count:
-            found += reader.images(each.subset, _given(each), root)
+            found += reader.images(each.subset, each.all_options, root)
     return tuple(found)
 
 
@@ -135,16 +152,12 @@ def named(subset: SubsetSpec, options: Mapping[str, Any], root: Path | None) -> 
     for each in DerivedOptions.parse(options).of:
         reader = readers.get(each.reader)
         if reader.named:
-            found += reader.names(each.subset, _given(each), root)[1]
+            found += reader.names(each.subset, each.all_options, root)[1]
     return Folder(find_folder(root, subset)), list(dict.fromkeys(found))
 
 
-def _given(asked: Preparation) -> dict[str, Any]:
-    return {**asked.options, **asked.subset.options}
-
-
 def _source(asked: Preparation, root: Path | None) -> Source:
-    source = readers.get(asked.reader).source(asked.subset, _given(asked), root, asked.split)
+    source = readers.get(asked.reader).source(asked.subset, asked.all_options, root, asked.split)
     balanced = forms.named(asked.subset.form_of_answer).balanced
     return source if balanced else replace(source, pool=source.pool.unlabelled())
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -150,7 +150,8 @@ def fetch(release: Release, folder: Path, say: Callable[[str], object] = print) 
                 hashes[file.path] = found
                 say(f"{number}/{len(wanted)} {file.path}: {mb(file.size)}, {done}")
             held = {f.path: {"size": f.size, "sha256": hashes[f.path]} for f in wanted}
-            write_record(folder, repository=release.repository, revision=revision, files=held)
+            what = {"repository": release.repository, "revision": revision, "files": held}
+            write_record(folder, RECORD, what)
     return Fetched(revision, tuple(file.path for file in wanted), n_bytes)
 
 
@@ -290,11 +291,27 @@ def _proven(path: Path, file: _File) -> str:
     return found if file.digest in (found, blob.hexdigest()) else ""
 
 
-def write_record(folder: Path, **record: Any) -> None:
+def write_record(folder: Path, name: str, record: Mapping[str, Any]) -> None:
     """Write what the folder holds, at once or not at all."""
-    draft = _inside(folder, f"{PARTS}/{RECORD}")
+    draft = _inside(folder, f"{PARTS}/{name}")
     draft.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    draft.replace(folder / RECORD)
+    draft.replace(folder / name)
+
+
+def read_record(folder: Path, name: str) -> dict[str, dict[str, Any]]:
+    """Return size and SHA-256 of the files that a folder's record tells; none without a record.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    place = folder / name
+    try:
+        files = json.loads(place.read_text(encoding="utf-8"))["files"]
+        return {file: {"size": int(f["size"]), "sha256": f["sha256"]} for file, f in files.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, *NONSENSE):
+        raise DataError(f"{place}: no record of what was fetched; move it away") from None
 
 
 # --- What went wrong -----------------------------------------------------------------------------

@@ -5,7 +5,6 @@ as its host gives them and a record of what they are. What no machine can get is
 link and the reason.
 """
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from matcg.config.catalog import Preparation
-from matcg.data.fetch import NONSENSE, alone, mb
-from matcg.data.homes import RECORD, homes_of, origins_of
+from matcg.data.fetch import alone, mb, read_record, write_record
+from matcg.data.homes import RECORD, Downloads
 from matcg.data.hosts import TOKENS, ByHandError, Offer, offer
 from matcg.data.images_present import named_images
 from matcg.data.transfer import Brought, HostError, Remote, Web, size_of
@@ -29,7 +28,6 @@ FETCHED = (
     "catalog", "dataset", "name", "missing", "state", "files", "bytes", "licence", "link", "reason",
 )  # fmt: skip
 
-Sources = Mapping[str, Mapping[str, tuple[str, str]]]
 Say = Callable[[str], object]
 
 
@@ -73,10 +71,7 @@ class _Wanted:
 
 def fetch_images(
     asked: Sequence[Preparation],
-    roots: Mapping[str, Path],
-    downloads: Mapping[str, Path],
-    sources: Sources,
-    direct: Mapping[str, Mapping[str, tuple[str, ...]]],
+    downloads: Mapping[str, Downloads],
     out: Path,
     at_once: int = 1,
     say: Say = print,
@@ -84,9 +79,8 @@ def fetch_images(
 ) -> None:
     """Fetch the files of all source datasets of which images are missing, and list them in `out`.
 
-    `roots` are the data folders and `downloads` where files go, by catalog; `sources` and `direct`
-    have name and link, and links to files, of each source dataset. Sizes and licences are said
-    before anything is fetched; `at_once` source datasets are fetched at a time.
+    `downloads` says by catalog where they come from and go. Sizes and licences are said before
+    anything is fetched; `at_once` source datasets are fetched at a time.
 
     Raises:
         ConfigError: a wrong option of a reader, or a token that cannot be one.
@@ -97,10 +91,9 @@ def fetch_images(
     web = web or Web()
     wanted: list[_Wanted] = []
     for name in dict.fromkeys(each.catalog for each in asked):
-        missing = _missing([each for each in asked if each.catalog == name], roots[name], say)
-        wanted += _wanted(
-            name, missing, downloads[name], sources.get(name, {}), direct.get(name, {})
-        )
+        of = [each for each in asked if each.catalog == name]
+        missing = _missing(of, downloads[name].root, say)
+        wanted += _wanted(name, missing, downloads[name])
     if not wanted:
         say("No image is missing of which a source dataset is known.")
     with ThreadPoolExecutor(at_once) as pool:
@@ -129,22 +122,16 @@ def _missing(asked: Sequence[Preparation], root: Path, say: Say) -> Counter[str]
     return found
 
 
-def _wanted(
-    catalog: str,
-    missing: Mapping[str, int],
-    downloads: Path,
-    sources: Mapping[str, tuple[str, str]],
-    direct: Mapping[str, tuple[str, ...]],
-) -> list[_Wanted]:
+def _wanted(catalog: str, missing: Mapping[str, int], downloads: Downloads) -> list[_Wanted]:
     """Return the source datasets of which images are missing; those of one origin are one."""
-    tops = {each.name for each in downloads.iterdir()} if downloads.is_dir() else set()
+    place, sources = downloads.folder, downloads.sources
+    tops = {each.name for each in place.iterdir()} if place.is_dir() else set()
     found: dict[tuple[str, ...], _Wanted] = {}
-    origins = origins_of(sources, direct)
-    homes = homes_of(origins, tops)
+    origins, homes = downloads.origins, downloads.homes(tops)
     for dataset in sorted(missing, key=[*sources, *missing].index):
         name, link = sources.get(dataset, ("", ""))
-        folder = downloads / homes.get(dataset, dataset)
-        new = _Wanted(catalog, dataset, name, link, direct.get(dataset, ()), folder)
+        folder = place / homes.get(dataset, dataset)
+        new = _Wanted(catalog, dataset, name, link, downloads.links.get(dataset, ()), folder)
         first = found.setdefault(origins.get(dataset, (dataset,)), new)
         first.missing += missing[dataset]
     return list(found.values())
@@ -183,16 +170,18 @@ def _require_room(wanted: Sequence[_Wanted], say: Say) -> None:
 
 def _fetch(web: Web, say: Say, wanted: _Wanted) -> None:
     """Fetch the files of a source dataset, and write what they are after each."""
-    assert wanted.offer is not None
+    offered = wanted.offer
+    assert offered is not None
+    told = {"link": wanted.link, "version": offered.version, "licence": offered.licence}
     try:
         with alone(wanted.folder):
-            record = _read_record(wanted.folder)
-            for number, file in enumerate(wanted.offer.files, start=1):
+            record = read_record(wanted.folder, RECORD)
+            for number, file in enumerate(offered.files, start=1):
                 found = _bring(web, file, wanted, record)
                 wanted.n_bytes += found.size
-                _write_record(wanted, record)
+                write_record(wanted.folder, RECORD, told | {"files": record})
                 done = "there already" if found.before else "fetched"
-                of = f"{number}/{len(wanted.offer.files)}"
+                of = f"{number}/{len(offered.files)}"
                 say(f"{wanted}: {of} {file.name}: {mb(found.size)}, {done}")
         wanted.state, wanted.reason = "fetched", ""
     except DataError as error:
@@ -215,25 +204,6 @@ def _bring(web: Web, file: Remote, wanted: _Wanted, record: dict[str, Any]) -> B
         )
     record[file.name] = {"size": found.size, "sha256": found.sha256}
     return found
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    """Return the files that were fetched first, with size and digest."""
-    place = folder / RECORD
-    try:
-        files = json.loads(place.read_text(encoding="utf-8"))["files"] if place.exists() else {}
-        return {name: {"size": int(f["size"]), "sha256": f["sha256"]} for name, f in files.items()}
-    except NONSENSE:
-        raise HostError(f"{place}: no record of what was fetched; move it away") from None
-
-
-def _write_record(wanted: _Wanted, files: Mapping[str, Any]) -> None:
-    """Write what the files of a folder are, at once or not at all."""
-    assert wanted.offer is not None
-    told = {"link": wanted.link, "version": wanted.offer.version, "licence": wanted.offer.licence}
-    draft = wanted.folder / f"{RECORD}.part"
-    draft.write_text(json.dumps(told | {"files": files}, indent=1) + "\n", encoding="utf-8")
-    draft.replace(wanted.folder / RECORD)
 
 
 def _row(wanted: _Wanted) -> list[object]:

@@ -1,12 +1,10 @@
 """The files of a catalog by plain links, proven by the digests that it lists."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from matcg.config.release import UNVERIFIED, Links, Release
-from matcg.data.fetch import RECORD, Fetched, alone, fetch, mb, write_record
+from matcg.data.fetch import RECORD, Fetched, alone, fetch, mb, read_record, write_record
 from matcg.data.transfer import HostError, Remote, Web
 from matcg.errors import DataError
 
@@ -22,14 +20,15 @@ def bring(
     Of files without a published digest the first one that comes is recorded, and must come again.
 
     Raises:
-        ConfigError, DataError: as `fetch`; a file is not what its digest says.
+        ConfigError, DataError: as `fetch`; a file is not what its digest says, or the record of an
+            earlier call is damaged.
         ResourceError: the disk is full.
     """
     if isinstance(release, Release):
         return fetch(release, folder, say)
     web = web or Web()
     with alone(folder):
-        held = _recorded(folder)
+        held = read_record(folder, RECORD)
         for number, (name, listed) in enumerate(release.chosen.items(), start=1):
             known = held.get(name, {}).get("sha256", "")
             digest = f"md5:{listed}" if listed != UNVERIFIED else known and f"sha256:{known}"
@@ -46,15 +45,7 @@ def bring(
                 how += f", {UNVERIFIED}: its SHA-256 {found.sha256} is that of the first fetch"
             say(f"{number}/{len(release.chosen)} {name}: {mb(found.size)}, {how}")
             # After each, so that what comes later is held to what came first.
-            write_record(folder, url=release.url, source=release.source, files=held)
+            what = {"url": release.url, "source": release.source, "files": held}
+            write_record(folder, RECORD, what)
     n_bytes = sum(held[name]["size"] for name in release.chosen)
     return Fetched("", tuple(release.chosen), n_bytes)
-
-
-def _recorded(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return what was fetched before."""
-    try:
-        files: dict[str, dict[str, Any]] = json.loads((folder / RECORD).read_text("utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return files

@@ -63,9 +63,8 @@ def named_images(
     """
     absent = []
     for each in asked:
-        options = {**each.options, **each.subset.options}
         try:
-            folder, pictures = readers.get(each.reader).names(each.subset, options, root)
+            folder, pictures = readers.get(each.reader).names(each.subset, each.all_options, root)
         except DataError as error:
             absent.append(str(error))
         else:
@@ -80,9 +79,9 @@ def _without_questions(absent: Sequence[str], asked: Sequence[Preparation]) -> s
 
 def _counts(roots: Mapping[str, Path], asked: Preparation) -> tuple[ImageCount, ...] | str:
     """Return the counts of a subset's source datasets, or why there are none."""
-    options = {**asked.options, **asked.subset.options}
+    reader, root = readers.get(asked.reader), roots.get(asked.catalog)
     try:
-        return readers.get(asked.reader).images(asked.subset, options, roots.get(asked.catalog))
+        return reader.images(asked.subset, asked.all_options, root)
     except DataError as error:
         return str(error)
 

@@ -86,13 +86,13 @@ def read_arrays(
     arrays = _Arrays()
     table = QuestionTable((name,), by_finding=bool(options.question), pictures=arrays)
     labels = LabelNames(options.labels, table.labels)
+    n_labels = len(options.names) if options.question else 1
     with _explained(name), zipfile.ZipFile(folder.find(name)) as file:
         for split in (*options.train, "test"):
-            with file.open(f"{split}_labels.npy") as stream:
-                # The rest would be read as a pickle, which can run code.
-                numbers = np.load(io.BytesIO(stream.read()), allow_pickle=False)
             with file.open(f"{split}_images.npy") as stream:
-                shape = _shape(stream, split, options, numbers)
+                shape = _shape(stream, split, options)
+                with file.open(f"{split}_labels.npy") as labelled:
+                    numbers = _numbers(labelled, split, (shape[0], n_labels))
                 if not named:
                     room = "TMPDIR names another folder for temporary files"
                     with disk_errors(Path(tempfile.gettempdir()), room):
@@ -111,28 +111,43 @@ def _explained(name: str) -> Iterator[None]:
         raise DataError(f"{name}: is no file of MedMNIST ({said}); fetch it again") from None
 
 
-def _shape(
-    stream: IO[bytes], split: str, options: MedmnistOptions, labels: npt.NDArray[Any]
-) -> tuple[int, ...]:
+def _shape(stream: IO[bytes], split: str, options: MedmnistOptions) -> tuple[int, ...]:
     """Return the shape of an array of pictures, of which only the head is read.
 
     Raises:
-        ValueError: its pictures or labels are not as they are to be.
+        ValueError: its pictures are not as they are to be.
     """
+    shape, by_columns, kind = _head(stream)
+    side = (options.size, options.size)
+    if kind != np.uint8 or by_columns or shape[1:] not in (side, (*side, 3)):
+        raise ValueError(f"{split}_images are {kind} of shape {shape}, not of {side} bytes")
+    return shape
+
+
+def _numbers(stream: IO[bytes], split: str, wanted: tuple[int, int]) -> npt.NDArray[Any]:
+    """Return an array of labels, of which no more is read than its pictures have.
+
+    Raises:
+        ValueError: they are of another shape, or no numbers.
+    """
+    shape, by_columns, kind = _head(stream)
+    if shape != wanted or not np.issubdtype(kind, np.integer):
+        raise ValueError(
+            f"{split}_labels are {kind} of shape {shape}, not numbers of shape {wanted}"
+        )
+    size = math.prod(shape) * kind.itemsize
+    data = stream.read(size)
+    if len(data) < size:
+        raise ValueError(f"{split}_labels ends {size - len(data)} bytes early")
+    return np.frombuffer(data, kind).reshape(shape, order="F" if by_columns else "C")
+
+
+def _head(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return an array's shape, whether it lies by columns, and what it is of."""
     version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
     # The third version differs from the second in how names of fields are written: there are none.
     heads = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
-    shape, by_columns, kind = heads[version > (1, 0)](stream)  # type: ignore[no-untyped-call]
-    side = (options.size, options.size)
-    n_labels = len(options.names) if options.question else 1
-    if kind != np.uint8 or by_columns or shape[1:] not in (side, (*side, 3)):
-        raise ValueError(f"{split}_images are {kind} of shape {shape}, not of {side} bytes")
-    if labels.shape != (shape[0], n_labels) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"{split}_labels are {labels.dtype} of shape {labels.shape}, not numbers of shape"
-            f" ({shape[0]}, {n_labels})"
-        )
-    return tuple(shape)
+    return heads[version > (1, 0)](stream)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _add(

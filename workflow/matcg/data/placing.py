@@ -19,7 +19,7 @@ from pathlib import Path
 from matcg.config.catalog import Preparation
 from matcg.config.reader_options import Options
 from matcg.data.archives import unpack_below
-from matcg.data.homes import RECORD, Origins, homes_of, origins_of
+from matcg.data.homes import RECORD, Downloads
 from matcg.data.image_folder import Folder
 from matcg.data.images_present import named_images
 from matcg.data.placed_sheet import draw_placed
@@ -31,8 +31,6 @@ from matcg.words import counted
 PLACES = ("catalog", "subset", "dataset", "name", "image", "state", "found", "reason")
 SHOWN = 20  # links on the contact sheet
 _LISTED = 3  # files that an ambiguous picture could be
-
-Sources = Mapping[str, Mapping[str, tuple[str, str]]]
 
 
 @dataclass(slots=True)
@@ -62,23 +60,20 @@ class _Wanted:
 
 def place_images(
     asked: Sequence[Preparation],
-    roots: Mapping[str, Path],
-    unpacked: Mapping[str, Path],
-    sources: Sources,
-    direct: Mapping[str, Origins],
+    downloads: Mapping[str, Downloads],
     out: Path,
     sheet: Path,
     say: Callable[[str], object] = print,
 ) -> None:
     """Link the pictures of some subsets to where their questions say that they are.
 
-    Archives in the folders `unpacked` (by catalog, as the data folders `roots`) are unpacked first.
-    `sources` and `direct` have name and link, and links to files, of each source dataset.
-    A line for each picture that is linked, ambiguous or missing goes to `out`, a sample of the
-    links to the picture `sheet`. Nothing is copied, replaced or removed.
+    `downloads` says by catalog where they are; archives there are unpacked first. A line for each
+    picture that is linked, ambiguous or missing goes to `out`, a sample of the links to the picture
+    `sheet`. Nothing is copied, replaced or removed.
 
     Raises:
-        ConfigError: a wrong option of a reader, or a folder `unpacked` that holds its data folder.
+        ConfigError: a wrong option of a reader, or downloads in a folder that holds the data
+            folder.
         DataError: there is no such folder.
         ResourceError: the disk is full.
     """
@@ -86,18 +81,19 @@ def place_images(
     rows: list[list[object]] = []
     shown: list[_Wanted] = []
     for name in dict.fromkeys(each.catalog for each in asked):
-        root, found, known = roots[name], unpacked[name], sources.get(name, {})
-        _check(root, found)
-        refused += unpack_below(found, say)
-        scans = Scans(Folder(root), Options())
-        files = _Files(found, scans)
-        wanted = _named([each for each in asked if each.catalog == name], root, say)
-        _find(wanted, files, origins_of(known, direct.get(name, {})))
+        given, of = downloads[name], [each for each in asked if each.catalog == name]
+        _check(given.root, given.folder)
+        refused += unpack_below(given.folder, say)
+        scans = Scans(Folder(given.root), Options())
+        files = _Files(given.folder, scans)
+        wanted = _named(of, given.root, say)
+        _find(wanted, files, given)
         for each in wanted:
             _link(each, files)
-        rows += [_row(each, known, scans, files) for each in wanted if each.state != "there"]
+        told = [each for each in wanted if each.state != "there"]
+        rows += [_row(each, given.sources, scans, files) for each in told]
         shown += _sample(wanted)
-        _say(wanted, name, known, say)
+        _say(wanted, name, given.sources, say)
     write_tsv(out, PLACES, rows)
     say(f"Each picture that is linked, ambiguous or missing: {out}")
     if refused:
@@ -181,7 +177,7 @@ def _named(asked: Sequence[Preparation], root: Path, say: Callable[[str], object
     return wanted
 
 
-def _find(wanted: Sequence[_Wanted], files: _Files, origins: Origins) -> None:
+def _find(wanted: Sequence[_Wanted], files: _Files, downloads: Downloads) -> None:
     """Say of each picture which file it is, or why that is not known.
 
     Where a source dataset has a folder of its own, named by its number or that of another from the
@@ -189,7 +185,7 @@ def _find(wanted: Sequence[_Wanted], files: _Files, origins: Origins) -> None:
     pictures of many are called 1.png. Pictures that are there take part, so that no other is
     thought to be their file.
     """
-    homes = homes_of(origins, files.tops)
+    origins, homes = downloads.origins, downloads.homes(files.tops)
     for each in wanted:
         if each.state in ("missing", "there"):
             _look(each, files, homes.get(each.dataset, each.dataset))

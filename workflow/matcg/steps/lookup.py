@@ -18,7 +18,7 @@ from matcg.config.library import Library
 from matcg.config.project import Project, data_folder
 from matcg.config.protocol import Protocol
 from matcg.data import readers
-from matcg.data.homes import files_of
+from matcg.data.homes import links_of
 from matcg.errors import ConfigError
 from matcg.identity import plain
 from matcg.models.identity import with_weights
@@ -355,8 +355,8 @@ class Lookup:
         """Return the subsets of `images` whose readers say which pictures are named."""
         found = self.images(wildcards)
         told = tuple(each for each in found.preparations if readers.get(each.reader).named)
-        files = {name: files_of(self.catalog(name)) for name in found.sources}
-        return specs.PlacedImagesSpec(preparations=told, sources=found.sources, files=files)
+        links = {name: links_of(self.catalog(name)) for name in found.sources}
+        return specs.PlacedImagesSpec(preparations=told, sources=found.sources, links=links)
 
     def sources(self, names: Iterable[str]) -> specs.Sources:
         """Return name and link of the source datasets of some catalogs."""

@@ -3,6 +3,8 @@
 Where files lie, how many threads there are and where work is kept stand in the rule, not here.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict
@@ -15,6 +17,7 @@ from matcg.config.protocol import Protocol
 from matcg.config.published import Printed
 from matcg.config.release import Links, Release
 from matcg.config.workflow import Config, Engine
+from matcg.data.homes import Downloads
 from matcg.plan.records import Mix, Reduced
 
 Policy = Literal["drop", "report", "error"]
@@ -202,7 +205,16 @@ class ImagesSpec(Spec):
 class PlacedImagesSpec(ImagesSpec):
     """Those that are fetched and placed, with links to files, by catalog and source dataset."""
 
-    files: dict[str, dict[str, tuple[str, ...]]]
+    links: dict[str, dict[str, tuple[str, ...]]]
+
+    def by_catalog(
+        self, roots: Mapping[str, str], downloads: Mapping[str, str]
+    ) -> dict[str, Downloads]:
+        """Return what is downloaded for each catalog, by its folders of images and of downloads."""
+        return {
+            name: Downloads(Path(root), Path(downloads[name]), self.sources[name], self.links[name])
+            for name, root in roots.items()
+        }
 
 
 class FetchSpec(Spec):

@@ -108,7 +108,7 @@ def check(catalog: Catalog) -> None:
         for position, subset in enumerate(getattr(catalog, key)):
             asked = catalog.preparation(subset.id)
             try:
-                get(asked.reader).check({**asked.options, **asked.subset.options})
+                get(asked.reader).check(asked.all_options)
             except ConfigError as error:
                 own = subset.options or subset.reader
                 at = f"{key}[{position}] ('{subset.id}')" if own else "options"

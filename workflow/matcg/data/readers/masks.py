@@ -25,6 +25,10 @@ def pictures(folder: Folder, options: FindingOptions) -> Iterator[Picture]:
     Raises:
         DataError: there is no mask.
     """
+    from matcg.data.scans import Scans
+    from matcg.images.nifti import is_volume
+
+    scans = Scans(folder, options)
     images = {held["image"]: path for path, held in matching(folder, options.images)}
     masks = defaultdict(list)
     for each in options.files:
@@ -39,20 +43,17 @@ def pictures(folder: Folder, options: FindingOptions) -> Iterator[Picture]:
         there = masks.get(name, [])
         lacking = "" if there or classed else f"mask missing: no {options.files[0]} of this picture"
         file = there[0][0] if there else image
-        if any(path.lower().endswith((".nii", ".nii.gz")) for path, _ in there):
-            yield from _slices(folder, image, there, options)
+        if any(is_volume(path) for path, _ in there):
+            yield from _slices(scans, image, there, options)
             continue
         read = tuple((path, partial(_findings, folder, path, c, options)) for path, c in there)
         yield Picture(file, "-", image, read, error=lacking)
 
 
 def _slices(
-    folder: Folder, image: str, masks: list[tuple[str, str]], options: FindingOptions
+    scans: Any, image: str, masks: list[tuple[str, str]], options: FindingOptions
 ) -> Iterator[Picture]:
     """Yield each slice of a volume that is a picture, with what reads its part of the masks."""
-    from matcg.data.scans import Scans
-
-    scans = Scans(folder, options)
     try:
         parts, error = scans.pictures(image), ""
     except BadRowError as why:
