@@ -30,7 +30,8 @@ from matcg.config.library import load
 from matcg.config.protocol import Protocol
 from matcg.config.workflow import Engine
 from matcg.evaluate.kept_answers import Store
-from matcg.evaluate.predict import Group, in_other_process, predict
+from matcg.evaluate.own_process import in_other_process
+from matcg.evaluate.predict import Group, predict
 from matcg.evaluate.question_sets import read_asked
 from matcg.forms.choice import OPTION_LETTERS
 from matcg.models.prompts import picture_of, prompt_of, single_tokens, view_of

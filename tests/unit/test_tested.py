@@ -36,7 +36,6 @@ REACHED = {
     "data.readers.voc": "unit/data/test_findings.py",
     "data.readers.yolo": "unit/data/test_findings.py",
     "data.row_cells": "unit/data/test_questions.py",
-    "evaluate.own_process": "workflow/test_group.py",
     "evaluate.timing": "unit/evaluate/test_predict.py",
     "images.deep": "unit/images/test_faithful.py",
     "images.tiff": "unit/images/test_faithful.py",

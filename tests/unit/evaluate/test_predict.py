@@ -6,6 +6,8 @@ tests/workflow.
 
 import json
 import math
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +21,7 @@ from matcg.config.backbone import Backbone
 from matcg.config.protocol import Protocol
 from matcg.errors import DataError, ResourceError
 from matcg.evaluate import group as groups
+from matcg.evaluate import own_process, start
 from matcg.evaluate import predict as module
 from matcg.evaluate.group import Group, RunTask
 from matcg.evaluate.kept_answers import Store
@@ -471,11 +474,41 @@ def test_weights_that_are_not_whole_are_named_before_an_engine_starts(desk):
     assert desk.calls == []
 
 
-def test_an_engine_in_another_process_that_dies_is_named(desk, monkeypatch):
+@pytest.mark.parametrize(("gpu", "status"), [(0, -9), (1, 1)])
+def test_an_engine_in_another_process_that_dies_is_named(desk, monkeypatch, gpu, status):
     monkeypatch.undo()
-    monkeypatch.setattr(module.sys, "executable", "/bin/false")
-    with pytest.raises(ResourceError, match=r"engine of run baseline ended \(exit status 1\)"):
-        module.in_other_process(desk.group("baseline"), "baseline")
+    monkeypatch.setattr(start, "started", False)
+    monkeypatch.setattr(groups, "start", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(own_process.sys, "executable", "/bin/false")
+    desk.backbone = backbone(
+        desk.runs["baseline"], engine="transformers", resources={"gpu": gpu, "mem_mb": 1}
+    )
+    with pytest.raises(ResourceError, match=rf"of run baseline ended \(exit status {status}\)"):
+        own_process.in_other_process(desk.group("baseline"), "baseline")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_fork_answers_and_says_what_was_wrong(desk, monkeypatch, fails):
+    def start_engine(weights, *_):
+        if fails:
+            raise DataError(f"{weights}: damaged")
+        return FakeEngine(desk, weights)
+
+    monkeypatch.undo()
+    monkeypatch.setattr(start, "started", False)
+    monkeypatch.setattr(groups, "start", start_engine)
+    desk.backbone = backbone(desk.runs["baseline"], engine="transformers")
+    group = desk.group("baseline")
+    if fails:
+        with pytest.raises(DataError, match="baseline: damaged"):
+            own_process.in_other_process(group, "baseline")
+        assert not desk.kept()
+        return
+    probe = own_process.in_other_process(group, "baseline")
+    assert len(probe) == 3
+    assert group.timing.questions == 6
+    assert not group.missing()
+    assert not desk.calls, "the engine was started in this process"
 
 
 class Speaker:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,9 +15,11 @@ import pytest
 
 from matcg.config.backbone import Backbone, Recipe
 from matcg.config.library import load
+from matcg.config.workflow import Engine
+from matcg.evaluate import start as engines
 from matcg.steps import forks
-from matcg.steps.fork_server import import_needs
-from matcg.steps.specs import FinetuneSpec
+from matcg.steps.fork_server import Server, import_needs
+from matcg.steps.specs import FinetuneSpec, PredictSpec
 
 ROOT = Path(__file__).parents[3]
 LIMIT = 60.0  # seconds for what takes a moment where nothing else runs
@@ -28,7 +31,7 @@ sys.path.insert(0, "{workflow}")
 import os, signal, time
 from types import SimpleNamespace
 from matcg.steps.forks import hand_over
-params, log = {{"spec": ""}}, [__real_file__ + ".log"]
+params, log = {{"spec": {spec!r}}}, [__real_file__ + ".log"]
 told = SimpleNamespace(resources={resources}, params=params, log=log)
 hand_over(told)
 print(os.getpid(), os.getppid(), flush=True)
@@ -67,15 +70,15 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Job]]:
         body: str = "",
         step: str = "mix",
         gpu: int = 0,
+        spec: str = "",
         library: Path = ROOT,
         prefix: tuple[str, ...] = (),
         **environment: str,
     ) -> Job:
         script = tmp_path / f"{len(jobs)}.{step}.py"
         workflow, resources = str(library / "workflow"), {"gpu": gpu}
-        script.write_text(
-            SCRIPT.format(step=step, workflow=workflow, resources=resources, body=body)
-        )
+        told = {"workflow": workflow, "resources": resources, "spec": spec}
+        script.write_text(SCRIPT.format(step=step, body=body, **told))
         pipe = subprocess.PIPE
         job = subprocess.Popen(
             [*prefix, sys.executable, str(script)],
@@ -240,10 +243,45 @@ def test_another_user_is_not_served() -> None:
 def test_what_differs_runs_by_itself(start: Callable[..., Job], tmp_path: Path) -> None:
     assert by_fork(start(WAITS))
     assert not by_fork(start(OMP_NUM_THREADS="3"))
-    assert not by_fork(start(step="predict"))
     assert not by_fork(start(gpu=1))
     shutil.copytree(ROOT / "workflow/matcg", tmp_path / "workflow/matcg")
     assert not by_fork(start(library=tmp_path))
+
+
+def asked(engine: str, **settings: object) -> PredictSpec:
+    """Return what a job of predictions is told, as far as a server looks at it."""
+    told = load("backbone", ROOT / "backbones/tiny-llava.yaml").model_dump(exclude_unset=True)
+    backbone = Backbone.model_validate({**told, "engine": engine})
+    return PredictSpec(backbone=backbone, engine=Engine(**settings), protocols={}, asked={})
+
+
+@pytest.mark.usefixtures("server")
+def test_predictions_have_a_server_of_their_own_which_imports_one_engine(
+    start: Callable[..., Job],
+) -> None:
+    spec = asked("transformers").canonical()
+    jobs = [start(WAITS), *(start(WAITS, step="predict", spec=spec) for _ in range(2))]
+    usual, alone, also = (first_line(job)[1] for job in jobs)
+    assert alone == also
+    assert len({usual, alone, os.getpid()}) == 3
+    assert not by_fork(start(step="predict", spec=asked("vllm").canonical()))
+
+
+def test_what_an_engine_reads_on_import_is_as_the_first_job_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Reads:
+        @staticmethod
+        def prepare(_backbone: Backbone, settings: dict[str, object]) -> None:
+            os.environ["READ_ON_IMPORT"] = str(settings["enforce_eager"])
+
+    monkeypatch.setenv("READ_ON_IMPORT", "")
+    monkeypatch.setattr(engines, "engine_of", lambda _: Reads)
+    script, server = ROOT / "workflow/scripts/predict.py", Server(socket.socket())
+    with server.listener:
+        for settings, able in (({}, True), ({"enforce_eager": False}, False), ({}, True)):
+            assert server.prepare_engine(script, asked("vllm", **settings)) == able
+            assert os.environ["READ_ON_IMPORT"] == "True"
 
 
 def test_none_is_started_where_none_is_wanted(

@@ -6,31 +6,24 @@ engine of their own (`own_process.py`).
 """
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from matcg import identity, told, versions
-from matcg.errors import ConfigError, DataError, MatcgError, ResourceError
 from matcg.evaluate.adapters import must_merge, rank_of
 from matcg.evaluate.engine import Engine
 from matcg.evaluate.group import Group
+from matcg.evaluate.own_process import in_other_process, in_own_engine
 from matcg.evaluate.question_sets import QuestionSet
-from matcg.evaluate.start import prepare_engine
-from matcg.forms import Reply
 from matcg.models.identity import settings
 from matcg.models.weights import check_whole
 from matcg.plan.records import BASELINE
 from matcg.provenance import begin, describe, device_name
 
-ERROR_KINDS = {kind.__name__: kind for kind in (MatcgError, ConfigError, DataError, ResourceError)}
 # Log-probabilities of the same weights differ by rounding alone, where heads are in float32.
 ROUNDING = {"float32": 1e-3, "bfloat16": 0.05}
 
@@ -158,43 +151,6 @@ def with_whole_weights(group: Group, missing: Mapping[str, Sequence[QuestionSet]
             _swap(group, engine, weights)
             group.answer(run, missing[run], engine)
     engine.close()
-
-
-def in_own_engine(group: Group, run: str, question_sets: Sequence[QuestionSet]) -> list[Reply]:
-    """Answer for one run in an engine that is started for it; return its replies to the probe."""
-    with group.whole(run) as weights:
-        engine = group.start(weights, question_sets)
-        group.answer(run, question_sets, engine)
-        replies = group.probe(run, engine)
-        engine.close()
-    return replies
-
-
-def in_other_process(group: Group, run: str) -> list[tuple[float, ...]]:
-    """Do the same in another process; return the probe's log-probabilities.
-
-    Raises:
-        MatcgError: as `predict`.
-        ResourceError: the process was killed.
-    """
-    with TemporaryDirectory() as folder:
-        task, result = (Path(folder) / f"{name}.json" for name in ("task", "result"))
-        task.write_text(group.task(run), encoding="utf-8")
-        command = [sys.executable, "-m", "matcg.evaluate.own_process", str(task), str(result)]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        with subprocess.Popen(command, env=environment) as process:
-            # The shared engine comes next, and starts sooner so.
-            prepare_engine(group.backbone, group.engine)
-        told = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
-    if "error" in told:
-        raise ERROR_KINDS[told["kind"]](told["error"])
-    if process.returncode or "probe" not in told:
-        raise ResourceError(
-            f"the engine of run {run} ended (exit status {process.returncode}); what had been"
-            " answered is kept. Its last words are above in the log"
-        )
-    group.timing.add(told["timing"])
-    return [tuple(row) for row in told["probe"]]
 
 
 def swaps_well(group: Group, engine: Engine, run: str, fresh: Sequence[tuple[float, ...]]) -> bool:

@@ -25,6 +25,10 @@ _TOO_LARGE = (
 )
 
 
+# Whether an engine was started in this process.
+started = False
+
+
 def prepare_engine(backbone: Backbone, settings: Mapping[str, Any]) -> None:
     """Do what a start needs that takes no device: import the libraries."""
     engine_of(backbone).prepare(backbone, settings)
@@ -48,14 +52,16 @@ def start(
         ResourceError: memory did not suffice.
         MatcgError: the engine did not start for another reason.
     """
+    global started
+    started = True
     try:
-        started: Engine = engine_of(backbone)(weights, backbone, settings, pictures, rank)
+        engine: Engine = engine_of(backbone)(weights, backbone, settings, pictures, rank)
     except MatcgError:
         raise
     except Exception as error:
         traceback.print_exc()  # what follows is one line
         raise _not_started(weights, error) from error
-    return started
+    return engine
 
 
 def _not_started(weights: Path | str, error: Exception) -> MatcgError:

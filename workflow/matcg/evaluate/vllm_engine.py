@@ -99,7 +99,10 @@ class VllmEngine(Engine):
     def prepare(cls, backbone: Backbone, settings: Mapping[str, Any]) -> None:
         """Import vLLM, which takes seconds and no device."""
         set_environment(backbone, settings)
-        import vllm  # noqa: F401
+        from vllm import LLM  # noqa: F401  (imported by that name alone)
+
+        if not backbone.resources.gpu:
+            import vllm.v1.worker.cpu_worker  # noqa: F401  (what a start imports else)
 
     def close(self) -> None:
         """Shut vLLM down, so that another engine finds its memory free.

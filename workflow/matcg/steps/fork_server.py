@@ -1,8 +1,8 @@
-"""The process that forks for jobs: `python -m matcg.steps.fork_server LISTENER`.
+"""The processes that fork for jobs: `python -m matcg.steps.fork_server LISTENER...`, one for each.
 
-It waits, small, until a job asks (`forks.hand_over`). A fork of it then imports what the job's step
-needs and forks for this job and those that follow, until none has come for a while. Both compute
-nothing, since a fork has but one thread. Stdin ends with the Snakemake whose jobs they run.
+Each waits, small, until a job asks (`forks.hand_over`). A fork of it then imports what the job's
+step needs and forks for this job and those that follow, until none has come for a while. Both
+compute nothing, since a fork has but one thread. Stdin ends with the Snakemake whose jobs they run.
 """
 
 import ast
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matcg.steps.forks import ADDRESS, SIGNALS, code_state, is_own
-from matcg.steps.specs import FinetuneSpec
+from matcg.steps.forks import ADDRESS, ALONE, SIGNALS, code_state, is_own
+from matcg.steps.specs import FinetuneSpec, PredictSpec
 
 IDLE = 20.0  # seconds without a job until what was imported is let go
 PATIENCE = 30.0  # seconds that a job has for what it asks
@@ -44,6 +44,8 @@ class Server:
         self.listener = listener
         self.code = code_state()
         self.environment: dict[str, str] | None = None
+        self.imported_in = dict[str, str]()
+        self.engine: str | None = None
         self.forks: list[Fork] = []
 
     def serve(self) -> None:
@@ -103,7 +105,28 @@ class Server:
             del os.environ[ADDRESS]
         if (asked["environment"], asked["code"]) != (self.environment, self.code):
             return False
-        return import_needs(Path(asked["source"]), asked["spec"])
+        script = Path(asked["source"])
+        if script.stem == ALONE:
+            return self.prepare_engine(script, PredictSpec.model_validate_json(asked["spec"]))
+        return import_needs(script, asked["spec"])
+
+    def prepare_engine(self, script: Path, asked: PredictSpec) -> bool:
+        """Import an engine's library; return False where that of another, or of other settings, is.
+
+        Some settings are variables that are read on import.
+        """
+        self.engine = self.engine or asked.backbone.engine
+        if asked.backbone.engine != self.engine:
+            return False
+        import_all_of(script)
+        importlib.import_module("matcg.evaluate.start").prepare_engine(
+            asked.backbone, asked.engine.model_dump(mode="json")
+        )
+        self.imported_in = self.imported_in or dict(os.environ)
+        alike = self.imported_in == dict(os.environ)
+        os.environ.clear()
+        os.environ.update(self.imported_in)
+        return alike
 
     def _fork(self, job: socket.socket, asked: dict[str, Any], descriptors: list[int]) -> None:
         life, held = os.pipe()
@@ -136,10 +159,15 @@ def import_needs(script: Path, spec: str) -> bool:
         if not fits(asked.backbone, asked.recipe):
             return False
         import_all()
+    import_all_of(script)
+    return True
+
+
+def import_all_of(script: Path) -> None:
+    """Import the modules from which a script imports."""
     for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             importlib.import_module(node.module)
-    return True
 
 
 def run(asked: dict[str, Any], descriptors: list[int]) -> None:
@@ -172,10 +200,16 @@ def run(asked: dict[str, Any], descriptors: list[int]) -> None:
         os._exit(status)
 
 
-def main(number: int) -> None:
-    """Have one fork after another serve what comes, until Snakemake ends."""
+def main(number: int, *others: int) -> None:
+    """Have one fork after another serve what comes, until Snakemake ends; in a process for each."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)  # jobs are told, and Snakemake ends by itself
+    if others and not os.fork():
+        os.close(number)
+        main(*others)
+        os._exit(0)
+    for other in others:
+        os.close(other)
     listener = socket.socket(fileno=number)
     while True:
         ready, _, _ = select.select([number, 0], [], [])
@@ -191,4 +225,4 @@ def main(number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

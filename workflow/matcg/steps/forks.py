@@ -21,11 +21,14 @@ from types import FrameType
 from typing import Any
 
 ADDRESS = "MATCG_FORKS"  # the name of the server's socket; "no" where none is wanted
-# Scripts that are handed over. Not prediction: vLLM looks at all that is imported.
+# Scripts that are handed over.
 STEPS = (
     *("enumerate", "enumerate_experiment", "prepare", "summarise", "world", "leaks", "lengths"),
     *("mix", "audit", "finetune", "compare", "figures", "leak_pairs", "report", "published_test"),
+    "predict",
 )
+# To a server of its own: vLLM looks at all that is imported.
+ALONE = "predict"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)
 LIBRARY = Path(__file__).resolve().parents[1]
 _SERVERS: list[subprocess.Popen[bytes]] = []
@@ -53,19 +56,25 @@ def start_server() -> None:
         return  # macOS' own libraries do not go on in a fork
     os.environ[ADDRESS] = f"matcg-{os.getpid()}-{os.urandom(8).hex()}"
     python_path = os.pathsep.join(filter(None, [str(LIBRARY.parent), os.getenv("PYTHONPATH")]))
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind("\0" + os.environ[ADDRESS])  # a name that is no file, and goes with it
-        listener.listen(128)
-        number = listener.fileno()
+    with socket.socket(socket.AF_UNIX) as usual, socket.socket(socket.AF_UNIX) as alone:
+        for listener, step in ((usual, ""), (alone, ALONE)):
+            listener.bind(_name(os.environ[ADDRESS], step))
+            listener.listen(128)
+        numbers = [usual.fileno(), alone.fileno()]
         server = subprocess.Popen(
-            [sys.executable, "-P", "-m", "matcg.steps.fork_server", str(number)],
+            [sys.executable, "-P", "-m", "matcg.steps.fork_server", *map(str, numbers)],
             stdin=subprocess.PIPE,  # its end is that of this process
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=[number],
+            pass_fds=numbers,
             env={**os.environ, "PYTHONPATH": python_path},
         )
     _SERVERS.append(server)
+
+
+def _name(address: str, step: str) -> str:
+    """Return the socket's name for a step: no file, so that it goes with the socket."""
+    return f"\0{address}{'-alone' if step == ALONE else ''}"
 
 
 def is_own(peer: socket.socket) -> bool:
@@ -95,7 +104,7 @@ def hand_over(snakemake: Any) -> None:
         "code": code_state(),
     }
     with suppress(OSError), socket.socket(socket.AF_UNIX) as server, _relayed() as relay:
-        server.connect("\0" + address)
+        server.connect(_name(address, source.stem))
         if is_own(server):
             socket.send_fds(server, [b"."], [0, 1, 2])
             server.sendall(json.dumps(asked).encode() + b"\n")
