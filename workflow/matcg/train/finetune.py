@@ -156,8 +156,7 @@ def produce(
     low = getattr(torch, job.backbone.dtype)
     # One process alone shards too where weights are kept in float32 beside what it computes in.
     sharded = job.recipe.method == "full" and (meeting is not None or low != torch.float32)
-    if meeting is None and not sharded:
-        spare_imports()
+    spare_imports(alone=meeting is None and not sharded)
     from transformers.utils import logging
 
     logging.disable_progress_bar()

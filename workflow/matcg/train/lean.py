@@ -23,14 +23,14 @@ LATER = (
 )
 
 
-def spare_imports() -> None:
+def spare_imports(alone: bool = True) -> None:
     """Let transformers find that the packages are not there, unless it is imported already.
 
-    Only for one process that shards nothing: others need what torch has for several.
+    And what torch has for several processes, for one that is alone and shards nothing.
     """
     if "transformers" in sys.modules:
         return
-    with _hidden():
+    with _hidden(alone):
         from transformers.utils import import_utils
 
         import_utils.is_scipy_available()
@@ -52,12 +52,12 @@ def import_all() -> None:
 
 
 @contextmanager
-def _hidden() -> Iterator[None]:
+def _hidden(alone: bool) -> Iterator[None]:
     """Make imports of the packages fail while the body runs; what is imported already stays."""
     known = {name: sys.modules[name] for name in UNUSED if name in sys.modules}
     available = torch.distributed.is_available
     sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]  # None: as if not there
-    torch.distributed.is_available = lambda: False
+    torch.distributed.is_available = lambda: available() and not alone
     try:
         yield
     finally:
