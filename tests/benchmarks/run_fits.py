@@ -4,7 +4,7 @@
 
 The shipped backbones at 200 million parameters and more, of random weights: trained (full and LoRA,
 with and without gradient checkpointing) and asked through transformers, on a CPU, in bfloat16.
-Products of matrices are allotted and not computed (`tests/unit/tensor_peaks.py`). Each case is a
+What large tensors give is allotted and not computed (`tests/unit/tensor_peaks.py`). Each case is a
 process of its own. Prints a Markdown table in megabytes.
 """
 
@@ -56,16 +56,28 @@ VISION = {
 }
 
 
-def smaller(shape: Mapping[str, Any]) -> dict[str, Any]:
+# Rotary dimensions of time, height and width, half a head together, in the default's proportion.
+ROTARY = {
+    "qwen2_vl": [8, 12, 12],
+    "qwen2_5_vl": [8, 12, 12],
+    "qwen3_vl": [12, 10, 10],
+}
+
+
+def smaller(architecture: str, shape: Mapping[str, Any]) -> dict[str, Any]:
     """Return a published shape at the sizes above."""
     vision = VISION
     if "embed_dim" in shape["vision_config"]:  # there the other is the text model's
         vision = VISION | {"hidden_size": 1024}
     parts = {"text_config": WORDS, "vision_config": vision}
-    return {
+    small = {
         part: {key: sizes.get(key, value) for key, value in shape[part].items()}
         for part, sizes in parts.items()
     }
+    if sections := ROTARY.get(architecture):
+        rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": sections}
+        small["text_config"]["rope_parameters"] = rope
+    return small
 
 
 def main() -> None:
@@ -103,7 +115,7 @@ def row(case: str, one: str, micro: int) -> str:
     lora = {"method": "lora", "rank": 32, "trains": ("llm", "projector")}
     backbone = shipped.model_copy(
         update={
-            "shape": smaller(shipped.shape or {}),
+            "shape": smaller(shipped.architecture or "", shipped.shape or {}),
             "resources": shipped.resources.model_copy(update=resources),
         }
     )

@@ -1,7 +1,8 @@
 """The profiler's peak of tensor bytes while a model of some shape is trained or asked.
 
 All that is held is counted from the model's making on, in the code that trains and answers.
-Products are allotted and not computed: sizes do not depend on values, and a core takes minutes.
+What large floating tensors give is allotted and not computed: sizes do not depend on values, and a
+core takes minutes.
 """
 
 import gc
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_iter, tree_map_only
 
 from matcg.config.backbone import Backbone, Recipe
 from matcg.models.loading import choose_parameters, last_logits
@@ -23,28 +24,45 @@ from matcg.train.parallel import World, joined
 _LEFT = {"normal_", "uniform_", "trunc_normal_", "erfinv_", "zero_", "fill_"}
 _STEPS = {"_fused_adamw_"}
 _LARGE = 2**16  # numbers; what is smaller may be counted with
-_PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward", "zeros_like"}
-_PRODUCTS |= {f"_scaled_dot_product_flash_attention_for_cpu{end}" for end in ("", "_backward")}
+_VALUED = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output}
 
 
 class Allotted(TorchDispatchMode):
-    """Allots what products of matrices give, and computes none."""
+    """Allots what operations on large floating tensors give, and computes none of it."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         """Return the results of an operation, or as much memory."""
         name = func.overloadpacket.__name__
         if name in _STEPS:
             return None
-        if name in _LEFT and args[0].numel() > _LARGE and args[0].is_floating_point():
+        if name in _LEFT and _large(args[0]):
             return args[0]
-        if name not in _PRODUCTS:
+        if not (_makes(func) and any(map(_large, tree_iter((args, kwargs))))):
             return func(*args, **(kwargs or {}))
-        meta = tree_map_only(torch.Tensor, _like, (args, kwargs or {}))
+        given = (args, kwargs or {})
+        meta = tree_map_only(torch.device, _nowhere, tree_map_only(torch.Tensor, _like, given))
         return tree_map_only(torch.Tensor, _room, func(*meta[0], **meta[1]))
+
+
+def _makes(func: torch._ops.OpOverload) -> bool:
+    """Tell whether an operation of torch's own gives new tensors, of sizes that its inputs say."""
+    said = [*func._schema.arguments, *func._schema.returns]
+    known = func.namespace == "aten" and not _VALUED & set(func.tags)
+    return known and all(each.alias_info is None for each in said)
+
+
+def _large(given: Any) -> bool:
+    """Tell whether something is a floating tensor of some size, and not spread over processes."""
+    plain = type(given) in (torch.Tensor, nn.Parameter)
+    return plain and given.is_floating_point() and given.numel() > _LARGE
 
 
 def _like(given: torch.Tensor) -> torch.Tensor:
     return torch.empty_strided(given.shape, given.stride(), dtype=given.dtype, device="meta")
+
+
+def _nowhere(_: torch.device) -> torch.device:
+    return torch.device("meta")
 
 
 def _room(wanted: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import tensor_peaks
 from matcg.config.backbone import Backbone, Recipe
@@ -56,6 +57,31 @@ SMALL = {
         "patch_size": 14,
     },
 }
+LLAMA = {
+    "text_config": {
+        "hidden_size": 256,
+        "intermediate_size": 704,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 2000,
+        "cross_attention_layers": [1, 3],
+    },
+    "vision_config": {
+        "hidden_size": 128,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "num_global_layers": 2,
+        "attention_heads": 2,
+        "image_size": 112,
+        "patch_size": 14,
+        "max_num_tiles": 4,
+        "vision_output_dim": 384,
+        "intermediate_layers_indices": [0, 2],
+        "supported_aspect_ratios": [[1, 1], [1, 2], [2, 1], [2, 2]],
+    },
+}
+SMALLER = {"llava-1.5-7b": SMALL, "llama-3.2-11b-vision": LLAMA}
 
 
 def shipped(name: str) -> Backbone:
@@ -108,11 +134,81 @@ def test_the_layers_of_published_sizes_are_all_counted(name: str, count: int) ->
     assert sum(shape.parameters.values()) == count
 
 
+@pytest.mark.parametrize("name", SHAPED)
+def test_layers_are_gone_through_again_that_transformers_checkpoints(name: str) -> None:
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    whole = shipped(name)
+    backbone = whole.model_copy(update={"shape": with_few_layers(whole.shape or {})})
+    with torch.device("meta"):
+        model = tensor_peaks.make(backbone)
+    found = {
+        (part_of(f"{path}.0.weight"), isinstance(each, GradientCheckpointingLayer))
+        for path, layers in model.named_modules()
+        if isinstance(layers, nn.ModuleList)
+        for each in layers
+    }
+    said = {(each.part, each.checkpointed) for each in sized(backbone).layers}
+    assert {each for each in found if each[0] != "projector"} == said
+
+
+def test_where_llama_s_tower_ends_all_states_lie_beside_the_stacked_ones() -> None:
+    """Embedded patches, states of each layer, the mask of tiles; some states stacked, and all."""
+    whole = shipped("llama-3.2-11b-vision")
+    backbone = whole.model_copy(update={"shape": with_few_layers(whole.shape or {})})
+    shape, vision = sized(backbone), (backbone.shape or {})["vision_config"]
+    seen: list[torch.Tensor] = []
+
+    def see(_: nn.Module, __: Any, kwargs: Any, found: torch.Tensor) -> None:
+        seen.append(found)
+        masks.update([kwargs["attention_mask"]] if "attention_mask" in kwargs else [])
+
+    masks: set[torch.Tensor] = set()
+    with torch.device("meta"):
+        tower = tensor_peaks.make(backbone).model.vision_model
+        inputs = tensor_peaks.inputs_of(backbone, 1, 1)
+    layers = [*tower.transformer.layers, *tower.global_transformer.layers]
+    for each in (tower.patch_embedding, *layers):
+        each.register_forward_hook(see, with_kwargs=True)
+    given = ("pixel_values", "aspect_ratio_ids", "aspect_ratio_mask")
+    last = tower(**{name: inputs[name].to("meta") for name in given}).last_hidden_state
+    stacked = len(vision["intermediate_layers_indices"]) * seen[-1].numel()
+    pixels = 2 * inputs["pixel_values"].numel()  # in float32
+    (mask,) = masks
+    assert shape.masks == mask.numel()
+    assert shape.passing == sum(
+        [each.numel() for each in (*seen, mask, last)], start=stacked + pixels
+    )
+
+
+def test_a_layer_that_reads_a_picture_keeps_repeated_keys_and_values() -> None:
+    backbone = small(again=True, name="llama-3.2-11b-vision")
+    (n,) = [each for each in sized(backbone, 100).layers if each.side]
+    layer = tensor_peaks.make(backbone).model.language_model.layers[1]
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    states = torch.randn(1, n.side, n.width).bfloat16().requires_grad_()
+    mask = torch.zeros(1, 1, n.rows, n.side).bfloat16()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        end = layer(torch.randn(1, n.rows, n.width).bfloat16(), states, mask, None, None)
+    for given in (states, *layer.parameters()):
+        kept.pop(given.untyped_storage().data_ptr(), None)
+    said = fits.Step(sized(backbone, 100), recipe("full"), 2, checkpointing=True).layer(n)
+    assert end.requires_grad
+    assert said == pytest.approx(sum(kept.values()), rel=0.05)
+
+
 @pytest.mark.slow("the profiler takes seconds for each, FSDP some to import")
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_the_peak_of_a_step_is_the_profiler_s(method: str, again: bool) -> None:
-    backbone = small(again)
+@pytest.mark.parametrize("name", SMALLER)
+def test_the_peak_of_a_step_is_the_profiler_s(name: str, method: str, again: bool) -> None:
+    backbone = small(again, name)
     more = {"rank": 16, "trains": ("llm", "projector")} if method == "lora" else {}
     found = tensor_peaks.training(backbone, recipe(method, **more), 4, 100)
     shape = sized(backbone, 100)
@@ -121,8 +217,9 @@ def test_the_peak_of_a_step_is_the_profiler_s(method: str, again: bool) -> None:
 
 
 @pytest.mark.slow("the profiler takes seconds")
-def test_the_peak_of_answers_is_the_profiler_s() -> None:
-    backbone = small(again=False)
+@pytest.mark.parametrize("name", SMALLER)
+def test_the_peak_of_answers_is_the_profiler_s(name: str) -> None:
+    backbone = small(again=False, name=name)
     shape = sized(backbone, 100)
     found = tensor_peaks.answering(backbone, 1, 100)
     assert fits.answering(shape, backbone.dtype, 1).tensors == pytest.approx(found, rel=0.1)
@@ -138,15 +235,14 @@ def test_no_gradient_goes_down_through_a_frozen_tower() -> None:
     assert not tower(pixels).last_hidden_state.requires_grad
 
 
-def small(again: bool) -> Backbone:
-    """Return a small LLaVA, computed in bfloat16."""
-    return shipped("llava-1.5-7b").model_copy(
+def small(again: bool, name: str = "llava-1.5-7b") -> Backbone:
+    """Return a small model of a backbone's family, computed in bfloat16."""
+    whole = shipped(name)
+    return whole.model_copy(
         update={
-            "shape": SMALL,
-            "image": shipped("llava-1.5-7b").image.model_copy(update={"size": 112}),
-            "resources": shipped("llava-1.5-7b").resources.model_copy(
-                update={"gradient_checkpointing": again}
-            ),
+            "shape": SMALLER[name],
+            "image": whole.image.model_copy(update={"size": 112}),
+            "resources": whole.resources.model_copy(update={"gradient_checkpointing": again}),
         }
     )
 

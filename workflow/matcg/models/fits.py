@@ -74,7 +74,8 @@ def answering(shape: Shape, dtype: str, batch: int) -> Memory:
     """Return what the transformers engine takes, with so many prompts at a time."""
     low = 4 if dtype == "float32" else 2
     weights = low * sum(shape.parameters.values())
-    return Memory(weights, 0, 0, low * batch * max(map(_passing, shape.layers)), 0)
+    passing = max(shape.passing, *map(_passing, shape.layers))
+    return Memory(weights, 0, 0, low * batch * passing, 0)
 
 
 def _passing(n: Layers) -> float:
@@ -123,15 +124,28 @@ class Step:
     checkpointing: bool
 
     def kept(self) -> float:
-        """Return its bytes at the peak, where the way back begins or is in the largest layer."""
+        """Return its bytes at the peak.
+
+        That is where the tower ends, or where the way back begins or is in the largest layer.
+        """
         flowing = [each for each in self.shape.layers if self._flows(each)]
-        whole = [self.row(n) * n.rows + self.aside(n) for n in flowing]
-        back = [self.back(n) * n.rows for n in flowing]
-        ends = self.low * self.shape.held
+        masks = self.shape.masks if "tower" in self.recipe.trains else 0
+        inputs = sum(n.count * n.width * n.rows for n in flowing if self._again(n))
+        held: float = self.low * (self.shape.held + masks + inputs)
+        held += sum(n.count * self.layer(n) for n in flowing if not self._again(n))
         if self.checkpointing:
-            inputs = sum(self.low * n.width * n.rows * n.count for n in flowing)
-            return ends + inputs + max(a + b for a, b in zip(whole, back, strict=True))
-        return ends + sum(n.count * a for n, a in zip(flowing, whole, strict=True)) + back[0]
+            most = max(self._again(n) * self.layer(n) + self.back(n) for n in flowing)
+        else:
+            most = self.back(flowing[0])
+        return max(held + most, self.low * self.shape.passing)
+
+    def layer(self, n: Layers) -> float:
+        """Return the bytes that a layer keeps."""
+        return self.row(n) * n.rows + self.aside(n)
+
+    def _again(self, layers: Layers) -> bool:
+        """Tell whether layers keep what goes into them alone, and are gone through again."""
+        return self.checkpointing and layers.checkpointed
 
     def _flows(self, layers: Layers) -> bool:
         """Tell whether a gradient goes through layers: nothing is trained below a frozen tower."""
@@ -148,17 +162,27 @@ class Step:
             read = sum(a + (self.recipe.rank or 0) for a, _ in n.matrices) - n.inner
         else:
             read = 2 * n.width * (full or lora)
-        attended = 4 * n.query + (2 * n.query if n.fused else 0)
+        attended = (2 if n.side else 4) * n.query + (2 * n.query if n.fused else 0)
         return 2 * norm + low * (read + attended + inner + n.kept) + 4 * n.heads
 
     def aside(self, n: Layers) -> float:
-        """Return the bytes that do not go by rows: the mask of a text model's attention."""
+        """Return the bytes that do not go by rows: a text model's mask, keys and values aside.
+
+        These are repeated for all heads of queries, and normed keys kept in float32 and as they
+        become. Adapters keep a copy each of the states that keys and values are made of.
+        """
         if n.part != "llm":
             return 0
-        if n.side:
-            return self.low * n.side * (n.rows + n.kept)
-        return self.low * n.rows**2
+        if not n.side:
+            return self.low * n.rows**2
+        copied = self.low == 2 and self.recipe.method == "lora" and n.part in self.recipe.trains
+        states = 2 * n.query + 3 * n.key + (2 * n.width if copied else 0)
+        return self.low * n.side * (n.rows + states)
 
     def back(self, n: Layers) -> float:
-        """Return the bytes of gradients that are at hand at once on a row's way back."""
-        return self.low * (3 * n.inner if n.gated else n.inner)
+        """Return the bytes of gradients that are at hand at once on a layer's way back.
+
+        Of its inner values; or of repeated keys and values, and of the states these are made of.
+        """
+        inner = n.rows * (3 * n.inner if n.gated else n.inner)
+        return self.low * max(inner, n.side * (2 * n.query + n.width))

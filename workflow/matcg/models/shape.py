@@ -21,6 +21,7 @@ class Layers:
         vectors: parameters of a layer outside of matrices.
         side: rows of keys and values where they are not the layer's own.
         kept: numbers that a row keeps for the way back besides those of every such layer.
+        checkpointed: transformers' class is one that gradient checkpointing goes through again.
     """
 
     part: str
@@ -39,6 +40,7 @@ class Layers:
     vectors: int = 0
     side: int = 0
     kept: int = 0
+    checkpointed: bool = True
 
     @property
     def matrices(self) -> tuple[tuple[int, int], ...]:
@@ -61,7 +63,8 @@ class Shape:
     `embedding` and `head` are parameters, the head's 0 where it is the embedding; `vocabulary` and
     `width` of the text model. `rest` are parameters outside of layers by part, `projections` the
     projectors' matrices. A picture is `seen` tokens of a prompt, or as many `states` on the side.
-    `held` are bytes in multiples of the type's, that a picture keeps besides its layers'.
+    `held`, `masks` and `passing` are numbers of a picture: what is kept besides its layers', masks
+    that all layers of the tower share, and what is at hand where the tower ends.
     """
 
     layers: tuple[Layers, ...]
@@ -73,6 +76,8 @@ class Shape:
     seen: int
     projections: tuple[tuple[int, int], ...]
     held: int = 0
+    masks: int = 0
+    passing: int = 0
 
     @property
     def parameters(self) -> dict[str, int]:

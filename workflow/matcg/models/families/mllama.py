@@ -51,11 +51,18 @@ def _shape(config: Config, edge: int, text: int) -> Shape:
     )
     depth, wider = vision["num_hidden_layers"], vision["num_global_layers"]
     rows, heads = tiles * (-(-(patches + 1) // 8) * 8), vision["attention_heads"]
-    local = tower_layers(depth, rows, wide, inner, heads, vectors=inner + 5 * wide, listed=True)
+    vectors = inner + 5 * wide
+    # `MllamaVisionEncoderLayer` is no `GradientCheckpointingLayer`.
+    kinds = {"vectors": vectors, "listed": True, "checkpointed": False}
+    local = tower_layers(depth, rows, wide, inner, heads, **kinds)
     gated = replace(local, count=wider, vectors=local.vectors + 2, kept=2 * wide)
     embedding = wide * (1 + 3 * vision["patch_size"] ** 2 + patches + 1 + 4)
     embedding += ratios * tiles * (patches + 3) * wide + 3
     out = vision["vision_output_dim"]
+    pixels = 2 * tiles * 3 * vision["image_size"] ** 2  # they come in float32
+    # States of all layers, embedded patches, and the chosen states stacked, which the projector is
+    # given beside the last layer's.
+    passing = rows * wide * (depth + wider) + tiles * patches * wide + rows * (out - wide)
     return Shape(
         (own, crossing, local, gated),
         (words["vocab_size"] + 8) * width,
@@ -65,7 +72,10 @@ def _shape(config: Config, edge: int, text: int) -> Shape:
         {"tower": embedding, "projector": (out + 1) * width, "llm": width},
         0,
         ((out, width),),
-        states * (2 * out + width),
+        # The projector's input, a copy of it for adapters, and its output.
+        states * (2 * out + width) + pixels,
+        rows**2,
+        passing + states * out + rows**2 + pixels,
     )
 
 
