@@ -30,6 +30,8 @@ from snakemake.report import html_reporter  # noqa: F401
 
 def main() -> None:
     """Serve calls, one at a time, until stdin ends."""
+    # A library that is edited and put back within a second would be taken for the edited one.
+    sys.dont_write_bytecode = True
     for name in sys.argv[1:]:
         importlib.import_module(name)
     cli.get_argument_parser()  # what it finds of plugins is kept
