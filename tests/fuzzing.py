@@ -142,11 +142,11 @@ def changed_rows(chance: random.Random, lines: bool = False) -> bytes:
         key = chance.choice(list(one))
         match chance.randrange(6):
             case 0:
-                one[key] = chance.choice(ODD)
+                one[key] = copy.deepcopy(chance.choice(ODD))
             case 1:
                 del one[key]
             case 2:
-                made[at] = chance.choice((*ODD, [one], {"row": one}))
+                made[at] = copy.deepcopy(chance.choice((*ODD, [one], {"row": one})))
             case 3:
                 one[chance.choice((*one, "other"))] = one[key]
             case _ if isinstance(one[key], str):
