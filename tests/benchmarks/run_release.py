@@ -496,6 +496,7 @@ def spread(values: Sequence[float]) -> str:
 SIZES = (224, 512, 1024)
 LARGE = 512
 DISTINCT = 12
+IN_A_STEP = 8  # pictures a core
 AT_A_TIME = 0.7  # seconds that the pictures of a measurement take to decode
 
 Task = Callable[[bytes], object]
@@ -563,10 +564,8 @@ def rounds(tasks: Sequence[Task], pictures: Sequence[bytes], repeats: int) -> li
 
 
 def in_threads(task: Task, pictures: Sequence[bytes]) -> float:
-    """Return the seconds that all cores take, some pictures at a time as `matcg.data.sampling`."""
-    from matcg.data.sampling import AHEAD
-
-    step = AHEAD * CORES
+    """Return the seconds that all cores take, some pictures at a time."""
+    step = IN_A_STEP * CORES
     with ThreadPoolExecutor(CORES) as pool:
         began = time.perf_counter()
         for start in range(0, len(pictures), step):

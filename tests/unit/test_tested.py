@@ -23,7 +23,6 @@ REACHED = {
     "data.label_names": "unit/data/test_questions.py",
     "data.mask_values": "unit/data/test_findings.py",
     "data.phantom_samples": "unit/data/test_prepare.py",
-    "data.question_table": "unit/data/test_questions.py",
     "data.readers.class_folders": "unit/data/test_class_folders.py",
     "data.readers.coco": "unit/data/test_findings.py",
     "data.readers.derived": "unit/data/test_derived_samples.py",

@@ -1,5 +1,6 @@
 """Folders of images: the bound on a file, and why a file is refused, listed or looked at."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,4 +43,14 @@ def test_a_file_that_becomes_a_link_to_elsewhere_is_refused(tmp_path: Path) -> N
         folder.read("one.png")
     one.symlink_to(tmp_path / "outside.png")
     with pytest.raises(BadRowError, match="a link leads out"):
+        folder.read("one.png")
+
+
+def test_a_file_that_becomes_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "one.png").touch()
+    folder = Folder(tmp_path)
+    assert folder.reason("one.png") == ""
+    (tmp_path / "one.png").unlink()
+    os.mkfifo(tmp_path / "one.png")
+    with pytest.raises(BadRowError, match="no file at this path"):
         folder.read("one.png")

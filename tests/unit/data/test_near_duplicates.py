@@ -3,6 +3,7 @@
 import io
 import random
 
+import imagehash
 import numpy as np
 import pytest
 from hypothesis import given
@@ -119,6 +120,21 @@ def test_copies_are_near_and_other_pictures_far(name):
 
 def test_equal_pixels_have_equal_fingerprints():
     assert bits(picture(3), picture(3, "BMP")) == 0
+
+
+def test_fingerprints_are_those_of_imagehash():
+    """Flat and symmetrical pictures have many frequencies that are nothing but rounding."""
+    chance = np.random.default_rng(0)
+    stripes = np.tile(np.uint8([[0, 255], [255, 0]]), (14, 14))
+    arrays = [stripes, stripes[:, :1].repeat(28, 1), np.full((64, 64), 77, np.uint8)]
+    for edge in (1, 9, 28, 63, 64, 65, 130):
+        noise = chance.integers(0, 256, (edge, edge), dtype=np.uint8)
+        arrays += [noise, noise // 64 * 64, np.maximum(noise, noise[:, ::-1])]
+    for array in arrays:
+        image = Image.fromarray(array)
+        # Of larger ones a smaller picture is made first.
+        expected = imagehash.phash(image.reduce(max(1, len(array) // 64)), hash_size=16)
+        assert fingerprint(saved(image), "x") == str(expected)
 
 
 def test_flat_pictures_have_a_fingerprint():

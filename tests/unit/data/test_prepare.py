@@ -250,14 +250,16 @@ def test_accounts_of_all_subsets_are_merged(tmp_path):
 def test_bad_images_are_replaced_by_the_next_and_listed(tmp_path, monkeypatch):
     """A subset that has more than is asked gives all that is asked, whatever is damaged.
 
-    By how many threads, and how many images are kept till they are written, makes no difference.
+    How many processes look at them, and how many images are kept till they are written, makes no
+    difference.
     """
     root = release(tmp_path / "in", [row(n) for n in range(40)])
     for number in range(0, 40, 4):
         (root / "med-mat" / f"{number}.png").write_bytes(picture(number)[:60])
     (root / "med-mat" / "2.png").unlink()
-    for threads, room in ((1, sampling.ROOM), (4, 3 * len(picture(0)))):
+    for threads, room, alone in ((1, sampling.ROOM, 9), (4, 12 * len(picture(0)), 0)):
         monkeypatch.setattr(sampling, "ROOM", room)
+        monkeypatch.setattr(sampling, "ALONE", alone)
         prepare(asked(train=8, test=4), root, tmp_path / str(threads), threads)
     found = account(tmp_path / "1")
     assert found["given"] == {"train": 8, "test": 4}

@@ -50,7 +50,7 @@ def drawn(
     """Return the test and training samples and why the others were not taken, by sample id."""
     columns = ([getattr(s, name) for s in samples] for name in ("sample_id", "label", "origin"))
     source = Source(pool_of(*columns), samples.__getitem__, lambda *_: None, len(samples))
-    draw = Draw(source, source.pool.ranks(7), threads)
+    draw = Draw(source, source.pool.ranks(7), threads, alone=0)
     tests = np.array([int(s.sample_id[2:]) % 3 == 0 for s in samples], dtype=bool)
     test = list(draw.test(tests, caps[0]).values())
     train = list(draw.train(~tests, caps[1], 7, test, distance).values())
@@ -94,9 +94,9 @@ def test_nothing_sound_is_left_while_there_is_room(samples, cap):
     )
 
 
-@settings(max_examples=25)
+@settings(max_examples=15, deadline=None)
 @given(sources(), st.integers(3, 20), st.integers(1, 20))
-def test_neither_the_order_of_rows_nor_threads_change_what_is_drawn(samples, cap_test, cap_train):
+def test_neither_the_order_of_rows_nor_forks_change_what_is_drawn(samples, cap_test, cap_train):
     one = drawn(samples, (cap_test, cap_train))
     other = drawn(random.Random(0).sample(samples, len(samples)), (cap_test, cap_train), 3)
     assert [ids(part) for part in one[:2]] == [ids(part) for part in other[:2]]

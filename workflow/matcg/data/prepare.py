@@ -178,8 +178,10 @@ def sides(
 
 def _loaded(done: Prepared, sample: Sample) -> Sample:
     """Return a sample with its image as one of 8 bits, read again where it was not kept."""
+    if sample.image:
+        return sample
     try:
-        image = sample.image or done.source.load(done.places[sample.sample_id]).image
+        image = done.source.load(done.places[sample.sample_id]).image
         return replace(sample, image=as_shown(image, sample.origin))
     except (BadRowError, ImageError) as error:
         raise DataError(

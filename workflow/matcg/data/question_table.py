@@ -73,11 +73,15 @@ class Pictures:
             self._file.write(data)
         return digest
 
+    def flush(self) -> None:
+        """Write what is kept before it is read: a fork would write its copy of what is not."""
+        if self._file:
+            self._file.flush()
+
     def read(self, digest: str) -> bytes:
-        """Return a picture; any thread may ask."""
+        """Return a picture; any thread or fork may ask, once all are kept and written."""
         start, length = self._places[digest]
         assert self._file is not None
-        self._file.flush()
         return os.pread(self._file.fileno(), length, start)
 
 
@@ -126,6 +130,7 @@ def read_questions(
     ):
         for name in files:
             reader.read(folder, name)
+        table.pictures.flush()
     return table
 
 

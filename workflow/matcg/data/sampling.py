@@ -1,22 +1,19 @@
 """Which samples of a pool are used: taken in order, each image looked at, bad ones replaced."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 
 from matcg.data.candidates import Flags, Numbers, Source
-from matcg.data.near_duplicates import Hashes, distances, hashes
+from matcg.data.looking import ALONE, Look, Looks
 from matcg.data.split import queues
-from matcg.errors import BadRowError, DataError
-from matcg.images import BITS, ImageError, fingerprint
+from matcg.errors import DataError
 from matcg.samples import Sample
 from matcg.seeds import derive
 
-AHEAD = 8  # images of a label that each thread may look at before they are asked for
 ROOM = (
     256 * 2**20
 )  # bytes of images that are kept; those beyond are read again when they are written
@@ -27,7 +24,8 @@ class Draw:
     """A draw from one source. `rejected` gives the reason of each sample that was drawn in vain,
     `lost` the labels of whose pictures none can be tested on.
 
-    Decoding takes nearly all the time and runs in `threads`; what is drawn does not depend on them.
+    Pictures take nearly all the time and are looked at by as many processes as there are `threads`;
+    what is drawn does not depend on them.
     """
 
     source: Source
@@ -37,6 +35,7 @@ class Draw:
     looked_at: int = 0
     lost: list[str] = field(default_factory=list)
     room: int = field(default_factory=lambda: ROOM)
+    alone: float = field(default_factory=lambda: ALONE)
 
     def test(self, among: Flags, cap: int, balanced: bool = True) -> dict[int, Sample]:
         """Return as many of the marked samples as give every label the same number, `cap` in all.
@@ -59,8 +58,9 @@ class Draw:
                 f"raise split.test to {len(parts)} or more"
             )
         each = min(cap // len(parts), *map(len, parts))
-        with self._helpers() as helpers:
-            taken = [list(islice(self._sound(part, helpers), each)) for part in parts]
+        sure = np.concatenate([part[:each] for part in parts])
+        with self._looking(Look(self.source, self.room), sure) as looks:
+            taken = [list(islice(self._sound(part, looks), each)) for part in parts]
         self.lost = [name for name, part in zip(queued, taken, strict=True) if not part]
         sound = [part for part in taken if part]
         each = min(map(len, sound), default=0)
@@ -80,17 +80,15 @@ class Draw:
         A label gives at most `per_label`. One whose picture is that of a test sample, or nearly so,
         is not taken.
         """
-        parts = zip(
+        named = zip(
             self.source.pool.names, queues(self.source.pool, among, self.ranks), strict=False
         )
-        turns = sorted(parts, key=lambda each: derive(seed, "label", each[0]))
-        tested = hashes(sample.fingerprint for sample in tests)
+        turns = sorted(named, key=lambda each: derive(seed, "label", each[0]))
+        parts = [part for _, part in turns]
+        look = Look(self.source, self.room, tests, distance)
         taken: dict[int, Sample] = {}
-        with self._helpers() as helpers:
-            sound = [self._sound(part, helpers) for _, part in turns]
-            left = [
-                islice(self._apart(stream, tests, tested, distance), per_label) for stream in sound
-            ]
+        with self._looking(look, _in_turn(parts, per_label)[:cap]) as looks:
+            left = [islice(self._sound(part, looks), per_label) for part in parts]
             while left and len(taken) < cap:
                 found = [(stream, next(stream, None)) for stream in left[: cap - len(taken)]]
                 taken.update(sample for _, sample in found if sample)
@@ -98,53 +96,31 @@ class Draw:
                 left = [stream for stream in left if stream not in over]
         return taken
 
-    def _apart(
-        self,
-        samples: Iterator[tuple[int, Sample]],
-        tests: Sequence[Sample],
-        tested: Hashes,
-        distance: int,
-    ) -> Iterator[tuple[int, Sample]]:
-        """Yield the samples that show none of the test samples' pictures."""
-        for at, sample in samples:
-            bits = distances(hashes([sample.fingerprint])[0], tested)
-            if bits.size and bits.min() <= distance:
-                told = f"{tests[int(bits.argmin())].sample_id}, {bits.min()} of {BITS} bits differ"
-                self.rejected[at] = f"image also in test: {told}"
-            else:
-                yield at, sample
+    @contextmanager
+    def _looking(self, look: Look, sure: Numbers) -> Iterator[Looks]:
+        with ExitStack() as stack:
+            looks = Looks(look, self.threads, sure.tolist(), self.alone, stack)
+            yield looks
+        self.alone = looks.alone
 
-    def _helpers(self) -> AbstractContextManager[ThreadPoolExecutor | None]:
-        return ThreadPoolExecutor(self.threads) if self.threads > 1 else nullcontext()
-
-    def _sound(
-        self, order: Numbers, helpers: ThreadPoolExecutor | None
-    ) -> Iterator[tuple[int, Sample]]:
+    def _sound(self, order: Numbers, looks: Looks) -> Iterator[tuple[int, Sample]]:
         """Yield the samples of an order whose image can be used, with its hash."""
-        step = AHEAD * self.threads
-        for start in range(0, len(order), step):
-            part = order[start : start + step].tolist()
-            looks = helpers.map(self._look, part) if helpers else map(self._look, part)
-            for at, found in zip(part, looks, strict=True):
-                self.looked_at += 1
-                if isinstance(found, str):
-                    self.rejected[at] = found
-                else:
-                    yield at, found
+        for at, found in looks.of(order.tolist()):
+            self.looked_at += 1
+            if isinstance(found, str):
+                self.rejected[at] = found
+            else:
+                self.room -= len(found.image)
+                yield at, found
 
-    def _look(self, at: int) -> Sample | str:
-        """Return a sample with its hash, and its image where there is room, or why it is no use."""
-        try:
-            sample = self.source.load(at)
-            made_of = self.source.underlying(at) if self.source.underlying else sample.image
-            seen = fingerprint(made_of, sample.origin)
-        except BadRowError as error:
-            return str(error)
-        except ImageError as error:
-            return f"{error.kind}: {error.detail}"
-        kept = sample.image if len(sample.image) <= self.room else b""
-        self.room -= len(kept)
-        return replace(sample, image=kept, fingerprint=seen)
+
+def _in_turn(parts: Sequence[Numbers], most: int | None) -> Numbers:
+    """Return the first of each part, at most so many, in turn while there are any."""
+    firsts = [part[:most] for part in parts]
+    if not firsts:
+        return np.zeros(0, dtype=np.int64)
+    turns = np.concatenate([np.arange(len(part)) for part in firsts])
+    return np.concatenate(firsts)[np.argsort(turns, kind="stable")]
 
 
 def marks(n: int, places: Sequence[int] | Numbers) -> Flags:
