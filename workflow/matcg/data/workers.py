@@ -1,6 +1,5 @@
 """Forks that share the work of one job: they have all that it has read, and copy none of it."""
 
-import ctypes
 import gc
 import multiprocessing
 import os
@@ -13,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from matcg.errors import ResourceError
+from matcg.processes import end_with
 
-_PR_SET_PDEATHSIG = 1
 _GIVEN: list[Callable[[Any], Any]] = []  # the work of this process, where it is a fork
 
 A = TypeVar("A")
@@ -50,9 +49,7 @@ def forked(work: Callable[[A], B], number: int) -> Iterator[Callable[[A], Future
 
 def _begin(work: Callable[[Any], Any], parent: int) -> None:
     """Be a fork: end with the job, and leave its objects where they are."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for all, and the job's to answer
     gc.freeze()  # what collecting looks at is copied
     _GIVEN.append(work)

@@ -6,11 +6,9 @@ it is `python -m matcg.evaluate.own_process TASK RESULT`. TASK is JSON (`group.R
 gets the replies to the probe and the engine's times, or what was wrong, as JSON.
 """
 
-import ctypes
 import json
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,8 +21,8 @@ from matcg.evaluate import start
 from matcg.evaluate.group import Group, RunTask
 from matcg.evaluate.question_sets import QuestionSet
 from matcg.forms import Reply
+from matcg.processes import end_with
 
-PR_SET_PDEATHSIG = 1
 ERROR_KINDS = {kind.__name__: kind for kind in (MatcgError, ConfigError, DataError, ResourceError)}
 
 
@@ -65,14 +63,11 @@ def in_own_engine(group: Group, run: str, question_sets: Sequence[QuestionSet]) 
 def _by_fork(group: Group, task: Path, result: Path) -> int | None:
     """Do a task in a fork; return its exit status, below 0 where a signal has ended it."""
     start.prepare_engine(group.backbone, group.engine)
-    fork = multiprocessing.get_context("fork").Process(target=_fork, args=(task, result))
+    asked = (os.getpid(), task, result)
+    fork = multiprocessing.get_context("fork").Process(target=main, args=asked)
     fork.start()
     fork.join()
     return fork.exitcode
-
-
-def _fork(task: Path, result: Path) -> None:
-    sys.exit(main(task, result))
 
 
 def _by_command(group: Group, task: Path, result: Path) -> int:
@@ -84,13 +79,10 @@ def _by_command(group: Group, task: Path, result: Path) -> int:
     return process.returncode
 
 
-def main(task_file: Path, result: Path) -> int:
-    """Do the task in a file."""
-    parent = os.getppid()
+def main(parent: int, task_file: Path, result: Path) -> None:
+    """Do the task in a file, as a process that `parent` has started."""
     # A job that is killed must not leave an engine behind that holds its device.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        return 1
+    end_with(parent)
     task = RunTask.model_validate_json(task_file.read_text(encoding="utf-8"))
     group = task.group()
     try:
@@ -105,8 +97,7 @@ def main(task_file: Path, result: Path) -> int:
             "timing": asdict(group.timing),
         }
     result.write_text(json.dumps(told), encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:])))
+    main(os.getppid(), *map(Path, sys.argv[1:]))
