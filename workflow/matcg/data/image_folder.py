@@ -102,7 +102,10 @@ def _contents(path: str | Path, flags: int = 0) -> bytes:
             raise OSError("no plain file")
         if found.st_size > MAX_BYTES:
             raise BadRowError(f"image too large: the file exceeds {MAX_BYTES} bytes")
-        return os.read(handle, found.st_size)
+        data = os.read(handle, found.st_size)
+        if len(data) < found.st_size:  # on a network's disk, or where it is being written
+            raise OSError("read in part")
+        return data
     finally:
         os.close(handle)
 

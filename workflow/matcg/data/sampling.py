@@ -14,9 +14,8 @@ from matcg.errors import DataError
 from matcg.samples import Sample
 from matcg.seeds import derive
 
-ROOM = (
-    256 * 2**20
-)  # bytes of images that are kept; those beyond are read again when they are written
+# Bytes of images that are kept; those beyond are read again when they are written.
+ROOM = 256 * 2**20
 
 
 @dataclass

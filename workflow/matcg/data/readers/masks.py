@@ -7,13 +7,16 @@ Where picture and mask are NIfTI volumes, each slice that an option names is a p
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matcg.config.finding_options import FindingOptions
 from matcg.data.annotated import ANY, Picture, Raw, matching, no_files
 from matcg.data.image_folder import Folder
 from matcg.data.readers import of_findings
 from matcg.errors import BadRowError
+
+if TYPE_CHECKING:
+    from matcg.data.scans import Scans
 
 
 def pictures(folder: Folder, options: FindingOptions) -> Iterator[Picture]:
@@ -51,7 +54,7 @@ def pictures(folder: Folder, options: FindingOptions) -> Iterator[Picture]:
 
 
 def _slices(
-    scans: Any, image: str, masks: list[tuple[str, str]], options: FindingOptions
+    scans: "Scans", image: str, masks: list[tuple[str, str]], options: FindingOptions
 ) -> Iterator[Picture]:
     """Yield each slice of a volume that is a picture, with what reads its part of the masks."""
     try:
@@ -63,7 +66,9 @@ def _slices(
         yield Picture(masks[0][0], "-", part, read, error=error)
 
 
-def _in_slice(scans: Any, path: str, name: str, part: str, options: FindingOptions) -> list[Raw]:
+def _in_slice(
+    scans: "Scans", path: str, name: str, part: str, options: FindingOptions
+) -> list[Raw]:
     from matcg.data.mask_values import masks_in_slice
 
     base, number = scans.split(part)
